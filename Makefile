@@ -1,0 +1,41 @@
+# Everything runs from .venv, which is made when it is missing or older than the lists of what goes into it.
+PYTHON ?= python3
+RUN := .venv/bin/python
+DEMO_SEED ?= 7
+
+.PHONY: setup demo test slow lint bench clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit('texserver needs Python 3.11 or newer; say make PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --constraint constraints.txt torch
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch .venv/ready
+
+# Trains on a photograph of a brick wall that scikit-image brings, then paints it at 2048 x 1024.
+demo: setup
+	mkdir -p demo
+	$(RUN) -c "import skimage.data, PIL.Image; PIL.Image.fromarray(skimage.data.brick()).save('demo/brick.png')"
+	$(RUN) -m trainer --swatch demo/brick.png --out demo/models/brick.safetensors
+	.venv/bin/texget brick --models demo/models --seed $(DEMO_SEED) --size 2048x1024 --output demo/brick-2048x1024.png
+	@echo "Look at demo/brick-2048x1024.png (tiles without a seam) and demo/models/brick.sheet.png."
+
+test: setup
+	$(RUN) -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered
+
+slow: setup
+	$(RUN) -m pytest -m "slow"
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+bench: setup
+	$(RUN) benchmarks/generate.py
+	$(RUN) benchmarks/memory.py
+
+clean:
+	rm -rf .venv build dist *.egg-info demo

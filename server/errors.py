@@ -1,0 +1,25 @@
+"""The errors people meet. Each is one sentence that says what to do; its class is for programs.
+
+    TexserverError             anything the caller can mend
+    ├── RequestError           a texture was asked for that cannot be made; `code` crosses the wire
+    │   ├── BadRequest         a value out of range: names the field
+    │   └── UnknownModel       no model of that name (server/library.py)
+    ├── BrokenModel            a model file that must not be used (server/modelfile.py)
+    └── (trainer)              UnusableSwatch, UnusableWeights, UnusableOutput, …
+"""
+
+
+class TexserverError(Exception):
+    """Base of all errors whose text is meant for people; command lines print it and leave with exit code 2."""
+
+
+class RequestError(TexserverError):
+    """A request that cannot be answered. `code` is stable and for programs, the text is for people."""
+
+    code = "bad_request"
+
+
+class BadRequest(RequestError):
+    """A value out of range; the text names the field, the value and what is allowed."""
+
+    code = "bad_request"

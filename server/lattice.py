@@ -1,0 +1,128 @@
+"""Lattice waves: sine and cosine waves of a swatch's periods, which keep bricks bricks.
+
+A lattice is two basis waves; every further wave is a whole-number combination of the two. On a torus each basis wave
+takes the nearest whole number of cycles per period, so any size tiles exactly and holds whole bricks, and the waves
+never beat against each other. A wave is a pure function of place, so windows agree.
+
+Frequencies are in cycles per pixel, (y, x), y down, at the scale the swatch was trained on.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from server.torus import Axis, Size, Span
+
+Vector = tuple[float, float]
+Cycles = tuple[int, int]
+
+# A grid carries a wave only where a cycle is at least this many cells long: below, the sampled sine is a beat.
+CELLS_PER_CYCLE = 3.0
+MAX_HARMONICS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """What is periodic in a swatch.
+
+    `basis`: two reciprocal vectors (fy, fx) in cycles per pixel. `harmonics`: pairs (m, n), the wave m*b1 + n*b2; the
+    first two are (1, 0) and (0, 1). `strength`: share of the swatch that follows the lattice, in [0, 1].
+    """
+
+    basis: tuple[Vector, Vector]
+    harmonics: tuple[Cycles, ...]
+    strength: float
+
+    def __post_init__(self) -> None:
+        (a, b), (c, d) = self.basis
+        if not all(math.isfinite(value) and abs(value) <= 0.5 for value in (a, b, c, d)):
+            raise ValueError("a lattice wave has at most half a cycle per pixel")
+        if abs(a * d - b * c) < 1e-7:
+            raise ValueError("the two waves of a lattice must not be parallel")
+        if self.harmonics[:2] != ((1, 0), (0, 1)) or len(self.harmonics) > MAX_HARMONICS:
+            raise ValueError(f"harmonics begin with (1, 0), (0, 1) and are at most {MAX_HARMONICS}")
+        if any(max(abs(m), abs(n)) > 16 for m, n in self.harmonics):
+            raise ValueError("a harmonic is at most 16 times a basis wave")
+        if not 0 <= self.strength <= 1:
+            raise ValueError("the strength of a lattice lies between 0 and 1")
+
+    def periods(self) -> tuple[Vector, Vector]:
+        """The two vectors, in pixels (y, x), by which the pattern repeats: the inverse transpose of the basis."""
+        (a, b), (c, d) = self.basis
+        area = a * d - b * c
+        return (d / area, -c / area), (-b / area, a / area)
+
+    def cycles(self, size: Size) -> tuple[Cycles, Cycles]:
+        """Whole cycles of the two basis waves down and across a torus of this size; never parallel."""
+        first, second = ((round(fy * size.height), round(fx * size.width)) for fy, fx in self.basis)
+        if first[0] * second[1] - first[1] * second[0] == 0:  # a torus smaller than a cell
+            return _least_change(self.basis, size)
+        return first, second
+
+    def fits(self, size: Size) -> bool:
+        """Whether this size holds the pattern with no period stretched by more than 2 %."""
+        for (fy, fx), (cy, cx) in zip(self.basis, self.cycles(size), strict=True):
+            got, wanted = math.hypot(cy / size.height, cx / size.width), math.hypot(fy, fx)
+            if abs(got / wanted - 1) > 0.02:
+                return False
+        return True
+
+    def carried(self, cell: float) -> list[Cycles]:
+        """The harmonics that a grid of cells of this many pixels can carry."""
+        result = []
+        for m, n in self.harmonics:
+            frequency = math.hypot(*(m * b1 + n * b2 for b1, b2 in zip(*self.basis, strict=True)))
+            if frequency * cell * CELLS_PER_CYCLE <= 1:
+                result.append((m, n))
+        return result
+
+
+def _least_change(basis: tuple[Vector, Vector], size: Size) -> tuple[Cycles, Cycles]:
+    """The pair of whole, not parallel vectors nearest to the basis, for sizes of about a cell or less."""
+    wanted = [(fy * size.height, fx * size.width) for fy, fx in basis]
+    near = [[(round(y) + i, round(x) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)] for y, x in wanted]
+    pairs = [(p, q) for p in near[0] for q in near[1] if p[0] * q[1] != p[1] * q[0]]
+    return min(pairs, key=lambda pair: sum(math.dist(got, want) for got, want in zip(pair, wanted, strict=True)))
+
+
+def waves(
+    lattice: Lattice,
+    harmonics: list[Cycles],
+    size: Size,
+    axes: tuple[Axis, Axis],
+    level: int,
+    spans: tuple[Span, Span],
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Cosine and sine of each harmonic at the cells of one level, as (1, 2 * len(harmonics), rows, columns) float32.
+
+    The phase of the two basis waves is zero at the top left corner of the texture. Phases are whole-number arithmetic
+    until the last step, so equal to the bit in any window.
+    """
+    first, second = lattice.cycles(size)
+    channels = []
+    for m, n in harmonics:
+        down, across = m * first[0] + n * second[0], m * first[1] + n * second[1]
+        y = _turns(down, axes[0].cells(level), spans[0])[:, None]
+        x = _turns(across, axes[1].cells(level), spans[1])[None, :]
+        cos_y, sin_y, cos_x, sin_x = (wave.float().to(device) for wave in (y.cos(), y.sin(), x.cos(), x.sin()))
+        channels += [cos_y * cos_x - sin_y * sin_x, sin_y * cos_x + cos_y * sin_x]
+    return torch.stack(channels)[None]
+
+
+def phases(lattice: Lattice, size: Size, rows: Span, columns: Span) -> Tensor:
+    """Phase of the two basis waves at the middle of each pixel, in cycles in [0, 1), as (2, rows, columns) float32."""
+    result = []
+    for down, across in lattice.cycles(size):
+        y = _turns(down, size.height, rows)[:, None]
+        x = _turns(across, size.width, columns)[None, :]
+        result.append(((y + x) / (2 * math.pi)) % 1.0)
+    return torch.stack(result).float()
+
+
+def _turns(cycles: int, cells: int, span: Span) -> Tensor:
+    """2 pi times the phase at the middle of each cell: exact to the last step, which rounds a double."""
+    numerators = [cycles * (2 * cell + 1) % (2 * cells) for cell in range(span.start, span.stop)]
+    return torch.tensor(numerators, dtype=torch.float64) * (math.pi / cells)

@@ -1,0 +1,28 @@
+"""The maps a generator paints: base colour today, any list of maps in the model file and in `texture()`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ColourSpace = Literal["srgb", "linear"]
+COLOUR_SPACES: tuple[ColourSpace, ...] = ("srgb", "linear")
+MAX_MAPS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """One output map. Values are in [0, 1]; `srgb` values carry the sRGB transfer curve, `linear` ones are data."""
+
+    name: str
+    channels: int
+    colour_space: ColourSpace
+
+    def __post_init__(self) -> None:
+        if not (self.name.isidentifier() and self.name.islower() and len(self.name) <= 32):
+            raise ValueError(f"a map's name is lower-case letters, digits and _, not {self.name[:40]!r}")
+        if self.channels not in (1, 3):
+            raise ValueError(f"a map has 1 or 3 channels, not {self.channels!r}")
+        if self.colour_space not in COLOUR_SPACES:
+            raise ValueError(f"a map's colour space is one of {', '.join(COLOUR_SPACES)}")
+
+
+BASE_COLOUR = Map(name="basecolor", channels=3, colour_space="srgb")

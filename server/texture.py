@@ -1,0 +1,118 @@
+"""The one idea: a texture is a pure function, `pixels = texture(generator, seed, size, window)`.
+
+`size` is the period: the texture lives on a torus of exactly that size. `window` is the part wanted, by default all of
+it. The same four values give the same pixels whatever is asked beside them, because every window is cut from canonical
+tiles (server/torus.py), each computed alone, and nothing in a frozen generator looks at the whole image.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from server import lattice
+from server.generator import Generator
+from server.noise import Field
+from server.torus import Axis, Size, Span, Window, check_seed, pieces
+
+_NOISE_MEAN = 0.5
+_NOISE_STD = 12.0**-0.5  # of a uniform variable
+
+
+def texture(
+    generator: Generator, seed: int | Sequence[int], size: Size | tuple[int, int], window: Window | None = None
+) -> Tensor:
+    """Paint a window of a texture, or the same window of one texture per seed.
+
+    `seed` in [0, 2^64); `size` (height, width) in pixels. Returns (seeds, channels of all maps, height, width) float32 in
+    [0, 1] on the CPU, channels in the order of `generator.maps`. Raises BadRequest for values out of range.
+    """
+    size = size if isinstance(size, Size) else Size(*size)
+    window = window or Window(0, 0, size.height, size.width)
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    for each in seeds:
+        check_seed(each)
+    channels = sum(each.channels for each in generator.maps)
+    result = torch.empty(len(seeds), channels, window.height, window.width)
+    for piece in pieces(size, window):
+        for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding
+            tile = paint(generator, [each], size, piece.tile)[0].clamp_(0, 1).cpu()
+            image[:, *piece.target] = tile[:, *piece.source]
+    return result
+
+
+def to_bytes(pixels: Tensor) -> Tensor:
+    """Float pixels in [0, 1] to uint8, rounded to nearest: (B, C, H, W) -> (B, H, W, C), contiguous."""
+    return (pixels * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def bands(generator: Generator, seed: int, size: Size, window: Window | None = None) -> Iterator[Tensor]:
+    """The window from top to bottom in bands of at most a tile's height, each as `texture` gives it, in bounded memory."""
+    window = window or Window(0, 0, size.height, size.width)
+    done = 0
+    for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
+        rows = piece.target[0].stop - piece.target[0].start
+        yield texture(generator, seed, size, Window(window.top + done, window.left, rows, window.width))
+        done += rows
+
+
+@torch.no_grad()
+def paint(generator: Generator, seeds: Sequence[int], size: Size, window: Window) -> Tensor:
+    """Run the generator once over one window: `paint_with_gradients` without the gradients."""
+    return paint_with_gradients(generator, seeds, size, window)
+
+
+def paint_with_gradients(generator: Generator, seeds: Sequence[int], size: Size, window: Window) -> Tensor:
+    """Run the generator once over one window, computing each level only where the next needs it.
+
+    Returns (len(seeds), channels, window.height, window.width) float32, not clamped, on the generator's device.
+    """
+    levels = generator.architecture.levels
+    axes = Axis(size.height, levels), Axis(size.width, levels)
+    wanted = Span(window.top, window.top + window.height), Span(window.left, window.left + window.width)
+    weight = next(generator.parameters())
+    own: list[Tensor] = []
+    parents: list[tuple[Tensor, Tensor]] = []
+    for level in reversed(range(levels)):
+        own_margin, margin = generator.margins(level)
+        halo = wanted[0].grown(own_margin), wanted[1].grown(own_margin)
+        own.append(_own(generator, seeds, size, axes, level, halo).to(weight.dtype))
+        read = wanted[0].grown(margin), wanted[1].grown(margin)
+        if level == 0:
+            parents.append((torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)))
+            break
+        wanted = axes[0].parents(level, read[0]), axes[1].parents(level, read[1])
+        rows, columns = (
+            torch.tensor([axis.parent(level, cell) - coarser.start for cell in range(span.start, span.stop)])
+            for axis, span, coarser in zip(axes, read, wanted, strict=True)
+        )
+        parents.append((rows.to(weight.device), columns.to(weight.device)))
+    return generator(own[::-1], parents[::-1])  # type: ignore[no-any-return]
+
+
+def _own(
+    generator: Generator,
+    seeds: Sequence[int],
+    size: Size,
+    axes: tuple[Axis, Axis],
+    level: int,
+    spans: tuple[Span, Span],
+) -> Tensor:
+    """Noise and waves of one level, zero mean and unit variance: (len(seeds), C, rows, columns), channels last."""
+    device = next(generator.parameters()).device
+    rows, columns = spans
+    channels = generator.architecture.noise[level]
+    noise = torch.cat(
+        [
+            Field(seed=seed, level=level, height=axes[0].cells(level), width=axes[1].cells(level)).window(
+                rows.start, columns.start, rows.count, columns.count, channels, device
+            )
+            for seed in seeds
+        ]
+    )
+    noise.sub_(_NOISE_MEAN).div_(_NOISE_STD)
+    harmonics = generator.harmonics[level]
+    if generator.lattice and harmonics:
+        wave = lattice.waves(generator.lattice, harmonics, size, axes, level, spans, device) * 2**0.5
+        noise = torch.cat((noise, wave.expand(len(seeds), -1, -1, -1)), 1)
+    return noise.contiguous(memory_format=torch.channels_last)

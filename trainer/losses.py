@@ -1,0 +1,134 @@
+"""The objective: small modules that each look at one thing, summed by weight.
+
+A loss is built around the swatch and called with a batch of windows of textures, (B, C, H, W) in [0, 1], channels of all
+maps; it returns one number. Losses that need to know where the windows lie get a `Place`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from server.lattice import Lattice, phases
+from server.torus import Size, Span, Window
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a batch of windows lies: all at the same place of tori of the same size."""
+
+    size: Size
+    window: Window
+
+
+class Sum(nn.Module):
+    """The weighted sum of losses, which it also keeps apart for the progress line."""
+
+    def __init__(self, *terms: tuple[str, float, nn.Module]) -> None:
+        super().__init__()
+        self.names = [name for name, _, _ in terms]
+        self.weights = [weight for _, weight, _ in terms]
+        self.terms = nn.ModuleList(term for _, _, term in terms)
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        total = torch.zeros((), device=images.device)
+        for weight, term in zip(self.weights, self.terms, strict=True):
+            total = total + weight * term(images, place)
+        return total
+
+
+def scaled(images: Tensor, scales: int, side: int) -> Iterator[tuple[int, Tensor]]:
+    """The images at scale 1, 1/2, 1/4 …, each cut to its middle `side` pixels: equally many samples at every scale.
+
+    Fine statistics need few pixels and coarse ones many, so the descriptor's cost is spent evenly.
+    """
+    for scale in range(scales):
+        if scale:
+            images = F.avg_pool2d(images, 2)
+        top, left = ((length - min(length, side)) // 2 for length in images.shape[2:])
+        yield scale, images[..., top : top + side, left : left + side]
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices (B, C, C) of features (B, C, H, W), per position: Gatys et al. 2015, eq. 3, divided by H * W."""
+    flat = features.flatten(2).float()
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+class GramLoss(nn.Module):
+    """Squared distance of Gram matrices, per layer and scale, relative to the swatch's own norm (Gatys et al. 2015).
+
+    Differs: each term is divided by the squared norm of its target, so that no layer rules the sum; several image scales
+    stand in for the deeper layers of VGG-19, which then need not be had.
+    """
+
+    def __init__(
+        self,
+        descriptor: Callable[[Tensor], dict[str, Tensor]],
+        swatch: Tensor,
+        *,
+        scales: int,
+        side: int,
+        smallest: int,
+        layers: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+        self.scales, self.side, self.smallest, self.layers = scales, side, smallest, tuple(layers)
+        with torch.no_grad():
+            self.targets = [
+                {name: gram(found) for name, found in self._features(image).items()}
+                for _, image in scaled(swatch, scales, max(swatch.shape[2:]))
+            ]
+
+    def _features(self, image: Tensor) -> dict[str, Tensor]:
+        return self.descriptor(image) if min(image.shape[2:]) >= self.smallest else {}
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        total = torch.zeros((), device=images.device)
+        count = 0
+        for scale, image in scaled(images, self.scales, self.side):
+            for name, found in self._features(image).items():
+                target = self.targets[scale].get(name)
+                if target is not None:
+                    difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum()
+                    total, count = total + difference.mean(), count + 1
+        return total / max(count, 1)
+
+
+class FoldedCellLoss(nn.Module):
+    """Distance of mean unit cells: pixels sorted by their two lattice phases into bins, each bin averaged.
+
+    A Gram matrix does not see as far as a brick is long; the mean cell does, and says where the joints are. Relative to
+    the variance of the swatch's own mean cell. `bins`: along each basis wave, no finer than the pixels.
+    """
+
+    def __init__(self, swatch: Tensor, lattice: Lattice, bins: int = 24) -> None:
+        super().__init__()
+        self.lattice = lattice
+        self.bins = bins
+        height, width = swatch.shape[2:]
+        y = torch.arange(height, device=swatch.device)[:, None] + 0.5
+        x = torch.arange(width, device=swatch.device)[None, :] + 0.5
+        own = torch.stack([(fy * y + fx * x) % 1.0 for fy, fx in lattice.basis])
+        self.cell, self.hits = self._fold(swatch, own)
+        self.variance = (self.cell - self.cell.mean(2, keepdim=True)).square().mean().clamp_min(1e-4)
+
+    def _fold(self, images: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of each bin over a batch with common phases: (1, C, bins * bins), and how many pixels each bin got."""
+        index = (where * self.bins).long().clamp_(max=self.bins - 1)
+        index = (index[0] * self.bins + index[1]).flatten()
+        flat = images.float().mean(0).flatten(1)
+        total = torch.zeros(flat.shape[0], self.bins**2, device=images.device).index_add(1, index, flat)
+        hits = torch.bincount(index, minlength=self.bins**2).to(flat)
+        return (total / hits.clamp_min(1))[None], hits
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        window = place.window
+        rows, columns = Span(window.top, window.top + window.height), Span(window.left, window.left + window.width)
+        where = phases(self.lattice, place.size, rows, columns).to(images.device)
+        cell, hits = self._fold(images, where)
+        both = (hits > 0) & (self.hits > 0)
+        return (cell - self.cell)[:, :, both].square().mean() / self.variance

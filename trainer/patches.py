@@ -1,0 +1,83 @@
+"""The descriptor that needs no weights: the distribution of all patches, sliced.
+
+Patches are projected on random directions; per direction the sorted values of texture and swatch are compared, which is
+the exact Wasserstein distance of the projected distributions (Heitz et al. 2021, arXiv 2006.07229, on VGG features;
+Elnekave & Weiss 2022, arXiv 2203.11862, on patches). New directions at every step, several image scales.
+
+Differs: directions are drawn in the swatch's whitened patch space, so that they also look along directions in which the
+swatch varies little. There an unwanted pixel grid shows, and in plain directions it drowns in the large shapes.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.losses import Place, scaled
+
+STRIDE = 3  # patches overlap, so some do for all; a step of three never falls in with the generator's halvings
+
+
+class SlicedPatchLoss(nn.Module):
+    """Squared sliced Wasserstein distance of patch distributions, over scales, relative to each direction's variance.
+
+    `patch`: side of a patch in pixels. `directions`: per step and scale. `whitening` in [0, 1]: 0 plain, 1 every
+    principal direction of the swatch's patches counts the same. Directions follow from `seed` and the step alone.
+    """
+
+    def __init__(
+        self,
+        swatch: Tensor,
+        *,
+        scales: int,
+        side: int,
+        patch: int = 7,
+        directions: int = 32,
+        whitening: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.scales, self.side, self.patch, self.directions, self.seed = scales, side, patch, directions, seed
+        self.step = 0
+        self.swatches = [
+            image for _, image in scaled(swatch, scales, max(swatch.shape[2:])) if min(image.shape[2:]) >= 2 * patch
+        ]
+        self.bases = [principal_directions(image, patch, whitening) for image in self.swatches]
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        self.step += self.training
+        total = torch.zeros((), device=images.device)
+        count = 0
+        for scale, image in scaled(images, self.scales, self.side):
+            if scale < len(self.swatches) and min(image.shape[2:]) >= 2 * self.patch:
+                total, count = total + self._distance(image, scale, random), count + 1
+        return total / max(count, 1)
+
+    def _distance(self, images: Tensor, scale: int, random: torch.Generator) -> Tensor:
+        basis = self.bases[scale]
+        directions = torch.randn(self.directions, basis.shape[0], generator=random).to(basis) @ basis
+        got = self._project(images, directions, random)
+        with torch.no_grad():
+            wanted = self._project(self.swatches[scale], directions, random)
+            wanted = F.interpolate(wanted[None], size=got.shape[1], mode="linear", align_corners=True)[0]
+            variance = wanted.var(1, keepdim=True).clamp_min(1e-8)
+        return ((got - wanted).square() / variance).mean()
+
+    def _project(self, images: Tensor, directions: Tensor, random: torch.Generator) -> Tensor:
+        """Sorted projections of every ninth patch, from a random start: (directions, patches)."""
+        top, left = torch.randint(STRIDE, (2,), generator=random).tolist()
+        patches = F.unfold(images.float()[..., top:, left:], self.patch, stride=STRIDE)
+        return (directions @ patches).transpose(0, 1).flatten(1).sort(1).values
+
+
+def principal_directions(image: Tensor, patch: int, whitening: float) -> Tensor:
+    """Principal directions of the image's patches as rows, (C * patch^2, C * patch^2), scaled by variance^(-whitening / 2).
+
+    Variances below a ten-thousandth of the largest are taken for noise of the file and not raised further.
+    """
+    patches = F.unfold(image.float(), patch)[0]
+    patches = patches - patches.mean(1, keepdim=True)
+    covariance = patches @ patches.T / patches.shape[1]
+    variance, vectors = torch.linalg.eigh(covariance.double())
+    variance = variance.clamp_min(0) / variance[-1].clamp_min(1e-12) + 1e-4
+    return (vectors * variance.pow(-whitening / 2)).T.float()
