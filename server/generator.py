@@ -179,4 +179,5 @@ class Generator(nn.Module):
                 result = result.index_select(2, rows).index_select(3, columns)
             result = self.levels[level](cells, result)
         assert result is not None
-        return self.paint(result.float())  # type: ignore[no-any-return]
+        with torch.autocast(result.device.type, enabled=False):  # colours keep float32 where the levels do without
+            return self.paint(result.float())  # type: ignore[no-any-return]

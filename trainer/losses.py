@@ -17,10 +17,11 @@ from server.torus import Size, Span, Window
 
 @dataclass(frozen=True)
 class Place:
-    """Where a batch of windows lies: all at the same place of tori of the same size."""
+    """Where a batch of windows lies, all at the same place of tori of the same size, and at which step of training."""
 
     size: Size
     window: Window
+    step: int
 
 
 class Sum(nn.Module):

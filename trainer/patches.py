@@ -21,7 +21,8 @@ class SlicedPatchLoss(nn.Module):
     """Squared sliced Wasserstein distance of patch distributions, over scales, relative to each direction's variance.
 
     `patch`: side of a patch in pixels. `directions`: per step and scale. `whitening` in [0, 1]: 0 plain, 1 every
-    principal direction of the swatch's patches counts the same. Directions follow from `seed` and the step alone.
+    principal direction of the swatch's patches counts the same. Directions follow from `seed` and the
+    step of training alone.
     """
 
     def __init__(
@@ -37,15 +38,13 @@ class SlicedPatchLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.scales, self.side, self.patch, self.directions, self.seed = scales, side, patch, directions, seed
-        self.step = 0
         self.swatches = [
             image for _, image in scaled(swatch, scales, max(swatch.shape[2:])) if min(image.shape[2:]) >= 2 * patch
         ]
         self.bases = [principal_directions(image, patch, whitening) for image in self.swatches]
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-        self.step += self.training
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + place.step)
         total = torch.zeros((), device=images.device)
         count = 0
         for scale, image in scaled(images, self.scales, self.side):
@@ -67,7 +66,7 @@ class SlicedPatchLoss(nn.Module):
         """Sorted projections of every ninth patch, from a random start: (directions, patches)."""
         top, left = torch.randint(STRIDE, (2,), generator=random).tolist()
         patches = F.unfold(images.float()[..., top:, left:], self.patch, stride=STRIDE)
-        return (directions @ patches).transpose(0, 1).flatten(1).sort(1).values
+        return torch.sort((directions @ patches).transpose(0, 1).flatten(1), dim=1).values
 
 
 def principal_directions(image: Tensor, patch: int, whitening: float) -> Tensor:
@@ -80,4 +79,5 @@ def principal_directions(image: Tensor, patch: int, whitening: float) -> Tensor:
     covariance = patches @ patches.T / patches.shape[1]
     variance, vectors = torch.linalg.eigh(covariance.double())
     variance = variance.clamp_min(0) / variance[-1].clamp_min(1e-12) + 1e-4
-    return (vectors * variance.pow(-whitening / 2)).T.float()
+    directions: Tensor = (vectors * variance.pow(-whitening / 2)).T
+    return directions.float()

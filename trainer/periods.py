@@ -179,16 +179,32 @@ class _Autocorrelation:
         self.map = mean / mean[self.height, self.width]
         self.values = self.map.double().numpy()
 
-    def at(self, lags: Floats, maps: Floats | None = None) -> Floats:
-        """Autocorrelation (or other maps of the same lags) between the whole lags, bilinear; (n, 2) to (n, ...)."""
-        maps = self.values if maps is None else maps
-        place = lags + np.array([self.height, self.width])
-        corner = np.clip(np.floor(place).astype(int), 0, np.array(maps.shape[:2]) - 2)
-        y, x = (place - corner).T.reshape(2, -1, *[1] * (maps.ndim - 2))
+    def at(self, lags: Floats) -> Floats:
+        """Autocorrelation between the whole lags, (n, 2) to (n,).
+
+        Catmull-Rom cubics: linear interpolation would flatten peaks between pixels and so favour whole periods.
+        """
+        corner, part = self._whole(lags)
+        weights = _catmull_rom(part)
+        taps = np.arange(-1, 3)
+        around = self.values[corner[:, 0, None, None] + taps[:, None], corner[:, 1, None, None] + taps]
+        return np.asarray(np.einsum("nij,ni,nj->n", around, weights[:, 0], weights[:, 1]))
+
+    def at_linear(self, maps: Floats, lags: Floats) -> Floats:
+        """Another map of the same lags, or several, between the whole lags: (2H, 2W, ...) and (n, 2) to (n, ...)."""
+        corner, part = self._whole(lags)
         top, left = corner.T
+        y, x = part.T.reshape(2, -1, *[1] * (maps.ndim - 2))
         upper = maps[top, left] * (1 - x) + maps[top, left + 1] * x
         lower = maps[top + 1, left] * (1 - x) + maps[top + 1, left + 1] * x
         return np.asarray(upper * (1 - y) + lower * y)
+
+    def _whole(self, lags: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """Index of the whole lag up and left of each lag, and the part of a pixel from there to it."""
+        size = np.array([self.height, self.width])
+        place = np.clip(lags + size, 1, 2 * size - 3)
+        corner = np.floor(place).astype(np.int64)
+        return corner, place - corner
 
     def overlap(self, lags: Floats) -> Floats:
         """Pixels that two copies of the swatch share when shifted by each lag."""
@@ -201,6 +217,13 @@ class _Autocorrelation:
         dyy, dyx = np.gradient(dy)
         dxx = np.gradient(dx, axis=1)
         return np.stack([dy, dx, dyy, dxx, dyx], -1)
+
+
+def _catmull_rom(part: Floats) -> Floats:
+    """Weights of the four whole places around each place, (n, 2) to (n, 2, 4)."""
+    t = part[..., None]
+    powers = np.concatenate([np.ones_like(t), t, t**2, t**3], -1)
+    return powers @ np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]])
 
 
 def _multiples(periods: Floats, reach: tuple[float, float], most: int = 1000) -> NDArray[np.int64]:
@@ -280,7 +303,7 @@ def _best_periods(correlation: _Autocorrelation) -> Floats | None:
                 continue
             pairs = _multiples(periods, (correlation.height / 2, correlation.width / 2), most=2)
             order = np.abs(pairs).max(1)  # a peak is known to half a pixel, its double to one
-            heights = [correlation.at(pairs[order == k] @ periods, tolerant[k - 1]) for k in (1, 2)]
+            heights = [correlation.at_linear(tolerant[k - 1], pairs[order == k] @ periods) for k in (1, 2)]
             coarse[key] = _Candidate(periods, float(np.concatenate(heights).mean()))
     slopes = correlation.slopes()
     refined = [_refined(correlation, slopes, candidate.periods) for candidate in _promising(list(coarse.values()))]
@@ -311,7 +334,7 @@ def _tolerance(correlation: _Autocorrelation, coarser: _Candidate) -> float:
 def _primitive(correlation: _Autocorrelation, slopes: Floats, candidate: _Candidate) -> _Candidate:
     """The smallest cell: goes to a half or a third of it while that explains as much."""
     v1, v2 = candidate.periods
-    for divisor in (2, 3, 5):
+    for divisor in (2, 3, 5, 7):
         fractions = [(v1 / divisor, v2), *((v1, (v2 + k * v1) / divisor) for k in range(divisor))]
         for fraction in fractions:
             finer = _reduced(np.array(fraction))
@@ -352,7 +375,7 @@ def _newton_step(
     def height(candidate: Floats) -> float:
         return float((correlation.at(pairs @ candidate) * weights).sum())
 
-    dy, dx, dyy, dxx, dyx = correlation.at(pairs @ periods, slopes).T
+    dy, dx, dyy, dxx, dyx = correlation.at_linear(slopes, pairs @ periods).T
     curvature, directions = np.linalg.eigh(np.stack([np.stack([dyy, dyx], -1), np.stack([dyx, dxx], -1)], -2))
     bowl = np.einsum("nik,nk,njk->nij", directions, np.maximum(-curvature, 0), directions)
     steps = pairs.astype(np.float64)

@@ -197,7 +197,7 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
 
 
 def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, notes: list[str]) -> Image.Image:
-    """Any mode of Pillow as 8-bit RGB, sRGB-encoded. `deep`: 16 bits a channel in the file; Pillow may have cut them."""
+    """Any mode of Pillow as 8-bit RGB, sRGB-encoded. `deep`: 16 bits a channel in the file; Pillow may have cut it."""
     if image.mode in ("F", "LAB"):
         kind = "floating-point values, whose exposure is for you to choose" if image.mode == "F" else "L*a*b* colours"
         raise UnusableSwatch(f"{_quoted(path)} holds {kind}: export it as 8-bit sRGB PNG.")

@@ -454,7 +454,8 @@ def test_light_from_one_side_is_warned_of(tmp_path: Path, name: str, side: str) 
 
 
 def test_slightly_uneven_light_is_not_warned_of(tmp_path: Path) -> None:
-    assert read_swatch(save(tmp_path / "a.png", lit_from("left", photograph("gravel"), 0.85)), 256).warnings == ()
+    # Fine grain leaves nothing but the light once it is blurred; it is the light's strength that must count.
+    assert read_swatch(save(tmp_path / "a.png", lit_from("left", pattern(512, 512), 0.8)), None).warnings == ()
 
 
 def test_the_flash_in_the_middle_is_warned_of(tmp_path: Path) -> None:
@@ -560,9 +561,12 @@ def test_a_folder_gives_its_pictures_sorted(tmp_path: Path) -> None:
 
 
 def test_a_picture_named_twice_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "deeper").mkdir()
     (tmp_path / "brick.jpg").write_bytes(b"x")
     (tmp_path / "odd.suffix").write_bytes(b"x")
-    found = find_swatches([tmp_path / "odd.suffix", tmp_path / "brick.jpg", tmp_path, tmp_path / "." / "brick.jpg"])
+    found = find_swatches(
+        [tmp_path / "odd.suffix", tmp_path / "brick.jpg", tmp_path, tmp_path / "deeper" / ".." / "brick.jpg"]
+    )
     assert found == [tmp_path / "odd.suffix", tmp_path / "brick.jpg"]
 
 

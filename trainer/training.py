@@ -1,0 +1,291 @@
+"""The training of one generator on one swatch.
+
+Source: Ulyanov et al. 2016 (arXiv 1603.03417), a generator trained by the texture loss of Gatys et al. 2015. Differs:
+ - A sample is a window of a large torus of random size at a random place, so what is trained is what is served: crops
+   of any size, cells stretched as any size stretches them. The paper trains on whole small tori.
+ - The last part of training normalises with frozen population statistics, as the served generator does, so freezing
+   costs nothing that training could not mend.
+ - Adam with a one-cycle rate (Smith & Topin 2018, arXiv 1708.07120), which needs no tuning per swatch.
+
+Every step follows from (recipe, swatch, step number) and the state alone, so a resumed training is the same training.
+"""
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+from server.errors import TexserverError
+from server.generator import PRESETS, Generator
+from server.lattice import Lattice
+from server.maps import BASE_COLOUR
+from server.texture import paint, paint_with_gradients
+from server.torus import Size, Window
+from trainer.descriptors import Descriptor, fast_arithmetic
+from trainer.freezing import calibrate, folded, freeze, normalisation, somewhere
+from trainer.losses import Place, Sum
+
+FROZEN_FROM = 0.8  # of the iterations: from here on the statistics are frozen
+JUDGE_EVERY = 50  # iterations between two judgements, each a chance to be the best so far
+JUDGE_SEEDS = tuple((1 << 61) + each for each in range(4))  # never trained on
+JUDGE_STEP = 1 << 40  # the patch directions of judging, the same every time
+EXPLODED = 20.0  # times the recent median loss: not noise any more
+MAX_RECOVERIES = 6
+MIN_WINDOW = 160
+
+Say = Callable[[str], None]
+State = dict[str, Tensor]
+
+
+class TrainingFailed(TexserverError):
+    """Training could not go on; the text says what to change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What shapes a training; the same recipe on the same machine gives the same model.
+
+    `help` in the metadata is what the command line says of a field.
+    """
+
+    iterations: int = field(default=1000, metadata={"help": "steps of training"})
+    batch: int = field(default=1, metadata={"help": "windows per step"})
+    size: int = field(default=320, metadata={"help": "side of a training window in pixels"})
+    seed: int = field(default=0, metadata={"help": "of everything random in the training"})
+    arch: str = field(default="taper", metadata={"help": "architecture of the generator", "choices": tuple(PRESETS)})
+    rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("iterations", 1, 1_000_000), ("batch", 1, 64), ("size", MIN_WINDOW, 2048)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; it must be from {low} to {high}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; it must be from 0 to 4294967295.")
+        if self.arch not in PRESETS:
+            raise ValueError(f"arch is {self.arch!r}; it must be one of {', '.join(PRESETS)}.")
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rate is {self.rate}; it must be above 0 and at most 1.")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step, told: the loss, the learning rate, and whether a judgement was just made."""
+
+    step: int
+    loss: float
+    rate: float
+    judged: bool
+
+
+class Training:
+    """A generator, its optimiser and the best state so far. Iterate over `run()`; stop whenever you like."""
+
+    def __init__(
+        self,
+        swatch: Tensor,
+        lattice: Lattice | None,
+        descriptor: Descriptor,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        say: Say = print,
+    ) -> None:
+        self.recipe, self.device, self.say = recipe, device, say
+        self.batch, self.window = recipe.batch, recipe.size
+        swatch = swatch.to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            generator = Generator(PRESETS[recipe.arch], [BASE_COLOUR], lattice, normalisation)
+        with torch.no_grad():  # begin as the swatch's mean colour, faintly textured
+            generator.paint.bias.copy_(swatch.mean((0, 2, 3)))  # type: ignore[union-attr]
+            generator.paint.weight.mul_(0.3)
+        self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.make_objective: Callable[[], Sum] = lambda: descriptor.objective(
+            swatch, lattice, self.window // 2, recipe.seed
+        )
+        self.objective = self.make_objective()
+        self.optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
+        self.step = 0
+        self.damping = 1.0  # of the rate, halved whenever training had to go back
+        self.recoveries = 0
+        self.frozen = False
+        self.best: State = {}
+        self.best_loss = math.inf
+        self.best_frozen = False
+        self._recent: deque[float] = deque(maxlen=25)
+        self._good = self.state()
+
+    # ---------------------------------------------------------------------------------------------------- stepping
+
+    def run(self) -> Iterator[Progress]:
+        """Train to the end of the recipe, step by step. Raises TrainingFailed when going back no longer helps."""
+        while self.step < self.recipe.iterations:
+            if not self.frozen and self.step >= FROZEN_FROM * self.recipe.iterations:
+                self._freeze()
+            loss = self._careful_step()
+            if loss is None:
+                continue
+            self.step += 1
+            last = self.step == self.recipe.iterations
+            judged = last or self.step % JUDGE_EVERY == 0
+            if judged:
+                self._judge()
+            yield Progress(self.step, loss, self._rate(), judged)
+
+    def _careful_step(self) -> float | None:
+        """One step; None when it had to be undone, or tried again on less memory."""
+        try:
+            loss = self._one_step()
+        except (torch.OutOfMemoryError, MemoryError):
+            self._shrink()
+            return None
+        except RuntimeError as error:  # how the CPU's allocator says it
+            if "alloc" not in str(error) and "memory" not in str(error):
+                raise
+            self._shrink()
+            return None
+        if not math.isfinite(loss) or (len(self._recent) == 25 and loss > EXPLODED * median(self._recent)):
+            self._go_back(loss)
+            return None
+        self._recent.append(loss)
+        return loss
+
+    def _one_step(self) -> float:
+        draws = random.Random(f"step {self.recipe.seed} {self.step} {self.recoveries}")
+        size, window = somewhere(draws, self.window)
+        seeds = [draws.getrandbits(60) for _ in range(self.batch)]
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        with fast_arithmetic(self.device):
+            images = paint_with_gradients(self.generator, seeds, size, window)
+        loss: Tensor = self.objective(images, Place(size, window, self.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            return loss.item()
+        return math.nan
+
+    def _rate(self) -> float:
+        """One cycle: up for a tenth of the steps, down along a cosine to nearly nothing."""
+        done = self.step / self.recipe.iterations
+        rising = min(done / 0.1, 1.0)
+        falling = 0.5 * (1 + math.cos(math.pi * max(done - 0.1, 0.0) / 0.9))
+        return self.recipe.rate * self.damping * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * rising))) * falling + 1e-6
+
+    def _freeze(self) -> None:
+        calibrate(self.generator, self.window, self.recipe.seed)
+        freeze(self.generator)
+        self.frozen = True
+        self.best_loss = math.inf  # judged anew: only what is served counts
+        self._judge()
+
+    # ----------------------------------------------------------------------------------------------------- judging
+
+    def _judge(self) -> None:
+        """Measure on seeds that are not trained on; keep the state when it is the best so far."""
+        loss = self.judged_loss()
+        if math.isfinite(loss):
+            self._good = self.state()
+            if loss < self.best_loss:
+                self.best_loss, self.best, self.best_frozen = loss, _copy(self.generator.state_dict()), self.frozen
+
+    @torch.no_grad()
+    def judged_loss(self, generator: Generator | None = None) -> float:
+        """The objective over the judging seeds, each on a torus of its own size."""
+        total = 0.0
+        for index, seed in enumerate(JUDGE_SEEDS):
+            size = Size(2 * self.window + 37 * index, 2 * self.window + 101 * index)
+            window = Window(91 * index, 53 * index, self.window, self.window)
+            with fast_arithmetic(self.device):
+                image = paint(generator or self.generator, [seed], size, window)
+            total += float(self.objective(image, Place(size, window, JUDGE_STEP + index)))
+        return total / len(JUDGE_SEEDS)
+
+    def finished(self) -> Generator:
+        """The best generator so far, frozen and folded: float32 on the CPU."""
+        if self.best:
+            self.generator.load_state_dict(self.best)
+        if not self.best_frozen:  # stopped early
+            calibrate(self.generator, self.window, self.recipe.seed)
+        freeze(self.generator)
+        return folded(self.generator).cpu()
+
+    # -------------------------------------------------------------------------------------------------- recovering
+
+    def _go_back(self, loss: float) -> None:
+        self.recoveries += 1
+        if self.recoveries > MAX_RECOVERIES:
+            raise TrainingFailed(
+                f"Training went wrong {self.recoveries} times (the loss came to {loss:g}) and going back did not help. "
+                "Try a lower --rate, or another --seed."
+            )
+        self.load_state(self._good)
+        self.damping /= 2
+        self._recent.clear()
+        self.say(
+            f"The loss came to {loss:g}: back to iteration {self.step}, and on from there at half the learning rate."
+        )
+
+    def _shrink(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch //= 2
+        elif self.window > MIN_WINDOW:
+            self.window = max(MIN_WINDOW, self.window * 3 // 4)
+            self.objective = self.make_objective()
+        else:
+            raise TrainingFailed(
+                f"There is not enough memory to train, not even on one window of {self.window} pixels. "
+                "Close other programs that use it, or train with --device cpu."
+            )
+        self.say(f"Out of memory: going on with {self.batch} window(s) of {self.window} pixels per step.")
+
+    # ------------------------------------------------------------------------------------------------ checkpointing
+
+    def state(self) -> State:
+        """Everything a resumed training needs, as named tensors."""
+        numbers = [self.step, self.recoveries, self.frozen, self.best_frozen, self.batch, self.window]
+        state = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
+        state |= {f"best.{name}": value for name, value in self.best.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            state |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        state["numbers"] = torch.tensor([float(number) for number in numbers], dtype=torch.float64)
+        state["losses"] = torch.tensor([self.best_loss, self.damping], dtype=torch.float64)
+        return _copy(state)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state()`. Raises KeyError or RuntimeError when it is another generator's."""
+        numbers = [int(number) for number in state["numbers"].tolist()]
+        self.step, recoveries, frozen, best_frozen, self.batch, self.window = numbers
+        self.recoveries = max(self.recoveries, recoveries)
+        self.frozen, self.best_frozen = bool(frozen), bool(best_frozen)
+        self.best_loss, self.damping = state["losses"].tolist()
+        self.generator.load_state_dict(_part(state, "generator."))
+        self.best = _part(state, "best.")
+        freeze(self.generator, self.frozen)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(state, "adam.").items():
+            index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = value.clone()
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self._good = self.state()
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> State:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _copy(state: Mapping[str, Tensor]) -> State:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
