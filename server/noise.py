@@ -6,7 +6,6 @@ Differs: 32-bit hash, since texture noise needs speed and no cryptographic stren
 Shapes: C channels, H x W cells of one level. One hash serves two channels of 16 bits.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -33,20 +32,16 @@ class Field:
     def window(
         self, top: int, left: int, height: int, width: int, channels: int, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Cells [top, top+height) x [left, left+width), wrapped, as (1, channels, height, width) float32 in (0, 1).
+        """Cells [top, top+height) x [left, left+width), wrapped, as (1, channels, height, width) float32 in (0, 1), channels last.
 
         Values are whole multiples of 2^-16 plus 2^-17: exact in float32, so equal to the bit on every device.
         """
-        rows = _wrapped(top, height, self.height)
-        columns = _wrapped(left, width, self.width)
-        pairs = []
-        for pair in range((channels + 1) // 2):
-            key = _key(self.seed, self.level, pair)
-            row_hash = _mix(_int32(((row * _GOLDEN) ^ key) & _MASK for row in rows).to(device))
-            column_hash = _mix(_int32(((column * _GOLDEN) + _rotate(key)) & _MASK for column in columns).to(device))
-            bits = _mix(row_hash[:, None] + column_hash[None, :])
-            pairs += [bits & 0xFFFF, (bits >> 16) & 0xFFFF]
-        return torch.stack(pairs[:channels])[None].float().add_(0.5).mul_(2.0**-16)
+        keys = [_key(self.seed, self.level, pair) for pair in range((channels + 1) // 2)]
+        row_hash = _mix(_int32(_wrapped(top, height, self.height), keys)).to(device)
+        column_hash = _mix(_int32(_wrapped(left, width, self.width), [_rotate(key) for key in keys])).to(device)
+        bits = _mix(row_hash[:, None] + column_hash[None, :])  # (height, width, pairs)
+        halves = torch.stack((bits & 0xFFFF, (bits >> 16) & 0xFFFF), -1).flatten(2)[..., :channels]
+        return halves.permute(2, 0, 1)[None].float().add_(0.5).mul_(2.0**-16)
 
 
 def _wrapped(start: int, count: int, period: int) -> list[int]:
@@ -83,8 +78,10 @@ def _mix(x: Tensor) -> Tensor:
     return x
 
 
-def _int32(values: Iterable[int]) -> Tensor:
-    return torch.tensor([_signed(value) for value in values], dtype=torch.int32)
+def _int32(places: list[int], keys: list[int]) -> Tensor:
+    """(len(places), len(keys)) int32, where no two places have the same value under one key."""
+    spread = torch.tensor([_signed(place * _GOLDEN & _MASK) for place in places], dtype=torch.int32)
+    return spread[:, None] ^ torch.tensor([_signed(key) for key in keys], dtype=torch.int32)
 
 
 def _signed(value: int) -> int:

@@ -110,7 +110,7 @@ def _own(
             for seed in seeds
         ]
     )
-    noise.sub_(_NOISE_MEAN).div_(_NOISE_STD)
+    noise.sub_(_NOISE_MEAN).mul_(1 / _NOISE_STD)
     harmonics = generator.harmonics[level]
     if generator.lattice and harmonics:
         wave = lattice.waves(generator.lattice, harmonics, size, axes, level, spans, device) * 2**0.5

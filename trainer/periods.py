@@ -185,10 +185,13 @@ class _Autocorrelation:
         Catmull-Rom cubics: linear interpolation would flatten peaks between pixels and so favour whole periods.
         """
         corner, part = self._whole(lags)
-        weights = _catmull_rom(part)
-        taps = np.arange(-1, 3)
-        around = self.values[corner[:, 0, None, None] + taps[:, None], corner[:, 1, None, None] + taps]
-        return np.asarray(np.einsum("nij,ni,nj->n", around, weights[:, 0], weights[:, 1]))
+        flat, wide = self.values.ravel(), self.values.shape[1]
+        start = (corner[:, 0] - 1) * wide + corner[:, 1] - 1
+        down, across = _catmull_rom(part[:, 0]), _catmull_rom(part[:, 1])
+        total = np.zeros(len(lags))
+        for i, j in np.ndindex(4, 4):
+            total += down[i] * across[j] * flat[start + (i * wide + j)]
+        return total
 
     def at_linear(self, maps: Floats, lags: Floats) -> Floats:
         """Another map of the same lags, or several, between the whole lags: (2H, 2W, ...) and (n, 2) to (n, ...)."""
@@ -219,11 +222,14 @@ class _Autocorrelation:
         return np.stack([dy, dx, dyy, dxx, dyx], -1)
 
 
-def _catmull_rom(part: Floats) -> Floats:
-    """Weights of the four whole places around each place, (n, 2) to (n, 2, 4)."""
-    t = part[..., None]
-    powers = np.concatenate([np.ones_like(t), t, t**2, t**3], -1)
-    return powers @ np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]])
+def _catmull_rom(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Weights of the whole places -1, 0, 1, 2 for a place t in [0, 1)."""
+    return (
+        t * (t * (1 - 0.5 * t) - 0.5),
+        1 + t * t * (1.5 * t - 2.5),
+        t * (0.5 + t * (2 - 1.5 * t)),
+        t * t * (0.5 * t - 0.5),
+    )
 
 
 def _multiples(periods: Floats, reach: tuple[float, float], most: int = 1000) -> NDArray[np.int64]:
@@ -241,6 +247,11 @@ def _explained(correlation: _Autocorrelation, periods: Floats) -> float:
     lags = _multiples(periods, (0.9 * correlation.height, 0.9 * correlation.width)) @ periods
     weights = correlation.overlap(lags)
     return float((correlation.at(lags) * weights).sum() / max(weights.sum(), 1.0)) if len(lags) else 0.0
+
+
+def _dual(vectors: Floats) -> Floats:
+    """Waves of periods, and periods of waves."""
+    return np.asarray(np.linalg.inv(vectors).T, dtype=np.float64)
 
 
 def _reduced(vectors: Floats) -> Floats:
@@ -395,12 +406,12 @@ def _newton_step(
 
 def _measured(detail: Tensor, correlation: _Autocorrelation, periods: Floats) -> tuple[Lattice, float]:
     """The lattice of these periods, and the share of its energy that is not mere stripes."""
-    basis = _straightened(_reduced(np.linalg.inv(periods).T), np.array(detail.shape[2:], dtype=np.float64))
+    basis = _straightened(_reduced(_dual(periods)), np.array(detail.shape[2:], dtype=np.float64))
     energies = _wave_energies(detail, basis)
     lattice = Lattice(
         basis=(_vector(basis[0]), _vector(basis[1])),
         harmonics=_strongest(energies),
-        strength=min(max(_explained(correlation, np.linalg.inv(basis).T), 0.0), 1.0),
+        strength=min(max(_explained(correlation, _dual(basis)), 0.0), 1.0),
     )
     return lattice, _off_line(energies)
 

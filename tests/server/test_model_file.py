@@ -1,5 +1,6 @@
 """Facts about the model file: what is written comes back, and no damage does more than to be named."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -20,7 +21,6 @@ import safetensors.torch
 import torch
 
 from server import model_file
-from server.errors import TexserverError
 from server.generator import Architecture, Generator
 from server.maps import BASE_COLOUR, Map
 from server.model_file import BrokenModel, UnusableOutput, read_facts, read_model, write_model
@@ -103,8 +103,7 @@ def test_the_name_is_the_files_and_the_hash_is_its_bytes(tmp_path: Path, good: b
     path.write_bytes(good)
     model = read_model(path)
     assert model.name == "brick"
-    out = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True)
-    assert model.sha256 == out.stdout[:64]
+    assert model.sha256 == hashlib.sha256(good).hexdigest()
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path, good: bytes) -> None:
@@ -141,7 +140,7 @@ def never_written(tmp_path: Path) -> Path:
 
 
 def still_old(path: Path) -> bool:
-    return path.read_bytes() == b"old" and os.listdir(path.parent) == [path.name]
+    return path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -218,7 +217,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "tiny.safetensors").mkdir()
     with pytest.raises(UnusableOutput, match="folder"):
         write_model(tmp_path / "tiny.safetensors", tiny_model())
-    assert sorted(os.listdir(tmp_path)) == ["file", "tiny.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiny.safetensors"]
 
 
 # ---------------------------------------------------------------------------------- what is not a model file (row M1)
@@ -326,7 +325,7 @@ def test_what_is_no_regular_file_is_refused_at_once(
     path = tmp_path / "bad.safetensors"
     make(path)
     for read in (read_model, read_facts):
-        with pytest.raises(BrokenModel, match="not a file|cannot be read"):
+        with pytest.raises(BrokenModel, match=r"not a file|cannot be read"):
             read(path)
 
 
@@ -393,9 +392,6 @@ def stranger(table: dict[str, Any], facts: dict[str, Any]) -> None:
 
 
 def overlap(table: dict[str, Any], facts: dict[str, Any]) -> None:
-    table["generator.levels.0.blocks.0.conv.bias"]["data_offsets"] = (
-        table["generator.levels.0.blocks.1.conv.bias"]["data_offsets"][0:1] * 2
-    )
     begin = table["generator.levels.0.blocks.1.conv.bias"]["data_offsets"][0]
     table["generator.levels.0.blocks.0.conv.bias"]["data_offsets"] = [begin, begin + 40]
 
@@ -561,11 +557,9 @@ def test_random_damage_loads_to_finite_weights_or_is_refused(tmp_path: Path, goo
         for read in (read_model, read_facts):
             try:
                 result = read(path)
-            except TexserverError as error:
-                assert isinstance(error, BrokenModel)
-                assert str(error).isprintable()
-            else:
-                loaded += 1
-                if read is read_model:
-                    assert all(parameter.isfinite().all() for parameter in result.generator.parameters())
+            except BrokenModel:
+                continue
+            loaded += 1
+            if read is read_model:
+                assert all(parameter.isfinite().all() for parameter in result.generator.parameters())
     assert 0 < loaded < 400

@@ -1,0 +1,104 @@
+"""The models folder: which models there are, which of them can be used, and why the others cannot.
+
+A name is looked up among the files the folder lists and never made into a path, so no request can reach another file.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from server.errors import RequestError, TexserverError
+from server.model_file import SUFFIX, BrokenModel, Facts, Model, read_model
+
+CHECKPOINT_SUFFIX = f".checkpoint{SUFFIX}"  # the trainer's, beside its model
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_MOST_NAMED = 20
+
+
+class NoLibrary(TexserverError):
+    """There is no models folder."""
+
+
+class UnknownModel(RequestError):
+    code = "unknown_model"
+
+    def __init__(self, name: str, available: Sequence[str]) -> None:
+        near = get_close_matches(name[:100], available, n=1)
+        named = ", ".join(available[:_MOST_NAMED]) + (", …" if len(available) > _MOST_NAMED else "")
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {named or 'none'}."
+        super().__init__(f"There is no model {name[:100]!a}. {hint}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """A file of the folder: `facts` when it is ready, the `reason` when it is broken, in words that follow "it"."""
+
+    name: str
+    state: Literal["ready", "broken"]
+    reason: str = ""
+    facts: Facts | None = None
+
+
+class Library:
+    """The models in a folder, as they are at each call; nothing is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """The names of all model files, the broken ones' too, sorted. Raises NoLibrary."""
+        return sorted(self._files())
+
+    def entries(self) -> list[Entry]:
+        """Every model file, sorted by name, each read and checked in full. Raises NoLibrary."""
+        return [self._entry(name, path) for name, path in sorted(self._files().items())]
+
+    def get(self, name: str) -> Model:
+        """The model of this name. Raises UnknownModel, BrokenModel, NoLibrary."""
+        files = self._files()
+        if name not in files:
+            raise UnknownModel(name, sorted(files))
+        return self._read(name, files[name])
+
+    def _entry(self, name: str, path: Path) -> Entry:
+        try:
+            return Entry(name=name, state="ready", facts=self._read(name, path).facts)
+        except BrokenModel as error:
+            return Entry(name=name, state="broken", reason=error.reason)
+
+    def _files(self) -> Mapping[str, Path]:
+        """Model files by name. Hidden files are temporaries or shadows that some systems keep."""
+        try:
+            found = [Path(entry.path) for entry in os.scandir(self.folder)]
+        except FileNotFoundError as error:
+            raise NoLibrary(
+                f"There is no models folder {self.folder}. Train a model (python -m trainer --swatch PHOTO) "
+                "or name another folder."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise NoLibrary(f"The models folder {self.folder} cannot be read: {error}. Name another folder.") from error
+        return {
+            _shown(path.name.removesuffix(SUFFIX)): path
+            for path in sorted(found)
+            if path.name.endswith(SUFFIX)
+            and not path.name.startswith(".")
+            and not path.name.endswith(CHECKPOINT_SUFFIX)
+        }
+
+    def _read(self, name: str, path: Path) -> Model:
+        if not _NAME.fullmatch(path.name.removesuffix(SUFFIX)):
+            raise BrokenModel(path, "its name may hold only the letters a to z, digits, '.', '_' and '-'; rename it")
+        home, target = (Path(os.path.realpath(each)) for each in (self.folder, path))
+        if not target.is_relative_to(home):
+            raise BrokenModel(path, "it is a link that leads out of the models folder; copy the file here instead")
+        return read_model(path)
+
+
+def _shown(stem: str) -> str:
+    """A stem as it can be printed and sent: the same for all names that the rule allows."""
+    return stem if _NAME.fullmatch(stem) else ascii(stem)[1:-1][:100]
