@@ -21,6 +21,7 @@ Cycles = tuple[int, int]
 # A grid carries a wave only where a cycle is at least this many cells long: below, the sampled sine is a beat.
 CELLS_PER_CYCLE = 3.0
 MAX_HARMONICS = 12
+STRETCH = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +63,9 @@ class Lattice:
         return first, second
 
     def fits(self, size: Size) -> bool:
-        """Whether this size holds the pattern with no period stretched by more than 2 %."""
+        """Whether this size holds the pattern with neither wave bent or stretched by more than 2 %."""
         for (fy, fx), (cy, cx) in zip(self.basis, self.cycles(size), strict=True):
-            got, wanted = math.hypot(cy / size.height, cx / size.width), math.hypot(fy, fx)
-            if abs(got / wanted - 1) > 0.02:
+            if math.dist((cy / size.height, cx / size.width), (fy, fx)) > STRETCH * math.hypot(fy, fx):
                 return False
         return True
 

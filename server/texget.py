@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 from tqdm import tqdm
@@ -43,8 +44,8 @@ INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 2 after one sentence on stderr, 130 after Ctrl-C."""
-    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     try:
+        arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         library = Library(Path(arguments.models))
         if arguments.model is None:
             _list(library)
@@ -59,8 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as the rest of the command does, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadRequest(f"{message}; see texget --help.")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="texget",
         description="Paints a texture of a trained model into a PNG, TIFF or JPEG file; without a model, lists them.",
     )

@@ -24,11 +24,11 @@ from server.generator import Generator
 from server.lattice import Lattice
 from server.model_file import Model, SwatchFacts, UnusableOutput, write_model
 from server.texture import texture
-from trainer.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
 from trainer.descriptors import CHOICES, Descriptor, choose_descriptor
 from trainer.periods import find_lattice, lattice_from_periods, lattice_picture, parse_lattice
 from trainer.pictures import Picture, as_picture, contact_sheet, filmstrip, thumbnail, write_picture
-from trainer.swatch import Swatch, find_swatches, model_name, read_swatch
+from trainer.swatch import find_swatches, model_name, read_swatch
 from trainer.training import Recipe, Training, TrainingFailed
 
 CHECKPOINT_EVERY = 100  # iterations
@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TexserverError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before a training began, or a second time
+        print("trainer: Stopped at once; nothing more was written.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -62,13 +65,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Learns a texture from one photograph (the swatch) and writes a model that paints it at any size.",
     )
     parser.add_argument(
-        "--swatch", type=Path, nargs="+", action="extend", required=True, help="photographs, or folders of them; one model each"
+        "--swatch",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="photographs, or folders of them; one model each",
     )
+    parser.add_argument("--out", type=Path, help="model file, or folder for several (default: models/NAME.safetensors)")
     parser.add_argument(
-        "--out", type=Path, help="model file, or folder for several (default: models/NAME.safetensors)"
-    )
-    parser.add_argument(
-        "--swatch-size", type=int, default=384, help="shorter side the swatch is scaled down to, in pixels (default: 384)"
+        "--swatch-size",
+        type=int,
+        default=384,
+        help="shorter side the swatch is scaled down to, in pixels (default: 384)",
     )
     for each in dataclasses.fields(Recipe):
         parser.add_argument(
@@ -80,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument(
-        "--descriptor", choices=CHOICES, default="auto", help="what looks at the textures (default: auto, VGG-19 if it can be had)"
+        "--descriptor",
+        choices=CHOICES,
+        default="auto",
+        help="what looks at the textures (default: auto, VGG-19 if it can be had)",
     )
     parser.add_argument("--vgg-weights", type=Path, help="file with VGG-19's weights (or set TEXTURE_VGG19)")
     parser.add_argument(
@@ -88,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto, none, or two periods of the swatch in pixels as y1,x1;y2,x2 (default: auto)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint of a training that was cut off")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint of a training that was cut off"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
     return parser
@@ -105,6 +119,8 @@ def _output(out: Path | None, swatch: Path, *, alone: bool) -> Path:
         path = out
     else:
         path = out / name
+    if path.is_dir():
+        raise UnusableOutput(f"{path} is a folder, and the model is one file. Choose another --out.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.parent / f".{path.stem[:40]}.probe"
@@ -148,7 +164,7 @@ class _Job:
         )
         checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
         if self.resume and checkpoint.exists():
-            training.load_state(read_checkpoint(checkpoint, belongs_to))
+            resume(training, checkpoint, belongs_to)
             self.say(f"Going on from iteration {training.step}.")
         elif self.resume:
             self.say(f"There is no {checkpoint}: starting from the beginning.")
@@ -203,7 +219,7 @@ class _Job:
         )
         with bar:
             for progress in training.run():
-                bar.update()
+                bar.update(progress.step - bar.n)  # a training may go back
                 bar.set_postfix_str(f"loss {progress.loss:.4f}, rate {progress.rate:.1e}", refresh=False)
                 if progress.step % every == 0 or progress.step in (1, every // 4, every // 2):
                     frames.append((progress.step, self._frame(training)))

@@ -12,10 +12,11 @@ from safetensors import SafetensorError, safe_open
 
 from server.errors import TexserverError
 from server.model_file import replace_file
-from trainer.training import State
+from trainer.training import State, Training
 
 SUFFIX = ".checkpoint.safetensors"
 _KEY = "texserver-checkpoint"
+_FRESH = "Leave --resume away to start anew."
 
 
 class UnusableCheckpoint(TexserverError):
@@ -32,19 +33,30 @@ def write_checkpoint(path: Path, state: State, belongs_to: dict[str, object]) ->
     replace_file(path, safetensors.torch.save(data, {_KEY: json.dumps(belongs_to, sort_keys=True)}))
 
 
+def resume(training: Training, path: Path, belongs_to: dict[str, object]) -> None:
+    """Bring a new training to where the checkpoint was written. Raises UnusableCheckpoint."""
+    state = read_checkpoint(path, belongs_to)
+    try:
+        training.load_state(state)
+    except (KeyError, RuntimeError, ValueError) as error:  # its recipe means something else by now
+        raise UnusableCheckpoint(
+            f"The checkpoint {path} is of another generator, by another version of texserver. {_FRESH}"
+        ) from error
+
+
 def read_checkpoint(path: Path, belongs_to: dict[str, object]) -> State:
     """The state, if it was written by this training. Raises UnusableCheckpoint."""
-    fresh = "Leave --resume away to start anew."
     try:
         with safe_open(path, framework="pt") as file:
-            was = json.loads((file.metadata() or {})[_KEY])
+            was = dict(json.loads((file.metadata() or {})[_KEY]))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise UnusableCheckpoint(f"The checkpoint {path} cannot be read ({error}). {fresh}") from error
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnusableCheckpoint(f"The checkpoint {path} cannot be read ({error}). {_FRESH}") from error
     now = json.loads(json.dumps(belongs_to))
     if changed := sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key)):
         raise UnusableCheckpoint(
             f"The checkpoint {path} was made with another {', '.join(changed)}: "
-            f"{', '.join(str(was.get(key)) for key in changed)}. Ask for the same again, or start anew without --resume."
+            f"{', '.join(str(was.get(key)) for key in changed)}. "
+            "Ask for the same again, or start anew without --resume."
         )
     return state

@@ -21,7 +21,7 @@ from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
-GRAM_SCALES = 3
+GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
 PATCH_SCALES = 5
 # Beside the Gram loss, which is blind to a faint grid of pixels; alone, the built-in descriptor needs more directions.
 PATCH_WEIGHT = 0.2
@@ -83,7 +83,7 @@ class VGG19Descriptor:
         smallest = self.network.smallest(LAYERS[-1])
         grams = GramLoss(self.features, swatch, scales=GRAM_SCALES, side=side, smallest=smallest, layers=LAYERS)
         patches = SlicedPatchLoss(
-            swatch, scales=GRAM_SCALES + 1, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
+            swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
         )
         return Sum(("gram", 1.0, grams), ("patch", PATCH_WEIGHT, patches), *_cell(swatch, lattice))
 

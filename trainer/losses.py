@@ -62,7 +62,8 @@ class GramLoss(nn.Module):
     """Squared distance of Gram matrices, per layer and scale, relative to the swatch's own norm (Gatys et al. 2015).
 
     Differs: each term is divided by the squared norm of its target, so that no layer rules the sum; several image scales
-    stand in for the deeper layers of VGG-19, which then need not be had.
+    stand in for the deeper layers of VGG-19, which then need not be had. `scales` holds a weight per scale, the full one
+    first: the Gram matrix of a small window is mostly chance at the coarse scales, and full weight there teaches less.
     """
 
     def __init__(
@@ -70,18 +71,18 @@ class GramLoss(nn.Module):
         descriptor: Callable[[Tensor], dict[str, Tensor]],
         swatch: Tensor,
         *,
-        scales: int,
+        scales: Sequence[float],
         side: int,
         smallest: int,
         layers: Sequence[str],
     ) -> None:
         super().__init__()
         self.descriptor = descriptor
-        self.scales, self.side, self.smallest, self.layers = scales, side, smallest, tuple(layers)
+        self.scales, self.side, self.smallest, self.layers = tuple(scales), side, smallest, tuple(layers)
         with torch.no_grad():
             self.targets = [
                 {name: gram(found) for name, found in self._features(image).items()}
-                for _, image in scaled(swatch, scales, max(swatch.shape[2:]))
+                for _, image in scaled(swatch, len(scales), max(swatch.shape[2:]))
             ]
 
     def _features(self, image: Tensor) -> dict[str, Tensor]:
@@ -89,14 +90,15 @@ class GramLoss(nn.Module):
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)
-        count = 0
-        for scale, image in scaled(images, self.scales, self.side):
+        weights = 0.0
+        for scale, image in scaled(images, len(self.scales), self.side):
             for name, found in self._features(image).items():
                 target = self.targets[scale].get(name)
                 if target is not None:
                     difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum()
-                    total, count = total + difference.mean(), count + 1
-        return total / max(count, 1)
+                    total = total + self.scales[scale] * difference.mean()
+                    weights += self.scales[scale]
+        return total / max(weights, 1e-6)
 
 
 class FoldedCellLoss(nn.Module):

@@ -80,6 +80,8 @@ def parse_lattice(text: str) -> tuple[Vector, Vector] | Literal["auto"] | None:
         return None
     try:
         (y1, x1), (y2, x2) = ([float(number) for number in vector.split(",")] for vector in word.split(";"))
+        if not all(map(math.isfinite, (y1, x1, y2, x2))):
+            raise ValueError
     except ValueError:
         raise UnusableLattice(
             f"{text!r} is no lattice. Write auto, none, or two periods in pixels as y1,x1;y2,x2, such as 27,38;0,76."
@@ -156,13 +158,12 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
     """Gaussian blur; beyond the edge is nothing, not black."""
     reach = math.ceil(3 * sigma)
     bell = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))
-    channels = image.shape[1]
 
-    def along_both(x: Tensor) -> Tensor:
-        x = F.conv2d(x, bell.view(1, 1, -1, 1).expand(x.shape[1], 1, -1, 1), padding=(reach, 0), groups=x.shape[1])
-        return F.conv2d(x, bell.view(1, 1, 1, -1).expand(channels, 1, 1, -1), padding=(0, reach), groups=channels)
+    def along_both(planes: Tensor) -> Tensor:  # (planes, 1, H, W)
+        planes = F.conv2d(planes, bell.view(1, 1, -1, 1), padding=(reach, 0))
+        return F.conv2d(planes, bell.view(1, 1, 1, -1), padding=(0, reach))
 
-    return along_both(image) / along_both(torch.ones_like(image))
+    return along_both(image.transpose(0, 1)).transpose(0, 1) / along_both(torch.ones_like(image[:, :1]))
 
 
 class _Autocorrelation:

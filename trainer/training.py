@@ -10,6 +10,7 @@ Source: Ulyanov et al. 2016 (arXiv 1603.03417), a generator trained by the textu
 Every step follows from (recipe, swatch, step number) and the state alone, so a resumed training is the same training.
 """
 
+import copy
 import math
 import random
 from collections import deque
@@ -30,6 +31,7 @@ from trainer.descriptors import Descriptor, fast_arithmetic
 from trainer.freezing import calibrate, folded, freeze, normalisation, somewhere
 from trainer.losses import Place, Sum
 
+LOOKED_AT = 7  # sixteenths of a window's side that the descriptor sees at full size; more steps teach more than more pixels
 FROZEN_FROM = 0.8  # of the iterations: from here on the statistics are frozen
 JUDGE_EVERY = 50  # iterations between two judgements, each a chance to be the best so far
 JUDGE_SEEDS = tuple((1 << 61) + each for each in range(4))  # never trained on
@@ -37,6 +39,8 @@ JUDGE_STEP = 1 << 40  # the patch directions of judging, the same every time
 EXPLODED = 20.0  # times the recent median loss: not noise any more
 MAX_RECOVERIES = 6
 MIN_WINDOW = 160
+# How torch, its backends and the C++ library say it where they do not raise OutOfMemoryError.
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
 
 Say = Callable[[str], None]
 State = dict[str, Tensor]
@@ -55,7 +59,7 @@ class Recipe:
 
     iterations: int = field(default=1000, metadata={"help": "steps of training"})
     batch: int = field(default=1, metadata={"help": "windows per step"})
-    size: int = field(default=320, metadata={"help": "side of a training window in pixels"})
+    size: int = field(default=256, metadata={"help": "side of a training window in pixels"})
     seed: int = field(default=0, metadata={"help": "of everything random in the training"})
     arch: str = field(default="taper", metadata={"help": "architecture of the generator", "choices": tuple(PRESETS)})
     rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
@@ -107,7 +111,7 @@ class Training:
             generator.paint.weight.mul_(0.3)
         self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.make_objective: Callable[[], Sum] = lambda: descriptor.objective(
-            swatch, lattice, self.window // 2, recipe.seed
+            swatch, lattice, self.window * LOOKED_AT // 16, recipe.seed
         )
         self.objective = self.make_objective()
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
@@ -145,8 +149,8 @@ class Training:
         except (torch.OutOfMemoryError, MemoryError):
             self._shrink()
             return None
-        except RuntimeError as error:  # how the CPU's allocator says it
-            if "alloc" not in str(error) and "memory" not in str(error):
+        except RuntimeError as error:
+            if not any(words in str(error) for words in OUT_OF_MEMORY):
                 raise
             self._shrink()
             return None
@@ -193,9 +197,9 @@ class Training:
         """Measure on seeds that are not trained on; keep the state when it is the best so far."""
         loss = self.judged_loss()
         if math.isfinite(loss):
-            self._good = self.state()
             if loss < self.best_loss:
                 self.best_loss, self.best, self.best_frozen = loss, _copy(self.generator.state_dict()), self.frozen
+            self._good = self.state()
 
     @torch.no_grad()
     def judged_loss(self, generator: Generator | None = None) -> float:
@@ -210,13 +214,14 @@ class Training:
         return total / len(JUDGE_SEEDS)
 
     def finished(self) -> Generator:
-        """The best generator so far, frozen and folded: float32 on the CPU."""
+        """The best generator so far, frozen and folded: float32 on the CPU. The training itself stays as it is."""
+        generator = copy.deepcopy(self.generator)
         if self.best:
-            self.generator.load_state_dict(self.best)
+            generator.load_state_dict(self.best)
         if not self.best_frozen:  # stopped early
-            calibrate(self.generator, self.window, self.recipe.seed)
-        freeze(self.generator)
-        return folded(self.generator).cpu()
+            calibrate(generator, self.window, self.recipe.seed)
+        freeze(generator)
+        return folded(generator).cpu()
 
     # -------------------------------------------------------------------------------------------------- recovering
 
@@ -227,8 +232,11 @@ class Training:
                 f"Training went wrong {self.recoveries} times (the loss came to {loss:g}) and going back did not help. "
                 "Try a lower --rate, or another --seed."
             )
+        damping, batch, window = self.damping / 2, self.batch, self.window
         self.load_state(self._good)
-        self.damping /= 2
+        # Lower every time, even from the same state; and what did not fit into memory before would not fit again.
+        self.damping = damping
+        self._look_at(batch, window)
         self._recent.clear()
         self.say(
             f"The loss came to {loss:g}: back to iteration {self.step}, and on from there at half the learning rate."
@@ -239,16 +247,22 @@ class Training:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.batch > 1:
-            self.batch //= 2
+            self._look_at(self.batch // 2, self.window)
         elif self.window > MIN_WINDOW:
-            self.window = max(MIN_WINDOW, self.window * 3 // 4)
-            self.objective = self.make_objective()
+            self._look_at(1, max(MIN_WINDOW, self.window * 3 // 4))
+            self.best_loss = math.inf  # judged anew: losses of windows of another size do not compare
         else:
             raise TrainingFailed(
                 f"There is not enough memory to train, not even on one window of {self.window} pixels. "
                 "Close other programs that use it, or train with --device cpu."
             )
         self.say(f"Out of memory: going on with {self.batch} window(s) of {self.window} pixels per step.")
+
+    def _look_at(self, batch: int, window: int) -> None:
+        """From now on `batch` windows of this side; the objective depends on the side."""
+        self.batch, before, self.window = batch, self.window, window
+        if window != before:
+            self.objective = self.make_objective()
 
     # ------------------------------------------------------------------------------------------------ checkpointing
 
@@ -266,7 +280,8 @@ class Training:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state()`. Raises KeyError or RuntimeError when it is another generator's."""
         numbers = [int(number) for number in state["numbers"].tolist()]
-        self.step, recoveries, frozen, best_frozen, self.batch, self.window = numbers
+        self.step, recoveries, frozen, best_frozen, batch, window = numbers
+        self._look_at(batch, window)
         self.recoveries = max(self.recoveries, recoveries)
         self.frozen, self.best_frozen = bool(frozen), bool(best_frozen)
         self.best_loss, self.damping = state["losses"].tolist()
@@ -287,5 +302,3 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> State:
 
 def _copy(state: Mapping[str, Tensor]) -> State:
     return {name: value.detach().clone() for name, value in state.items()}
-
-

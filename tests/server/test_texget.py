@@ -98,31 +98,14 @@ def test_a_window_is_cut_from_the_whole_to_the_byte(folder: Path, suffix: str) -
 
 def test_two_processes_write_the_same_bytes(folder: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "server.texget",
-                "brick",
-                "--size",
-                "130x600",
-                "--seeds",
-                "1,2",
-                "-o",
-                f"{name}.jpg",
-            ],
-            env=env,
-            stderr=subprocess.PIPE,
-        )
-        for name in ("a", "b")
-    ]
+    command = [sys.executable, "-m", "server.texget", "brick", "--size", "40x600", "--seeds", "1,2", "-o"]
+    processes = [subprocess.Popen([*command, f"{name}.jpg"], env=env, stderr=subprocess.PIPE) for name in ("a", "b")]
     for process in processes:
         assert b"brick: 100%" in process.communicate()[1]
         assert process.returncode == 0
     for seed in ("0001", "0002"):
         assert Path(f"a-{seed}.jpg").read_bytes() == Path(f"b-{seed}.jpg").read_bytes()
-    run("brick", "--size", "130x600", "--seed", "2", "-o", "c.jpg")
+    run("brick", "--size", "40x600", "--seed", "2", "-o", "c.jpg")
     assert Path("c.jpg").read_bytes() == Path("a-0002.jpg").read_bytes()
     assert Path("a-0001.jpg").read_bytes() != Path("a-0002.jpg").read_bytes()
 
@@ -215,7 +198,11 @@ def test_progress_is_told_in_pixels_unless_quiet(folder: Path, capsys: pytest.Ca
         (("brick", "--size", "64"), "size: '64' is not WIDTHxHEIGHT"),
         (("brick", "--size", "64x64x64"), "size: "),
         (("brick", "--size", "1.5x64"), "size: "),
-        (("brick", "--size", "-64x64"), "size: "),
+        (("brick", "--size", "-64x64"), "argument --size: expected one argument; see texget --help."),
+        (("brick", "--size=-64x64"), "size: "),
+        (("brick", "grass"), "unrecognized arguments: grass; see texget --help."),
+        (("brick", "--precision", "double"), "argument --precision: invalid choice"),
+        (("brick", "--seed", "1", "--seeds", "2"), "argument --seeds: not allowed"),
         (("brick", "--size", "9" * 5000 + "x64"), "size: "),
         (("brick", "--window", "0,0,0x9"), "window: the width is 0;"),
         (("brick", "--window", "0,0,9"), "window: '0,0,9' is not"),

@@ -1,0 +1,613 @@
+"""`python -m trainer`: what it writes, what it says, and what survives when it fails or is stopped.
+
+Most tests call `main` in this process on a tiny generator. Signals, full disks, `kill -9` and repeatability need a
+process of their own; `child` runs the same command line after a few lines that make it small, or break it.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from server.generator import PRESETS
+from server.library import Library
+from server.model_file import Model, read_model
+from tests.drawn import gravel, square_tiles
+from tests.models import TINY, save_tiny
+from trainer import __main__ as module
+from trainer import pictures, training
+from trainer.__main__ import main
+from trainer.pictures import as_picture
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT.parent / "shared/data/vgg/vgg19_conv1_1-conv3_4.safetensors"
+BUILTIN = ("--descriptor", "builtin", "--device", "cpu")
+REAL = (*BUILTIN, "--iterations", "6", "--size", "160")
+SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
+
+TINY_SIZES = """
+    from server.generator import PRESETS
+    from tests.models import TINY
+    from trainer import pictures, training
+    import trainer.__main__ as command
+
+    PRESETS["taper"] = TINY["taper"]
+    training.MIN_WINDOW, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
+    """
+
+
+@pytest.fixture
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny generator, windows and sheets for the tests that call `main` here."""
+    monkeypatch.setitem(PRESETS, "taper", TINY["taper"])
+    monkeypatch.setattr(training, "MIN_WINDOW", 48)
+    monkeypatch.setattr(pictures, "SAMPLE", 64)
+    monkeypatch.setattr(pictures, "LARGE", (64, 96))
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of gravel of 128 x 144 pixels; its name wants making safe."""
+    return save_picture(tmp_path_factory.mktemp("photos") / "Wet Gravel.png", gravel(128, 144, stone=7))
+
+
+def save_picture(path: Path, pixels: torch.Tensor) -> Path:
+    Image.fromarray(as_picture(pixels)).save(path)
+    return path
+
+
+def environment() -> dict[str, str]:
+    """Ours, but without weights of this machine, and with one thread: there is too little work to share."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TEXTURE_", "COV_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+def command(*arguments: object, cwd: Path) -> Ended:
+    """The real command, as a user types it."""
+    line = [sys.executable, "-W", "error", "-m", "trainer", *map(str, arguments)]
+    done = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def child(before: str, *arguments: object, cwd: Path, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """The same command line in its own process, after the lines `before`."""
+    script = "\n".join(map(textwrap.dedent, (TINY_SIZES, before, "import sys; sys.exit(command.main(sys.argv[1:]))")))
+    line = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
+    return subprocess.Popen(line, cwd=cwd, env=environment(), stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=240)
+    return Ended(process.returncode, out, err)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def weights_of(model: Model) -> dict[str, torch.Tensor]:
+    return dict(model.generator.state_dict())
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = weights_of(read_model(one)), weights_of(read_model(other))
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def a_sentence(text: str) -> bool:
+    """One line that begins with the command's name and ends as a sentence does."""
+    return re.fullmatch(r"trainer: [^\n]+[.!?)]\n", text) is not None
+
+
+# ------------------------------------------------------------------------------------------- the command as it is typed
+
+
+@pytest.fixture(scope="module")
+def typed(photo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """A folder in which the real command was run, with the real generator, and how that ended."""
+    folder = tmp_path_factory.mktemp("typed")
+    return folder, command("--swatch", photo, *REAL, "--seed", 3, cwd=folder)
+
+
+def test_the_command_ends_well_and_says_where_everything_is(typed: tuple[Path, Ended]) -> None:
+    _, run = typed
+    assert run.code == 0, run.err
+    assert "Traceback" not in run.err
+    assert "training on 144 x 128 pixels" in run.out
+    assert "models/wet_gravel.safetensors" in run.out
+    assert "models/wet_gravel.sheet.png" in run.out
+    assert "loss" in run.err  # the bar
+    assert "6/6" in run.err
+
+
+def test_the_command_leaves_the_model_its_pictures_and_no_checkpoint(typed: tuple[Path, Ended]) -> None:
+    folder, _ = typed
+    assert files(folder) == ["models"]
+    assert files(folder / "models") == [
+        "wet_gravel.growth.png",
+        "wet_gravel.safetensors",
+        "wet_gravel.sheet.png",
+        "wet_gravel.swatch.png",
+    ]
+    with Image.open(folder / "models/wet_gravel.sheet.png") as sheet:
+        assert min(sheet.size) > 1500
+
+
+def test_the_model_can_be_read_and_knows_where_it_comes_from(typed: tuple[Path, Ended], photo: Path) -> None:
+    model = read_model(typed[0] / "models/wet_gravel.safetensors")
+    assert model.generator.architecture == PRESETS["taper"]
+    assert [each.name for each in model.generator.maps] == ["base_colour"]
+    assert model.descriptor == "builtin"
+    assert (model.swatch.name, model.swatch.height, model.swatch.width) == ("Wet Gravel.png", 128, 144)
+    assert {key: model.training[key] for key in ("iterations", "size", "seed", "arch")} == {
+        "iterations": 6,
+        "size": 160,
+        "seed": 3,
+        "arch": "taper",
+    }
+    assert model.thumbnail.shape == (160, 160, 3)
+    assert model.thumbnail.float().std() > 0
+    assert [entry.state for entry in Library(typed[0] / "models").entries()] == ["ready"]
+
+
+def test_the_swatch_is_shown_as_it_was_trained_on(typed: tuple[Path, Ended], photo: Path) -> None:
+    with Image.open(typed[0] / "models/wet_gravel.swatch.png") as shown, Image.open(photo) as given:
+        assert np.array_equal(np.asarray(shown), np.asarray(given))
+
+
+def test_the_same_seed_in_another_process_gives_the_same_model(typed: tuple[Path, Ended], photo: Path) -> None:
+    folder, _ = typed
+    again = command("--swatch", photo, *REAL, "--seed", 3, "--out", "again/wet_gravel.safetensors", cwd=folder)
+    assert again.code == 0, again.err
+    one, other = (read_model(folder / where / "wet_gravel.safetensors") for where in ("models", "again"))
+    assert same_weights(folder / "models/wet_gravel.safetensors", folder / "again/wet_gravel.safetensors")
+    assert torch.equal(one.thumbnail, other.thumbnail)
+    facts = [{key: value for key, value in model.training.items() if key != "seconds"} for model in (one, other)]
+    assert facts[0] == facts[1]
+    assert one.swatch == other.swatch
+
+
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="needs VGG-19's weights beside the repository")
+def test_the_command_trains_with_vgg19(photo: Path, tmp_path: Path) -> None:
+    run = command(
+        "--swatch", photo, "--vgg-weights", WEIGHTS, "--device", "cpu", "--iterations", 2, "--size", 160, cwd=tmp_path
+    )
+    assert run.code == 0, run.err
+    assert "VGG-19" in run.out
+    assert read_model(tmp_path / "models/wet_gravel.safetensors").descriptor == "vgg19"
+
+
+# -------------------------------------------------------------------------------------------------- swatches and --out
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_every_swatch_of_files_and_folders_gives_a_model(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    save_picture(folder / "b.png", gravel(64, 64, seed=1, stone=5))
+    save_picture(folder / "a.png", gravel(64, 64, seed=2, stone=5))
+    (folder / "notes.txt").write_text("no picture")
+    out = tmp_path / "out"
+    assert main(["--swatch", str(photo), "--swatch", str(folder), "--out", str(out), "--quiet", *SMALL]) == 0
+    assert [entry.name for entry in Library(out).entries()] == ["a", "b", "wet_gravel"]
+    assert not same_weights(out / "a.safetensors", out / "b.safetensors")
+    assert read_model(out / "a.safetensors").swatch.name == "a.png"
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_without_out_the_model_goes_to_models(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--swatch", str(photo), "--quiet", *SMALL]) == 0
+    assert read_model(Path("models/wet_gravel.safetensors")).name == "wet_gravel"
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_out_that_ends_in_safetensors_is_the_file_and_its_folder_is_made(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "far/away/stones.safetensors"
+    assert main(["--swatch", str(photo), "--out", str(out), "--quiet", *SMALL]) == 0
+    assert read_model(out).name == "stones"
+    assert files(out.parent) == ["stones.growth.png", "stones.safetensors", "stones.sheet.png", "stones.swatch.png"]
+
+
+def test_one_file_cannot_hold_several_models(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = save_picture(tmp_path / "other.png", gravel(64, 64, stone=5))
+    out = tmp_path / "one.safetensors"
+    assert main(["--swatch", str(photo), str(other), "--out", str(out), *SMALL]) == 2
+    said = capsys.readouterr().err
+    assert a_sentence(said)
+    assert "Name a folder" in said
+    assert not out.exists()
+
+
+# ------------------------------------------------------------------------------------------------------ what is said
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_quiet_says_nothing(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--swatch", str(photo), "--out", str(tmp_path), "--quiet", *SMALL]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_an_unsuited_swatch_is_warned_of_and_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    light = torch.linspace(0.3, 1, 96).view(1, 1, 1, 96)
+    swatch = save_picture(tmp_path / "wall.png", gravel(96, 96, stone=5) * light)
+    assert main(["--swatch", str(swatch), "--out", str(tmp_path / "out"), *SMALL]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    warnings = [line for line in lines if line.startswith("  Warning: ")]
+    assert any("only 96 px" in line for line in warnings)
+    assert any("light is uneven" in line for line in warnings)
+    assert any("not scaled up" in line for line in lines)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_lattice_is_found_told_and_shown_and_can_be_given_or_turned_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiles = save_picture(tmp_path / "tiles.png", square_tiles(192, 192, tile=(24, 32)))
+    for name, asked in (("auto", "auto"), ("none", "none"), ("given", "24,0;0,64")):
+        out = tmp_path / name / "tiles.safetensors"
+        assert main(["--swatch", str(tiles), "--out", str(out), "--lattice", asked, *SMALL]) == 0
+        lattice, said = read_model(out).generator.lattice, capsys.readouterr().out
+        assert ("It repeats by" in said) == (name != "none")
+        assert (out.parent / "tiles.lattice.png").exists() == (name != "none")
+        if lattice is None:
+            assert name == "none"
+            continue
+        sides = sorted(round(sum(abs(part) for part in period)) for period in lattice.periods())
+        assert sides == ([24, 32] if name == "auto" else [24, 64])
+
+
+# ------------------------------------------------------------------------------------------------------------ refused
+
+Prepare = Callable[[Path, Path], list[object]]
+
+
+def no_swatch(folder: Path, photo: Path) -> list[object]:
+    return ["--swatch", folder / "missing.jpg", "--out", folder]
+
+
+def empty_folder(folder: Path, photo: Path) -> list[object]:
+    (folder / "empty").mkdir()
+    return ["--swatch", folder / "empty", "--out", folder]
+
+
+def no_picture(folder: Path, photo: Path) -> list[object]:
+    (folder / "brick.png").write_text("words")
+    return ["--swatch", folder / "brick.png", "--out", folder]
+
+
+def file_in_the_way(folder: Path, photo: Path) -> list[object]:
+    (folder / "file").write_text("")
+    return ["--swatch", photo, "--out", folder / "file"]
+
+
+def below_a_file(folder: Path, photo: Path) -> list[object]:
+    (folder / "file").write_text("")
+    return ["--swatch", photo, "--out", folder / "file/deeper/x.safetensors"]
+
+
+def folder_in_the_way(folder: Path, photo: Path) -> list[object]:
+    (folder / "taken.safetensors").mkdir()
+    return ["--swatch", photo, "--out", folder / "taken.safetensors"]
+
+
+def asked(*arguments: object) -> Prepare:
+    return lambda folder, photo: ["--swatch", photo, "--out", folder, *arguments]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "named"),
+    [
+        (no_swatch, "missing.jpg"),
+        (empty_folder, "holds no picture"),
+        (no_picture, "brick.png"),
+        (file_in_the_way, "Choose another --out"),
+        (below_a_file, "Choose another --out"),
+        (folder_in_the_way, "taken.safetensors"),
+        (asked("--lattice", "bricks"), "'bricks' is no lattice"),
+        (asked("--lattice", "1,2;3"), "is no lattice"),
+        (asked("--lattice", "0,20;0,40"), "parallel"),
+        (asked("--lattice", "1,0;0,1"), "too short"),
+        (asked("--lattice", "900,0;0,900"), "longer than the swatch"),
+        (asked("--lattice", "nan,0;0,20"), "lattice|parallel"),
+        (asked("--iterations", "0"), "iterations is 0"),
+        (asked("--iterations", "-3"), "iterations is -3"),
+        (asked("--batch", "0"), "batch is 0"),
+        (asked("--size", "20"), "size is 20"),
+        (asked("--seed", "-1"), "seed is -1"),
+        (asked("--rate", "nan"), "rate is nan"),
+        (asked("--swatch-size", "20"), "20 px"),
+        (asked("--device", "tpu"), "no 'tpu' here"),
+        (asked("--device", "cuda:99"), "no 'cuda:99' here"),
+        (asked("--descriptor", "vgg19", "--vgg-weights", "nowhere.pth"), "nowhere.pth"),
+        (asked("--descriptor", "auto", "--vgg-weights", "nowhere.pth"), "nowhere.pth"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_what_cannot_be_done_is_one_sentence_and_the_old_model_stays(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], prepare: Prepare, named: str
+) -> None:
+    old = save_tiny(tmp_path, "wet_gravel")
+    before = old.read_bytes()
+    arguments = prepare(tmp_path, photo)
+    there = files(tmp_path)
+    assert main([*BUILTIN, "--iterations", "3", *map(str, arguments)]) == 2
+    said = capsys.readouterr()
+    assert a_sentence(said.err), said.err
+    assert re.search(named, said.err)
+    assert old.read_bytes() == before
+    assert files(tmp_path) == there
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--iterations", "many"], ["--arch", "resnet"], ["--descriptor", "eyes"], ["--swatch"]], ids=str
+)
+def test_a_command_line_that_cannot_be_read_leaves_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "usage: python -m trainer" in capsys.readouterr().err
+
+
+def test_the_real_command_refuses_without_a_traceback(tmp_path: Path) -> None:
+    run = command("--swatch", "missing.jpg", *REAL, cwd=tmp_path)
+    assert (run.code, run.out) == (2, "")
+    assert run.err == "trainer: There is no file 'missing.jpg': check the path.\n"
+    assert files(tmp_path) == []
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_training_that_fails_leaves_its_best_model_and_says_so(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "JUDGE_EVERY", 2)
+    step = training.Training._one_step
+    monkeypatch.setattr(training.Training, "_one_step", lambda self: step(self) if self.step < 3 else float("nan"))
+    assert main(["--swatch", str(photo), "--out", str(tmp_path), "--quiet", *SMALL]) == 2
+    said = capsys.readouterr().err
+    assert a_sentence(said)
+    assert "going back did not help" in said
+    assert f"The best model so far is in {tmp_path / 'wet_gravel.safetensors'}" in said
+    model = read_model(tmp_path / "wet_gravel.safetensors")
+    assert all(value.isfinite().all() for value in weights_of(model).values())
+
+
+# ------------------------------------------------------------------------------------------------------------ stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_stopped_training_leaves_its_best_model_and_goes_on_later(
+    photo: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    old = save_tiny(tmp_path / "models", "wet_gravel")
+    before = old.read_bytes()
+    arguments = ["--swatch", photo, *SMALL[:-4], "--iterations", 200_000, "--size", 64]
+    process = child("", *arguments, cwd=tmp_path)
+    wait_for(tmp_path / "models/wet_gravel.growth.png", process)
+    assert old.read_bytes() == before
+    process.send_signal(number)
+    run = ended(process)
+    assert run.code == 130, run.err
+    assert "Traceback" not in run.err
+    stopped = re.search(r"Stopped at iteration (\d+)\. The best model so far is in (\S+); --resume", run.out)
+    assert stopped
+    assert stopped[2] == "models/wet_gravel.safetensors"
+    model = read_model(old)
+    assert model.training["iterations"] == int(stopped[1])
+    assert files(old.parent) == [
+        "wet_gravel.checkpoint.safetensors",
+        "wet_gravel.growth.png",
+        "wet_gravel.safetensors",
+        "wet_gravel.swatch.png",
+    ]
+    assert [entry.name for entry in Library(old.parent).entries()] == ["wet_gravel"]
+
+
+STOP_AFTER_4 = """
+    import os, signal
+    frame = command._Job._frame
+
+    def stop(self, training):
+        if training.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return frame(self, training)
+
+    command._Job._frame = stop
+    """
+
+
+def test_a_stopped_and_resumed_training_gives_the_model_of_an_uninterrupted_one(photo: Path, tmp_path: Path) -> None:
+    arguments = ["--swatch", photo, *SMALL[:-4], "--iterations", 10, "--size", 64]
+    whole = child("", *arguments, "--out", "whole", cwd=tmp_path)
+    parts = child(STOP_AFTER_4, *arguments, "--out", "parts", cwd=tmp_path)
+    assert (ended(whole).code, ended(parts).code) == (0, 130)
+    resumed = ended(child("", *arguments, "--out", "parts", "--resume", cwd=tmp_path))
+    assert resumed.code == 0, resumed.err
+    assert "Going on from iteration 4." in resumed.out
+    assert same_weights(tmp_path / "whole/wet_gravel.safetensors", tmp_path / "parts/wet_gravel.safetensors")
+    assert "wet_gravel.checkpoint.safetensors" not in files(tmp_path / "parts")
+
+
+KILLED_AT_4 = """
+    import os, signal
+    write = command.write_checkpoint
+
+    def write_and_die(*arguments):
+        write(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    command.write_checkpoint, command.CHECKPOINT_EVERY = write_and_die, 4
+    """
+
+
+def test_after_a_kill_the_old_model_stands_and_resume_goes_on(photo: Path, tmp_path: Path) -> None:
+    old = save_tiny(tmp_path / "models", "wet_gravel")
+    before = old.read_bytes()
+    arguments = ["--swatch", photo, *SMALL[:-4], "--iterations", 10, "--size", 64]
+    killed = ended(child(KILLED_AT_4, *arguments, cwd=tmp_path))
+    assert killed.code == -signal.SIGKILL
+    assert old.read_bytes() == before
+    resumed = ended(child("", *arguments, "--resume", cwd=tmp_path))
+    assert resumed.code == 0, resumed.err
+    assert "Going on from iteration 4." in resumed.out
+    assert read_model(old).training["iterations"] == 10
+    assert "wet_gravel.checkpoint.safetensors" not in files(old.parent)
+
+
+@pytest.mark.usefixtures("_tiny")
+class TestResume:
+    """In this process; a checkpoint is left by a training whose model cannot be written."""
+
+    @pytest.fixture
+    def cut_off(self, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The path of a model that is not there, beside the checkpoint of its training at iteration 4 of 6."""
+        out = tmp_path / "wet_gravel.safetensors"
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "CHECKPOINT_EVERY", 4)
+            patch.setattr(module, "write_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            assert main(["--swatch", str(photo), "--out", str(out), "--quiet", *SMALL]) == 130
+        assert (tmp_path / "wet_gravel.checkpoint.safetensors").exists()
+        return out
+
+    def resume(self, photo: Path, out: Path, *arguments: str) -> int:
+        return main(["--swatch", str(photo), "--out", str(out), "--resume", *SMALL, *arguments])
+
+    def test_goes_on_and_removes_the_checkpoint(
+        self, photo: Path, cut_off: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.resume(photo, cut_off) == 0
+        assert "Going on from iteration 4." in capsys.readouterr().out
+        assert read_model(cut_off).training["iterations"] == 6
+        assert not list(cut_off.parent.glob("*.checkpoint.*"))
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            (("--seed", "9"), "another recipe"),
+            (("--swatch-size", "100"), "another size of swatch"),
+            (("--lattice", "40,0;0,40"), "another lattice"),
+        ],
+        ids=lambda value: value[0] if isinstance(value, tuple) else None,
+    )
+    def test_refuses_the_checkpoint_of_another_training(
+        self, photo: Path, cut_off: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str], named: str
+    ) -> None:
+        before = (cut_off.parent / "wet_gravel.checkpoint.safetensors").read_bytes()
+        assert self.resume(photo, cut_off, "--quiet", *arguments) == 2
+        said = capsys.readouterr().err
+        assert a_sentence(said)
+        assert named in said
+        assert (cut_off.parent / "wet_gravel.checkpoint.safetensors").read_bytes() == before
+
+    def test_refuses_a_damaged_checkpoint(self, photo: Path, cut_off: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        checkpoint = cut_off.parent / "wet_gravel.checkpoint.safetensors"
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+        assert self.resume(photo, cut_off, "--quiet") == 2
+        assert a_sentence(capsys.readouterr().err)
+
+    def test_refuses_the_checkpoint_of_another_version_s_generator(
+        self, photo: Path, cut_off: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Recipes name their architecture; what the name means may have changed since."""
+        monkeypatch.setitem(PRESETS, "taper", TINY["pyramid"])
+        assert self.resume(photo, cut_off, "--quiet") == 2
+        said = capsys.readouterr().err
+        assert a_sentence(said)
+        assert "Leave --resume away" in said
+
+    def test_without_a_checkpoint_starts_from_the_beginning_and_says_so(
+        self, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.resume(photo, tmp_path / "new.safetensors") == 0
+        assert "starting from the beginning" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_ctrl_c_before_the_training_or_a_second_one_ends_without_a_traceback(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = save_tiny(tmp_path, "wet_gravel")
+    before = old.read_bytes()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "choose_descriptor", interrupted)
+    assert main(["--swatch", str(photo), "--out", str(tmp_path), *SMALL]) == 130
+    assert a_sentence(capsys.readouterr().err)
+    assert old.read_bytes() == before
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_signals_are_given_back(photo: Path, tmp_path: Path) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert main(["--swatch", str(photo), "--out", str(tmp_path), "--quiet", *SMALL]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+# ---------------------------------------------------------------------------------------------------------- disk full
+
+FULL = """
+    import resource
+
+    def full(*_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    """
+FULL_FROM_THE_START = FULL + "\n    full()"
+FULL_AT_THE_MODEL = (
+    FULL
+    + """
+    write = command.write_model
+    command.write_model = lambda *arguments: (full(), write(*arguments))
+    """
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("before", [FULL_FROM_THE_START, FULL_AT_THE_MODEL], ids=["from the start", "at the model"])
+def test_a_full_disk_is_a_sentence_and_the_old_model_stays(photo: Path, tmp_path: Path, before: str) -> None:
+    """A file that may not grow fails where a full disk does: in the middle of a write."""
+    old = save_tiny(tmp_path / "models", "wet_gravel")
+    content = old.read_bytes()
+    run = ended(child(before, "--swatch", photo, "--quiet", *SMALL, cwd=tmp_path))
+    assert run.code == 2
+    assert a_sentence(run.err), run.err
+    assert "was not written" in run.err
+    assert old.read_bytes() == content
+    assert not [name for name in files(old.parent) if name.startswith(".")]
+
+
+def test_facts_of_a_model_are_plain_json(typed: tuple[Path, Ended]) -> None:
+    model = read_model(typed[0] / "models/wet_gravel.safetensors")
+    assert json.loads(json.dumps(dict(model.training))) == dict(model.training)

@@ -1,0 +1,420 @@
+"""`python -m trainer.evaluate MODEL --swatch FILE`: how good a model is, in numbers and, asked for, on a sheet.
+
+What the numbers mean stands in `Figures` and is printed by --help; how they are got stands in trainer/measures.py. A
+picture may take a model's place, so that the results of other methods are measured alike.
+
+Exit codes: 0 done; 2 something asked for can't be done, one sentence says what to do.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from server import __version__
+from server.devices import PRECISIONS, Precision, choose_device, paintable
+from server.errors import TexserverError
+from server.generator import Generator
+from server.lattice import Lattice
+from server.maps import BASE_COLOUR
+from server.model_file import SUFFIX, Model, read_model, replace_file
+from server.texture import texture
+from server.torus import Size
+from trainer import measures
+from trainer.periods import find_lattice
+from trainer.pictures import Picture, _laid_out, as_picture, write_picture
+from trainer.swatch import read_swatch
+from trainer.vgg19 import LAYERS, VGG19
+from trainer.weights import WeightsUnavailable, find_weights
+
+GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
+DEEP_LAYERS = ("relu4_1", "relu5_1")
+MIN_SIDE = 128  # the coarsest patches are seen at an eighth
+ZOOM = 3
+ZOOMED_PX = 128
+TIMINGS = 3
+
+
+class NotMeasurable(TexserverError):
+    """What was asked for can't be measured; the text says what to do."""
+
+
+def _figure(help_: str) -> float | None:
+    return field(default=None, metadata={"help": help_})  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What is measured of one model or picture; None is printed as n/a and written as null."""
+
+    gram: float | None = _figure(
+        "distance of VGG-19's Gram matrices, relu1_1 to relu3_4; 1: as another piece of the swatch"
+    )
+    deep: float | None = _figure("the same for relu4_1 and relu5_1, where the weights reach so deep")
+    patch: float | None = _figure("distance of the distributions of 7 x 7 patches, four scales; 1: as another piece")
+    colour: float | None = _figure("distance of the distributions of colours; 1: as another piece")
+    seam: float | None = _figure("step across the wrap over the steps inside; up to 1: no seam")
+    lattice: float | None = _figure("share of the swatch's regularity kept; 1: as regular; n/a: it has no lattice")
+    grid: float | None = _figure("strongest mark of the pixel grid; 1: none beyond the swatch's own")
+    copying: float | None = _figure("share of pieces copied out of the swatch; 0: none")
+    diversity: float | None = _figure("difference of the seeds; 1: as unrelated pieces of the swatch, 0: one picture")
+    repeats: float | None = _figure("how much more twice the size repeats itself than the swatch does; 0: no more")
+    seconds: float | None = _figure("to paint one texture, once warm")
+    memory_mb: float | None = _figure("peak memory above the loaded program, painting one texture in a fresh process")
+
+
+FIGURES = tuple(each.name for each in dataclasses.fields(Figures))
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Knows one swatch, (1, 3, H, W), and what is compared with it. `network` None: no VGG-19, no gram."""
+
+    swatch: Tensor
+    lattice: Lattice | None
+    distances: dict[str, Callable[[Tensor], float]]
+
+    @classmethod
+    def of(cls, swatch: Tensor, lattice: Lattice | None, network: VGG19 | None) -> "Judge":
+        """`lattice` None: the swatch's own, if one is found."""
+        patches = _multiples(swatch, measures.patch_statistics, measures.patch_distance)
+        colours = _multiples(swatch, lambda image: measures.patch_statistics(image, 1, 1), measures.patch_distance)
+        distances = {"patch": patches, "colour": colours}
+        for name, layers in (("gram", GRAM_LAYERS), ("deep", DEEP_LAYERS)):
+            if network and set(layers) <= set(network.layers):
+                distances[name] = _multiples(swatch, _grams(network, layers), measures.gram_distance)
+        return cls(swatch, lattice or find_lattice(swatch), distances)
+
+    def figures(self, samples: Tensor, large: Tensor | None = None) -> Figures:
+        """All but the costs. `samples` (seeds, 3, H, W) on the CPU; `large` (1, 3, 2 H, 2 W) is looked at for repeats.
+
+        One by one and averaged over the seeds where it can be; copying on the first seed alone.
+        """
+        each = [sample[None] for sample in samples]
+        found = {name: _mean([distance(one) for one in each]) for name, distance in self.distances.items()}
+        return Figures(
+            **found,
+            seam=max(measures.seam(one) for one in each),
+            lattice=_mean([measures.lattice_kept(one, self.swatch, self.lattice) for one in each])
+            if self.lattice
+            else None,
+            grid=measures.grid(samples, self.swatch),
+            copying=measures.copying(each[0], self.swatch),
+            diversity=measures.diversity(samples, self.swatch, self.lattice),
+            repeats=measures.repeats(each[0] if large is None else large, self.swatch),
+        )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of those that could be measured; None if none could."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _multiples(
+    swatch: Tensor,
+    statistics: Callable[[Tensor], measures.Statistics],
+    distance: Callable[[measures.Statistics, measures.Statistics], float],
+) -> Callable[[Tensor], float]:
+    """The distance to the swatch as a multiple of its floor."""
+    target, floor = statistics(swatch), measures.floor(swatch, statistics, distance)
+    return lambda sample: distance(statistics(sample), target) / floor
+
+
+def _grams(network: VGG19, layers: Sequence[str]) -> Callable[[Tensor], measures.Statistics]:
+    smallest = network.smallest(max(layers, key=LAYERS.index))
+    device = next(network.parameters(), torch.empty(0)).device
+
+    def features(image: Tensor) -> dict[str, Tensor]:
+        found = network(image.to(device))
+        return {layer: found[layer] for layer in layers}
+
+    return lambda image: measures.gram_statistics(image, features, smallest)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """One model or picture, measured."""
+
+    path: Path
+    swatch_path: Path
+    swatch: Tensor
+    sample: Tensor  # (1, 3, H, W), of the first seed
+    figures: Figures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        evaluations = _evaluate(options)
+        if options.json:
+            replace_file(options.json, _as_json(evaluations, options).encode())
+        if options.sheet:
+            write_picture(options.sheet, sheet(evaluations))
+    except (TexserverError, ValueError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    print(table(evaluations))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.evaluate",
+        description="Measures how good models are: against their swatch, against themselves, and what they cost.",
+        epilog="figures:\n"
+        + "\n".join(f"  {each.name:10} {each.metadata['help']}" for each in dataclasses.fields(Figures)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "models", metavar="MODEL", type=Path, nargs="+", help="model file, or a picture to measure alike"
+    )
+    parser.add_argument(
+        "--swatch", type=Path, help="the photograph it was learned from (default: NAME.swatch.png beside each model)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, for programs")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="write a picture there: swatch, sample, both enlarged"
+    )
+    parser.add_argument(
+        "--size", type=_size, default=Size(512, 512), help="WIDTHxHEIGHT of the samples (default: 512x512)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="samples of each model (default: 3)")
+    parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-19's weights (or set TEXTURE_VGG19)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the painting (default: auto)")
+    parser.add_argument("--version", action="version", version=f"texserver {__version__}")
+    return parser
+
+
+def _size(text: str) -> Size:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, such as 512x512")
+    try:
+        return Size(int(height), int(width))
+    except TexserverError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+@torch.no_grad()
+def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
+    """Each model is judged by its own swatch; models of one swatch share the judge."""
+    if min(options.size.height, options.size.width) < MIN_SIDE:
+        raise NotMeasurable(f"Samples are at least {MIN_SIDE} px a side to be measured. Choose a larger --size.")
+    if options.seeds < 1:
+        raise NotMeasurable(f"--seeds {options.seeds}: one sample at least is needed, and two for the diversity.")
+    device = choose_device(options.device)
+    models = {path: read_model(path) if path.suffix == SUFFIX else None for path in options.models}
+    network = _network(options.vgg_weights, device)
+    judges: dict[tuple[Path, int | None], Judge] = {}
+    evaluations = []
+    for path, model in models.items():
+        swatch_path = options.swatch or path.with_name(f"{path.stem}.swatch.png")
+        if not swatch_path.exists():
+            raise NotMeasurable(f"There is no swatch {swatch_path} to measure {path} against. Name one with --swatch.")
+        # Under one --swatch all are judged alike, pictures too: as the first model was trained on it.
+        peers = [each for each in (models.values() if options.swatch else (model,)) if each]
+        key = swatch_path, min(peers[0].swatch.height, peers[0].swatch.width) if peers else None
+        if key not in judges:
+            lattice = next((each.generator.lattice for each in peers if each.generator.lattice), None)
+            judges[key] = Judge.of(read_swatch(*key).pixels, lattice, network)
+        samples, large, costs = _samples(path, model, options)
+        figures = dataclasses.replace(judges[key].figures(samples, large), **costs)
+        evaluations.append(
+            Evaluation(
+                path=path, swatch_path=swatch_path, swatch=judges[key].swatch, sample=samples[:1], figures=figures
+            )
+        )
+    return evaluations
+
+
+def _network(file: Path | None, device: torch.device) -> VGG19 | None:
+    try:
+        weights = find_weights(file, download=False)
+    except WeightsUnavailable as error:
+        print(f"evaluate: gram and deep are not measured. {error}", file=sys.stderr)
+        return None
+    if not set(GRAM_LAYERS) <= set(weights.layers):
+        print(f"evaluate: gram is not measured, the weights end at {weights.layers[-1]}.", file=sys.stderr)
+        return None
+    deep = DEEP_LAYERS if set(DEEP_LAYERS) <= set(weights.layers) else ()
+    return VGG19(weights, (*GRAM_LAYERS, *deep)).to(device)
+
+
+def _samples(
+    path: Path, model: Model | None, options: argparse.Namespace
+) -> tuple[Tensor, Tensor | None, dict[str, float | None]]:
+    """Samples of several seeds, one of twice the size, and what painting costs; of a picture, itself."""
+    if model is None:
+        picture = read_swatch(path, None).pixels
+        if min(picture.shape[2:]) < MIN_SIDE:
+            raise NotMeasurable(f"{path} is less than {MIN_SIDE} px on its shorter side, too small to be measured.")
+        return picture, None, {}
+    if BASE_COLOUR not in model.generator.maps:
+        raise NotMeasurable(f"The model {path} paints no {BASE_COLOUR.name} map, and only colours are measured.")
+    painter = paintable(model, options.device, options.precision)
+    size: Size = options.size
+    samples = _base_colour(painter, range(options.seeds), size)
+    large = _base_colour(painter, [options.seeds], Size(2 * size.height, 2 * size.width))
+    return samples, large, painting_costs(path, size, options.device, options.precision)
+
+
+def _base_colour(generator: Generator, seeds: Sequence[int], size: Size) -> Tensor:
+    first = sum(each.channels for each in generator.maps[: generator.maps.index(BASE_COLOUR)])
+    return texture(generator, seeds, size)[:, first : first + BASE_COLOUR.channels]
+
+
+# --------------------------------------------------------------------------------------------------------------- costs
+
+
+def painting_costs(path: Path, size: Size, device: str, precision: Precision) -> dict[str, float | None]:
+    """Seconds and memory in MB to paint one texture, measured in a fresh process with a model it has only loaded."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            seconds, memory_mb = pool.submit(_paint_and_measure, path, size, device, precision).result()
+        except BrokenProcessPool:
+            print(f"evaluate: the process that painted {path} to measure its costs was killed.", file=sys.stderr)
+            return {"seconds": None, "memory_mb": None}
+    return {"seconds": seconds, "memory_mb": memory_mb}
+
+
+def _paint_and_measure(path: Path, size: Size, device: str, precision: Precision) -> tuple[float, float | None]:
+    """Memory of the first texture, its pixels included; seconds of later ones, median."""
+    painter = paintable(read_model(path), device, precision)
+    where = choose_device(device)
+    before = _start_of_peak(where)
+    texture(painter, 0, size)
+    peak = _peak_bytes(where)
+    memory_mb = None if before is None or peak is None else (peak - before) / 1e6
+    seconds = []
+    for seed in range(TIMINGS):
+        start = time.perf_counter()
+        texture(painter, seed, size)  # the pixels come to the CPU, so that a GPU has finished
+        seconds.append(time.perf_counter() - start)
+    return median(seconds), memory_mb
+
+
+def _start_of_peak(device: torch.device) -> int | None:
+    """Bytes in use now; the peak counts from here. None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew, proc_pid_clear_refs(5)
+        return _status_bytes("VmRSS")
+    except OSError:
+        return None
+
+
+def _peak_bytes(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        return _status_bytes("VmHWM")
+    except OSError:
+        return None
+
+
+def _status_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+# -------------------------------------------------------------------------------------------------------------- output
+
+
+def table(evaluations: Sequence[Evaluation]) -> str:
+    """The figures in aligned columns; with several rows, their median below."""
+    rows = [[str(each.path.name), *_words(each.figures)] for each in evaluations]
+    if len(rows) > 1:
+        columns = zip(*(dataclasses.astuple(each.figures) for each in evaluations), strict=True)
+        known = [[value for value in column if value is not None] for column in columns]
+        rows.append(["median", *_words(Figures(**dict(zip(FIGURES, (_median(each) for each in known), strict=True))))])
+    rows.insert(0, ["", *FIGURES])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}"
+        + "".join(f"  {word:>{width}}" for word, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _words(figures: Figures) -> list[str]:
+    values = dataclasses.asdict(figures)
+    return [
+        "n/a" if value is None else f"{value:.{0 if name == 'memory_mb' else 2}f}" for name, value in values.items()
+    ]
+
+
+def _as_json(evaluations: Sequence[Evaluation], options: argparse.Namespace) -> str:
+    results = [
+        {
+            "path": str(each.path),
+            "kind": "model" if each.path.suffix == SUFFIX else "picture",
+            "swatch": str(each.swatch_path),
+            "swatch_size": list(each.swatch.shape[2:]),
+            "size": list(each.sample.shape[2:]),
+            "figures": {name: _finite(value) for name, value in dataclasses.asdict(each.figures).items()},
+        }
+        for each in evaluations
+    ]
+    content = {
+        "format": 1,
+        "texserver": __version__,
+        "seeds": options.seeds,
+        "device": options.device,
+        "precision": options.precision,
+        "results": results,
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def sheet(evaluations: Sequence[Evaluation]) -> Picture:
+    """A row for each: swatch, sample, and the middle of both enlarged, so that grain and grid can be judged."""
+    rows: list[list[tuple[str, Picture]]] = []
+    for each in evaluations:
+        pair = zip(FIGURES, _words(each.figures), strict=True)
+        words = ",  ".join(f"{name} {word}" for name, word in pair if word != "n/a")
+        swatch, sample = as_picture(each.swatch), as_picture(each.sample)
+        rows.append([(words, np.zeros((1, 1, 3), np.uint8))])
+        rows.append(
+            [
+                (f"the swatch, {swatch.shape[1]} x {swatch.shape[0]}", swatch),
+                (f"{each.path.name}, {sample.shape[1]} x {sample.shape[0]}", sample),
+                (f"the swatch, {ZOOM} x", _enlarged(swatch)),
+                (f"the sample, {ZOOM} x", _enlarged(sample)),
+            ]
+        )
+    return _laid_out(rows, ", ".join(each.path.stem for each in evaluations)[:120])
+
+
+def _enlarged(picture: Picture) -> Picture:
+    top, left = ((side - min(side, ZOOMED_PX)) // 2 for side in picture.shape[:2])
+    middle = picture[top : top + ZOOMED_PX, left : left + ZOOMED_PX]
+    return middle.repeat(ZOOM, 0).repeat(ZOOM, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
