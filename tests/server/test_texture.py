@@ -27,7 +27,7 @@ from server.generator import Block, Generator, PyramidLevel, TaperLevel
 from server.maps import BASE_COLOUR, Map
 from server.noise import Field
 from server.texture import bands, paint, texture, to_bytes
-from server.torus import Axis, Size, Window
+from server.torus import Size, Window
 from tests.models import tiny_generator
 
 ROOT = Path(__file__).resolve().parents[2]
