@@ -91,6 +91,8 @@ class Level(nn.Module):
 
 
 class TaperLevel(Level):
+    """Two 3x3 convolutions of noise, waves and coarser result together; the second narrows."""
+
     def __init__(self, own: int, coarser: int, width: int, outputs: int, norm: Normalisation | None) -> None:
         super().__init__()
         self.blocks = nn.Sequential(Block(own + coarser, width, 3, norm), Block(width, outputs, 3, norm))
@@ -102,6 +104,8 @@ class TaperLevel(Level):
 
 
 class PyramidLevel(Level):
+    """The paper's: a block of the noise alone, then one of it and the coarser result side by side."""
+
     def __init__(self, own: int, coarser: int, width: int, norm: Normalisation | None) -> None:
         super().__init__()
         self.own = nn.Sequential(Block(own, width, 3, norm), Block(width, width, 3, norm), Block(width, width, 1, norm))

@@ -25,6 +25,8 @@ class NoLibrary(TexserverError):
 
 
 class UnknownModel(RequestError):
+    """The folder lists no model of that name; the text names a similar one, or those there are."""
+
     code = "unknown_model"
 
     def __init__(self, name: str, available: Sequence[str]) -> None:

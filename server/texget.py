@@ -29,7 +29,7 @@ from server.errors import BadRequest, TexserverError
 from server.library import Entry, Library
 from server.maps import Map
 from server.model_file import Model, replace_file
-from server.texture import bands, to_bytes
+from server.texture import bands
 from server.torus import Size, Window, check_seed
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -172,11 +172,11 @@ class Painter:
         with ExitStack() as stack:
             files = [self._open(stack, path, each, seed) for path, each in zip(paths, maps, strict=True)]
             for band in bands(self._generator, seed, self.size, self.window):
-                samples, first = to_bytes(band)[0], 0
+                first = 0
                 for file, each in zip(files, maps, strict=True):
-                    file.write_rows(samples[..., first : first + each.channels].contiguous().numpy().data)
+                    file.write_rows(band[..., first : first + each.channels].contiguous().numpy().data)
                     first += each.channels
-                yield samples.shape[0]
+                yield band.shape[0]
 
     def _open(self, stack: ExitStack, path: Path, each: Map, seed: int) -> "ImageFile | _Jpeg":
         metadata = self._provenance(seed, each)

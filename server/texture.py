@@ -13,7 +13,7 @@ from torch import Tensor
 from server import lattice
 from server.generator import Generator
 from server.noise import Field
-from server.torus import Axis, Size, Span, Window, check_seed, pieces
+from server.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
 
 _NOISE_MEAN = 0.5
 _NOISE_STD = 12.0**-0.5  # of a uniform variable
@@ -30,15 +30,34 @@ def texture(
     size = size if isinstance(size, Size) else Size(*size)
     window = window or Window(0, 0, size.height, size.width)
     seeds = [seed] if isinstance(seed, int) else list(seed)
-    for each in seeds:
-        check_seed(each)
     channels = sum(each.channels for each in generator.maps)
     result = torch.empty(len(seeds), channels, window.height, window.width)
-    for piece in pieces(size, window):
-        for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding
-            tile = paint(generator, [each], size, piece.tile)[0].clamp_(0, 1).cpu()
+    for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding
+        for piece, tile in _tiles(generator, each, size, window):
             image[:, *piece.target] = tile[:, *piece.source]
     return result
+
+
+def texture_bytes(generator: Generator, seed: int, size: Size, window: Window) -> Tensor:
+    """`texture` of one seed as files and the wire take it: (height, width, channels) uint8, rounded to nearest."""
+    channels = sum(each.channels for each in generator.maps)
+    result = torch.empty(window.height, window.width, channels, dtype=torch.uint8)
+    for piece, tile in _tiles(generator, seed, size, window):
+        result[piece.target] = to_bytes(tile[None])[0][piece.source]
+    return result
+
+
+def bands(generator: Generator, seed: int, size: Size, window: Window | None = None) -> Iterator[Tensor]:
+    """The window from top to bottom in bands of a tile's height or less, each as `texture_bytes` gives it.
+
+    So memory is bounded by one band of bytes, whatever the height.
+    """
+    window = window or Window(0, 0, size.height, size.width)
+    done = 0
+    for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
+        rows = piece.target[0].stop - piece.target[0].start
+        yield texture_bytes(generator, seed, size, Window(window.top + done, window.left, rows, window.width))
+        done += rows
 
 
 def to_bytes(pixels: Tensor) -> Tensor:
@@ -46,14 +65,11 @@ def to_bytes(pixels: Tensor) -> Tensor:
     return (pixels * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def bands(generator: Generator, seed: int, size: Size, window: Window | None = None) -> Iterator[Tensor]:
-    """The window from top to bottom in bands of at most a tile's height, each as `texture` gives it, in bounded memory."""
-    window = window or Window(0, 0, size.height, size.width)
-    done = 0
-    for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
-        rows = piece.target[0].stop - piece.target[0].start
-        yield texture(generator, seed, size, Window(window.top + done, window.left, rows, window.width))
-        done += rows
+def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:
+    """The canonical tiles that the window is cut from, each (channels, height, width) float32 in [0, 1] on the CPU."""
+    check_seed(seed)
+    for piece in pieces(size, window):
+        yield piece, paint(generator, [seed], size, piece.tile)[0].clamp_(0, 1).cpu()
 
 
 @torch.no_grad()

@@ -37,6 +37,7 @@ GROWTH_SIDE = 192
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command: 0 when done, 2 after one sentence on stderr, 130 when stopped."""
     options = _parser().parse_args(arguments)
     try:
         recipe = Recipe(**{each.name: getattr(options, each.name) for each in dataclasses.fields(Recipe)})
@@ -240,11 +241,11 @@ class _Job:
             name=self.output.stem,
             generator=generator,
             training={
-                "iterations": training.step,
+                **dataclasses.asdict(self.recipe),
+                "iterations": training.step,  # fewer than the recipe's, where it was stopped
                 "loss": training.best_loss,
                 "seconds": round(time.monotonic() - self.started, 1),
                 "trainer": __version__,
-                **dataclasses.asdict(self.recipe),
             },
             descriptor=self.descriptor.name,
             swatch=SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width),

@@ -24,6 +24,7 @@ class UnusableCheckpoint(TexserverError):
 
 
 def checkpoint_path(model: Path) -> Path:
+    """Where the checkpoint of the training that makes this model file lies: beside it."""
     return model.with_name(model.name.removesuffix(".safetensors") + SUFFIX)
 
 

@@ -157,6 +157,7 @@ class Evaluation:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command: 0 when done, 2 after one sentence on stderr."""
     options = _parser().parse_args(arguments)
     try:
         evaluations = _evaluate(options)

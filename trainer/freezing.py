@@ -26,6 +26,7 @@ def normalisation(channels: int) -> nn.Module:
 
 
 def normalisations(generator: Generator) -> list[nn.BatchNorm2d]:
+    """All normalisation layers, in the order in which pixels pass them."""
     return [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
 
 

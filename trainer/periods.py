@@ -177,7 +177,7 @@ class _Autocorrelation:
         lag_y, lag_x = torch.arange(tall) - self.height, torch.arange(wide) - self.width
         overlap = (self.height - lag_y.abs()).clamp(min=1)[:, None] * (self.width - lag_x.abs()).clamp(min=1)[None]
         mean = products / overlap
-        self.map = mean / mean[self.height, self.width]
+        self.map = mean / mean[self.height, self.width].clamp(min=1e-3)  # a swatch of one colour has no detail
         self.values = self.map.double().numpy()
 
     def at(self, lags: Floats) -> Floats:

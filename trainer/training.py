@@ -31,7 +31,9 @@ from trainer.descriptors import Descriptor, fast_arithmetic
 from trainer.freezing import calibrate, folded, freeze, normalisation, somewhere
 from trainer.losses import Place, Sum
 
-LOOKED_AT = 7  # sixteenths of a window's side that the descriptor sees at full size; more steps teach more than more pixels
+LOOKED_AT = (
+    7  # sixteenths of a window's side that the descriptor sees at full size; more steps teach more than more pixels
+)
 FROZEN_FROM = 0.8  # of the iterations: from here on the statistics are frozen
 JUDGE_EVERY = 50  # iterations between two judgements, each a chance to be the best so far
 JUDGE_SEEDS = tuple((1 << 61) + each for each in range(4))  # never trained on

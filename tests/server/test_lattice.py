@@ -15,7 +15,7 @@ from server.torus import Axis, Size, Span
 from tests import drawn
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=25)
-whole_sides = st.integers(16, 250)
+whole_sides = st.integers(16, 160)
 
 
 def lattice_of(periods: tuple[Vector, Vector], harmonics: tuple[Cycles, ...] = ((1, 0), (0, 1), (1, 1))) -> Lattice:
@@ -100,7 +100,7 @@ def test_a_torus_smaller_than_a_cell_still_gets_two_waves_that_are_not_parallel(
 def test_harmonics_are_products_of_the_two_basis_waves(name: str) -> None:
     """So they keep step everywhere: waves rounded one by one would beat against each other."""
     lattice = LATTICES[name]
-    found = whole(lattice, Size(500, 333))
+    found = whole(lattice, Size(150, 133))
     for (m, n), harmonic in zip(lattice.harmonics, found, strict=True):
         torch.testing.assert_close(harmonic, found[0] ** m * found[1] ** n, rtol=0, atol=1e-5)
 
@@ -224,9 +224,6 @@ def test_sizes_that_would_stretch_a_tile_do_not_fit(size: tuple[int, int]) -> No
     assert not lattice.fits(Size(*size))
 
 
-@pytest.mark.xfail(
-    reason="fits() compares the lengths of waves: a slanted pattern may still turn and shear", strict=True
-)
 @pytest.mark.parametrize("size", [(90, 110), (110, 90)], ids=str)
 def test_a_slanted_pattern_that_would_be_sheared_does_not_fit(size: tuple[int, int]) -> None:
     lattice = lattice_of(((10.0, 10.0), (10.0, -10.0)))

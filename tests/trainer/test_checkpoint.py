@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from server.generator import PRESETS
 from server.library import CHECKPOINT_SUFFIX
 from server.model_file import UnusableOutput
 from tests.drawn import gravel
@@ -31,8 +32,9 @@ BELONGS_TO: dict[str, object] = {
 
 
 def state() -> State:
+    random = torch.Generator().manual_seed(4)
     return {
-        "generator.weight": torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last),
+        "generator.weight": torch.randn(4, 3, 3, 3, generator=random).to(memory_format=torch.channels_last),
         "adam.0.step": torch.tensor(7.0),
         "numbers": torch.tensor([1.0, 2.0], dtype=torch.float64),
         "losses": torch.tensor([torch.inf, 0.1], dtype=torch.float64),
@@ -97,7 +99,7 @@ def test_a_fact_that_one_side_lacks_is_a_difference(path: Path) -> None:
 
 
 def whole() -> bytes:
-    return safetensors.torch.save(state(), {"texserver-checkpoint": "{}"})
+    return safetensors.torch.save({"numbers": torch.zeros(20)}, {"texserver-checkpoint": "{}"})
 
 
 def with_metadata(**metadata: str) -> bytes:
@@ -163,7 +165,7 @@ def test_a_training_resumed_from_the_file_is_the_same_training_to_the_bit(
 ) -> None:
     """The file knows no order of memory: moments come back as plain tensors, and must still give the same steps."""
     monkeypatch.setattr(training, "MIN_WINDOW", 48)
-    monkeypatch.setitem(training.PRESETS, "taper", TINY["taper"])
+    monkeypatch.setitem(PRESETS, "taper", TINY["taper"])
     swatch = gravel(96, 96, stone=7)
 
     def start() -> Training:

@@ -64,7 +64,12 @@ def test_vgg19_is_taken_where_it_can_be_had_and_it_is_said(
 
 def test_the_named_file_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch, weights: Weights) -> None:
     asked: list[Path | None] = []
-    monkeypatch.setattr(module, "find_weights", lambda file: (asked.append(file), weights)[1])
+
+    def find(file: Path | None) -> Weights:
+        asked.append(file)
+        return weights
+
+    monkeypatch.setattr(module, "find_weights", find)
     choose_descriptor("auto", Path("mine.pth"), CPU, lambda text: None)
     assert asked == [Path("mine.pth")]
 
@@ -132,8 +137,8 @@ def test_an_objective_is_one_number_that_prefers_the_swatch_and_has_a_slope(
     grey = torch.full_like(swatch, 0.5).requires_grad_()
     loss = objective(grey, PLACE)
     assert loss.shape == ()
-    assert 0 <= float(objective(swatch, PLACE)) < float(loss)
-    loss.backward()  # type: ignore[no-untyped-call]
+    assert 0 <= objective(swatch, PLACE).item() < loss.item()
+    loss.backward()
     assert grey.grad is not None
     assert grey.grad.isfinite().all()
     assert grey.grad.abs().sum() > 0

@@ -164,7 +164,7 @@ def test_the_command_leaves_the_model_its_pictures_and_no_checkpoint(typed: tupl
 def test_the_model_can_be_read_and_knows_where_it_comes_from(typed: tuple[Path, Ended], photo: Path) -> None:
     model = read_model(typed[0] / "models/wet_gravel.safetensors")
     assert model.generator.architecture == PRESETS["taper"]
-    assert [each.name for each in model.generator.maps] == ["base_colour"]
+    assert [each.name for each in model.generator.maps] == ["basecolor"]
     assert model.descriptor == "builtin"
     assert (model.swatch.name, model.swatch.height, model.swatch.width) == ("Wet Gravel.png", 128, 144)
     assert {key: model.training[key] for key in ("iterations", "size", "seed", "arch")} == {
@@ -196,13 +196,17 @@ def test_the_same_seed_in_another_process_gives_the_same_model(typed: tuple[Path
 
 
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="needs VGG-19's weights beside the repository")
-def test_the_command_trains_with_vgg19(photo: Path, tmp_path: Path) -> None:
-    run = command(
-        "--swatch", photo, "--vgg-weights", WEIGHTS, "--device", "cpu", "--iterations", 2, "--size", 160, cwd=tmp_path
-    )
-    assert run.code == 0, run.err
-    assert "VGG-19" in run.out
-    assert read_model(tmp_path / "models/wet_gravel.safetensors").descriptor == "vgg19"
+@pytest.mark.usefixtures("_tiny")
+def test_real_weights_of_vgg19_are_trained_with(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "stones.safetensors"
+    arguments = ["--swatch", photo, "--out", out, "--vgg-weights", WEIGHTS]
+    assert main([*map(str, arguments), "--device", "cpu", "--iterations", "2", "--size", "160"]) == 0
+    said = capsys.readouterr().out
+    assert "Looking with VGG-19" in said
+    assert "caffe preprocessing" in said
+    assert read_model(out).descriptor == "vgg19"
 
 
 # -------------------------------------------------------------------------------------------------- swatches and --out
@@ -237,6 +241,7 @@ def test_out_that_ends_in_safetensors_is_the_file_and_its_folder_is_made(photo: 
     assert files(out.parent) == ["stones.growth.png", "stones.safetensors", "stones.sheet.png", "stones.swatch.png"]
 
 
+@pytest.mark.usefixtures("_tiny")
 def test_one_file_cannot_hold_several_models(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = save_picture(tmp_path / "other.png", gravel(64, 64, stone=5))
     out = tmp_path / "one.safetensors"

@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from server.generator import PRESETS, Generator
 from server.lattice import Lattice
+from server.texture import paint, paint_with_gradients
+from server.torus import Size, Window
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY
 from trainer import training as module
@@ -36,7 +39,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(module, "MIN_WINDOW", 48)
     monkeypatch.setattr(module, "JUDGE_EVERY", 4)
     for name, architecture in TINY.items():
-        monkeypatch.setitem(module.PRESETS, name, architecture)
+        monkeypatch.setitem(PRESETS, name, architecture)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two would only wait for each other over so little work
     yield
@@ -217,10 +220,14 @@ def test_another_seed_gives_another_model(swatch: Tensor) -> None:
 
 def test_random_numbers_of_others_neither_matter_nor_are_touched(swatch: Tensor) -> None:
     torch.manual_seed(1)
-    one, after = trained(swatch, iterations=3), torch.rand(3)
+    one = start(swatch, iterations=3)
+    run(one)
+    after = torch.rand(3)
     torch.manual_seed(1)
     assert torch.equal(torch.rand(3), after)
-    assert equal(one, trained(swatch, iterations=3))
+    other = start(swatch, iterations=3)
+    run(other)
+    assert equal(one.state(), other.state())
 
 
 @pytest.mark.parametrize("cut", [3, 4, 9, 10, 11])
@@ -292,23 +299,26 @@ def test_a_judgement_that_is_not_finite_never_wins(swatch: Tensor, monkeypatch: 
     assert equal(training.best, after[4])
 
 
-def test_judging_repeats_and_looks_at_other_seeds_than_training(swatch: Tensor) -> None:
+def test_judging_repeats_and_looks_at_other_seeds_than_training(
+    swatch: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     training = start(swatch)
-    seen: list[int] = []
-    paint, paint_with_gradients = module.paint, module.paint_with_gradients
-    judged, stepped = [], []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "paint", lambda g, seeds, *rest: (judged.extend(seeds), paint(g, seeds, *rest))[1])
-        patch.setattr(
-            module,
-            "paint_with_gradients",
-            lambda g, seeds, *rest: (stepped.extend(seeds), paint_with_gradients(g, seeds, *rest))[1],
-        )
-        run(training, until=8)
-        seen.extend(judged)
-        assert training.judged_loss() == training.judged_loss()
-    assert set(seen) == set(module.JUDGE_SEEDS)
-    assert len(stepped) == 8
+    judged: list[int] = []
+    stepped: list[int] = []
+
+    def noting(seen: list[int], original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def painted(generator: Generator, seeds: list[int], size: Size, window: Window) -> Tensor:
+            seen.extend(seeds)
+            return original(generator, seeds, size, window)
+
+        return painted
+
+    monkeypatch.setattr(module, "paint", noting(judged, paint))
+    monkeypatch.setattr(module, "paint_with_gradients", noting(stepped, paint_with_gradients))
+    run(training, until=8)
+    assert training.judged_loss() == training.judged_loss()
+    assert set(judged) == set(module.JUDGE_SEEDS)
+    assert len(stepped) == len(set(stepped)) == 8
     assert not set(stepped) & set(judged)
 
 

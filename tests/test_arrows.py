@@ -1,0 +1,142 @@
+"""Facts about the house: which way imports run, that everything says what it is, and that no file knows a machine."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT = {
+    "blender_addon": set(),
+    "server": {"blender_addon"},
+    "trainer": {"server", "blender_addon"},
+}
+PACKAGES = tuple(MAY_IMPORT)
+FOLDERS = (*PACKAGES, "tests", "benchmarks")
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+every_file = pytest.mark.parametrize("path", python_files(*FOLDERS), ids=named)
+every_module = pytest.mark.parametrize("path", python_files(*PACKAGES), ids=named)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every absolute import anywhere in the file, functions too, by full name; of relative ones, where they lead."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level <= len(package), f"{named(path)} imports from above its package"
+            home = ".".join(package[: len(package) - node.level + 1])
+            yield f"{home}.{node.module}" if node.module else home
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
+            (name, *_) = node.args
+            assert isinstance(name, ast.Constant), f"{named(path)} imports what only running it would tell"
+            yield str(name.value)
+
+
+@every_module
+def test_imports_run_from_trainer_to_server_to_add_on_and_never_back(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert "tests" not in tops
+    assert "benchmarks" not in tops
+    assert tops & set(PACKAGES) <= MAY_IMPORT[package] | {package}
+
+
+@pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
+def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone(path: Path) -> None:
+    """And reaches its own files relatively, so that they load as an extension and as a plain package alike."""
+    tree = ast.parse(path.read_text("utf-8"))
+    absolute = [
+        *(alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names),
+        *(node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0),
+    ]
+    allowed = sys.stdlib_module_names | {"zmq", "bpy", "bpy_extras", "mathutils"}
+    assert {name.split(".")[0] for name in absolute} <= allowed
+
+
+@pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
+def test_the_add_on_starts_no_thread(path: Path) -> None:
+    threads = {"threading", "_thread", "concurrent", "multiprocessing"}
+    assert not {name.split(".")[0] for name in imported(path)} & threads
+
+
+@every_module
+def test_nothing_is_pickled(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imported(path)} & {"pickle", "cPickle", "shelve", "marshal", "dill"}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            safe = {keyword.arg: keyword.value for keyword in node.keywords}.get("weights_only")
+            assert isinstance(safe, ast.Constant), f"{named(path)}:{node.lineno}"
+            assert safe.value is True, f"{named(path)}:{node.lineno}"
+        assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.save"), (
+            f"{named(path)}:{node.lineno}"
+        )
+
+
+@every_file
+def test_every_module_says_what_it_is(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert docstring
+    assert docstring.strip().splitlines()[0].endswith((".", ":", ",", ";")) or "\n" in docstring
+
+
+@every_module
+def test_every_public_class_and_function_says_what_it_does(path: Path) -> None:
+    """Those of a module's surface. Methods may be plain from their names and their class's docstring."""
+    silent = [
+        node.name
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def text_files() -> list[Path]:
+    """Everything a clone brings that people wrote, whatever else lies beside it."""
+    hidden = {".gitignore", ".pre-commit-config.yaml"}
+    top = (path for path in ROOT.iterdir() if path.is_file() and path.name != "LICENSE")
+    found = [path for path in top if path.name in hidden or not path.name.startswith(".")]
+    for folder in (*FOLDERS, "docs", ".ci"):
+        found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    endings = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".sh", ""}
+    return sorted(path for path in found if path.suffix in endings)
+
+
+MACHINES = re.compile(r"(?<![\w.:/<-])/(?:work|root|tmp|home|Users|mnt|opt|var|scratch)(?:/|\b)|\b[A-Z]:\\")
+
+
+@pytest.mark.parametrize("path", text_files(), ids=named)
+def test_no_file_knows_a_path_of_a_machine(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+    assert [line for line in lines if MACHINES.search(line) and not line.startswith("MACHINES = ")] == []
+
+
+def test_the_pattern_for_paths_knows_them_from_others() -> None:
+    slash = "/"
+    assert all(MACHINES.search(text.replace("|", slash)) for text in ('"|tmp|x"', "cd |work|main", "(|home|me"))
+    assert not any(
+        MACHINES.search(text) for text in ("a/work/b", "https://host/home/x", "../tmp/x", "demo/models/brick", "and/or")
+    )
+
+
+def test_tests_are_no_package() -> None:
+    """A package `tests.server` would shadow `server`; pytest imports by path instead."""
+    assert not list((ROOT / "tests").rglob("__init__.py"))
