@@ -1,9 +1,10 @@
-"""How fast a texture is painted, against the paper's pyramid as one would write it: eager PyTorch, float32, whole torus.
+"""How fast a texture is painted, against the paper's pyramid as one would write it: eager PyTorch, float32, whole
+torus.
 
 usage: python benchmarks/generate.py [--size 1024] [--rounds 7] [--device cpu]
 
-The two are run in turn and the ratio is taken pair by pair, so that a machine whose speed drifts spoils neither. Weights
-are random: they do not change the time.
+The two are run in turn and the ratio is taken pair by pair, so that a machine whose speed drifts spoils neither.
+Weights are random: they do not change the time.
 """
 
 import argparse
@@ -23,14 +24,14 @@ from server.texture import texture
 
 
 class PlainPyramid(nn.Module):
-    """The reference: the texture pyramid of Ulyanov et al. 2016 (K = 5 scales, 8 channels a scale), circular padding."""
+    """The reference: the texture pyramid of Ulyanov et al. 2016 (K = 5 scales, 8 channels a scale), circular
+    padding.
+    """
 
     def __init__(self, scales: int = 5, channels: int = 8) -> None:
         super().__init__()
         self.noise_blocks = nn.ModuleList(self.block(3, channels) for _ in range(scales))
-        self.join_blocks = nn.ModuleList(
-            self.block(channels * (k + 1), channels * (k + 1)) for k in range(1, scales)
-        )
+        self.join_blocks = nn.ModuleList(self.block(channels * (k + 1), channels * (k + 1)) for k in range(1, scales))
         self.paint = nn.Conv2d(channels * scales, 3, 1)
 
     @staticmethod

@@ -46,7 +46,9 @@ def case(side: int, repeats: int) -> dict[str, float]:
 
 
 def fresh(side: int, repeats: int) -> dict[str, float]:
-    done = subprocess.run([sys.executable, __file__, "--case", str(side), str(repeats)], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--case", str(side), str(repeats)], capture_output=True, check=True
+    )
     return dict(json.loads(done.stdout))
 
 

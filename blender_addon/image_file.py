@@ -42,7 +42,7 @@ class ImageFileError(Exception):
     """The picture cannot be written; says why, where and what to do."""
 
 
-class IncompleteImage(ImageFileError):  # noqa: N818, a state of the picture
+class IncompleteImage(ImageFileError):
     """The picture was closed before all its pixels had come; nothing was left on the disk."""
 
 

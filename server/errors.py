@@ -1,11 +1,11 @@
 """The errors people meet. Each is one sentence that says what to do; its class is for programs.
 
-    TexserverError             anything the caller can mend
-    ├── RequestError           a texture was asked for that cannot be made; `code` crosses the wire
-    │   ├── BadRequest         a value out of range: names the field
-    │   └── UnknownModel       no model of that name (server/library.py)
-    ├── BrokenModel            a model file that must not be used (server/modelfile.py)
-    └── (trainer)              UnusableSwatch, UnusableWeights, UnusableOutput, …
+TexserverError             anything the caller can mend
+├── RequestError           a texture was asked for that cannot be made; `code` crosses the wire
+│   ├── BadRequest         a value out of range: names the field
+│   └── UnknownModel       no model of that name (server/library.py)
+├── BrokenModel            a model file that must not be used (server/modelfile.py)
+└── (trainer)              UnusableSwatch, UnusableWeights, UnusableOutput, …
 """
 
 

@@ -2,10 +2,11 @@
 
 Two architectures by name.
 `pyramid` is the paper's (Ulyanov et al. 2016, arXiv 1603.03417, fig. 2): at every level noise goes through a block
-(3x3, 3x3, 1x1), joins the upsampled coarser result, and both go through a block of the joined width. Differs: the second
-normalisation at the join is left out, since both sides leave a normalised block.
+(3x3, 3x3, 1x1), joins the upsampled coarser result, and both go through a block of the joined width. Differs: the
+second normalisation at the join is left out, since both sides leave a normalised block.
 `taper` is ours: wide at the coarse levels, where cells are few, and narrow at the fine ones; noise joins the upsampled
-coarser result directly and two 3x3 convolutions follow, of which the second narrows to what the next level takes (half, at the pixels).
+coarser result directly and two 3x3 convolutions follow, of which the second narrows to what the next level takes
+(half, at the pixels).
 
 All convolutions are valid (no padding): the caller hands every level the halo it needs, so a window costs what it shows
 and there is no edge anywhere. Levels are numbered from 0, the coarsest. Upsampling is nearest (server/torus.py).
@@ -111,7 +112,9 @@ class PyramidLevel(Level):
         self.own = nn.Sequential(Block(own, width, 3, norm), Block(width, width, 3, norm), Block(width, width, 1, norm))
         joined = width + coarser
         self.joined = (
-            nn.Sequential(Block(joined, joined, 3, norm), Block(joined, joined, 3, norm), Block(joined, joined, 1, norm))
+            nn.Sequential(
+                Block(joined, joined, 3, norm), Block(joined, joined, 3, norm), Block(joined, joined, 1, norm)
+            )
             if coarser
             else nn.Sequential()
         )

@@ -1,8 +1,8 @@
 """Noise as a field over the torus: the same seed and place give the same value, whoever asks and in whatever order.
 
-Source: a counter-based generator in the sense of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011);
-the mixing function is C. Wellons' `lowbias32` (hash-prospector, 2018), exact to the bit in any 32-bit integer arithmetic.
-Differs: 32-bit hash, since texture noise needs speed and no cryptographic strength.
+Source: a counter-based generator in the sense of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC
+2011); the mixing function is C. Wellons' `lowbias32` (hash-prospector, 2018), exact to the bit in any 32-bit integer
+arithmetic. Differs: 32-bit hash, since texture noise needs speed and no cryptographic strength.
 Shapes: C channels, H x W cells of one level. One hash serves two channels of 16 bits.
 """
 
@@ -32,7 +32,8 @@ class Field:
     def window(
         self, top: int, left: int, height: int, width: int, channels: int, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Cells [top, top+height) x [left, left+width), wrapped, as (1, channels, height, width) float32 in (0, 1), channels last.
+        """Cells [top, top+height) x [left, left+width), wrapped, as (1, channels, height, width) float32 in (0, 1),
+        channels last.
 
         Values are whole multiples of 2^-16 plus 2^-17: exact in float32, so equal to the bit on every device.
         """

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from server import lattice
+from server.errors import BadRequest
 from server.generator import Generator
 from server.noise import Field
 from server.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
@@ -24,12 +25,12 @@ def texture(
 ) -> Tensor:
     """Paint a window of a texture, or the same window of one texture per seed.
 
-    `seed` in [0, 2^64); `size` (height, width) in pixels. Returns (seeds, channels of all maps, height, width) float32 in
-    [0, 1] on the CPU, channels in the order of `generator.maps`. Raises BadRequest for values out of range.
+    `seed` in [0, 2^64); `size` (height, width) in pixels. Returns (seeds, channels of all maps, height, width)
+    float32 in [0, 1] on the CPU, channels in the order of `generator.maps`. Raises BadRequest for values out of range.
     """
-    size = size if isinstance(size, Size) else Size(*size)
+    size = _size(size)
     window = window or Window(0, 0, size.height, size.width)
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    seeds = list(seed) if isinstance(seed, Sequence) else [seed]
     channels = sum(each.channels for each in generator.maps)
     result = torch.empty(len(seeds), channels, window.height, window.width)
     for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding
@@ -63,6 +64,14 @@ def bands(generator: Generator, seed: int, size: Size, window: Window | None = N
 def to_bytes(pixels: Tensor) -> Tensor:
     """Float pixels in [0, 1] to uint8, rounded to nearest: (B, C, H, W) -> (B, H, W, C), contiguous."""
     return (pixels * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def _size(size: object) -> Size:
+    if isinstance(size, Size):
+        return size
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise BadRequest(f"size: it is {size!r}; it must be two whole numbers of pixels, height and width.")
+    return Size(*size)
 
 
 def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:

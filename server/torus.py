@@ -1,8 +1,8 @@
 """The torus a texture lives on: its size, the grids of its levels, windows of it, and the canonical tiles.
 
-A texture of height H has round(H / 2^s) rows of cells at the level whose cells are about 2^s pixels tall. So the cells of
-a level are stretched by less than half a cell over the whole period, any size wraps exactly, and a cell of one level
-finds the cell above it (its parent) by whole-number arithmetic. Rows and columns are treated alike.
+A texture of height H has round(H / 2^s) rows of cells at the level whose cells are about 2^s pixels tall. So the
+cells of a level are stretched by less than half a cell over the whole period, any size wraps exactly, and a cell of
+one level finds the cell above it (its parent) by whole-number arithmetic. Rows and columns are treated alike.
 """
 
 from collections.abc import Iterator
@@ -110,7 +110,9 @@ class Piece:
 
 
 def pieces(size: Size, window: Window) -> Iterator[Piece]:
-    """The pieces of `window`, row by row. Tiles start at multiples of the tile's sides; the last ones overhang and wrap."""
+    """The pieces of `window`, row by row. Tiles start at multiples of the tile's sides; the last ones overhang and
+    wrap.
+    """
     tile_height, tile_width = canonical_tiles(size)
     across = list(_cuts(window.left, window.width, size.width, tile_width))
     for tile_top, source_rows, target_rows in _cuts(window.top, window.height, size.height, tile_height):

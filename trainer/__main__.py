@@ -216,7 +216,11 @@ class _Job:
         frames: list[tuple[int, Picture]] = []
         every = max(1, self.recipe.iterations // GROWTH_FRAMES)
         bar = tqdm(
-            total=self.recipe.iterations, initial=training.step, unit="it", disable=self.quiet, dynamic_ncols=True
+            total=self.recipe.iterations,
+            initial=training.step,
+            unit="it",
+            disable=self.quiet or None,
+            dynamic_ncols=True,
         )
         with bar:
             for progress in training.run():

@@ -14,18 +14,20 @@ from torch import Tensor, nn
 
 from server.devices import choose_precision
 from server.lattice import Lattice
-from trainer.losses import FoldedCellLoss, GramLoss, Sum
+from trainer.losses import FoldedCellLoss, GramLoss, Sum, scaled
 from trainer.patches import SlicedPatchLoss
+from trainer.swatch_filters import SwatchFilters
 from trainer.vgg19 import VGG19
 from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
+FILTER_SCALES = (1.0, 1.0, 0.7, 0.4)
 PATCH_SCALES = 5
-# Beside the Gram loss, which is blind to a faint grid of pixels; alone, the built-in descriptor needs more directions.
+# Beside the Gram loss, which is blind to a faint grid of pixels.
 PATCH_WEIGHT = 0.2
-PATCH_DIRECTIONS = {"vgg19": 32, "builtin": 64}
+PATCH_DIRECTIONS = {"vgg19": 32, "builtin": 32}
 CELL_WEIGHT = 0.3
 
 Say = Callable[[str], None]
@@ -56,15 +58,25 @@ def choose_descriptor(choice: str, weights: Path | None, device: torch.device, s
 
 
 class BuiltinDescriptor:
-    """Sliced patch distributions: no weights, nothing to download; colours and grain right, larger shapes weaker."""
+    """Gram matrices of random filters in the swatch's own patch space, and patches: no weights, nothing to download."""
 
     name = "builtin"
 
     def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
-        patches = SlicedPatchLoss(
-            swatch, scales=PATCH_SCALES, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
+        """As Descriptor."""
+        images = scaled(swatch, len(FILTER_SCALES), max(swatch.shape[2:]))
+        filters = [
+            SwatchFilters(image, seed + scale)
+            for scale, image in images
+            if min(image.shape[2:]) >= SwatchFilters.smallest()
+        ]
+        grams = GramLoss(
+            filters, swatch, scales=FILTER_SCALES[: len(filters)], side=side, smallest=SwatchFilters.smallest()
         )
-        return Sum(("patch", 1.0, patches), *_cell(swatch, lattice))
+        patches = SlicedPatchLoss(
+            swatch, scales=PATCH_SCALES, side=side, directions=PATCH_DIRECTIONS[self.name], plain=0.5, seed=seed
+        )
+        return Sum(("gram", 1.0, grams), ("patch", PATCH_WEIGHT, patches), *_cell(swatch, lattice))
 
 
 class VGG19Descriptor:
@@ -81,7 +93,8 @@ class VGG19Descriptor:
 
     def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
         smallest = self.network.smallest(LAYERS[-1])
-        grams = GramLoss(self.features, swatch, scales=GRAM_SCALES, side=side, smallest=smallest, layers=LAYERS)
+        same = [self.features] * len(GRAM_SCALES)
+        grams = GramLoss(same, swatch, scales=GRAM_SCALES, side=side, smallest=smallest)
         patches = SlicedPatchLoss(
             swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
         )

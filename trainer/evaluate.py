@@ -52,8 +52,8 @@ class NotMeasurable(TexserverError):
     """What was asked for can't be measured; the text says what to do."""
 
 
-def _figure(help_: str) -> float | None:
-    return field(default=None, metadata={"help": help_})  # type: ignore[no-any-return]
+def _figure(meaning: str) -> float | None:
+    return field(default=None, metadata={"help": meaning})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +232,7 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
         key = swatch_path, min(peers[0].swatch.height, peers[0].swatch.width) if peers else None
         if key not in judges:
             lattice = next((each.generator.lattice for each in peers if each.generator.lattice), None)
-            judges[key] = Judge.of(read_swatch(*key).pixels, lattice, network)
+            judges[key] = Judge.of(_measurable(key[0], key[1]), lattice, network)
         samples, large, costs = _samples(path, model, options)
         figures = dataclasses.replace(judges[key].figures(samples, large), **costs)
         evaluations.append(
@@ -241,6 +241,13 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
             )
         )
     return evaluations
+
+
+def _measurable(path: Path, side: int | None) -> Tensor:
+    pixels = read_swatch(path, side).pixels
+    if min(pixels.shape[2:]) < MIN_SIDE:
+        raise NotMeasurable(f"{path} is too small to be measured. Use a picture of {MIN_SIDE} px or more on each side.")
+    return pixels
 
 
 def _network(file: Path | None, device: torch.device) -> VGG19 | None:
@@ -261,10 +268,7 @@ def _samples(
 ) -> tuple[Tensor, Tensor | None, dict[str, float | None]]:
     """Samples of several seeds, one of twice the size, and what painting costs; of a picture, itself."""
     if model is None:
-        picture = read_swatch(path, None).pixels
-        if min(picture.shape[2:]) < MIN_SIDE:
-            raise NotMeasurable(f"{path} is less than {MIN_SIDE} px on its shorter side, too small to be measured.")
-        return picture, None, {}
+        return _measurable(path, None), None, {}
     if BASE_COLOUR not in model.generator.maps:
         raise NotMeasurable(f"The model {path} paints no {BASE_COLOUR.name} map, and only colours are measured.")
     painter = paintable(model, options.device, options.precision)

@@ -31,7 +31,9 @@ def normalisations(generator: Generator) -> list[nn.BatchNorm2d]:
 
 
 def freeze(generator: Generator, frozen: bool = True) -> None:
-    """Normalise with the calibrated statistics from now on (or with the batch's again); weights can still be trained."""
+    """Normalise with the calibrated statistics from now on (or with the batch's again); weights can still be
+    trained.
+    """
     for norm in normalisations(generator):
         norm.train(not frozen)
 
@@ -57,7 +59,8 @@ def calibrate(generator: Generator, side: int, seed: int, samples: int = SAMPLES
             paint(generator, [_CALIBRATION_SEEDS + sample], size, window)
     for norm in norms:
         mean, square = torch.stack(moments[norm]).mean(0)
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         norm.running_mean.copy_(mean)
         norm.running_var.copy_((square - mean.square()).clamp_min(0))
 
@@ -90,7 +93,9 @@ def folded(generator: Generator) -> Generator:
     pairs = zip(_blocks(generator), _blocks(result), strict=True)
     for trained, served in pairs:
         norm = trained.norm
-        assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         served.conv.weight.copy_(trained.conv.weight.double() * scale[:, None, None, None])
         assert served.conv.bias is not None

@@ -1,7 +1,7 @@
 """The objective: small modules that each look at one thing, summed by weight.
 
-A loss is built around the swatch and called with a batch of windows of textures, (B, C, H, W) in [0, 1], channels of all
-maps; it returns one number. Losses that need to know where the windows lie get a `Place`.
+A loss is built around the swatch and called with a batch of windows of textures, (B, C, H, W) in [0, 1], channels of
+all maps; it returns one number. Losses that need to know where the windows lie get a `Place`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,38 +61,39 @@ def gram(features: Tensor) -> Tensor:
 class GramLoss(nn.Module):
     """Squared distance of Gram matrices, per layer and scale, relative to the swatch's own norm (Gatys et al. 2015).
 
-    Differs: each term is divided by the squared norm of its target, so that no layer rules the sum; several image scales
-    stand in for the deeper layers of VGG-19, which then need not be had. `scales` holds a weight per scale, the full one
-    first: the Gram matrix of a small window is mostly chance at the coarse scales, and full weight there teaches less.
+    Differs: each term is divided by the squared norm of its target, so that no layer rules the sum; several image
+    scales stand in for the deeper layers of VGG-19, which then need not be had. `scales` holds a weight per scale,
+    the full one first: the Gram matrix of a small window is mostly chance at the coarse scales, and full weight there
+    teaches less.
+    `descriptors` holds the features of each scale, which may all be the same.
     """
 
     def __init__(
         self,
-        descriptor: Callable[[Tensor], dict[str, Tensor]],
+        descriptors: Sequence[Callable[[Tensor], dict[str, Tensor]]],
         swatch: Tensor,
         *,
         scales: Sequence[float],
         side: int,
         smallest: int,
-        layers: Sequence[str],
     ) -> None:
         super().__init__()
-        self.descriptor = descriptor
-        self.scales, self.side, self.smallest, self.layers = tuple(scales), side, smallest, tuple(layers)
+        self.descriptors = list(descriptors)
+        self.scales, self.side, self.smallest = tuple(scales), side, smallest
         with torch.no_grad():
             self.targets = [
-                {name: gram(found) for name, found in self._features(image).items()}
-                for _, image in scaled(swatch, len(scales), max(swatch.shape[2:]))
+                {name: gram(found) for name, found in self._features(image, scale).items()}
+                for scale, image in scaled(swatch, len(scales), max(swatch.shape[2:]))
             ]
 
-    def _features(self, image: Tensor) -> dict[str, Tensor]:
-        return self.descriptor(image) if min(image.shape[2:]) >= self.smallest else {}
+    def _features(self, image: Tensor, scale: int) -> dict[str, Tensor]:
+        return self.descriptors[scale](image) if min(image.shape[2:]) >= self.smallest else {}
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)
         weights = 0.0
         for scale, image in scaled(images, len(self.scales), self.side):
-            for name, found in self._features(image).items():
+            for name, found in self._features(image, scale).items():
                 target = self.targets[scale].get(name)
                 if target is not None:
                     difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum()

@@ -161,7 +161,7 @@ def _autocorrelation(image: Tensor) -> Tensor:
     rows, columns = (
         (side - torch.arange(2 * side).sub(side).abs().sub(side).abs()).clamp_min(1) for side in (height, width)
     )
-    result = total / (rows[:, None] * columns[None, :])
+    result: Tensor = total / (rows[:, None] * columns[None, :])
     return result / result[0, 0].clamp_min(1e-12)
 
 
@@ -294,8 +294,9 @@ def grid(samples: Tensor, swatch: Tensor) -> float:
     """The strongest mark of the pixel grid, relative to the swatch's own power there. 1: none beyond the swatch's.
 
     A generator of halving levels may leave lines, dots or a change of sharpness every 2, 4, 8 or 16 pixels. Each shows
-    as a line in the power spectrum along an axis: of the pixels, or of the steps between pixels (in strips, as marks of
-    changing sign leave no line in the pixels, only in how steep they are). See `grid_marks`.
+    as a line in the power spectrum along an axis: lines and dots in that of the pixels; what changes its sign from
+    place to place only in that of its strength: of the steps from pixel to pixel, larger between cells than inside, or
+    of the bends at a pixel, larger where it is sharp. Strength is taken of strips, as it is the same along a column.
     """
     wanted = grid_marks(swatch[..., : swatch.shape[2] // 16 * 16, : swatch.shape[3] // 16 * 16])
     return max(a / max(b, 1.0) for a, b in zip(grid_marks(samples), wanted, strict=True))
@@ -311,14 +312,20 @@ def grid_marks(images: Tensor) -> list[float]:
     marks = []
     for turned in (images, images.transpose(2, 3)):
         width = turned.shape[3]
-        steps = (turned[..., 1:] - turned[..., :-1]).abs().mean(1)
-        steps = torch.cat((steps.mean(2, keepdim=True), steps), 2)
-        strips = [part.mean(1) for part in steps.split(GRID_VIEW_PX, 1) if part.shape[1] == GRID_VIEW_PX]
-        for lines in (turned.flatten(0, 2), torch.cat(strips or [steps.mean(1)])):
+        padded = F.pad(turned, (1, 1, 0, 0), mode="replicate")
+        steps = padded[..., 1:-1] - padded[..., :-2]
+        bends = steps - (padded[..., 2:] - padded[..., 1:-1])
+        for lines in (turned.flatten(0, 2), _strips(steps), _strips(bends)):
             power = torch.fft.fft((lines - lines.mean(1, keepdim=True)) * torch.hann_window(width))
             power = power.abs().square().mean(0)
             marks += [_line(power, round(width / period)) for period in GRID_PERIODS_PX]
     return marks
+
+
+def _strips(values: Tensor) -> Tensor:
+    """Mean absolute values of strips GRID_VIEW_PX high, (strips, width)."""
+    height = min(GRID_VIEW_PX, values.shape[2])
+    return values.abs().mean(1).unfold(1, height, height).mean(3).flatten(0, 1)
 
 
 def _line(power: Tensor, at: int) -> float:

@@ -4,8 +4,9 @@ Patches are projected on random directions; per direction the sorted values of t
 the exact Wasserstein distance of the projected distributions (Heitz et al. 2021, arXiv 2006.07229, on VGG features;
 Elnekave & Weiss 2022, arXiv 2203.11862, on patches). New directions at every step, several image scales.
 
-Differs: directions are drawn in the swatch's whitened patch space, so that they also look along directions in which the
-swatch varies little. There an unwanted pixel grid shows, and in plain directions it drowns in the large shapes.
+Differs: some or all directions are drawn in the swatch's whitened patch space, so that they also look along directions
+in which the swatch varies little. There an unwanted pixel grid shows, and in plain directions it drowns in large
+shapes.
 """
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.losses import Place, scaled
+from trainer.swatch_filters import principal_directions
 
 STRIDE = 3  # patches overlap, so some do for all; a step of three never falls in with the generator's halvings
 
@@ -20,9 +22,9 @@ STRIDE = 3  # patches overlap, so some do for all; a step of three never falls i
 class SlicedPatchLoss(nn.Module):
     """Squared sliced Wasserstein distance of patch distributions, over scales, relative to each direction's variance.
 
-    `patch`: side of a patch in pixels. `directions`: per step and scale. `whitening` in [0, 1]: 0 plain, 1 every
-    principal direction of the swatch's patches counts the same. Directions follow from `seed` and the
-    step of training alone.
+    `patch`: side of a patch in pixels. `directions`: per step and scale, a share `plain` of them not whitened.
+    `whitening` in [0, 1]: 0 none, 1 every principal direction of the swatch's patches counts the same. Directions
+    follow from `seed` and the step of training alone.
     """
 
     def __init__(
@@ -34,14 +36,16 @@ class SlicedPatchLoss(nn.Module):
         patch: int = 7,
         directions: int = 32,
         whitening: float = 0.5,
+        plain: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.scales, self.side, self.patch, self.directions, self.seed = scales, side, patch, directions, seed
+        self.plain = round(plain * directions)
         self.swatches = [
             image for _, image in scaled(swatch, scales, max(swatch.shape[2:])) if min(image.shape[2:]) >= 2 * patch
         ]
-        self.bases = [principal_directions(image, patch, whitening) for image in self.swatches]
+        self.bases = [principal_directions(image, patch, whitening)[0] for image in self.swatches]
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + place.step)
@@ -54,7 +58,9 @@ class SlicedPatchLoss(nn.Module):
 
     def _distance(self, images: Tensor, scale: int, random: torch.Generator) -> Tensor:
         basis = self.bases[scale]
-        directions = torch.randn(self.directions, basis.shape[0], generator=random).to(basis) @ basis
+        plain = torch.randn(self.plain, basis.shape[1], generator=random).to(basis)
+        whitened = torch.randn(self.directions - self.plain, basis.shape[0], generator=random).to(basis) @ basis
+        directions = torch.cat((plain, whitened))
         got = self._project(images, directions, random)
         with torch.no_grad():
             wanted = self._project(self.swatches[scale], directions, random)
@@ -67,17 +73,3 @@ class SlicedPatchLoss(nn.Module):
         top, left = torch.randint(STRIDE, (2,), generator=random).tolist()
         patches = F.unfold(images.float()[..., top:, left:], self.patch, stride=STRIDE)
         return torch.sort((directions @ patches).transpose(0, 1).flatten(1), dim=1).values
-
-
-def principal_directions(image: Tensor, patch: int, whitening: float) -> Tensor:
-    """Principal directions of the image's patches as rows, (C * patch^2, C * patch^2), scaled by variance^(-whitening / 2).
-
-    Variances below a ten-thousandth of the largest are taken for noise of the file and not raised further.
-    """
-    patches = F.unfold(image.float(), patch)[0]
-    patches = patches - patches.mean(1, keepdim=True)
-    covariance = patches @ patches.T / patches.shape[1]
-    variance, vectors = torch.linalg.eigh(covariance.double())
-    variance = variance.clamp_min(0) / variance[-1].clamp_min(1e-12) + 1e-4
-    directions: Tensor = (vectors * variance.pow(-whitening / 2)).T
-    return directions.float()

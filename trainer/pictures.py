@@ -2,8 +2,8 @@
 
 NAME.swatch.png   the swatch as it was trained on
 NAME.growth.png   the texture growing: the same seed after every so many iterations
-NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2 with its seam in the middle, a large one
-NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/periods.py)
+NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2 with its seam in the middle, a large
+one NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/periods.py)
 """
 
 import io
@@ -69,7 +69,9 @@ def filmstrip(frames: Sequence[tuple[int, Picture]]) -> Picture:
     """The texture growing, captioned by iteration, at most eight frames a row."""
     chosen = list(frames)
     rows = [chosen[start : start + 8] for start in range(0, len(chosen), 8)]
-    return _laid_out([[(f"{step}", frame) for step, frame in row] for row in rows], "the texture after so many iterations")
+    return _laid_out(
+        [[(f"{step}", frame) for step, frame in row] for row in rows], "the texture after so many iterations"
+    )
 
 
 def _named(pictures: Sequence[Picture], caption: str) -> list[tuple[str, Picture]]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from server.devices import prepare
 from server.errors import BadRequest
-from server.generator import Block, Generator, PyramidLevel, TaperLevel
+from server.generator import PRESETS, Block, Generator, PyramidLevel, TaperLevel
 from server.maps import BASE_COLOUR, Map
 from server.noise import Field
 from server.texture import bands, paint, texture, to_bytes
@@ -363,13 +363,39 @@ def test_a_band_of_an_enormous_texture_takes_the_memory_of_its_tiles(elsewhere: 
     assert elsewhere["grown_mb"] < 100  # the band itself is up to 13 MB; a level of the whole would be gigabytes
 
 
+@pytest.mark.xfail(reason="the 1x1 convolutions round by the number of threads", strict=False)
+@pytest.mark.parametrize("name", ["taper", "pyramid"])
+def test_the_number_of_threads_changes_no_bit(name: str) -> None:
+    """A worker with more cores must not be told from another: one last bit in a million becomes a byte."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = Generator(PRESETS[name], (BASE_COLOUR,)).eval().requires_grad_(False)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(texture(generator, 7, (200, 260)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
 # ---------------------------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
-    ("seed", "size", "field"), [(-1, (64, 64), "seed"), ([0, 2**64], (64, 64), "seed"), (0, (64, 8), "size")], ids=str
+    ("seed", "size", "field"),
+    [
+        (-1, (64, 64), "seed"),
+        pytest.param([0, 2**64], (64, 64), "seed", marks=pytest.mark.xfail(reason="seed 0 is painted", strict=True)),
+        (0, (64, 8), "size"),
+    ],
+    ids=str,
 )
-def test_values_out_of_range_are_refused_before_anything_is_painted(seed: Any, size: Any, field: str) -> None:
+def test_values_out_of_range_are_refused_before_anything_is_painted(
+    monkeypatch: pytest.MonkeyPatch, seed: Any, size: Any, field: str
+) -> None:
+    monkeypatch.setattr("server.texture.paint", None)
     with pytest.raises(BadRequest, match=rf"^{field}: "):
         texture(made("taper", False), seed, size)
 
@@ -379,7 +405,6 @@ def test_values_out_of_range_are_refused_before_anything_is_painted(seed: Any, s
     [(1.5, (64, 64), "seed"), (None, (64, 64), "seed"), (0, (1, 2, 3), "size"), (0, (64,), "size"), (0, 64, "size")],
     ids=str,
 )
-@pytest.mark.xfail(reason="a seed or size of another type is a TypeError", raises=TypeError, strict=True)
 def test_seeds_and_sizes_of_another_type_are_refused_by_name(seed: Any, size: Any, field: str) -> None:
     with pytest.raises(BadRequest, match=rf"^{field}: "):
         texture(made("taper", False), seed, size)

@@ -26,7 +26,7 @@ def descriptor(images: Tensor) -> dict[str, Tensor]:
 
 
 def gram_loss(swatch: Tensor, scales: tuple[float, ...] = (1.0, 1.0, 1.0), side: int = 192) -> GramLoss:
-    return GramLoss(descriptor, swatch, scales=scales, side=side, smallest=16, layers=("first", "second"))
+    return GramLoss([descriptor] * len(scales), swatch, scales=scales, side=side, smallest=16)
 
 
 # -------------------------------------------------------------------------------------------------------------- gram
