@@ -14,13 +14,13 @@ setup: .venv/ready
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch .venv/ready
 
-# Trains on a photograph of a brick wall that scikit-image brings, then paints it at 2048 x 1024.
+# Trains on a photograph of gravel that scikit-image brings, then paints it at 2048 x 1024.
 demo: setup
 	mkdir -p demo
-	$(RUN) -c "import skimage.data, PIL.Image; PIL.Image.fromarray(skimage.data.brick()).save('demo/brick.png')"
-	$(RUN) -m trainer --swatch demo/brick.png --out demo/models/brick.safetensors
-	.venv/bin/texget brick --models demo/models --seed $(DEMO_SEED) --size 2048x1024 --output demo/brick-2048x1024.png
-	@echo "Look at demo/brick-2048x1024.png (tiles without a seam) and demo/models/brick.sheet.png."
+	$(RUN) -c "import skimage.data, PIL.Image; PIL.Image.fromarray(skimage.data.gravel()).save('demo/gravel.png')"
+	$(RUN) -m trainer --swatch demo/gravel.png --out demo/models/gravel.safetensors
+	.venv/bin/texget gravel --models demo/models --seed $(DEMO_SEED) --size 2048x1024 --output demo/gravel-2048x1024.png
+	@echo "Look at demo/gravel-2048x1024.png (it tiles without a seam) and demo/models/gravel.sheet.png."
 
 test: setup
 	$(RUN) -m pytest -m "not slow and not gpu" --cov --cov-report=term:skip-covered

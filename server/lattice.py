@@ -119,7 +119,7 @@ def phases(lattice: Lattice, size: Size, rows: Span, columns: Span) -> Tensor:
         y = _turns(down, size.height, rows)[:, None]
         x = _turns(across, size.width, columns)[None, :]
         result.append(((y + x) / (2 * math.pi)) % 1.0)
-    return torch.stack(result).float()
+    return torch.stack(result).float() % 1.0  # once more: a double just below 1 rounds up to it
 
 
 def _turns(cycles: int, cells: int, span: Span) -> Tensor:

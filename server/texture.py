@@ -31,6 +31,8 @@ def texture(
     size = _size(size)
     window = window or Window(0, 0, size.height, size.width)
     seeds = list(seed) if isinstance(seed, Sequence) else [seed]
+    for each in seeds:
+        check_seed(each)
     channels = sum(each.channels for each in generator.maps)
     result = torch.empty(len(seeds), channels, window.height, window.width)
     for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding

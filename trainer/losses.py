@@ -96,7 +96,7 @@ class GramLoss(nn.Module):
             for name, found in self._features(image, scale).items():
                 target = self.targets[scale].get(name)
                 if target is not None:
-                    difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum()
+                    difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum().clamp_min(1e-9)
                     total = total + self.scales[scale] * difference.mean()
                     weights += self.scales[scale]
         return total / max(weights, 1e-6)

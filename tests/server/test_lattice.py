@@ -171,7 +171,6 @@ def test_phase_is_zero_at_the_top_left_corner_and_grows_along_the_basis() -> Non
     torch.testing.assert_close(where[1, 7], (torch.arange(16) + 0.5) / 16)
 
 
-@pytest.mark.xfail(reason="a phase just below a whole cycle is rounded up to 1.0", strict=True)
 def test_phases_lie_below_one_cycle() -> None:
     lattice = lattice_of(((10.0, 10.0), (10.0, -10.0)))
     where = phases(lattice, Size(76, 76), Span(-50, 90), Span(-30, 90))
