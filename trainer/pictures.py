@@ -2,8 +2,8 @@
 
 NAME.swatch.png   the swatch as it was trained on
 NAME.growth.png   the texture growing: the same seed after every so many iterations
-NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2 with its seam in the middle, a large
-one NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/periods.py)
+NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2, seams in the middle, a large one
+NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/periods.py)
 """
 
 import io

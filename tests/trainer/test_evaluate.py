@@ -98,7 +98,11 @@ def test_a_picture_is_measured_like_a_model(alone: Path, capsys: pytest.CaptureF
     assert lines[2].split()[-2:] == ["n/a", "n/a"]
 
 
-def test_the_swatch_is_scaled_to_the_size_the_model_was_trained_on(alone: Path) -> None:
+def test_the_swatch_is_scaled_to_the_size_the_model_was_trained_on(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judge, "figures", lambda *_: Figures())
+    monkeypatch.setattr(evaluate, "find_lattice", lambda _: None)
     photograph = save(alone / "photograph.png", gravel(300, 360))  # the tiny model was trained on 256 x 320
     assert run(alone / "tiny.safetensors", "--swatch", photograph, "--json", alone / "out.json") == 0
     assert json.loads((alone / "out.json").read_text())["results"][0]["swatch_size"] == [256, 307]

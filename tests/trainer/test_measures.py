@@ -53,11 +53,16 @@ def blurred(image: Tensor, side: int = 5) -> Tensor:
 
 
 def distance_in_floors(image: Tensor, patch: int = 7, scales: int = 4) -> float:
-    def statistics(one: Tensor) -> measures.Statistics:
-        return measures.patch_statistics(one, patch, scales)
+    target, own = target_and_floor(patch, scales)
+    return measures.patch_distance(measures.patch_statistics(image, patch, scales), target) / own
 
-    distance = measures.patch_distance(statistics(image), statistics(stones()))
-    return distance / measures.floor(stones(), statistics, measures.patch_distance)
+
+@cache
+def target_and_floor(patch: int, scales: int) -> tuple[measures.Statistics, float]:
+    def statistics(image: Tensor) -> measures.Statistics:
+        return measures.patch_statistics(image, patch, scales)
+
+    return statistics(stones()), measures.floor(stones(), statistics, measures.patch_distance)
 
 
 # ---- distances
@@ -99,7 +104,8 @@ def test_gram_distance_is_relative_to_the_swatch() -> None:
 
 def test_the_floor_follows_from_its_seed() -> None:
     first, again, other = (
-        measures.floor(stones(), measures.patch_statistics, measures.patch_distance, seed) for seed in (0, 0, 1)
+        measures.floor(stones(), lambda image: measures.patch_statistics(image, 1, 1), measures.patch_distance, seed)
+        for seed in (0, 0, 1)
     )
     assert first == again != other
 

@@ -1,7 +1,7 @@
 """The training of a tiny generator: what it reaches, that it repeats, and what it does when things go wrong."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,16 +34,12 @@ def swatch() -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three narrow levels, small windows, a judgement every fourth step."""
     monkeypatch.setattr(module, "MIN_WINDOW", 48)
     monkeypatch.setattr(module, "JUDGE_EVERY", 4)
     for name, architecture in TINY.items():
         monkeypatch.setitem(PRESETS, name, architecture)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two would only wait for each other over so little work
-    yield
-    torch.set_num_threads(threads)
 
 
 def start(
