@@ -4,14 +4,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from server.torus import Size, Window
 from tests import drawn
 from trainer.losses import Place
 from trainer.patches import SlicedPatchLoss
-from trainer.swatch_filters import principal_directions
 
 
 def at(step: int) -> Place:
