@@ -1,4 +1,4 @@
-"""Facts about the filters made from the swatch: centred, repeatable, blind to nothing, not ruled by empty directions."""
+"""Facts about the filters made from the swatch: centred, repeatable, and not ruled by directions it leaves empty."""
 
 import pytest
 import torch
