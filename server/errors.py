@@ -1,11 +1,14 @@
 """The errors people meet. Each is one sentence that says what to do; its class is for programs.
 
-TexserverError             anything the caller can mend
-├── RequestError           a texture was asked for that cannot be made; `code` crosses the wire
-│   ├── BadRequest         a value out of range: names the field
-│   └── UnknownModel       no model of that name (server/library.py)
-├── BrokenModel            a model file that must not be used (server/modelfile.py)
-└── (trainer)              UnusableSwatch, UnusableWeights, UnusableOutput, …
+- TexserverError: anything the caller can mend
+    - RequestError: a texture was asked for that cannot be made; `code` crosses the wire
+        - BadRequest: a value out of range; names the field
+        - UnknownModel: no model of that name (server/library.py)
+    - NoLibrary: there is no folder of models (server/library.py)
+    - BrokenModel: a model file that must not be used (server/model_file.py)
+    - UnusableOutput: a file could not be written (server/model_file.py)
+    - NoSuchDevice: the device asked for is not in this machine (server/devices.py)
+    - the trainer's: UnusableSwatch, UnusableWeights, UnusableLattice, UnusableCheckpoint, TrainingFailed, NotMeasurable
 """
 
 

@@ -35,7 +35,7 @@ from server.texture import texture
 from server.torus import Size
 from trainer import measures
 from trainer.periods import find_lattice
-from trainer.pictures import Picture, _laid_out, as_picture, write_picture
+from trainer.pictures import Picture, laid_out, as_picture, write_picture
 from trainer.swatch import read_swatch
 from trainer.vgg19 import LAYERS, VGG19
 from trainer.weights import WeightsUnavailable, find_weights
@@ -412,7 +412,7 @@ def sheet(evaluations: Sequence[Evaluation]) -> Picture:
                 (f"the sample, {ZOOM} x", _enlarged(sample)),
             ]
         )
-    return _laid_out(rows, ", ".join(each.path.stem for each in evaluations)[:120])
+    return laid_out(rows, ", ".join(each.path.stem for each in evaluations)[:120])
 
 
 def _enlarged(picture: Picture) -> Picture:

@@ -62,14 +62,14 @@ def contact_sheet(generator: Generator, swatch: Picture, title: str) -> Picture:
         ],
         [(f"seed 4, {LARGE[1]} x {LARGE[0]}", large)],
     ]
-    return _laid_out(rows, title)
+    return laid_out(rows, title)
 
 
 def filmstrip(frames: Sequence[tuple[int, Picture]]) -> Picture:
     """The texture growing, captioned by iteration, at most eight frames a row."""
     chosen = list(frames)
     rows = [chosen[start : start + 8] for start in range(0, len(chosen), 8)]
-    return _laid_out(
+    return laid_out(
         [[(f"{step}", frame) for step, frame in row] for row in rows], "the texture after so many iterations"
     )
 
@@ -78,7 +78,8 @@ def _named(pictures: Sequence[Picture], caption: str) -> list[tuple[str, Picture
     return [(caption.format(index), picture) for index, picture in enumerate(pictures)]
 
 
-def _laid_out(rows: Sequence[Sequence[tuple[str, Picture]]], title: str) -> Picture:
+def laid_out(rows: Sequence[Sequence[tuple[str, Picture]]], title: str) -> Picture:
+    """Pictures in rows, each under its caption, on one sheet with a title."""
     heights = [max(picture.shape[0] for _, picture in row) + _CAPTION + _GAP for row in rows]
     width = max(sum(picture.shape[1] + _GAP for _, picture in row) for row in rows) + _GAP
     sheet = Image.new("RGB", (width, sum(heights) + _CAPTION + 2 * _GAP), _PAPER)
