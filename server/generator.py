@@ -208,5 +208,6 @@ def _painted(x: Tensor, paint: nn.Conv2d) -> Tensor:
     """
     assert paint.bias is not None
     cells = x.permute(0, 2, 3, 1)
-    parts = zip(paint.weight.flatten(1).split(8), paint.bias.split(8), strict=True)
-    return torch.cat([F.linear(cells, weight, bias) for weight, bias in parts], 3).permute(0, 3, 1, 2)
+    weight, bias = paint.weight.flatten(1), paint.bias
+    parts = [F.linear(cells, weight[at : at + 8], bias[at : at + 8]) for at in range(0, len(bias), 8)]
+    return torch.cat(parts, 3).permute(0, 3, 1, 2)

@@ -35,7 +35,7 @@ from server.texture import texture
 from server.torus import Size
 from trainer import measures
 from trainer.periods import find_lattice
-from trainer.pictures import Picture, laid_out, as_picture, write_picture
+from trainer.pictures import Picture, as_picture, laid_out, write_picture
 from trainer.swatch import read_swatch
 from trainer.vgg19 import LAYERS, VGG19
 from trainer.weights import WeightsUnavailable, find_weights
