@@ -18,7 +18,7 @@ setup: .venv/ready
 demo: setup
 	mkdir -p demo
 	$(RUN) -c "import skimage.data, PIL.Image; PIL.Image.fromarray(skimage.data.gravel()).save('demo/gravel.png')"
-	$(RUN) -m trainer --swatch demo/gravel.png --out demo/models/gravel.safetensors
+	$(RUN) -m trainer --swatch demo/gravel.png --iterations 600 --out demo/models/gravel.safetensors
 	.venv/bin/texget gravel --models demo/models --seed $(DEMO_SEED) --size 2048x1024 --output demo/gravel-2048x1024.png
 	@echo "Look at demo/gravel-2048x1024.png (it tiles without a seam) and demo/models/gravel.sheet.png."
 
