@@ -277,7 +277,7 @@ def test_on_a_terminal_a_bar_counts_the_steps(
     assert main(["--swatch", str(photo), "--out", str(tmp_path), *SMALL]) == 0
     said = capsys.readouterr()
     last = said.err.rstrip().split("\r")[-1]
-    assert re.search(r"100%.* 6/6 .*loss \d\.\d+, rate \d", last), said.err
+    assert re.search(r"100%.* 6/6 .*loss \d+\.\d+, rate \d", last), said.err
     assert ("back to iteration 0" in said.out) == bool(faults)
 
 
