@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -218,12 +219,10 @@ def test_it_ranks_pictures_as_the_yardstick_does(tmp_path: Path, monkeypatch: py
     ours = [each["figures"] for each in json.loads(written.read_text())["results"]]
 
     for figure in ("gram", "patch", "seam"):
-        values = [[float(row[figure]) for row in rows] for rows in (ours, theirs)]
-        assert ranks(values[0]) == ranks(values[1]), (figure, values)
-
-
-def ranks(values: list[float]) -> list[int]:
-    return sorted(range(len(values)), key=lambda index: round(values[index], 2))
+        mine, other = ([float(row[figure]) for row in rows] for rows in (ours, theirs))
+        apart = [(a, b) for a, b in permutations(range(len(paths)), 2) if other[a] > 1.25 * other[b]]
+        assert len(apart) >= 8  # of 15 pairs; nearer than that, the two may well differ
+        assert all(mine[a] > mine[b] for a, b in apart), (figure, mine, other)
 
 
 def test_gram_is_measured_where_weights_can_be_had() -> None:
