@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from server.architecture import PRESETS
 from server.devices import choose_device, choose_precision, prepare
-from server.generator import PRESETS, Generator
+from server.generator import Generator
 from server.lattice import Lattice
 from server.maps import BASE_COLOUR
 from server.texture import texture

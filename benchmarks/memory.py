@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 
 from blender_addon.image_file import open_image
+from server.architecture import PRESETS
 from server.devices import prepare
-from server.generator import PRESETS, Generator
+from server.generator import Generator
 from server.maps import BASE_COLOUR
 from server.texture import bands
 from server.torus import Size

@@ -13,56 +13,18 @@ and there is no edge anywhere. Levels are numbered from 0, the coarsest. Upsampl
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from server.architecture import Architecture, carried, level_plans
 from server.lattice import Lattice
-from server.maps import MAX_MAPS, Map
+from server.maps import Map, check_maps
 
-ARCHITECTURES = ("taper", "pyramid")
-MAX_LEVELS = 8
-MAX_WIDTH = 512
 SLOPE = 0.2  # of the leaky ReLU
 
 Normalisation = Callable[[int], nn.Module]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """A generator's dimensions, coarse to fine.
-
-    `noise`: noise channels of each level. `widths`: for `taper`, channels that enter each level, noise included and
-    lattice waves not; for `pyramid`, channels of the level's own noise block (the joined width is the sum so far).
-    """
-
-    name: str
-    widths: tuple[int, ...]
-    noise: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if self.name not in ARCHITECTURES:
-            raise ValueError(f"an architecture is one of {', '.join(ARCHITECTURES)}, not {self.name[:40]!r}")
-        if not 1 <= len(self.widths) <= MAX_LEVELS or len(self.noise) != len(self.widths):
-            raise ValueError(f"an architecture has 1 to {MAX_LEVELS} levels, each with a width and noise channels")
-        if not all(1 <= width <= MAX_WIDTH for width in self.widths):
-            raise ValueError(f"a level is 1 to {MAX_WIDTH} channels wide")
-        if not all(1 <= noise <= 64 for noise in self.noise):
-            raise ValueError("a level has 1 to 64 noise channels")
-        if self.name == "taper" and any(n >= width for n, width in zip(self.noise, self.widths, strict=True)):
-            raise ValueError("a level of a taper is wider than its noise")
-
-    @property
-    def levels(self) -> int:
-        return len(self.widths)
-
-
-PRESETS = {
-    "taper": Architecture(name="taper", widths=(128, 128, 96, 64, 32, 16), noise=(16, 8, 8, 4, 4, 2)),
-    "pyramid": Architecture(name="pyramid", widths=(8,) * 5, noise=(3,) * 5),
-}
 
 
 class Block(nn.Module):
@@ -141,31 +103,21 @@ class Generator(nn.Module):
         normalisation: Normalisation | None = None,
     ) -> None:
         super().__init__()
-        if not 1 <= len(maps) <= MAX_MAPS or len({each.name for each in maps}) != len(maps):
-            raise ValueError(f"a generator paints 1 to {MAX_MAPS} maps of different names")
+        check_maps(maps)
         self.architecture = architecture
         self.maps = tuple(maps)
         self.lattice = lattice
-        self.harmonics = [self._carried(level) for level in range(architecture.levels)]
+        self.harmonics = [carried(architecture, lattice, level) for level in range(architecture.levels)]
         self.levels = nn.ModuleList()
-        coarser = 0
-        for index, width in enumerate(architecture.widths):
-            own = architecture.noise[index] + 2 * len(self.harmonics[index])
+        plans = level_plans(architecture, lattice)
+        for plan in plans:
             level: Level
             if architecture.name == "taper":
-                last = index + 1 == architecture.levels
-                outputs = max(1, width // 2) if last else architecture.widths[index + 1] - architecture.noise[index + 1]
-                level = TaperLevel(own, coarser, width, outputs, normalisation)
+                level = TaperLevel(plan.own, plan.coarser, plan.width, plan.outputs, normalisation)
             else:
-                level = PyramidLevel(own, coarser, width, normalisation)
+                level = PyramidLevel(plan.own, plan.coarser, plan.width, normalisation)
             self.levels.append(level)
-            coarser = level.channels
-        self.paint = nn.Conv2d(coarser, sum(each.channels for each in maps), 1)
-
-    def _carried(self, level: int) -> list[tuple[int, int]]:
-        """Waves join wherever the grid can carry them; the pixels themselves have them from the level above."""
-        cell = 2 ** (self.architecture.levels - 1 - level)
-        return self.lattice.carried(cell) if self.lattice and cell > 1 else []
+        self.paint = nn.Conv2d(plans[-1].outputs, sum(each.channels for each in maps), 1)
 
     def margins(self, level: int) -> tuple[int, int]:
         """Cells of halo that the level needs: of its own noise and waves, of the coarser result."""

@@ -1,4 +1,4 @@
-"""Lattice waves: sine and cosine waves of a swatch's periods, which keep bricks bricks.
+"""A lattice: the two basis waves of a regular swatch, whose cosines and sines keep bricks bricks (server/waves.py).
 
 A lattice is two basis waves; every further wave is a whole-number combination of the two. On a torus each basis wave
 takes the nearest whole number of cycles per period, so any size tiles exactly and holds whole bricks, and the waves
@@ -10,10 +10,7 @@ Frequencies are in cycles per pixel, (y, x), y down, at the scale the swatch was
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from server.torus import Axis, Size, Span
+from server.torus import Size
 
 Vector = tuple[float, float]
 Cycles = tuple[int, int]
@@ -85,44 +82,3 @@ def _least_change(basis: tuple[Vector, Vector], size: Size) -> tuple[Cycles, Cyc
     near = [[(round(y) + i, round(x) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)] for y, x in wanted]
     pairs = [(p, q) for p in near[0] for q in near[1] if p[0] * q[1] != p[1] * q[0]]
     return min(pairs, key=lambda pair: sum(math.dist(got, want) for got, want in zip(pair, wanted, strict=True)))
-
-
-def waves(
-    lattice: Lattice,
-    harmonics: list[Cycles],
-    size: Size,
-    axes: tuple[Axis, Axis],
-    level: int,
-    spans: tuple[Span, Span],
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Cosine and sine of each harmonic at the cells of one level, as (1, 2 * len(harmonics), rows, columns) float32.
-
-    The phase of the two basis waves is zero at the top left corner of the texture. Phases are whole-number arithmetic
-    until the last step, so equal to the bit in any window.
-    """
-    first, second = lattice.cycles(size)
-    channels = []
-    for m, n in harmonics:
-        down, across = m * first[0] + n * second[0], m * first[1] + n * second[1]
-        y = _turns(down, axes[0].cells(level), spans[0])[:, None]
-        x = _turns(across, axes[1].cells(level), spans[1])[None, :]
-        cos_y, sin_y, cos_x, sin_x = (wave.float().to(device) for wave in (y.cos(), y.sin(), x.cos(), x.sin()))
-        channels += [cos_y * cos_x - sin_y * sin_x, sin_y * cos_x + cos_y * sin_x]
-    return torch.stack(channels)[None]
-
-
-def phases(lattice: Lattice, size: Size, rows: Span, columns: Span) -> Tensor:
-    """Phase of the two basis waves at the middle of each pixel, in cycles in [0, 1), as (2, rows, columns) float32."""
-    result = []
-    for down, across in lattice.cycles(size):
-        y = _turns(down, size.height, rows)[:, None]
-        x = _turns(across, size.width, columns)[None, :]
-        result.append(((y + x) / (2 * math.pi)) % 1.0)
-    return torch.stack(result).float() % 1.0  # once more: a double just below 1 rounds up to it
-
-
-def _turns(cycles: int, cells: int, span: Span) -> Tensor:
-    """2 pi times the phase at the middle of each cell: exact to the last step, which rounds a double."""
-    numerators = [cycles * (2 * cell + 1) % (2 * cells) for cell in range(span.start, span.stop)]
-    return torch.tensor(numerators, dtype=torch.float64) * (math.pi / cells)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from server.errors import RequestError, TexserverError
-from server.model_file import SUFFIX, BrokenModel, Facts, Model, read_model
+from server.model_header import SUFFIX, BrokenModel, Facts, check_file
 
 CHECKPOINT_SUFFIX = f".checkpoint{SUFFIX}"  # the trainer's, beside its model
 
@@ -60,16 +60,16 @@ class Library:
         """Every model file, sorted by name, each read and checked in full. Raises NoLibrary."""
         return [self._entry(name, path) for name, path in sorted(self._files().items())]
 
-    def get(self, name: str) -> Model:
-        """The model of this name. Raises UnknownModel, BrokenModel, NoLibrary."""
+    def path(self, name: str) -> Path:
+        """The file of the model of this name, not yet read. Raises UnknownModel, BrokenModel, NoLibrary."""
         files = self._files()
         if name not in files:
             raise UnknownModel(name, sorted(files))
-        return self._read(name, files[name])
+        return self._allowed(files[name])
 
     def _entry(self, name: str, path: Path) -> Entry:
         try:
-            return Entry(name=name, state="ready", facts=self._read(name, path).facts)
+            return Entry(name=name, state="ready", facts=check_file(self._allowed(path)))
         except BrokenModel as error:
             return Entry(name=name, state="broken", reason=error.reason)
 
@@ -92,13 +92,13 @@ class Library:
             and not path.name.endswith(CHECKPOINT_SUFFIX)
         }
 
-    def _read(self, name: str, path: Path) -> Model:
+    def _allowed(self, path: Path) -> Path:
         if not _NAME.fullmatch(path.name.removesuffix(SUFFIX)):
             raise BrokenModel(path, "its name may hold only the letters a to z, digits, '.', '_' and '-'; rename it")
         home, target = (Path(os.path.realpath(each)) for each in (self.folder, path))
         if not target.is_relative_to(home):
             raise BrokenModel(path, "it is a link that leads out of the models folder; copy the file here instead")
-        return read_model(path)
+        return path
 
 
 def _shown(stem: str) -> str:

@@ -1,5 +1,6 @@
 """The maps a generator paints: base colour today, any list of maps in the model file and in `texture()`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,12 @@ class Map:
             raise ValueError(f"a map has 1 or 3 channels, not {self.channels!r}")
         if self.colour_space not in COLOUR_SPACES:
             raise ValueError(f"a map's colour space is one of {', '.join(COLOUR_SPACES)}")
+
+
+def check_maps(maps: Sequence[Map]) -> None:
+    """Raise ValueError unless these can be the maps of one generator."""
+    if not 1 <= len(maps) <= MAX_MAPS or len({each.name for each in maps}) != len(maps):
+        raise ValueError(f"a generator paints 1 to {MAX_MAPS} maps of different names")
 
 
 BASE_COLOUR = Map(name="basecolor", channels=3, colour_space="srgb")

@@ -4,9 +4,8 @@
                thumbnail     uint8 (height, width, 3), sRGB, at most 256 pixels a side
     metadata   texserver     JSON: format, kind, maps, architecture, lattice, training, descriptor, swatch
 
-Format: https://huggingface.co/docs/safetensors (8 bytes length of the header, little-endian; the header, JSON; the
-tensors without a gap). Written with the safetensors library. Differs: read here, since a stranger's file is checked in
-full, against the shapes its architecture must have, before anything is allocated for it.
+Written with the safetensors library. Differs: read here and in server/model_header.py, since a stranger's file is
+checked in full, against the shapes its architecture must have, before anything is allocated for it.
 """
 
 import errno
@@ -14,14 +13,12 @@ import hashlib
 import json
 import math
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -29,62 +26,24 @@ import torch
 from torch import Tensor
 
 from server.errors import TexserverError
-from server.generator import Architecture, Generator
-from server.lattice import MAX_HARMONICS, Lattice
-from server.maps import MAX_MAPS, Map
-
-FORMAT = 1
-SUFFIX = ".safetensors"
-THUMBNAIL_SIDE = 256
-
-MAX_FILE_BYTES = 256 * 2**20
-MAX_HEADER_BYTES = 2**20
-MAX_FACTS = 64
-MAX_TEXT = 500
-MAX_DIGITS = 20  # of a whole number in a header
-
-_KEY = "texserver"
-_GENERATOR = "generator."
-_THUMBNAIL = "thumbnail"
-_ITEM_BYTES = {"F32": 4, "U8": 1}
-
-Fact = str | int | float | bool | None
-
-
-class BrokenModel(TexserverError):
-    """A model file that must not be used; `reason` is what is wrong with it, in words that follow "it" or "its"."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"The model file {path} cannot be used: {reason}.")
+from server.generator import Generator
+from server.model_header import (
+    FORMAT,
+    GENERATOR,
+    KEY,
+    MAX_TEXT,
+    THUMBNAIL,
+    Fact,
+    SwatchFacts,
+    check_weights,
+    explained,
+    parse_file,
+    read_file,
+)
 
 
 class UnusableOutput(TexserverError):
     """A file could not be written; what stood under its name before is untouched."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SwatchFacts:
-    """The photograph a model was learned from: its file's name and hash, its size in pixels as trained on."""
-
-    name: str
-    sha256: str
-    height: int
-    width: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Facts:
-    """What lists show of a model: everything but the weights. `thumbnail` is uint8 (height, width, 3), sRGB."""
-
-    name: str
-    maps: tuple[Map, ...]
-    architecture: Architecture
-    lattice: Lattice | None
-    training: Mapping[str, Fact]
-    descriptor: str
-    swatch: SwatchFacts
-    thumbnail: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,19 +62,6 @@ class Model:
     thumbnail: Tensor
     sha256: str = ""
 
-    @property
-    def facts(self) -> Facts:
-        return Facts(
-            name=self.name,
-            maps=self.generator.maps,
-            architecture=self.generator.architecture,
-            lattice=self.generator.lattice,
-            training=self.training,
-            descriptor=self.descriptor,
-            swatch=self.swatch,
-            thumbnail=self.thumbnail,
-        )
-
 
 # ------------------------------------------------------------------------------------------------------------ writing
 
@@ -128,11 +74,11 @@ def write_model(path: Path, model: Model) -> None:
     such as weights that are not finite or not frozen.
     """
     state = model.generator.state_dict()
-    tensors = {_GENERATOR + name: value.detach().cpu().contiguous() for name, value in state.items()}
-    tensors[_THUMBNAIL] = model.thumbnail.detach().cpu().contiguous()
-    data = safetensors.torch.save(tensors, {_KEY: json.dumps(_metadata(model), separators=(",", ":"))})
-    with _explained(path):
-        _parse(path, data)
+    tensors = {GENERATOR + name: value.detach().cpu().contiguous() for name, value in state.items()}
+    tensors[THUMBNAIL] = model.thumbnail.detach().cpu().contiguous()
+    data = safetensors.torch.save(tensors, {KEY: json.dumps(_metadata(model), separators=(",", ":"))})
+    with explained(path):
+        parse_model(path.stem, data)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -214,354 +160,30 @@ def _storable(value: Fact) -> Fact:
 
 def read_model(path: Path) -> Model:
     """Read and check a model file. Raises BrokenModel, and nothing else, for whatever is wrong with it."""
-    with _explained(path):
-        with _opened(path) as (file, size):
-            data = file.read(size + 1)  # once: what is checked is what is used
-        if len(data) != size:
-            raise ValueError("it changed while it was read; try again")
-        return _parse(path, data)
+    with explained(path):
+        return parse_model(path.stem, read_file(path))
 
 
-def read_facts(path: Path) -> Facts:
-    """Everything but the weights, without reading them: they may still hold NaN. Raises BrokenModel as `read_model`."""
-    with _explained(path), _opened(path) as (file, size):
-        length = _header_length(file.read(8), size)
-        header = _parse_header(file.read(length), size - 8 - length)
-        place = header.places[_THUMBNAIL]
-        file.seek(8 + length + place.start)
-        return header.facts(path, _thumbnail(file.read(place.stop - place.start), header))
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """The one typed error: inside, ValueError carries the reason."""
-    try:
-        yield
-    except OSError as error:
-        raise BrokenModel(path, f"it cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise BrokenModel(path, str(error)) from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file and its size. Never waits: a FIFO without a writer would block a plain open()."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:  # noqa: PTH123, of a descriptor
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is a folder or a device, not a file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB, which no model is")
-        yield file, status.st_size
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Header:
-    """A checked header: every tensor has the shape its architecture gives it, and its bytes in the file."""
-
-    maps: tuple[Map, ...]
-    architecture: Architecture
-    lattice: Lattice | None
-    training: Mapping[str, Fact]
-    descriptor: str
-    swatch: SwatchFacts
-    shapes: Mapping[str, tuple[int, ...]]
-    places: Mapping[str, slice]  # of each tensor, from the end of the header on
-
-    def facts(self, path: Path, thumbnail: Tensor) -> Facts:
-        return Facts(
-            name=path.stem,
-            maps=self.maps,
-            architecture=self.architecture,
-            lattice=self.lattice,
-            training=self.training,
-            descriptor=self.descriptor,
-            swatch=self.swatch,
-            thumbnail=thumbnail,
-        )
-
-
-def _parse(path: Path, data: bytes) -> Model:
-    length = _header_length(data[:8], len(data))
-    view = memoryview(data)
-    body = view[8 + length :]
-    header = _parse_header(bytes(view[8 : 8 + length]), len(body))
+def parse_model(name: str, data: bytes) -> Model:
+    """The model in the bytes of a whole file. Raises ValueError with the reason, in words that follow "it"."""
+    header, body = parse_file(data)
+    for _ in check_weights(header, body):
+        pass
     state = {}
-    for name, place in header.places.items():
-        if name == _THUMBNAIL:
-            continue
-        values = np.frombuffer(body[place], "<f4").astype(np.float32)  # a copy: aligned, writable, in native order
-        if not np.isfinite(values).all():
-            raise ValueError(f"its weights {name[:60]!r} are not all finite numbers")
-        state[name.removeprefix(_GENERATOR)] = torch.from_numpy(values.reshape(header.shapes[name]))
-    generator = _blank(header.architecture, header.maps, header.lattice)
+    for tensor, place in header.places.items():
+        if tensor != THUMBNAIL:
+            values = np.frombuffer(body[place], "<f4").astype(np.float32)  # a copy: aligned, writable, in native order
+            state[tensor.removeprefix(GENERATOR)] = torch.from_numpy(values.reshape(header.shapes[tensor]))
+    with torch.device("meta"):  # shapes without memory
+        generator = Generator(header.architecture, header.maps, header.lattice)
     generator.load_state_dict(state, assign=True)
+    pixels = np.frombuffer(body[header.places[THUMBNAIL]], np.uint8).copy()
     return Model(
-        name=path.stem,
+        name=name,
         generator=generator.eval().requires_grad_(False),
         training=header.training,
         descriptor=header.descriptor,
         swatch=header.swatch,
-        thumbnail=_thumbnail(body[header.places[_THUMBNAIL]], header),
+        thumbnail=torch.from_numpy(pixels.reshape(header.shapes[THUMBNAIL])),
         sha256=hashlib.sha256(data).hexdigest(),
     )
-
-
-def _blank(architecture: Architecture, maps: Sequence[Map], lattice: Lattice | None) -> Generator:
-    """A frozen generator with shapes and no memory."""
-    with torch.device("meta"):
-        return Generator(architecture, maps, lattice)
-
-
-def _thumbnail(data: bytes | memoryview, header: _Header) -> Tensor:
-    values = np.frombuffer(data, np.uint8).copy()
-    return torch.from_numpy(values.reshape(header.shapes[_THUMBNAIL]))
-
-
-def _header_length(first: bytes, size: int) -> int:
-    """The header's length by the file's first eight bytes, within the file and within reason."""
-    if not first:
-        raise ValueError("it is empty")
-    length = int.from_bytes(first, "little")
-    if len(first) == 8 and 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-        return length
-    if first.startswith(b"PK"):
-        raise ValueError("it is a zip archive (a PyTorch .pt?), which texserver never opens")
-    if first[0] == 0x80 and first[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        raise ValueError("it is a pickle (an old PyTorch .pt?), which texserver never opens")
-    if length > MAX_HEADER_BYTES:
-        raise ValueError("it is no safetensors file, or its header is damaged")
-    raise ValueError("it is cut short: copy or train it again")
-
-
-def _parse_header(text: bytes, data_bytes: int) -> _Header:
-    table = _object(_json(text), "its header")
-    metadata = _object(table.pop("__metadata__", {}), "its metadata")
-    if not isinstance(metadata.get(_KEY), str):
-        raise ValueError("it is a safetensors file, but not of a texserver model")
-    facts = _object(_json(metadata[_KEY].encode("utf-8", "surrogatepass")), "its description")
-    _check_version(facts)
-    _keys(
-        facts,
-        "its description",
-        "format", "kind", "maps", "architecture", "lattice", "training", "descriptor", "swatch",
-    )  # fmt: skip
-    maps = tuple(_map(value) for value in _list(facts["maps"], "its list of maps", 1, MAX_MAPS))
-    architecture = _architecture(facts["architecture"])
-    lattice = None if facts["lattice"] is None else _lattice(facts["lattice"])
-    blank = _blank(architecture, maps, lattice)
-    shapes = {_GENERATOR + name: tuple(value.shape) for name, value in blank.state_dict().items()}
-    shapes[_THUMBNAIL] = _thumbnail_shape(table.get(_THUMBNAIL))
-    return _Header(
-        maps=maps,
-        architecture=architecture,
-        lattice=lattice,
-        training=_training(facts["training"]),
-        descriptor=_text(facts["descriptor"], "its descriptor"),
-        swatch=_swatch(facts["swatch"]),
-        shapes=shapes,
-        places=_places(table, shapes, data_bytes),
-    )
-
-
-def _check_version(facts: Mapping[str, Any]) -> None:
-    number = _whole(facts.get("format"), "its format", 1, 2**63)
-    if number > FORMAT:
-        raise ValueError(f"it was written by a newer texserver (format {number}, this one reads {FORMAT}); update")
-    kind = facts.get("kind")
-    if kind == "style":
-        raise ValueError("it is a stylizer, and this texserver paints textures only")
-    if kind != "texture":
-        raise ValueError(f"its kind is {_quoted(kind)}, and this texserver knows textures only")
-
-
-def _thumbnail_shape(value: object) -> tuple[int, ...]:
-    if value is None:
-        raise ValueError("it lacks its thumbnail")
-    shape = _list(_object(value, "its thumbnail").get("shape"), "its thumbnail's shape", 3, 3)
-    return (*(_whole(side, "its thumbnail's side", 1, THUMBNAIL_SIDE) for side in shape[:2]), 3)
-
-
-def _places(table: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], data_bytes: int) -> dict[str, slice]:
-    """Where each tensor lies: all of the architecture's and no other, side by side, without a gap."""
-    if missing := shapes.keys() - table.keys():
-        raise ValueError(f"it lacks the tensor {_quoted(min(missing))} of its architecture")
-    if extra := table.keys() - shapes.keys():
-        raise ValueError(f"it holds a tensor {_quoted(min(extra))} that its architecture has not")
-    places = {}
-    for name, value in table.items():
-        entry = _keys(_object(value, f"its tensor {name!r}"), f"its tensor {name!r}", "dtype", "shape", "data_offsets")
-        dtype = "U8" if name == _THUMBNAIL else "F32"
-        if entry["dtype"] != dtype:
-            raise ValueError(f"its tensor {name!r} is of type {_quoted(entry['dtype'])}, not {dtype}")
-        shape = [_whole(side, f"a side of its tensor {name!r}", 0, 2**40) for side in _list(entry["shape"], name, 0, 4)]
-        if tuple(shape) != shapes[name]:
-            raise ValueError(f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}")
-        begin, end = (
-            _whole(offset, f"an offset of its tensor {name!r}", 0, data_bytes)
-            for offset in _list(entry["data_offsets"], f"the place of its tensor {name!r}", 2, 2)
-        )
-        if end - begin != math.prod(shape) * _ITEM_BYTES[dtype]:
-            raise ValueError(f"its tensor {name!r} has {end - begin} bytes, which do not make its shape")
-        places[name] = slice(begin, end)
-    done = 0
-    for place in sorted(places.values(), key=lambda place: place.start):
-        if place.start != done:
-            raise ValueError("its tensors overlap or leave gaps")
-        done = place.stop
-    if done != data_bytes:
-        raise ValueError(f"it has {data_bytes - done} bytes behind its tensors that belong to none")
-    return places
-
-
-def _map(value: object) -> Map:
-    fields = _keys(_object(value, "a map"), "a map", "name", "channels", "colour_space")
-    colour_space: Any = _text(fields["colour_space"], "a map's colour space")  # Map itself knows which there are
-    return Map(
-        name=_text(fields["name"], "a map's name"),
-        channels=_whole(fields["channels"], "a map's number of channels", 1, 3),
-        colour_space=colour_space,
-    )
-
-
-def _architecture(value: object) -> Architecture:
-    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "noise")
-    widths, noise = (
-        tuple(_whole(each, f"a level's {key}", 1, 2**20) for each in _list(fields[key], f"its {key}", 1, 64))
-        for key in ("widths", "noise")
-    )
-    return Architecture(name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise)
-
-
-def _lattice(value: object) -> Lattice:
-    fields = _keys(_object(value, "its lattice"), "its lattice", "basis", "harmonics", "strength")
-    first, second = (
-        tuple(_number(each, "a wave of its lattice") for each in _list(vector, "a wave of its lattice", 2, 2))
-        for vector in _list(fields["basis"], "its lattice's basis", 2, 2)
-    )
-    harmonics = tuple(
-        tuple(_whole(each, "a harmonic", -(2**20), 2**20) for each in _list(pair, "a harmonic", 2, 2))
-        for pair in _list(fields["harmonics"], "its lattice's harmonics", 2, MAX_HARMONICS)
-    )
-    return Lattice(
-        basis=((first[0], first[1]), (second[0], second[1])),
-        harmonics=tuple((m, n) for m, n in harmonics),
-        strength=_number(fields["strength"], "its lattice's strength"),
-    )
-
-
-def _swatch(value: object) -> SwatchFacts:
-    fields = _keys(_object(value, "its swatch"), "its swatch", "name", "sha256", "height", "width")
-    sha256 = _text(fields["sha256"], "its swatch's hash")
-    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-        raise ValueError("its swatch's hash is not a SHA-256 of 64 hexadecimal digits")
-    return SwatchFacts(
-        name=_text(fields["name"], "its swatch's name"),
-        sha256=sha256,
-        height=_whole(fields["height"], "its swatch's height", 1, 2**20),
-        width=_whole(fields["width"], "its swatch's width", 1, 2**20),
-    )
-
-
-def _training(value: object) -> Mapping[str, Fact]:
-    facts = _object(value, "its training facts")
-    if len(facts) > MAX_FACTS:
-        raise ValueError(f"its training facts are more than {MAX_FACTS}")
-    for key, fact in facts.items():
-        _text(key, "the name of a training fact")
-        if isinstance(fact, str):
-            _text(fact, f"its training fact {key!r}")
-        elif fact is not None and not isinstance(fact, bool | int | float):
-            raise ValueError(f"its training fact {key!r} is neither text nor a number")
-    return MappingProxyType(facts)
-
-
-# ------------------------------------------------------------------------------------------- JSON from a stranger
-
-
-def _json(text: bytes) -> object:
-    """JSON without duplicate keys, numbers that are not finite, and whole numbers of more than 20 digits."""
-    try:
-        return json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=_without_duplicates,
-            parse_int=_parse_int,
-            parse_float=_parse_float,
-            parse_constant=_parse_float,
-        )
-    except UnicodeDecodeError:
-        raise ValueError("its header is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"its header is not JSON ({error.msg} at character {error.pos})") from None
-    except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"its header names {_quoted(twice)} twice")
-    return result
-
-
-def _parse_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"its header holds a number of {len(digits)} digits")
-    return int(digits)
-
-
-def _parse_float(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"its header holds the number {digits[:20]}, which is not finite")
-    return value
-
-
-def _object(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is not a JSON object")
-    return value
-
-
-def _keys(fields: dict[str, Any], what: str, *keys: str) -> dict[str, Any]:
-    if missing := [key for key in keys if key not in fields]:
-        raise ValueError(f"{what} lacks {missing[0]!r}")
-    if extra := fields.keys() - set(keys):
-        raise ValueError(f"{what} holds {_quoted(min(extra))}, which this texserver does not know")
-    return fields
-
-
-def _list(value: object, what: str, least: int, most: int) -> list[Any]:
-    if not isinstance(value, list) or not least <= len(value) <= most:
-        count = f"{least}" if least == most else f"{least} to {most}"
-        raise ValueError(f"{what} is not a list of {count}")
-    return value
-
-
-def _whole(value: object, what: str, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{what} is {_quoted(value)}, not a whole number from {least} to {most}")
-    return value
-
-
-def _number(value: object, what: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"{what} is {_quoted(value)}, not a number")
-    return float(value)
-
-
-def _text(value: object, what: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
-        raise ValueError(f"{what} is not a text of 1 to {MAX_TEXT} printable characters")
-    return value
-
-
-def _quoted(value: object) -> str:
-    """A stranger's value in a message: short, printable, and no deeper than a type when it is nested."""
-    if isinstance(value, dict | list):
-        return f"a JSON {'object' if isinstance(value, dict) else 'list'}"
-    text = ascii(value[:60] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

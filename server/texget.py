@@ -28,7 +28,7 @@ from server.devices import PRECISIONS, Precision, choose_device, choose_precisio
 from server.errors import BadRequest, TexserverError
 from server.library import Entry, Library
 from server.maps import Map
-from server.model_file import Model, replace_file
+from server.model_file import Model, read_model, replace_file
 from server.texture import bands
 from server.torus import Size, Window, check_seed
 
@@ -114,7 +114,7 @@ def _paint(library: Library, arguments: argparse.Namespace) -> None:
     size = parse_size(arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
-    model = library.get(arguments.model)
+    model = read_model(library.path(arguments.model))
     template = arguments.output or _default_output(model.name, size, window)
     painter = Painter(
         model=model,

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from server import lattice
 from server.errors import BadRequest
 from server.generator import Generator
 from server.noise import Field
 from server.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
+from server.waves import waves
 
 _NOISE_MEAN = 0.5
 _NOISE_STD = 12.0**-0.5  # of a uniform variable
@@ -140,6 +140,6 @@ def _own(
     noise.sub_(_NOISE_MEAN).mul_(1 / _NOISE_STD)
     harmonics = generator.harmonics[level]
     if generator.lattice and harmonics:
-        wave = lattice.waves(generator.lattice, harmonics, size, axes, level, spans, device) * 2**0.5
+        wave = waves(generator.lattice, harmonics, size, axes, level, spans, device) * 2**0.5
         noise = torch.cat((noise, wave.expand(len(seeds), -1, -1, -1)), 1)
     return noise.contiguous(memory_format=torch.channels_last)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import torch
 
-from server.generator import Architecture, Generator
+from server.architecture import Architecture
+from server.generator import Generator
 from server.lattice import Lattice
 from server.maps import BASE_COLOUR, Map
-from server.model_file import Model, SwatchFacts, write_model
+from server.model_file import Model, write_model
+from server.model_header import SwatchFacts
 from server.texture import paint, texture, to_bytes
 from server.torus import Size, Window
 

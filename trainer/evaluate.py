@@ -30,7 +30,8 @@ from server.errors import TexserverError
 from server.generator import Generator
 from server.lattice import Lattice
 from server.maps import BASE_COLOUR
-from server.model_file import SUFFIX, Model, read_model, replace_file
+from server.model_file import Model, read_model, replace_file
+from server.model_header import SUFFIX
 from server.texture import texture
 from server.torus import Size
 from trainer import measures

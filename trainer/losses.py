@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from server.lattice import Lattice, phases
+from server.lattice import Lattice
 from server.torus import Size, Span, Window
+from server.waves import phases
 
 
 @dataclass(frozen=True)

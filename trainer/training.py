@@ -21,8 +21,9 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from server.architecture import PRESETS
 from server.errors import TexserverError
-from server.generator import PRESETS, Generator
+from server.generator import Generator
 from server.lattice import Lattice
 from server.maps import BASE_COLOUR
 from server.texture import paint, paint_with_gradients

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from server.generator import MAX_LEVELS, MAX_WIDTH, PRESETS, Architecture, Block, Generator
+from server.architecture import MAX_LEVELS, MAX_WIDTH, PRESETS, Architecture
+from server.generator import Block, Generator
 from server.lattice import Lattice
 from server.maps import BASE_COLOUR, MAX_MAPS, Map
 from server.texture import paint_with_gradients

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from server.lattice import CELLS_PER_CYCLE, MAX_HARMONICS, Cycles, Lattice, Vector, phases, waves
+from server.lattice import CELLS_PER_CYCLE, MAX_HARMONICS, Cycles, Lattice, Vector
 from server.torus import Axis, Size, Span
+from server.waves import phases, waves
 from tests import drawn
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=25)

@@ -9,7 +9,7 @@ import pytest
 
 from server.errors import RequestError, TexserverError
 from server.library import Library, NoLibrary, UnknownModel
-from server.model_file import BrokenModel
+from server.model_header import BrokenModel, check_file
 from tests.models import save_tiny
 
 
@@ -32,7 +32,7 @@ def test_models_are_listed_by_name_with_their_facts(folder: Path) -> None:
     assert brick.facts.lattice
     assert grass.facts
     assert not grass.facts.lattice
-    assert library.get("brick").name == "brick"
+    assert library.path("brick").stem == "brick"
 
 
 def test_the_list_follows_the_folder(folder: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_broken_file_is_listed_with_its_reason_and_harms_no_other(folder: Path
     for name, entry in entries.items():
         if entry.state == "broken":
             with pytest.raises(BrokenModel) as error:
-                library.get(name)
+                check_file(library.path(name))
             assert error.value.reason == entry.reason
             assert entry.reason.isprintable()
 
@@ -90,7 +90,7 @@ def test_a_link_out_of_the_folder_and_a_fifo_are_broken(folder: Path) -> None:
     assert [name for name, entry in states.items() if entry.state == "ready"] == ["brick", "grass", "within"]
     for name in ("out", "above"):
         assert "leads out of the models folder" in states[name].reason
-    assert Library(folder).get("within").name == "within"
+    assert Library(folder).path("within").stem == "within"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
@@ -114,7 +114,7 @@ def test_what_is_not_listed_is_unknown_and_no_file_is_opened(
 
     monkeypatch.setattr(os, "open", never)
     with pytest.raises(UnknownModel) as error:
-        Library(folder).get(name)
+        Library(folder).path(name)
     assert isinstance(error.value, RequestError)
     assert error.value.code == "unknown_model"
     assert str(error.value).isprintable()
@@ -123,9 +123,9 @@ def test_what_is_not_listed_is_unknown_and_no_file_is_opened(
 
 def test_a_near_miss_is_answered_with_the_name_meant(folder: Path) -> None:
     with pytest.raises(UnknownModel, match=r"^There is no model 'brik'\. Did you mean 'brick'\?$"):
-        Library(folder).get("brik")
+        Library(folder).path("brik")
     with pytest.raises(UnknownModel, match=r"^There is no model 'water'\. There are: brick, grass\.$"):
-        Library(folder).get("water")
+        Library(folder).path("water")
 
 
 def test_of_many_models_a_few_are_named() -> None:
@@ -137,11 +137,11 @@ def test_of_many_models_a_few_are_named() -> None:
 def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "none", tmp_path / "file", Path("a\0b")):
-        for ask in (Library(path).names, Library(path).entries, lambda path=path: Library(path).get("brick")):
+        for ask in (Library(path).names, Library(path).entries, lambda path=path: Library(path).path("brick")):
             with pytest.raises(NoLibrary, match="folder"):
                 ask()
     assert issubclass(NoLibrary, TexserverError)
     (tmp_path / "empty").mkdir()
     assert Library(tmp_path / "empty").entries() == []
     with pytest.raises(UnknownModel, match="There are: none"):
-        Library(tmp_path / "empty").get("brick")
+        Library(tmp_path / "empty").path("brick")

@@ -21,9 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from server.architecture import PRESETS
 from server.devices import prepare
 from server.errors import BadRequest
-from server.generator import PRESETS, Block, Generator, PyramidLevel, TaperLevel
+from server.generator import Block, Generator, PyramidLevel, TaperLevel
 from server.maps import BASE_COLOUR, Map
 from server.noise import Field
 from server.texture import bands, paint, texture, to_bytes

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from server.generator import PRESETS
+from server.architecture import PRESETS
 from server.library import CHECKPOINT_SUFFIX
 from server.model_file import UnusableOutput
 from tests.drawn import gravel

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from server.lattice import Lattice, phases
+from server.lattice import Lattice
 from server.torus import Size, Span, Window
+from server.waves import phases
 from tests import drawn
 from trainer.losses import FoldedCellLoss, GramLoss, Place, Sum, gram, scaled
 

@@ -22,7 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
-from server.generator import PRESETS
+from server.architecture import PRESETS
 from server.library import Library
 from server.model_file import Model, read_model
 from tests.drawn import gravel, square_tiles
@@ -39,7 +39,7 @@ REAL = (*BUILTIN, "--iterations", "6", "--size", "160")
 SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
 
 TINY_SIZES = """
-    from server.generator import PRESETS
+    from server.architecture import PRESETS
     from tests.models import TINY
     from trainer import pictures, training
     import trainer.__main__ as command

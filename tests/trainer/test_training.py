@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from server.generator import PRESETS, Generator
+from server.architecture import PRESETS
+from server.generator import Generator
 from server.lattice import Lattice
 from server.texture import paint, paint_with_gradients
 from server.torus import Size, Window

@@ -1,0 +1,26 @@
+"""Facts about dimensions: the shapes said without torch are those of the network."""
+
+import subprocess
+import sys
+
+import pytest
+
+from server.architecture import PRESETS, parameter_shapes
+from server.generator import Generator
+from server.lattice import Lattice
+from server.maps import BASE_COLOUR, Map
+
+LATTICE = Lattice(basis=((1 / 40, 1 / 90), (-1 / 40, 1 / 90)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.8)
+MAPS = [BASE_COLOUR, Map(name="roughness", channels=1, colour_space="linear")]
+
+
+@pytest.mark.parametrize("lattice", [None, LATTICE], ids=["no lattice", "lattice"])
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_shapes_said_without_torch_are_the_networks(preset: str, lattice: Lattice | None) -> None:
+    state = Generator(PRESETS[preset], MAPS, lattice).state_dict()
+    assert parameter_shapes(PRESETS[preset], MAPS, lattice) == {name: tuple(each.shape) for name, each in state.items()}
+
+
+def test_a_models_facts_are_read_without_torch() -> None:
+    code = "import sys, server.library, server.model_header; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
