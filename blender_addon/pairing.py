@@ -1,0 +1,168 @@
+"""How a client finds its server: the connection file on the same machine, the pairing line from another.
+
+A pairing line is `texserver://HOST:PORT/SERVER/CLIENT`: the server's public CURVE key and the secret key that the
+server knows its clients by, 32 bytes each as 43 characters of URL-safe base64. Whoever has the line may use the server,
+so it is handed on like a password. Without the two keys it names a server that asks for none, on loopback alone.
+
+The connection file holds the line of a running server as JSON, in the user's runtime folder, readable by its owner
+alone; the server writes it when it is ready to be found and removes it when it leaves.
+
+CURVE: https://rfc.zeromq.org/spec/26/. The standard library and pyzmq, no bpy.
+
+    Exception
+    └── NoServer    no server to be found there; a sentence that says what to do
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+import stat
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import zmq
+from zmq.utils import z85 as codec
+
+SCHEME: Final = "texserver://"
+FORMAT: Final = 1
+MAX_FILE_BYTES: Final = 16 * 1024
+ENVIRONMENT: Final = "TEXSERVER_CONNECTION"  # a connection file or a pairing line, where no other is named
+_LINE = re.compile(r"texserver://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})(?:/([\w-]{43})/([\w-]{43}))?/?")
+
+
+class NoServer(Exception):
+    """There is no server to be found that way; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What a client needs of CURVE: the server's public key and its own secret key, 32 bytes each."""
+
+    server: bytes
+    client: bytes = field(repr=False)
+
+    @property
+    def client_public(self) -> bytes:
+        """As ZeroMQ wants it: 40 characters of Z85."""
+        public: bytes = zmq.curve_public(z85(self.client))
+        return public
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """Where a server is, and how it is spoken to. `keys` is None for a server without any."""
+
+    host: str
+    port: int
+    keys: Keys | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"tcp://{self.host}:{self.port}"
+
+    @property
+    def line(self) -> str:
+        """The pairing line. It holds the client's secret key."""
+        keys = f"/{_base64(self.keys.server)}/{_base64(self.keys.client)}" if self.keys else ""
+        return f"{SCHEME}{self.host}:{self.port}{keys}"
+
+
+def z85(key: bytes) -> bytes:
+    """A key of 32 bytes as ZeroMQ's options take it: 40 characters of Z85 (https://rfc.zeromq.org/spec/32/)."""
+    encoded: bytes = codec.encode(key)
+    return encoded
+
+
+def new_key() -> bytes:
+    """A fresh secret key of 32 bytes."""
+    _, secret = zmq.curve_keypair()
+    key: bytes = codec.decode(secret)
+    return key
+
+
+def public_key(secret: bytes) -> bytes:
+    """The public key of a secret one, 32 bytes each."""
+    key: bytes = codec.decode(zmq.curve_public(z85(secret)))
+    return key
+
+
+def parse_pairing(line: str) -> Pairing:
+    """The pairing in a line as the server printed it. Raises NoServer."""
+    found = _LINE.fullmatch(line.strip())
+    if not found or not 1 <= int(found[2]) <= 65535:
+        raise NoServer(
+            "That is no pairing line. Copy the whole line that texserver prints when it starts; it begins with "
+            f"{SCHEME} and names a host, a port and two keys."
+        )
+    try:
+        keys = Keys(server=_bytes(found[3]), client=_bytes(found[4])) if found[3] else None
+    except (ValueError, binascii.Error):
+        raise NoServer("The keys of that pairing line are damaged; copy the whole line again.") from None
+    return Pairing(host=found[1], port=int(found[2]), keys=keys)
+
+
+def _base64(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(f"{text}=")
+
+
+# ------------------------------------------------------------------------------------------------- the connection file
+
+
+def runtime_folder() -> Path:
+    """The folder of this user's that lives as long as a session, or the nearest the system has."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "texserver"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "texserver"
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "texserver"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "texserver"
+
+
+def default_connection_file() -> Path:
+    """Where a server leaves its connection file, and clients look for it."""
+    return runtime_folder() / "connection.json"
+
+
+def read_connection_file(path: Path) -> Pairing:
+    """The pairing of the server that wrote the file. Raises NoServer."""
+    try:
+        if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise NoServer(
+                f"{path} can be read by others, so its keys are no secret. Remove it and start texserver again."
+            )
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise NoServer(
+            "No texserver runs here: there is no connection file. Start one with texserver --models DIR, or give the "
+            "pairing line of another machine's."
+        ) from None
+    except OSError as error:
+        raise NoServer(f"The connection file {path} cannot be read: {error.strerror or error}.") from error
+    try:
+        content = json.loads(text[:MAX_FILE_BYTES])
+        if content["format"] != FORMAT:
+            raise NoServer(f"{path} is of another texserver's making; update this client or the server.")
+        return parse_pairing(str(content["pairing"]))
+    except (ValueError, KeyError, TypeError):
+        raise NoServer(f"The connection file {path} is damaged. Remove it and start texserver again.") from None
+
+
+def find_server(named: str | None = None) -> Pairing:
+    """The server that is named, by a pairing line or a connection file, or else the one that runs on this machine.
+
+    Raises NoServer.
+    """
+    named = named or os.environ.get(ENVIRONMENT)
+    if named and named.strip().startswith(SCHEME):
+        return parse_pairing(named)
+    return read_connection_file(Path(named) if named else default_connection_file())

@@ -1,0 +1,694 @@
+"""TX1, the wire between clients and the texture server: typed requests and replies, and frames.
+
+docs/PROTOCOL.md is the authority; this module is its one implementation, for both sides. A message is frames:
+
+    frame 0    b"TX1j" (the header is JSON) or b"TX1m" (msgpack); a reply uses the letter of its request
+    frame 1    the header, a map of at most 64 KiB: `op`, `id` and the op's own fields
+    frame 2…   raw buffers in the order of the header's list `buffers`: row-major samples, uint16 little-endian
+
+The standard library alone, no bpy, no sockets: JSON is built in, and who speaks msgpack hands in its codec. Sizes are
+(height, width) and windows (top, left, height, width), in pixels; seeds lie in [0, 2^64).
+
+    Exception
+    └── Refused    a message that breaks a rule: its `code` is of the closed list ERROR_CODES, its text is for people
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Protocol, TypeGuard
+
+PROTOCOL = 1
+MAX_ID = 2**53
+MAX_SEED = 2**64 - 1
+MAX_HEADER_BYTES = 64 * 1024
+MAX_BUFFERS = 16
+MAX_DEPTH = 8  # of lists and maps in a header
+MAX_DIGITS = 20  # of a whole number in a JSON header
+MAX_TEXT = 500  # characters of an error
+MAX_MODEL_NAME = 200  # no model has a longer one
+MIN_SIDE = 16
+
+ERROR_CODES: Final = (
+    "bad_frame",  # not the frames of a TX1 message
+    "unsupported_version",  # another TX than 1
+    "bad_header",  # the header is no map, or its op or id is not right
+    "too_large",  # more bytes than the limits allow
+    "unknown_op",
+    "bad_request",  # a field out of range; the text names it
+    "unknown_model",
+    "duplicate_id",  # the id is in use for something else
+    "not_found",  # nothing to cancel under that id
+    "busy",  # try again after retry_ms
+    "cancelled",
+    "expired",  # the request's own deadline passed
+    "worker_lost",  # the process that computed it died, twice
+    "oom",  # the device has not enough memory
+    "shutting_down",
+    "internal",  # the server's own fault; its log says why
+)
+RETRY_HELPS: Final = frozenset({"busy", "worker_lost", "shutting_down", "internal"})
+ITEM_BYTES: Final = MappingProxyType({"uint8": 1, "uint16": 2})
+
+Header = dict[str, Any]
+Data = bytes | bytearray | memoryview
+
+
+class Refused(Exception):
+    """A message that breaks a rule. `id` is the request's, where it could be read."""
+
+    def __init__(self, code: str, text: str, *, retry_ms: int | None = None) -> None:
+        assert code in ERROR_CODES
+        self.code = code
+        self.retry_ms = retry_ms
+        self.id: int | None = None
+        super().__init__(text)
+
+
+# ------------------------------------------------------------------------------------------------------------- headers
+
+
+class Codec(Protocol):
+    """Writes and reads headers. `loads` raises ValueError for anything that is not exactly one value."""
+
+    def dumps(self, header: Header) -> bytes:
+        """The header as bytes."""
+
+    def loads(self, data: bytes) -> object:
+        """What the bytes hold, not yet checked."""
+
+
+class Json:
+    """Headers as JSON, in UTF-8, strictly: no duplicate keys, no NaN, no endless numbers."""
+
+    def dumps(self, header: Header) -> bytes:
+        return json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+
+    def loads(self, data: bytes) -> object:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=unique,
+            parse_int=_whole_number,
+            parse_float=_finite_number,
+            parse_constant=_finite_number,
+        )
+
+
+def unique(pairs: Sequence[tuple[Any, Any]]) -> Header:
+    """Pairs of a map as a dict. Raises ValueError for a key that is there twice, which people read differently."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is there twice")
+    return result
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite_number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {digits[:20]}, which is not finite")
+    return value
+
+
+JSON: Final = b"j"
+MSGPACK: Final = b"m"
+JSON_ONLY: Final[Mapping[bytes, Codec]] = MappingProxyType({JSON: Json()})
+_MAP_BEGINS: Final = {JSON: frozenset(b"{ \t\r\n"), MSGPACK: frozenset({*range(0x80, 0x90), 0xDE, 0xDF})}
+
+
+def _check_plain(value: object, depth: int = 0) -> None:
+    """Only what both JSON and msgpack can say: null, booleans, finite numbers, text, lists, and maps with text keys."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"lists or maps nested more than {MAX_DEPTH} deep")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise ValueError("a key that is not text")
+            _check_plain(key, depth + 1)
+            _check_plain(each, depth + 1)
+    elif isinstance(value, list):
+        for each in value:
+            _check_plain(each, depth + 1)
+    elif isinstance(value, str):
+        if not value.isascii():
+            value.encode()  # refuses lone surrogates, as a ValueError
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("a number that is not finite")
+    elif value is not None and not isinstance(value, bool | int):
+        raise ValueError(f"a value of the type {type(value).__name__}")
+
+
+# -------------------------------------------------------------------------------------------------------------- fields
+
+
+class Fields:
+    """The fields of one header, read by name and kind. Raises Refused that names the field and what it must be."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def whole(self, name: str, least: int, most: int, default: int | None = None) -> int:
+        value = self._values.get(name, default)
+        if not _is_whole(value) or not least <= value <= most:
+            raise _wrong(name, value, f"a whole number from {least} to {most}")
+        return value
+
+    def maybe_whole(self, name: str, least: int, most: int) -> int | None:
+        return None if self._values.get(name) is None else self.whole(name, least, most)
+
+    def wholes(self, name: str, count: int, what: str) -> tuple[int, ...]:
+        value = self._values.get(name)
+        if not isinstance(value, list) or len(value) != count or not all(_is_whole(each) for each in value):
+            raise _wrong(name, value, f"a list of {count} whole numbers, {what}")
+        return tuple(value)
+
+    def text(self, name: str, most: int, default: str | None = None) -> str:
+        value = self._values.get(name, default)
+        if not isinstance(value, str) or len(value) > most:
+            raise _wrong(name, value, f"a text of at most {most} characters")
+        return value
+
+    def maybe_text(self, name: str, most: int) -> str | None:
+        return None if self._values.get(name) is None else self.text(name, most)
+
+    def flag(self, name: str) -> bool:
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise _wrong(name, value, "true or false")
+        return value
+
+    def texts(self, name: str, most: int) -> tuple[str, ...] | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not 1 <= len(value) <= most or not all(isinstance(v, str) for v in value):
+            raise _wrong(name, value, f"a list of 1 to {most} texts")
+        if len(set(value)) != len(value):
+            raise _wrong(name, value, "a list without repetitions")
+        return tuple(value)
+
+    def object(self, name: str) -> Mapping[str, Any]:
+        value = self._values.get(name)
+        if not isinstance(value, dict):
+            raise _wrong(name, value, "a map")
+        return value
+
+    def objects(self, name: str, most: int) -> list[Mapping[str, Any]]:
+        value = self._values.get(name, [])
+        if not isinstance(value, list) or len(value) > most or not all(isinstance(v, dict) for v in value):
+            raise _wrong(name, value, f"a list of at most {most} maps")
+        return value
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(name: str, value: object, wanted: str) -> Refused:
+    shown = "missing" if value is None else ascii(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return Refused("bad_request", f"{name}: it is {shown}; it must be {wanted}.")
+
+
+# ------------------------------------------------------------------------------------------------------------- buffers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffer:
+    """Raw samples beside a header: row-major, interleaved. `shape` is (height, width, channels)."""
+
+    name: str
+    dtype: str  # "uint8", or "uint16" in little-endian order
+    shape: tuple[int, int, int]
+    data: Data = field(repr=False)
+    colour_space: str = ""  # of a map: "srgb" or "linear"; "" where it says nothing
+
+    def described(self) -> Header:
+        described: Header = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+        return described | ({"colour_space": self.colour_space} if self.colour_space else {})
+
+
+def _read_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> tuple[Buffer, ...]:
+    described = Fields(header).objects("buffers", MAX_BUFFERS)
+    if len(described) != len(frames):
+        raise Refused("bad_request", f"buffers: the header tells of {len(described)}, and {len(frames)} came.")
+    return tuple(_read_buffer(each, data) for each, data in zip(described, frames, strict=True))
+
+
+def _read_buffer(described: Mapping[str, Any], data: Data) -> Buffer:
+    values = Fields(described)
+    name, dtype = values.text("name", 64), values.text("dtype", 16)
+    if dtype not in ITEM_BYTES:
+        raise _wrong("dtype", dtype, f"one of {', '.join(ITEM_BYTES)}")
+    height, width, channels = values.wholes("shape", 3, "height, width and channels")
+    if min(height, width) < 1 or channels not in (1, 3, 4):
+        raise _wrong("shape", [height, width, channels], "[height, width, channels] with 1, 3 or 4 channels")
+    size = memoryview(data).nbytes
+    if height * width * channels * ITEM_BYTES[dtype] != size:
+        raise Refused("bad_request", f"buffers: {name!a} has {size} bytes, which do not make its shape.")
+    colour_space = values.text("colour_space", 16, "")
+    return Buffer(name=name, dtype=dtype, shape=(height, width, channels), data=data, colour_space=colour_space)
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a server allows, told in its welcome. Pixels are height * width; bytes are of all buffers of a message."""
+
+    max_side: int = 16384  # of a texture
+    max_window_pixels: int = 4 * 2**20
+    max_result_bytes: int = 64 * 2**20
+    max_content_pixels: int = 16 * 2**20
+    max_requests: int = 64  # waiting or running, of one client
+    tile: int = 512  # windows cut along ceil(side / ceil(side / tile)) pixels cost least
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Limits":
+        """From a welcome. Limits that it does not tell keep their defaults."""
+        return cls(**{each.name: Fields(values).whole(each.name, 1, MAX_ID, each.default) for each in fields(cls)})  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------------------ requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """Opens a session, though none is needed: answered by Welcome."""
+
+    op: ClassVar[str] = "hello"
+    id: int
+    client: str = ""  # name and version, for the server's log
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Hello":
+        _read_no_buffers(header, frames)
+        return cls(id=id, client=Fields(header).text("client", 100, ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListModels:
+    """Models by name, the broken ones too, in pages: answered by Models."""
+
+    op: ClassVar[str] = "models"
+    id: int
+    after: str = ""  # names that come later in the alphabet
+    limit: int = 50
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "ListModels":
+        _read_no_buffers(header, frames)
+        values = Fields(header)
+        return cls(id=id, after=values.text("after", MAX_MODEL_NAME, ""), limit=values.whole("limit", 1, 200, 50))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GetThumbnail:
+    """A model's small picture: answered by a Result with one uint8 RGB buffer, "thumbnail"."""
+
+    op: ClassVar[str] = "thumbnail"
+    id: int
+    model: str
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "GetThumbnail":
+        _read_no_buffers(header, frames)
+        return cls(id=id, model=_read_model(header))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """A window of a texture: answered by a Result with one buffer for each map asked for, in that order."""
+
+    op: ClassVar[str] = "generate"
+    id: int
+    model: str
+    seed: int
+    size: tuple[int, int]  # height, width: the period of the texture
+    window: tuple[int, int, int, int] | None = None  # top, left, height, width; it wraps; by default all of it
+    maps: tuple[str, ...] | None = None  # by default all of the model's
+    depth: int = 8  # bits a sample: 8 or 16
+    sha256: str = ""  # only from the model file of this hash
+    deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
+    progress: bool = False  # whether Progress is wanted on the way
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Generate":
+        _read_no_buffers(header, frames)
+        values = Fields(header)
+        size = _read_size(values, limits)
+        depth = values.whole("depth", 8, 16, 8)
+        if depth not in (8, 16):
+            raise _wrong("depth", depth, "8 or 16")
+        return cls(
+            id=id,
+            model=_read_model(header),
+            seed=values.whole("seed", 0, MAX_SEED),
+            size=size,
+            window=_read_window(header, size, limits),
+            maps=values.texts("maps", MAX_BUFFERS),
+            depth=depth,
+            sha256=values.text("sha256", 64, ""),
+            deadline_ms=values.maybe_whole("deadline_ms", 1, 24 * 3600 * 1000),
+            progress=values.flag("progress"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stylize:
+    """A picture in a model's style: answered by a Result. `content` is uint8, sRGB, 1, 3 or 4 channels."""
+
+    op: ClassVar[str] = "stylize"
+    id: int
+    model: str
+    content: Buffer
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Stylize":
+        buffers = _read_buffers(header, frames)
+        if [each.name for each in buffers] != ["content"]:
+            raise Refused("bad_request", "buffers: there must be one, named 'content'.")
+        (content,) = buffers
+        height, width, _ = content.shape
+        if content.dtype != "uint8" or min(height, width) < MIN_SIDE or max(height, width) > limits.max_side:
+            raise _wrong(
+                "content",
+                [content.dtype, *content.shape],
+                f"a uint8 picture of {MIN_SIDE} to {limits.max_side} pixels a side",
+            )
+        return cls(id=id, model=_read_model(header), content=content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GetStatus:
+    """How the server is: answered by Status."""
+
+    op: ClassVar[str] = "status"
+    id: int
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "GetStatus":
+        _read_no_buffers(header, frames)
+        return cls(id=id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Ends one of this client's own requests with `cancelled`; answered by an empty Result, or `not_found`."""
+
+    op: ClassVar[str] = "cancel"
+    id: int
+    target: int  # the id of the request to end
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Cancel":
+        _read_no_buffers(header, frames)
+        return cls(id=id, target=Fields(header).whole("target", 1, MAX_ID))
+
+
+Request = Hello | ListModels | GetThumbnail | Generate | Stylize | GetStatus | Cancel
+REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
+    {each.op: each for each in (Hello, ListModels, GetThumbnail, Generate, Stylize, GetStatus, Cancel)}
+)
+
+
+def _read_no_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> None:
+    if _read_buffers(header, frames):
+        raise Refused("bad_request", f"buffers: {header.get('op')} takes none.")
+
+
+def _read_model(header: Mapping[str, Any]) -> str:
+    model = header.get("model")
+    if not isinstance(model, str):
+        raise _wrong("model", model, "the name of a model")
+    if len(model) > MAX_MODEL_NAME:
+        raise Refused("unknown_model", f"model: no name is longer than {MAX_MODEL_NAME} characters.")
+    return model
+
+
+def _read_size(values: Fields, limits: Limits) -> tuple[int, int]:
+    height, width = values.wholes("size", 2, "height and width")
+    if not (min(height, width) >= MIN_SIDE and max(height, width) <= limits.max_side):
+        raise _wrong("size", [height, width], f"from {MIN_SIDE} to {limits.max_side} pixels a side on this server")
+    return height, width
+
+
+def _read_window(header: Mapping[str, Any], size: tuple[int, int], limits: Limits) -> tuple[int, int, int, int]:
+    if header.get("window") is None:
+        window = (0, 0, *size)
+    else:
+        top, left, height, width = Fields(header).wholes("window", 4, "top, left, height and width")
+        window = (top, left, height, width)
+    top, left, height, width = window
+    if not (-size[0] <= top < size[0] and -size[1] <= left < size[1]):
+        raise _wrong("window", list(window), "one that begins within the texture, or less than one period before it")
+    if not (1 <= height <= size[0] and 1 <= width <= size[1]):
+        raise _wrong("window", list(window), "at least one pixel and at most the texture's own size")
+    if height * width > limits.max_window_pixels:
+        raise Refused(
+            "bad_request",
+            f"window: it has {height * width} pixels, and at most {limits.max_window_pixels} are answered at once; "
+            "ask for smaller windows of the same texture.",
+        )
+    return window
+
+
+# ------------------------------------------------------------------------------------------------------------- replies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Welcome:
+    """Answers Hello: who the server is, and what it allows."""
+
+    op: ClassVar[str] = "welcome"
+    id: int
+    protocol: int
+    server: str
+    state: str  # "starting", "ready" or "draining"
+    limits: Limits
+    features: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Welcome":
+        values = Fields(header)
+        return cls(
+            id=id,
+            protocol=values.whole("protocol", 1, MAX_ID),
+            server=values.text("server", 100),
+            state=values.text("state", 20),
+            limits=Limits.read(values.object("limits")),
+            features=values.texts("features", 100) or (),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Answers ListModels. `after` is what to ask for next, "" when this was the last page."""
+
+    op: ClassVar[str] = "models"
+    id: int
+    models: tuple[Mapping[str, Any], ...]  # name, state, and reason or facts; see docs/PROTOCOL.md
+    total: int
+    after: str = ""
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Models":
+        values = Fields(header)
+        models = values.objects("models", 200)
+        for each in models:
+            Fields(each).text("name", MAX_MODEL_NAME)
+            Fields(each).text("state", 20)
+        return cls(
+            id=id,
+            models=tuple(models),
+            total=values.whole("total", 0, MAX_ID),
+            after=values.text("after", MAX_MODEL_NAME, ""),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Answers Generate, Stylize, GetThumbnail and Cancel. `sha256` is the model file's, "" where there is none."""
+
+    op: ClassVar[str] = "result"
+    id: int
+    sha256: str = ""
+    precision: str = ""  # "exact" or "fast": other precisions give other pixels
+    buffers: tuple[Buffer, ...] = ()
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Result":
+        values = Fields(header)
+        return cls(
+            id=id, sha256=values.text("sha256", 64, ""), precision=values.text("precision", 20, ""), buffers=buffers
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """On the way to a Result: pixels done, of so many."""
+
+    op: ClassVar[str] = "progress"
+    id: int
+    done: int
+    of: int
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Progress":
+        values = Fields(header)
+        return cls(id=id, done=values.whole("done", 0, MAX_ID), of=values.whole("of", 0, MAX_ID))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Answers GetStatus; docs/PROTOCOL.md lists the report's figures."""
+
+    op: ClassVar[str] = "status"
+    id: int
+    report: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, id: int, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Status":
+        return cls(id=id, report=Fields(header).object("report"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """Ends a request. `id` is None where the request's could not be read; `retry_ms` where trying again helps."""
+
+    op: ClassVar[str] = "error"
+    id: int | None
+    code: str
+    text: str
+    retry_ms: int | None = None
+
+    @classmethod
+    def read(cls, id: int | None, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Error":
+        values = Fields(header)
+        return cls(
+            id=id,
+            code=values.text("code", 40),
+            text=values.text("text", 2 * MAX_TEXT),
+            retry_ms=values.maybe_whole("retry_ms", 0, MAX_ID),
+        )
+
+
+Reply = Welcome | Models | Result | Progress | Status | Error
+REPLIES: Final[Mapping[str, Callable[..., Reply]]] = MappingProxyType(
+    {each.op: each.read for each in (Welcome, Models, Result, Progress, Status, Error)}
+)
+
+
+def error(refused: Refused) -> Error:
+    """The reply that tells of it."""
+    text = str(refused)
+    text = text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
+    return Error(id=refused.id, code=refused.code, text=text, retry_ms=refused.retry_ms)
+
+
+# -------------------------------------------------------------------------------------------------------------- frames
+
+
+def encode(
+    message: Request | Reply, letter: bytes = JSON, codecs: Mapping[bytes, Codec] = JSON_ONLY
+) -> list[bytes | bytearray | memoryview]:
+    """The frames of a message. Buffers go along as they are, without a copy. ValueError for a header over 64 KiB."""
+    header: Header = {"op": message.op}
+    buffers: Sequence[Buffer] = ()
+    for each in fields(message):
+        value = getattr(message, each.name)
+        if isinstance(value, Buffer):
+            buffers = (value,)
+        elif each.name == "buffers":
+            buffers = value
+        elif isinstance(value, Limits):
+            header[each.name] = {limit.name: getattr(value, limit.name) for limit in fields(value)}
+        elif value != each.default:
+            header[each.name] = list(value) if isinstance(value, tuple) else value
+    if buffers:
+        header["buffers"] = [each.described() for each in buffers]
+    data = codecs[letter].dumps(header)
+    if len(data) > MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {len(data)} bytes")
+    return [b"TX%d%b" % (PROTOCOL, letter), data, *(each.data for each in buffers)]
+
+
+def letter_of(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> bytes:
+    """In which letter to answer: that of frame 0, or JSON where it has none that we speak."""
+    first = bytes(frames[0][:8]) if frames else b""
+    letter = first[3:4] if len(first) == 4 and first.startswith(b"TX") else b""
+    return letter if letter in codecs else JSON
+
+
+def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Request:
+    """The request in these frames. Raises Refused, with the request's id where it could be read, and nothing else."""
+    header = _read_header(frames, codecs)
+    refused: Refused
+    id = header.get("id")
+    if not _is_whole(id) or not 1 <= id <= MAX_ID:
+        raise Refused("bad_header", f"id: it is {ascii(id)[:60]}; it must be a whole number from 1 to 2^53.")
+    op = header.get("op")
+    try:
+        if not isinstance(op, str):
+            raise Refused("bad_header", "op: it must be the name of what is asked for.")
+        if op not in REQUESTS:
+            raise Refused("unknown_op", f"op: there is no {op[:40]!a}; there are {', '.join(REQUESTS)}.")
+        return REQUESTS[op].read(id, header, frames[2:], limits)
+    except Refused as error:
+        refused = error
+    refused.id = id
+    raise refused
+
+
+def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Reply:
+    """The reply in these frames. Raises Refused for what no TX1 server sends."""
+    header = _read_header(frames, codecs)
+    op, id = header.get("op"), header.get("id")
+    if not isinstance(op, str) or op not in REPLIES:
+        raise Refused("unknown_op", f"op: the server answered {ascii(op)[:40]}, which this client does not know.")
+    if (id is None and op != Error.op) or (id is not None and (not _is_whole(id) or not 1 <= id <= MAX_ID)):
+        raise Refused("bad_header", f"id: the server answered {ascii(id)[:40]}.")
+    return REPLIES[op](id, header, _read_buffers(header, frames[2:]))
+
+
+def _read_header(frames: Sequence[Data], codecs: Mapping[bytes, Codec]) -> Header:
+    if len(frames) < 2:
+        raise Refused("bad_frame", f"A message has at least 2 frames, and {len(frames)} came.")
+    first = bytes(frames[0][:8])
+    if len(first) != 4 or not first.startswith(b"TX") or not first[2:3].isdigit():
+        raise Refused("bad_frame", "Frame 0 must be TX1j or TX1m; use a DEALER socket, which adds no empty frame.")
+    if first[2:3] != b"%d" % PROTOCOL:
+        raise Refused(
+            "unsupported_version", f"Frame 0 is {first.decode('ascii', 'replace')}; this side speaks TX{PROTOCOL}."
+        )
+    letter = first[3:4]
+    if letter not in codecs:
+        spoken = " or ".join(f"TX{PROTOCOL}{each.decode()}" for each in codecs)
+        raise Refused("bad_frame", f"Frame 0 must be {spoken}.")
+    if len(frames) > 2 + MAX_BUFFERS:
+        raise Refused("too_large", f"A message has at most {2 + MAX_BUFFERS} frames, and {len(frames)} came.")
+    data = frames[1]
+    if memoryview(data).nbytes > MAX_HEADER_BYTES:
+        raise Refused("too_large", f"A header has at most {MAX_HEADER_BYTES} bytes, and this has {len(data)}.")
+    data = bytes(data)
+    other = MSGPACK if letter == JSON else JSON
+    if data and data[0] not in _MAP_BEGINS[letter] and data[0] in _MAP_BEGINS[other] - frozenset(b" \t\r\n"):
+        raise Refused("bad_frame", "The header is not written in what frame 0 says: j is JSON, m is msgpack.")
+    try:
+        header = codecs[letter].loads(data)
+        _check_plain(header)
+    except (ValueError, RecursionError) as error:
+        said = f": {error}" if str(error).isprintable() and len(str(error)) < 200 else ""
+        raise Refused("bad_header", f"The header cannot be read{said}.") from None
+    if not isinstance(header, dict):
+        raise Refused("bad_header", "The header is not a map.")
+    return header
