@@ -28,7 +28,7 @@ from server.model_file import Model, read_model
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY, save_tiny
 from trainer import __main__ as module
-from trainer import pictures, training
+from trainer import descriptors, pictures, training
 from trainer.__main__ import main
 from trainer.pictures import as_picture
 
@@ -41,11 +41,12 @@ SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
 TINY_SIZES = """
     from server.architecture import PRESETS
     from tests.models import TINY
-    from trainer import pictures, training
+    from trainer import descriptors, pictures, training
     import trainer.__main__ as command
 
     PRESETS["taper"] = TINY["taper"]
     training.MIN_WINDOW, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
+    training.JUDGE_EVERY, descriptors.FILTER_SCALES = 3, (1.0,)
     """
 
 
@@ -56,6 +57,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "MIN_WINDOW", 48)
     monkeypatch.setattr(pictures, "SAMPLE", 64)
     monkeypatch.setattr(pictures, "LARGE", (64, 96))
+    monkeypatch.setattr(descriptors, "FILTER_SCALES", (1.0,))
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +99,21 @@ def child(before: str, *arguments: object, cwd: Path, stdout: IO[str] | int = su
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    out, err = process.communicate(timeout=240)
+    try:
+        out, err = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return Ended(process.returncode, out, err)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 240
     while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"{path.name} never came: {process.communicate()}")
         time.sleep(0.01)
 
 

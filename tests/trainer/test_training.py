@@ -17,9 +17,10 @@ from server.torus import Size, Window
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY
 from trainer import training as module
-from trainer.descriptors import BuiltinDescriptor
+from trainer.descriptors import BuiltinDescriptor, Descriptor
 from trainer.freezing import freeze, normalisations
-from trainer.losses import Place
+from trainer.losses import FoldedCellLoss, Place, Sum
+from trainer.patches import SlicedPatchLoss
 from trainer.training import JUDGE_STEP, MAX_RECOVERIES, Progress, Recipe, State, Training, TrainingFailed
 
 CPU = torch.device("cpu")
@@ -43,10 +44,26 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(PRESETS, name, architecture)
 
 
+class Patches:
+    """Quick to make and to ask; what a training does when it goes well or wrong is the same whatever it looks with."""
+
+    name = "patches"
+
+    def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
+        patches = SlicedPatchLoss(swatch, scales=3, side=side, patch=5, directions=16, seed=seed)
+        cell = [("cell", 1.0, FoldedCellLoss(swatch, lattice))] if lattice else []
+        return Sum(("patch", 1.0, patches), *cell)
+
+
 def start(
-    swatch: Tensor, lattice: Lattice | None = None, *, say: Callable[[str], None] = print, **recipe: Any
+    swatch: Tensor,
+    lattice: Lattice | None = None,
+    descriptor: Descriptor = Patches(),  # noqa: B008, it has no state
+    *,
+    say: Callable[[str], None] = print,
+    **recipe: Any,
 ) -> Training:
-    return Training(swatch, lattice, BuiltinDescriptor(), Recipe(**{**TINY_RECIPE, **recipe}), device=CPU, say=say)
+    return Training(swatch, lattice, descriptor, Recipe(**{**TINY_RECIPE, **recipe}), device=CPU, say=say)
 
 
 def trained(swatch: Tensor, lattice: Lattice | None = None, **recipe: Any) -> State:
@@ -165,9 +182,10 @@ def test_the_extremes_of_a_recipe_are_allowed() -> None:
 # --------------------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.parametrize("descriptor", [Patches(), BuiltinDescriptor()], ids=["patches", "builtin"])
 @pytest.mark.parametrize("arch", ["taper", "pyramid"])
-def test_the_loss_falls(swatch: Tensor, arch: str) -> None:
-    losses = [progress.loss for progress in run(start(swatch, iterations=40, arch=arch))]
+def test_the_loss_falls(swatch: Tensor, arch: str, descriptor: Descriptor) -> None:
+    losses = [progress.loss for progress in run(start(swatch, descriptor=descriptor, iterations=40, arch=arch))]
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
 
 
