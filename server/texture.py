@@ -6,6 +6,7 @@ tiles (server/torus.py), each computed alone, and nothing in a frozen generator 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from server.noise import Field
 from server.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
 from server.waves import waves
 
+Depth = Literal[8, 16]  # bits of a sample
+
+_DTYPES = {8: torch.uint8, 16: torch.uint16}
 _NOISE_MEAN = 0.5
 _NOISE_STD = 12.0**-0.5  # of a uniform variable
 
@@ -41,16 +45,26 @@ def texture(
     return result
 
 
-def texture_bytes(generator: Generator, seed: int, size: Size, window: Window) -> Tensor:
-    """`texture` of one seed as files and the wire take it: (height, width, channels) uint8, rounded to nearest."""
+def texture_bytes(generator: Generator, seed: int, size: Size, window: Window, depth: Depth = 8) -> Tensor:
+    """`texture` of one seed as files and the wire take it: (height, width, channels), rounded to nearest.
+
+    uint8, or uint16 at a depth of 16 bits.
+    """
     channels = sum(each.channels for each in generator.maps)
-    result = torch.empty(window.height, window.width, channels, dtype=torch.uint8)
-    for piece, tile in _tiles(generator, seed, size, window):
-        result[piece.target] = to_bytes(tile[None])[0][piece.source]
+    result = torch.empty(window.height, window.width, channels, dtype=_DTYPES[depth])
+    for piece in pieces(size, window):
+        result[piece.target] = tile_bytes(generator, seed, size, piece.tile, depth)[piece.source]
     return result
 
 
-def bands(generator: Generator, seed: int, size: Size, window: Window | None = None) -> Iterator[Tensor]:
+def tile_bytes(generator: Generator, seed: int, size: Size, tile: Window, depth: Depth = 8) -> Tensor:
+    """One canonical tile (server/torus.py), as `texture_bytes`: the unit of work of which all windows are cut."""
+    return to_bytes(_tile(generator, seed, size, tile)[None], depth)[0]
+
+
+def bands(
+    generator: Generator, seed: int, size: Size, window: Window | None = None, depth: Depth = 8
+) -> Iterator[Tensor]:
     """The window from top to bottom in bands of a tile's height or less, each as `texture_bytes` gives it.
 
     So memory is bounded by one band of bytes, whatever the height.
@@ -59,13 +73,14 @@ def bands(generator: Generator, seed: int, size: Size, window: Window | None = N
     done = 0
     for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
         rows = piece.target[0].stop - piece.target[0].start
-        yield texture_bytes(generator, seed, size, Window(window.top + done, window.left, rows, window.width))
+        yield texture_bytes(generator, seed, size, Window(window.top + done, window.left, rows, window.width), depth)
         done += rows
 
 
-def to_bytes(pixels: Tensor) -> Tensor:
-    """Float pixels in [0, 1] to uint8, rounded to nearest: (B, C, H, W) -> (B, H, W, C), contiguous."""
-    return (pixels * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+def to_bytes(pixels: Tensor, depth: Depth = 8) -> Tensor:
+    """Float pixels in [0, 1] to uint8 or uint16, rounded to nearest: (B, C, H, W) -> (B, H, W, C), contiguous."""
+    whole = (pixels * (2**depth - 1) + 0.5).to(torch.int32) if depth == 16 else pixels * 255 + 0.5
+    return whole.to(_DTYPES[depth]).permute(0, 2, 3, 1).contiguous()
 
 
 def _size(size: object) -> Size:
@@ -78,9 +93,13 @@ def _size(size: object) -> Size:
 
 def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:
     """The canonical tiles that the window is cut from, each (channels, height, width) float32 in [0, 1] on the CPU."""
-    check_seed(seed)
     for piece in pieces(size, window):
-        yield piece, paint(generator, [seed], size, piece.tile)[0].clamp_(0, 1).cpu()
+        yield piece, _tile(generator, seed, size, piece.tile)
+
+
+def _tile(generator: Generator, seed: int, size: Size, tile: Window) -> Tensor:
+    check_seed(seed)
+    return paint(generator, [seed], size, tile)[0].clamp_(0, 1).cpu()
 
 
 @torch.no_grad()
