@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from server.devices import choose_precision
 from server.lattice import Lattice
+from trainer.grid import GridLoss
 from trainer.losses import FoldedCellLoss, GramLoss, Sum, scaled
 from trainer.patches import SlicedPatchLoss
 from trainer.swatch_filters import SwatchFilters
-from trainer.vgg19 import VGG19
+from trainer.vgg19 import VGG19, receptive_field
 from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
@@ -25,8 +26,8 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
 FILTER_SCALES = (1.0, 1.0, 0.7, 0.4)
 PATCH_SCALES = 5
-# Beside the Gram loss, which is blind to a faint grid of pixels.
 PATCH_WEIGHT = 0.2
+GRID_WEIGHT = 0.5
 PATCH_DIRECTIONS = {"vgg19": 32, "builtin": 32}
 CELL_WEIGHT = 0.3
 
@@ -64,7 +65,7 @@ class BuiltinDescriptor:
 
     def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
         """As Descriptor."""
-        images = scaled(swatch, len(FILTER_SCALES), max(swatch.shape[2:]))
+        images = scaled(swatch, len(FILTER_SCALES), None)
         filters = [
             SwatchFilters(image, seed + scale)
             for scale, image in images
@@ -76,7 +77,7 @@ class BuiltinDescriptor:
         patches = SlicedPatchLoss(
             swatch, scales=PATCH_SCALES, side=side, directions=PATCH_DIRECTIONS[self.name], plain=0.5, seed=seed
         )
-        return Sum(("gram", 1.0, grams), ("patch", PATCH_WEIGHT, patches), *_cell(swatch, lattice))
+        return _objective(grams, patches, swatch, lattice)
 
 
 class VGG19Descriptor:
@@ -87,23 +88,30 @@ class VGG19Descriptor:
     def __init__(self, network: VGG19) -> None:
         self.network = network
 
-    def features(self, images: Tensor) -> dict[str, Tensor]:
+    def features(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
         with fast_arithmetic(images.device):
-            return self.network(images)  # type: ignore[no-any-return]
+            return self.network(images, wraps=wraps)  # type: ignore[no-any-return]
 
     def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
-        smallest = self.network.smallest(LAYERS[-1])
+        smallest = receptive_field(LAYERS[-1])
         same = [self.features] * len(GRAM_SCALES)
         grams = GramLoss(same, swatch, scales=GRAM_SCALES, side=side, smallest=smallest)
         patches = SlicedPatchLoss(
             swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
         )
-        return Sum(("gram", 1.0, grams), ("patch", PATCH_WEIGHT, patches), *_cell(swatch, lattice))
+        return _objective(grams, patches, swatch, lattice)
 
 
-def _cell(swatch: Tensor, lattice: Lattice | None) -> list[tuple[str, float, nn.Module]]:
-    """A weak lattice gets a weak pull: old bricks must not be straightened."""
-    return [("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice))] if lattice else []
+def _objective(grams: GramLoss, patches: SlicedPatchLoss, swatch: Tensor, lattice: Lattice | None) -> Sum:
+    """What is common to both. A weak lattice gets a weak pull: old bricks must not be straightened."""
+    terms: list[tuple[str, float, nn.Module]] = [
+        ("gram", 1.0, grams),
+        ("patch", PATCH_WEIGHT, patches),
+        ("grid", GRID_WEIGHT, GridLoss()),
+    ]
+    if lattice:
+        terms.append(("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice)))
+    return Sum(*terms)
 
 
 def fast_arithmetic(device: torch.device) -> AbstractContextManager[object]:

@@ -38,7 +38,7 @@ from trainer import measures
 from trainer.periods import find_lattice
 from trainer.pictures import Picture, as_picture, laid_out, write_picture
 from trainer.swatch import read_swatch
-from trainer.vgg19 import LAYERS, VGG19
+from trainer.vgg19 import LAYERS, VGG19, receptive_field
 from trainer.weights import WeightsUnavailable, find_weights
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
@@ -136,7 +136,7 @@ def _multiples(
 
 
 def _grams(network: VGG19, layers: Sequence[str]) -> Callable[[Tensor], measures.Statistics]:
-    smallest = network.smallest(max(layers, key=LAYERS.index))
+    smallest = receptive_field(max(layers, key=LAYERS.index))
     device = next(network.parameters(), torch.empty(0)).device
 
     def features(image: Tensor) -> dict[str, Tensor]:

@@ -4,8 +4,9 @@ A loss is built around the swatch and called with a batch of windows of textures
 all maps; it returns one number. Losses that need to know where the windows lie get a `Place`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from server.lattice import Lattice
 from server.torus import Size, Span, Window
 from server.waves import phases
 
+SMALLEST_TORUS = 8  # pixels a side, of which features are worth a look
+
 
 @dataclass(frozen=True)
 class Place:
@@ -23,6 +26,11 @@ class Place:
     size: Size
     window: Window
     step: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether the window is all of the torus, so that its edges meet."""
+        return (self.window.height, self.window.width) == (self.size.height, self.size.width)
 
 
 class Sum(nn.Module):
@@ -41,14 +49,25 @@ class Sum(nn.Module):
         return total
 
 
-def scaled(images: Tensor, scales: int, side: int) -> Iterator[tuple[int, Tensor]]:
+class Features(Protocol):
+    """What a Gram loss looks at: images (B, 3, H, W) -> features (B, C, h, w) by name."""
+
+    def __call__(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
+        """Of whole tori when the images wrap, else of what lies within them."""
+
+
+def scaled(images: Tensor, scales: int, side: int | None) -> Iterator[tuple[int, Tensor]]:
     """The images at scale 1, 1/2, 1/4 …, each cut to its middle `side` pixels: equally many samples at every scale.
 
-    Fine statistics need few pixels and coarse ones many, so the descriptor's cost is spent evenly.
+    With None nothing is cut, which leaves a torus a torus. Fine statistics need few pixels and coarse ones many, so the
+    descriptor's cost is spent evenly.
     """
     for scale in range(scales):
         if scale:
             images = F.avg_pool2d(images, 2)
+        if side is None:
+            yield scale, images
+            continue
         top, left = ((length - min(length, side)) // 2 for length in images.shape[2:])
         yield scale, images[..., top : top + side, left : left + side]
 
@@ -63,15 +82,17 @@ class GramLoss(nn.Module):
     """Squared distance of Gram matrices, per layer and scale, relative to the swatch's own norm (Gatys et al. 2015).
 
     Differs: each term is divided by the squared norm of its target, so that no layer rules the sum; several image
-    scales stand in for the deeper layers of VGG-19, which then need not be had. `scales` holds a weight per scale,
-    the full one first: the Gram matrix of a small window is mostly chance at the coarse scales, and full weight there
-    teaches less.
-    `descriptors` holds the features of each scale, which may all be the same.
+    scales stand in for the deeper layers of VGG-19, which then need not be had.
+
+    Of a whole torus every pixel is looked at, features wrap, and all scales count the same. Of a window only the middle
+    `side` pixels of each scale are, and `scales` weighs them, the full one first: the Gram matrix of a small window is
+    mostly chance at the coarse scales, and full weight there teaches less. `descriptors` holds the features of each
+    scale, which may all be the same; `smallest` is the least side of an image that gives them.
     """
 
     def __init__(
         self,
-        descriptors: Sequence[Callable[[Tensor], dict[str, Tensor]]],
+        descriptors: Sequence[Features],
         swatch: Tensor,
         *,
         scales: Sequence[float],
@@ -83,23 +104,25 @@ class GramLoss(nn.Module):
         self.scales, self.side, self.smallest = tuple(scales), side, smallest
         with torch.no_grad():
             self.targets = [
-                {name: gram(found) for name, found in self._features(image, scale).items()}
-                for scale, image in scaled(swatch, len(scales), max(swatch.shape[2:]))
+                {name: gram(found) for name, found in self._features(image, scale, wraps=False).items()}
+                for scale, image in scaled(swatch, len(scales), None)
             ]
 
-    def _features(self, image: Tensor, scale: int) -> dict[str, Tensor]:
-        return self.descriptors[scale](image) if min(image.shape[2:]) >= self.smallest else {}
+    def _features(self, image: Tensor, scale: int, wraps: bool) -> dict[str, Tensor]:
+        smallest = SMALLEST_TORUS if wraps else self.smallest
+        return self.descriptors[scale](image, wraps=wraps) if min(image.shape[2:]) >= smallest else {}
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)
         weights = 0.0
-        for scale, image in scaled(images, len(self.scales), self.side):
-            for name, found in self._features(image, scale).items():
+        for scale, image in scaled(images, len(self.scales), None if place.whole else self.side):
+            weight = 1.0 if place.whole else self.scales[scale]
+            for name, found in self._features(image, scale, place.whole).items():
                 target = self.targets[scale].get(name)
                 if target is not None:
                     difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum().clamp_min(1e-9)
-                    total = total + self.scales[scale] * difference.mean()
-                    weights += self.scales[scale]
+                    total = total + weight * difference.mean()
+                    weights += weight
         return total / max(weights, 1e-6)
 
 

@@ -42,17 +42,17 @@ class SlicedPatchLoss(nn.Module):
         super().__init__()
         self.scales, self.side, self.patch, self.directions, self.seed = scales, side, patch, directions, seed
         self.plain = round(plain * directions)
-        self.swatches = [
-            image for _, image in scaled(swatch, scales, max(swatch.shape[2:])) if min(image.shape[2:]) >= 2 * patch
-        ]
+        self.swatches = [image for _, image in scaled(swatch, scales, None) if min(image.shape[2:]) >= 2 * patch]
         self.bases = [principal_directions(image, patch, whitening)[0] for image in self.swatches]
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + place.step)
         total = torch.zeros((), device=images.device)
         count = 0
-        for scale, image in scaled(images, self.scales, self.side):
+        for scale, image in scaled(images, self.scales, None if place.whole else self.side):
             if scale < len(self.swatches) and min(image.shape[2:]) >= 2 * self.patch:
+                if place.whole:
+                    image = F.pad(image, (0, self.patch - 1, 0, self.patch - 1), mode="circular")
                 total, count = total + self._distance(image, scale, random), count + 1
         return total / max(count, 1)
 

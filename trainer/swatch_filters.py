@@ -33,10 +33,10 @@ class SwatchFilters(nn.Module):
             x = F.avg_pool2d(layer(x), 2)
         self.requires_grad_(False)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """See the class."""
-        first = self.layers[0](images)
-        return {"filters1": first, "filters2": self.layers[1](F.avg_pool2d(first, 2))}
+    def forward(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
+        """See the class. Images that wrap are whole tori of even sides, and so are their features."""
+        first = self.layers[0](images, wraps)
+        return {"filters1": first, "filters2": self.layers[1](F.avg_pool2d(first, 2), wraps)}
 
     @staticmethod
     def smallest() -> int:
@@ -66,7 +66,10 @@ class _Layer(nn.Module):
         self.register_buffer("mean", torch.zeros(1, filters, 1, 1))
         self.mean.copy_(self(x).mean((0, 2, 3), keepdim=True))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, wraps: bool = False) -> Tensor:
+        if wraps:
+            before, after = (self.weight.shape[2] - 1) // 2, self.weight.shape[2] // 2
+            x = F.pad(x, (before, after, before, after), mode="circular")
         return F.relu(F.conv2d(x, self.weight, self.threshold)) - self.mean
 
 

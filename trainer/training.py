@@ -1,8 +1,9 @@
 """The training of one generator on one swatch.
 
 Source: Ulyanov et al. 2016 (arXiv 1603.03417), a generator trained by the texture loss of Gatys et al. 2015. Differs:
- - A sample is a window of a large torus of random size at a random place, so what is trained is what is served: crops
-   of any size, cells stretched as any size stretches them. The paper trains on whole small tori.
+ - Samples are whole small tori as in the paper, of several sizes, whose features wrap: no pixel is lost to a border.
+   Where the swatch has a lattice they are windows of large tori of random size at random places instead, for small
+   tori would bend it, and every size and place meets its phases differently.
  - The last part of training normalises with frozen population statistics, as the served generator does, so freezing
    costs nothing that training could not mend.
  - Adam with a one-cycle rate (Smith & Topin 2018, arXiv 1708.07120), which needs no tuning per swatch.
@@ -32,16 +33,18 @@ from trainer.descriptors import Descriptor, fast_arithmetic
 from trainer.freezing import calibrate, folded, freeze, normalisation, somewhere
 from trainer.losses import Place, Sum
 
-LOOKED_AT = (
-    7  # sixteenths of a window's side that the descriptor sees at full size; more steps teach more than more pixels
-)
+SIDE_STEP = 16  # sides of tori: every scale of every descriptor divides them
+# With a lattice, in sizes: the window that is painted, and what the descriptor sees of it at full size, which costs as
+# much as a torus. More steps teach more than more pixels.
+WINDOW = 1.6
+LOOKED_AT = 0.7
 FROZEN_FROM = 0.8  # of the iterations: from here on the statistics are frozen
 JUDGE_EVERY = 50  # iterations between two judgements, each a chance to be the best so far
 JUDGE_SEEDS = tuple((1 << 61) + each for each in range(4))  # never trained on
 JUDGE_STEP = 1 << 40  # the patch directions of judging, the same every time
 EXPLODED = 20.0  # times the recent median loss: not noise any more
 MAX_RECOVERIES = 6
-MIN_WINDOW = 160
+MIN_SIZE = 96
 # How torch, its backends and the C++ library say it where they do not raise OutOfMemoryError.
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
 
@@ -61,14 +64,14 @@ class Recipe:
     """
 
     iterations: int = field(default=1000, metadata={"help": "steps of training"})
-    batch: int = field(default=1, metadata={"help": "windows per step"})
-    size: int = field(default=256, metadata={"help": "side of a training window in pixels"})
+    batch: int = field(default=1, metadata={"help": "samples per step"})
+    size: int = field(default=160, metadata={"help": "side of a sample in pixels"})
     seed: int = field(default=0, metadata={"help": "of everything random in the training"})
     arch: str = field(default="taper", metadata={"help": "architecture of the generator", "choices": tuple(PRESETS)})
     rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
 
     def __post_init__(self) -> None:
-        for name, low, high in (("iterations", 1, 1_000_000), ("batch", 1, 64), ("size", MIN_WINDOW, 2048)):
+        for name, low, high in (("iterations", 1, 1_000_000), ("batch", 1, 64), ("size", MIN_SIZE, 2048)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}; it must be from {low} to {high}.")
@@ -104,7 +107,7 @@ class Training:
         say: Say = print,
     ) -> None:
         self.recipe, self.device, self.say = recipe, device, say
-        self.batch, self.window = recipe.batch, recipe.size
+        self.batch, self.size = recipe.batch, recipe.size
         swatch = swatch.to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -114,7 +117,7 @@ class Training:
             generator.paint.weight.mul_(0.3)
         self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.make_objective: Callable[[], Sum] = lambda: descriptor.objective(
-            swatch, lattice, self.window * LOOKED_AT // 16, recipe.seed
+            swatch, lattice, round(self.size * LOOKED_AT), recipe.seed
         )
         self.objective = self.make_objective()
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
@@ -165,7 +168,7 @@ class Training:
 
     def _one_step(self) -> float:
         draws = random.Random(f"step {self.recipe.seed} {self.step} {self.recoveries}")
-        size, window = somewhere(draws, self.window)
+        size, window = self._somewhere(draws)
         seeds = [draws.getrandbits(60) for _ in range(self.batch)]
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
@@ -179,6 +182,18 @@ class Training:
             self.optimizer.step()
             return loss.item()
         return math.nan
+
+    def _somewhere(self, draws: random.Random) -> tuple[Size, Window]:
+        if self.generator.lattice:
+            return somewhere(draws, self.window)
+        sides = [self.size // SIDE_STEP * SIDE_STEP + step for step in (-SIDE_STEP, 0, SIDE_STEP)]
+        size = Size(draws.choice(sides), draws.choice(sides))
+        return size, Window(0, 0, size.height, size.width)
+
+    @property
+    def window(self) -> int:
+        """Side of a window of a large torus, in pixels."""
+        return round(self.size * WINDOW)
 
     def _rate(self) -> float:
         """One cycle: up for a tenth of the steps, down along a cosine to nearly nothing."""
@@ -209,12 +224,19 @@ class Training:
         """The objective over the judging seeds, each on a torus of its own size."""
         total = 0.0
         for index, seed in enumerate(JUDGE_SEEDS):
-            size = Size(2 * self.window + 37 * index, 2 * self.window + 101 * index)
-            window = Window(91 * index, 53 * index, self.window, self.window)
+            size, window = self._judged_place(index)
             with fast_arithmetic(self.device):
                 image = paint(generator or self.generator, [seed], size, window)
             total += float(self.objective(image, Place(size, window, JUDGE_STEP + index)))
         return total / len(JUDGE_SEEDS)
+
+    def _judged_place(self, index: int) -> tuple[Size, Window]:
+        if self.generator.lattice:
+            size = Size(2 * self.window + 37 * index, 2 * self.window + 101 * index)
+            return size, Window(91 * index, 53 * index, self.window, self.window)
+        side = self.window // SIDE_STEP * SIDE_STEP
+        size = Size(side + SIDE_STEP * index, side + 2 * SIDE_STEP * index)
+        return size, Window(0, 0, size.height, size.width)
 
     def finished(self) -> Generator:
         """The best generator so far, frozen and folded: float32 on the CPU. The training itself stays as it is."""
@@ -235,11 +257,11 @@ class Training:
                 f"Training went wrong {self.recoveries} times (the loss came to {loss:g}) and going back did not help. "
                 "Try a lower --rate, or another --seed."
             )
-        damping, batch, window = self.damping / 2, self.batch, self.window
+        damping, batch, size = self.damping / 2, self.batch, self.size
         self.load_state(self._good)
         # Lower every time, even from the same state; and what did not fit into memory before would not fit again.
         self.damping = damping
-        self._look_at(batch, window)
+        self._look_at(batch, size)
         self._recent.clear()
         self.say(
             f"The loss came to {loss:g}: back to iteration {self.step}, and on from there at half the learning rate."
@@ -250,28 +272,28 @@ class Training:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.batch > 1:
-            self._look_at(self.batch // 2, self.window)
-        elif self.window > MIN_WINDOW:
-            self._look_at(1, max(MIN_WINDOW, self.window * 3 // 4))
-            self.best_loss = math.inf  # judged anew: losses of windows of another size do not compare
+            self._look_at(self.batch // 2, self.size)
+        elif self.size > MIN_SIZE:
+            self._look_at(1, max(MIN_SIZE, self.size * 3 // 4))
+            self.best_loss = math.inf  # judged anew: losses of samples of another size do not compare
         else:
             raise TrainingFailed(
-                f"There is not enough memory to train, not even on one window of {self.window} pixels. "
+                f"There is not enough memory to train, not even on one sample of {self.size} pixels. "
                 "Close other programs that use it, or train with --device cpu."
             )
-        self.say(f"Out of memory: going on with {self.batch} window(s) of {self.window} pixels per step.")
+        self.say(f"Out of memory: going on with {self.batch} sample(s) of {self.size} pixels per step.")
 
-    def _look_at(self, batch: int, window: int) -> None:
-        """From now on `batch` windows of this side; the objective depends on the side."""
-        self.batch, before, self.window = batch, self.window, window
-        if window != before:
+    def _look_at(self, batch: int, size: int) -> None:
+        """From now on `batch` samples of this side; the objective depends on the side."""
+        self.batch, before, self.size = batch, self.size, size
+        if size != before:
             self.objective = self.make_objective()
 
     # ------------------------------------------------------------------------------------------------ checkpointing
 
     def state(self) -> State:
         """Everything a resumed training needs, as named tensors."""
-        numbers = [self.step, self.recoveries, self.frozen, self.best_frozen, self.batch, self.window]
+        numbers = [self.step, self.recoveries, self.frozen, self.best_frozen, self.batch, self.size]
         state = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
         state |= {f"best.{name}": value for name, value in self.best.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
@@ -283,8 +305,8 @@ class Training:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state()`. Raises KeyError or RuntimeError when it is another generator's."""
         numbers = [int(number) for number in state["numbers"].tolist()]
-        self.step, recoveries, frozen, best_frozen, batch, window = numbers
-        self._look_at(batch, window)
+        self.step, recoveries, frozen, best_frozen, batch, size = numbers
+        self._look_at(batch, size)
         self.recoveries = max(self.recoveries, recoveries)
         self.frozen, self.best_frozen = bool(frozen), bool(best_frozen)
         self.best_loss, self.damping = state["losses"].tolist()

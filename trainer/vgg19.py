@@ -4,8 +4,8 @@ Source: Simonyan & Zisserman (2015), https://arxiv.org/abs/1409.1556, configurat
 Gatys, Ecker & Bethge (2015), https://arxiv.org/abs/1505.07376, average pooling takes the place of max pooling, which
 gives smoother gradients and cleaner textures.
 
-Differs: convolutions are not padded with zeros. Callers hand in windows with real surroundings, and a feature that saw
-a border of zeros would enter the statistics as if it were texture; or they hand in whole tori, which wrap.
+Differs: convolutions are not padded with zeros: a feature that saw a border of zeros would enter the statistics as if
+it were texture. Features of a window see its own pixels alone, and those of a whole torus wrap around its edges.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from trainer.weights import CONVOLUTIONS, UnusableWeights, Weights
 
 Pooling = Literal["average", "max"]
-Padding = Literal["valid", "circular"]
 
 LAYERS = tuple(f"relu{conv.name}" for conv in CONVOLUTIONS)
 POOLED_BEFORE = frozenset({"relu2_1", "relu3_1", "relu4_1", "relu5_1"})
@@ -27,15 +26,10 @@ POOLED_BEFORE = frozenset({"relu2_1", "relu3_1", "relu4_1", "relu5_1"})
 class VGG19(nn.Module):
     """Features after the ReLU of each of `layers`, in the field's names ("relu1_1" … "relu5_1"). Frozen.
 
-    `padding`: "valid" lets every feature see real pixels only, so each convolution takes one pixel off on all sides;
-    "circular" takes the image for a torus, whose features are a torus again.
-
     Raises: UnusableWeights where `weights` do not reach one of `layers`, ValueError for layers that VGG-19 has not.
     """
 
-    def __init__(
-        self, weights: Weights, layers: Sequence[str], *, pooling: Pooling = "average", padding: Padding = "valid"
-    ) -> None:
+    def __init__(self, weights: Weights, layers: Sequence[str], *, pooling: Pooling = "average") -> None:
         super().__init__()
         unknown = [layer for layer in layers if layer not in LAYERS]
         if unknown or not layers:
@@ -46,7 +40,6 @@ class VGG19(nn.Module):
             raise UnusableWeights(weights.source, why)
         self.layers = tuple(sorted(set(layers), key=LAYERS.index))
         self.available = weights.layers
-        self.padding = padding
         self.pool = F.avg_pool2d if pooling == "average" else F.max_pool2d
         self.convolutions = nn.ModuleDict()
         for layer, conv in zip(LAYERS[: LAYERS.index(self.layers[-1]) + 1], CONVOLUTIONS, strict=False):
@@ -59,36 +52,35 @@ class VGG19(nn.Module):
             self.convolutions[layer] = module
         self.requires_grad_(False)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
         """Images (B, 3, H, W), sRGB in [0, 1] -> features (B, C, h, w) of each layer, shallow to deep.
 
-        Nothing deeper than the deepest layer is computed. Gradients reach the images, never the weights.
+        Images that wrap are whole tori, of sides that the deepest layer's stride divides, and so are their features; of
+        others each convolution takes one pixel off on all sides. Nothing deeper than the deepest layer is computed.
+        Gradients reach the images, never the weights.
         """
-        self._check(images)
+        self._check(images, wraps)
         x = images.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
         for layer, convolution in self.convolutions.items():
             if layer in POOLED_BEFORE:
                 x = self.pool(x, 2)
-            if self.padding == "circular":
+            if wraps:
                 x = F.pad(x, (1, 1, 1, 1), mode="circular")
             x = F.relu(convolution(x), inplace=True)
             if layer in self.layers:
                 features[layer] = x
         return features
 
-    def smallest(self, layer: str) -> int:
-        """The smallest side, in pixels, of an image that gives this layer at least one feature."""
-        return receptive_field(layer) if self.padding == "valid" else stride(layer)
-
-    def _check(self, images: Tensor) -> None:
+    def _check(self, images: Tensor, wraps: bool) -> None:
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images: {tuple(images.shape)} is not (B, 3, H, W)")
         height, width = images.shape[2:]
         deepest = self.layers[-1]
-        if min(height, width) < self.smallest(deepest):
-            raise ValueError(f"images: {height} x {width} px, but {deepest} needs {self.smallest(deepest)} px each way")
-        if self.padding == "circular" and (height % stride(deepest) or width % stride(deepest)):
+        smallest = stride(deepest) if wraps else receptive_field(deepest)
+        if min(height, width) < smallest:
+            raise ValueError(f"images: {height} x {width} px, but {deepest} needs {smallest} px each way")
+        if wraps and (height % stride(deepest) or width % stride(deepest)):
             raise ValueError(
                 f"images: {height} x {width} px, but a torus for {deepest} has multiples of {stride(deepest)} px"
             )

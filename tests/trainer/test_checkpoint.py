@@ -164,7 +164,7 @@ def test_a_training_resumed_from_the_file_is_the_same_training_to_the_bit(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file knows no order of memory: moments come back as plain tensors, and must still give the same steps."""
-    monkeypatch.setattr(training, "MIN_WINDOW", 48)
+    monkeypatch.setattr(training, "MIN_SIZE", 48)
     monkeypatch.setitem(PRESETS, "taper", TINY["taper"])
     swatch = gravel(96, 96, stone=7)
 

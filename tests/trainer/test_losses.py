@@ -17,13 +17,16 @@ from trainer.losses import FoldedCellLoss, GramLoss, Place, Sum, gram, scaled
 ANYWHERE = Place(Size(256, 256), Window(0, 0, 128, 128), step=0)
 
 
-def descriptor(images: Tensor) -> dict[str, Tensor]:
+def descriptor(images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
     """Two layers of fixed random features."""
+    if wraps:
+        images = F.pad(images, (0, 6, 0, 6), mode="circular")  # 4 for the first layer, 2 for the second
     random = torch.Generator().manual_seed(1)
     fine = torch.randn(10, 3, 5, 5, generator=random) / 8
     coarse = torch.randn(12, 10, 3, 3, generator=random) / 8
     first = F.conv2d(images - 0.5, fine, torch.full((10,), 0.1)).relu()
-    return {"first": first, "second": F.conv2d(first, coarse, stride=2).relu()}
+    second = F.conv2d(first, coarse, stride=2).relu()
+    return {"first": first[..., :-2, :-2] if wraps else first, "second": second}
 
 
 def gram_loss(swatch: Tensor, scales: tuple[float, ...] = (1.0, 1.0, 1.0), side: int = 192) -> GramLoss:
@@ -248,3 +251,23 @@ def test_a_sum_weighs_its_terms() -> None:
     assert float(found) == 2 * (3 + 1) + 0.5 * (9 + 1)
     assert objective.names == ["first", "second"]
     assert float(Sum()(torch.zeros(1, 3, 4, 4), ANYWHERE)) == 0
+
+
+# -------------------------------------------------------------------------------------------------------- whole tori
+
+
+def test_of_a_whole_torus_every_place_counts_alike() -> None:
+    """Rolled, the same torus loses the same; cut as a window, it does not."""
+    swatch, torus = drawn.gravel(96, 96, seed=1), drawn.gravel(64, 64, seed=2)
+    loss = gram_loss(swatch)
+    whole = Place(Size(64, 64), Window(0, 0, 64, 64), step=0)
+    rolled = torus.roll((24, 40), dims=(2, 3))  # by multiples of the scales' pooling and the second layer's stride
+    torch.testing.assert_close(loss(torus, whole), loss(rolled, whole))
+    assert abs(float(loss(torus, ANYWHERE)) - float(loss(rolled, ANYWHERE))) > 1e-4
+
+
+def test_all_scales_of_a_whole_torus_count_the_same() -> None:
+    swatch, torus = drawn.gravel(96, 96, seed=1), drawn.gravel(64, 64, seed=2)
+    whole = Place(Size(64, 64), Window(0, 0, 64, 64), step=0)
+    one, other = (gram_loss(swatch, scales=scales)(torus, whole) for scales in ((1.0, 1.0, 1.0), (1.0, 0.1, 0.01)))
+    torch.testing.assert_close(one, other)

@@ -45,7 +45,7 @@ TINY_SIZES = """
     import trainer.__main__ as command
 
     PRESETS["taper"] = TINY["taper"]
-    training.MIN_WINDOW, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
+    training.MIN_SIZE, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
     training.JUDGE_EVERY, descriptors.FILTER_SCALES = 3, (1.0,)
     """
 
@@ -54,7 +54,7 @@ TINY_SIZES = """
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny generator, windows and sheets for the tests that call `main` here."""
     monkeypatch.setitem(PRESETS, "taper", TINY["taper"])
-    monkeypatch.setattr(training, "MIN_WINDOW", 48)
+    monkeypatch.setattr(training, "MIN_SIZE", 48)
     monkeypatch.setattr(pictures, "SAMPLE", 64)
     monkeypatch.setattr(pictures, "LARGE", (64, 96))
     monkeypatch.setattr(descriptors, "FILTER_SCALES", (1.0,))

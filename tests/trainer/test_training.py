@@ -38,7 +38,7 @@ def swatch() -> Tensor:
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three narrow levels, small windows, a judgement every fourth step."""
-    monkeypatch.setattr(module, "MIN_WINDOW", 48)
+    monkeypatch.setattr(module, "MIN_SIZE", 48)
     monkeypatch.setattr(module, "JUDGE_EVERY", 4)
     for name, architecture in TINY.items():
         monkeypatch.setitem(PRESETS, name, architecture)
@@ -519,8 +519,8 @@ def test_out_of_memory_halves_the_batch_and_goes_on(swatch: Tensor, error: BaseE
     training = start(swatch, iterations=4, batch=2, say=said.append)
     Fault(training, raising(error), lambda step, before: step == 1 and before == 0)
     assert [progress.step for progress in run(training)] == [1, 2, 3, 4]
-    assert (training.batch, training.window) == (1, 64)
-    assert said == ["Out of memory: going on with 1 window(s) of 64 pixels per step."]
+    assert (training.batch, training.size) == (1, 64)
+    assert said == ["Out of memory: going on with 1 sample(s) of 64 pixels per step."]
 
 
 def test_out_of_memory_at_a_single_window_shrinks_it_down_to_the_smallest(swatch: Tensor) -> None:
@@ -529,17 +529,17 @@ def test_out_of_memory_at_a_single_window_shrinks_it_down_to_the_smallest(swatch
     training = start(swatch, iterations=4, batch=4, size=80, say=said.append)
     Fault(training, raising(MemoryError()), lambda step, before: step == 1 and before < 4)
     for _ in training.run():
-        sizes.append((training.batch, training.window))
+        sizes.append((training.batch, training.size))
     assert sizes == [(4, 80), (1, 48), (1, 48), (1, 48)]
     assert ["of 80" in text for text in said] == [True, True, False, False]
-    assert ["2 window(s)" in text for text in said] == [True, False, False, False]
+    assert ["2 sample(s)" in text for text in said] == [True, False, False, False]
     assert finite(training.finished().state_dict())
 
 
 def test_too_little_memory_for_the_smallest_window_ends_in_a_sentence(swatch: Tensor) -> None:
     training = start(swatch, batch=2, say=lambda text: None)
     Fault(training, raising(MemoryError()), lambda step, before: True)
-    with pytest.raises(TrainingFailed, match=r"not even on one window of 48 pixels\..*--device cpu\.$"):
+    with pytest.raises(TrainingFailed, match=r"not even on one sample of 48 pixels\..*--device cpu\.$"):
         run(training)
 
 
@@ -572,7 +572,7 @@ def test_a_training_on_smaller_windows_resumes_as_the_same_training(swatch: Tens
     run(first, until=6)
     second = start(swatch)
     second.load_state(first.state())
-    assert second.window == 48
+    assert second.size == 48
     assert [progress.loss for progress in run(second)] == losses[6:]
     assert equal(second.finished().state_dict(), whole.finished().state_dict())
 
@@ -583,7 +583,7 @@ def test_going_back_keeps_the_smaller_windows(swatch: Tensor) -> None:
     Fault(training, raising(MemoryError()), lambda step, before: step == 5 and before < 2)
     Fault(training, to_nan, lambda step, before: step == 6 and before == 0)
     run(training)
-    assert (training.batch, training.window) == (1, 48)
+    assert (training.batch, training.size) == (1, 48)
 
 
 def test_losses_of_smaller_windows_are_not_held_against_those_of_larger_ones(

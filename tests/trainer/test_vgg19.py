@@ -115,30 +115,30 @@ def test_max_pooling_is_there_for_the_asking() -> None:
 
 def test_circular_features_are_those_of_the_wrapped_image() -> None:
     weights = random_weights()
-    features = VGG19(weights, SHALLOW, padding="circular")(photo())
+    features = VGG19(weights, SHALLOW)(photo(), wraps=True)
     assert features["relu1_2"].shape[2:] == (40, 48)
     assert features["relu2_1"].shape[2:] == (20, 24)
     assert_same(features, plainly(weights, photo(), wrap=True))
 
 
 def test_rolling_a_torus_rolls_its_features() -> None:
-    network = VGG19(random_weights(), SHALLOW, padding="circular")
-    rolled = network(photo().roll((6, -10), dims=(2, 3)))
-    for layer, feature in network(photo()).items():
+    network = VGG19(random_weights(), SHALLOW)
+    rolled = network(photo().roll((6, -10), dims=(2, 3)), wraps=True)
+    for layer, feature in network(photo(), wraps=True).items():
         there = feature.roll((6 // stride(layer), -10 // stride(layer)), dims=(2, 3))
         torch.testing.assert_close(rolled[layer], there, rtol=1e-4, atol=1e-4 * float(there.max()))
 
 
 def test_a_torus_of_odd_size_is_refused_where_pooling_would_tear_it() -> None:
-    assert VGG19(random_weights(), ["relu1_2"], padding="circular")(photo(7, 9))["relu1_2"].shape[2:] == (7, 9)
+    assert VGG19(random_weights(), ["relu1_2"])(photo(7, 9), wraps=True)["relu1_2"].shape[2:] == (7, 9)
     with pytest.raises(ValueError, match="multiples of 2 px"):
-        VGG19(random_weights(), ["relu2_1"], padding="circular")(photo(8, 9))
+        VGG19(random_weights(), ["relu2_1"])(photo(8, 9), wraps=True)
 
 
 @pytest.mark.parametrize("layer", LAYERS[:3])
 def test_the_smallest_image_gives_one_feature_and_one_pixel_less_is_refused(layer: str) -> None:
     network = VGG19(random_weights(), [layer])
-    side = network.smallest(layer)
+    side = receptive_field(layer)
     assert network(photo(side, side))[layer].shape[2:] == (1, 1)
     with pytest.raises(ValueError, match=f"{side} px"):
         network(photo(side, side - 1))
