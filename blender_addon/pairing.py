@@ -135,7 +135,10 @@ def default_connection_file() -> Path:
 def read_connection_file(path: Path) -> Pairing:
     """The pairing of the server that wrote the file. Raises NoServer."""
     try:
-        if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # a FIFO would keep us waiting
+            raise NoServer(f"The connection file {path} cannot be read: it is a folder or a device, not a file.")
+        if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
             raise NoServer(
                 f"{path} can be read by others, so its keys are no secret. Remove it and start texserver again."
             )
@@ -146,15 +149,19 @@ def read_connection_file(path: Path) -> Pairing:
             "No texserver runs here: there is no connection file. Start one with texserver --models DIR, or give the "
             "pairing line of another machine's."
         ) from None
-    except OSError as error:
-        raise NoServer(f"The connection file {path} cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = getattr(error, "strerror", None) or error
+        raise NoServer(f"The connection file {str(path)!a} cannot be read: {why}.") from error
     try:
         content = json.loads(text[:MAX_FILE_BYTES])
         if content["format"] != FORMAT:
             raise NoServer(f"{path} is of another texserver's making; update this client or the server.")
-        return parse_pairing(str(content["pairing"]))
-    except (ValueError, KeyError, TypeError):
+        line = str(content["pairing"])
+        if not _LINE.fullmatch(line):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise NoServer(f"The connection file {path} is damaged. Remove it and start texserver again.") from None
+    return parse_pairing(line)
 
 
 def find_server(named: str | None = None) -> Pairing:

@@ -26,6 +26,7 @@ MAX_SEED = 2**64 - 1
 MAX_HEADER_BYTES = 64 * 1024
 MAX_BUFFERS = 16
 MAX_DEPTH = 8  # of lists and maps in a header
+MAX_ITEMS = 1024  # of one list or map in a header
 MAX_DIGITS = 20  # of a whole number in a JSON header
 MAX_TEXT = 500  # characters of an error
 MAX_MODEL_NAME = 200  # no model has a longer one
@@ -127,6 +128,8 @@ def _check_plain(value: object, depth: int = 0) -> None:
     """Only what both JSON and msgpack can say: null, booleans, finite numbers, text, lists, and maps with text keys."""
     if depth > MAX_DEPTH:
         raise ValueError(f"lists or maps nested more than {MAX_DEPTH} deep")
+    if isinstance(value, dict | list) and len(value) > MAX_ITEMS:
+        raise ValueError(f"a list or map of more than {MAX_ITEMS}")
     if isinstance(value, dict):
         for key, each in value.items():
             if not isinstance(key, str):
@@ -384,6 +387,12 @@ class Stylize:
                 "content",
                 [content.dtype, *content.shape],
                 f"a uint8 picture of {MIN_SIDE} to {limits.max_side} pixels a side",
+            )
+        if height * width > limits.max_content_pixels:
+            raise Refused(
+                "too_large",
+                f"content: it has {height * width} pixels, and at most {limits.max_content_pixels} are taken; "
+                "send a smaller picture.",
             )
         return cls(id=id, model=_read_model(header), content=content)
 

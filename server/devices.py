@@ -5,16 +5,14 @@ last 1x1, which makes the colours: 1.7 times as fast on processors with bfloat16
 """
 
 import copy
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from server.errors import TexserverError
 from server.generator import Generator
 from server.model_file import Model
-
-Precision = Literal["auto", "exact", "fast"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from server.precision import PRECISIONS, Precision
 
 
 class NoSuchDevice(TexserverError):

@@ -5,9 +5,10 @@
         - BadRequest: a value out of range; names the field
         - UnknownModel: no model of that name (server/library.py)
     - NoLibrary: there is no folder of models (server/library.py)
-    - BrokenModel: a model file that must not be used (server/model_file.py)
-    - UnusableOutput: a file could not be written (server/model_file.py)
+    - BrokenModel: a model file that must not be used (server/model_header.py)
+    - UnusableOutput: a file could not be written (server/replace_file.py)
     - NoSuchDevice: the device asked for is not in this machine (server/devices.py)
+    - a client's (server/client.py): ServerUnreachable, RequestRefused with the server's `code`, TimedOut
     - the trainer's: UnusableSwatch, UnusableWeights, UnusableLattice, UnusableCheckpoint, TrainingFailed, NotMeasurable
 """
 

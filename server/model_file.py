@@ -8,16 +8,12 @@ Written with the safetensors library. Differs: read here and in server/model_hea
 checked in full, against the shapes its architecture must have, before anything is allocated for it.
 """
 
-import errno
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -25,7 +21,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from server.errors import TexserverError
 from server.generator import Generator
 from server.model_header import (
     FORMAT,
@@ -40,10 +35,7 @@ from server.model_header import (
     parse_file,
     read_file,
 )
-
-
-class UnusableOutput(TexserverError):
-    """A file could not be written; what stood under its name before is untouched."""
+from server.replace_file import replace_file, unwritten
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,51 +74,8 @@ def write_model(path: Path, model: Model) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnusableOutput(_advice(error, path)) from error
+        raise unwritten(path, error) from error
     replace_file(path, data)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Put a file with this content in the place of `path`, in one step and on the disk. Raises UnusableOutput."""
-    part = path.parent / f".{path.name[:40]}.{token_hex(4)}.part"
-    try:
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)  # noqa: PTH105, Path.replace would hide the pair fsync, replace
-        except BaseException:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UnusableOutput(_advice(error, path)) from error
-    with suppress(OSError):  # the new file stands complete; not every file system can sync a folder
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _advice(error: OSError, path: Path) -> str:
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            todo = "Free some space or choose another folder"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            todo = "Choose a folder you may write to"
-        case errno.EISDIR:
-            todo = "Choose a name that is not a folder's"
-        case errno.ENOENT | errno.ENOTDIR | errno.EEXIST:
-            todo = "Create the folder or choose another"
-        case _:
-            todo = "Choose another folder, or try again"
-    return f"{path} was not written: {error.strerror or error}. {todo}."
 
 
 def _metadata(model: Model) -> dict[str, Any]:

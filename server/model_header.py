@@ -87,7 +87,7 @@ class Facts:
 def read_facts(path: Path) -> Facts:
     """Everything but the weights, without reading them: they may still hold NaN. Raises BrokenModel."""
     with explained(path):
-        with _opened(path) as (file, size):
+        with opened(path) as (file, size):
             length = header_length(file.read(8), size)
             header = parse_header(file.read(length), size - 8 - length)
             place = header.places[THUMBNAIL]
@@ -108,7 +108,7 @@ def check_file(path: Path) -> Facts:
 
 def read_file(path: Path) -> bytes:
     """The whole file, at once: what is checked is what is used. Raises OSError, and ValueError with the reason."""
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         data = file.read(size + 1)
     if len(data) != size:
         raise ValueError("it changed while it was read; try again")
@@ -152,7 +152,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file and its size. Never waits: a FIFO without a writer would block a plain open()."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123, of a descriptor

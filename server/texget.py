@@ -1,41 +1,37 @@
-"""texget: paints a texture into an image file, without a server.
+"""texget: paints a texture into an image file, by a texture server or without one.
 
+    texget                                                   lists the models of the server that runs here
     texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
-    texget                                                   lists the models
+    texget brick --connect texserver://…                     by a server on another machine
+    texget brick --models models                             without a server, on a device of this machine
 
-Pictures go to the disk band by band, so memory stays small at any size, and appear under their name when complete.
-What was made can be made again: the file says which model, seed, size and window it shows.
+Pictures go to the disk part by part, so memory stays small at any size, and appear under their name when complete.
+What was made can be made again: the file says which model, seed, size and window it shows. The pixels are the same with
+a server and without.
 """
 
 import argparse
-import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from io import BytesIO
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol
 
-from PIL import Image
 from tqdm import tqdm
 
-from blender_addon.image_file import ImageFile, ImageFileError, format_of, open_image
+from blender_addon.image_file import ImageFileError, format_of
+from blender_addon.pairing import NoServer
+from blender_addon.sinks import FileSink, Sink
 from server import __version__
-from server.devices import PRECISIONS, Precision, choose_device, choose_precision, prepare
 from server.errors import BadRequest, TexserverError
+from server.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSink
 from server.library import Entry, Library
-from server.maps import Map
-from server.model_file import Model, read_model, replace_file
-from server.texture import bands
+from server.precision import PRECISIONS
 from server.torus import Size, Window, check_seed
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
-JPEG_SIDE = 65500  # libjpeg's own limit
-JPEG_PIXELS = 64_000_000  # the whole picture is held in memory
-JPEG_QUALITY = 95
 MAX_SEEDS = 10_000
 LISTED_SIDES = (256, 512, 1024, 2048, 4096)
 
@@ -46,11 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 2 after one sentence on stderr, 130 after Ctrl-C."""
     try:
         arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-        library = Library(Path(arguments.models))
-        if arguments.model is None:
-            _list(library)
+        if arguments.model is not None:
+            _paint(arguments)
+        elif arguments.models is not None:
+            _list_folder(Library(Path(arguments.models)))
         else:
-            _paint(library, arguments)
+            _list_server(arguments.connect)
+    except NoServer as error:
+        print(f"texget: {error} Or paint without a server: texget --models DIR.", file=sys.stderr)
+        return 2
     except (TexserverError, ImageFileError) as error:
         print(f"texget: {error}", file=sys.stderr)
         return 2
@@ -72,8 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="texget",
         description="Paints a texture of a trained model into a PNG, TIFF or JPEG file; without a model, lists them.",
     )
-    parser.add_argument("model", nargs="?", help="the model's name, as `texget --models DIR` lists it")
-    parser.add_argument("--models", default="models", metavar="DIR", help="folder of the models (default: %(default)s)")
+    parser.add_argument("model", nargs="?", help="the model's name, as `texget` lists it")
+    parser.add_argument(
+        "--connect", metavar="PAIRING", help="the server: its pairing line or connection file (default: the one here)"
+    )
+    parser.add_argument("--models", metavar="DIR", help="paint without a server, with the models of this folder")
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", default="0", metavar="N", help="which of the endless textures (default: %(default)s)")
     seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
@@ -85,12 +88,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png)",
     )
-    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--map", default="all", metavar="NAME", help="which map, or several: a,b (default: all)")
+    parser.add_argument("--depth", type=int, default=8, choices=(8, 16), help="bits of a sample (default: 8)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="of --models: auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--precision",
         default="auto",
         choices=PRECISIONS,
-        help="exact: float32; fast: bfloat16, a few 1/255 off (default: fast where the processor has bfloat16)",
+        help="of --models: exact is float32, fast bfloat16, a few 1/255 off (default: fast where the processor has it)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
@@ -110,120 +115,102 @@ def _joined(argv: Sequence[str]) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- painting
 
 
-def _paint(library: Library, arguments: argparse.Namespace) -> None:
+class _Painter(Protocol):
+    """What paints: a client of a server, or this process itself."""
+
+    def paint(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: tuple[int, int],
+        sink: Sink,
+        window: tuple[int, int, int, int] | None,
+        maps: Sequence[str] | None,
+        depth: Any,
+        progress: Callable[[int], None],
+    ) -> None: ...
+
+
+def _paint(arguments: argparse.Namespace) -> None:
     size = parse_size(arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
-    model = read_model(library.path(arguments.model))
-    template = arguments.output or _default_output(model.name, size, window)
-    painter = Painter(
-        model=model,
-        size=size,
-        window=window or Window(0, 0, size.height, size.width),
-        device=arguments.device,
-        precision=arguments.precision,
-    )
+    maps = None if arguments.map == "all" else arguments.map.split(",")
+    template = arguments.output or _default_output(arguments.model, size, window)
+    part = window or Window(0, 0, size.height, size.width)
+    check_output(_named(template, seeds[0], False, ["map"])[0], part, arguments.depth)
+    if arguments.models is not None:
+        from server.local_painter import LocalPainter
+
+        _paint_all(
+            LocalPainter(Library(Path(arguments.models)), arguments.device, arguments.precision),
+            arguments, template, size, part, maps, seeds,
+        )  # fmt: skip
+        return
+    from server.client import Client
+
+    with Client(arguments.connect) as client:
+        _paint_all(client, arguments, template, size, part, maps, seeds)
+
+
+def _paint_all(
+    painter: _Painter,
+    arguments: argparse.Namespace,
+    template: str,
+    size: Size,
+    part: Window,
+    maps: Sequence[str] | None,
+    seeds: Sequence[int],
+) -> None:
     several = arguments.seeds is not None
-    jobs = [(seed, [_named(template, seed, several, each, model) for each in model.generator.maps]) for seed in seeds]
-    for path in jobs[0][1]:
-        painter.check_output(path)
-    pixels = painter.window.height * painter.window.width
+    pixels = part.height * part.width
     with tqdm(
-        total=pixels * len(jobs), unit="px", unit_scale=True, desc=model.name, disable=arguments.quiet, file=sys.stderr
+        total=pixels * len(seeds),
+        unit="px",
+        unit_scale=True,
+        desc=arguments.model[:40],
+        disable=arguments.quiet,
+        file=sys.stderr,
     ) as bar:
-        for seed, paths in jobs:
-            for rows in painter.paint(seed, paths):
-                bar.update(rows * painter.window.width)
-
-
-class Painter:
-    """Paints the same window of one model into files, seed by seed. Raises NoSuchDevice."""
-
-    def __init__(self, model: Model, size: Size, window: Window, device: str, precision: Precision) -> None:
-        self.model = model
-        self.size = size
-        self.window = window
-        chosen = choose_device(device)
-        self._precision = choose_precision(chosen, precision)
-        self._generator = prepare(model.generator, chosen, self._precision)
-
-    def check_output(self, path: Path) -> None:
-        """Raise, before minutes of work, for a format that cannot be had and a folder that is not there."""
-        if path.suffix.lower() not in JPEG_SUFFIXES:
-            try:
-                format_of(path)
-            except ImageFileError as error:
-                raise BadRequest(
-                    f"output: {str(path)!r} says no format; end it in .png, .tif, .tiff, .jpg or .jpeg."
-                ) from error
-        elif max(self.window.height, self.window.width) > JPEG_SIDE:
-            raise BadRequest(f"output: a JPEG is at most {JPEG_SIDE} pixels a side; end the name in .png or .tif.")
-        elif self.window.height * self.window.width > JPEG_PIXELS:
-            raise BadRequest(
-                f"output: a JPEG is held in memory, so at most {JPEG_PIXELS // 10**6} megapixels; "
-                "end the name in .png or .tif."
+        for index, seed in enumerate(seeds):
+            kind = JpegSink if Path(template).suffix.lower() in JPEG_SUFFIXES else FileSink
+            painter.paint(
+                arguments.model,
+                seed=seed,
+                size=(size.height, size.width),
+                sink=kind(partial(_named, template, seed, several)),
+                window=(part.top, part.left, part.height, part.width),
+                maps=maps,
+                depth=arguments.depth,
+                progress=partial(_advance, bar, index * pixels),
             )
-        if not path.parent.is_dir():
-            raise BadRequest(f"output: there is no folder {path.parent}; create it or choose another.")
 
-    def paint(self, seed: int, paths: Sequence[Path]) -> Iterator[int]:
-        """Paint one texture into one file per map. Yields the rows of each band when it is done."""
-        maps = self.model.generator.maps
-        with ExitStack() as stack:
-            files = [self._open(stack, path, each, seed) for path, each in zip(paths, maps, strict=True)]
-            for band in bands(self._generator, seed, self.size, self.window):
-                first = 0
-                for file, each in zip(files, maps, strict=True):
-                    file.write_rows(band[..., first : first + each.channels].contiguous().numpy().data)
-                    first += each.channels
-                yield band.shape[0]
 
-    def _open(self, stack: ExitStack, path: Path, each: Map, seed: int) -> "ImageFile | _Jpeg":
-        metadata = self._provenance(seed, each)
-        if path.suffix.lower() in JPEG_SUFFIXES:
-            return stack.enter_context(_Jpeg(path, self.window, each.channels, metadata))
-        width, height, srgb = self.window.width, self.window.height, each.colour_space == "srgb"
-        return stack.enter_context(
-            open_image(path, width=width, height=height, channels=each.channels, metadata=metadata, srgb=srgb)
+def _advance(bar: Any, before: int, done: int) -> None:
+    bar.update(before + done - bar.n)
+
+
+def check_output(path: Path, window: Window, depth: int) -> None:
+    """Raise BadRequest, before minutes of work, for a format that cannot be had and a folder that is not there."""
+    if path.suffix.lower() not in JPEG_SUFFIXES:
+        try:
+            format_of(path)
+        except ImageFileError as error:
+            raise BadRequest(
+                f"output: {str(path)!r} says no format; end it in .png, .tif, .tiff, .jpg or .jpeg."
+            ) from error
+    elif depth != 8:
+        raise BadRequest("output: a JPEG has 8 bits a sample; end the name in .png or .tif.")
+    elif max(window.height, window.width) > JPEG_SIDE:
+        raise BadRequest(f"output: a JPEG is at most {JPEG_SIDE} pixels a side; end the name in .png or .tif.")
+    elif window.height * window.width > JPEG_PIXELS:
+        raise BadRequest(
+            f"output: a JPEG is held in memory, so at most {JPEG_PIXELS // 10**6} megapixels; "
+            "end the name in .png or .tif."
         )
-
-    def _provenance(self, seed: int, each: Map) -> dict[str, str]:
-        return {
-            "Software": f"texserver {__version__}",
-            "Model": self.model.name,
-            "Model SHA-256": self.model.sha256,
-            "Map": each.name,
-            "Seed": str(seed),
-            "Size": f"{self.size.width}x{self.size.height}",
-            "Window": f"{self.window.left},{self.window.top},{self.window.width}x{self.window.height}",
-            "Precision": self._precision,
-        }
-
-
-class _Jpeg:
-    """A JPEG, gathered in memory and written when complete: Pillow encodes no bands."""
-
-    def __init__(self, path: Path, window: Window, channels: int, metadata: Mapping[str, str]) -> None:
-        self._path = path
-        self._mode = "L" if channels == 1 else "RGB"
-        self._size = (window.width, window.height)
-        self._metadata = metadata
-        self._rows = bytearray()
-
-    def write_rows(self, rows: memoryview) -> None:
-        self._rows += rows.cast("B")
-
-    def __enter__(self) -> "_Jpeg":
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is not None:
-            return
-        image = Image.frombuffer(self._mode, self._size, self._rows, "raw", self._mode, 0, 1)
-        encoded = BytesIO()
-        # 4:4:4: fine coloured grain is what textures are made of
-        image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=json.dumps(dict(self._metadata)))
-        replace_file(self._path, encoded.getvalue())
+    if not path.parent.is_dir():
+        raise BadRequest(f"output: there is no folder {path.parent}; create it or choose another.")
 
 
 # -------------------------------------------------------------------------------------------------- names and numbers
@@ -234,18 +221,16 @@ def _default_output(name: str, size: Size, window: Window | None) -> str:
     return f"{name}-{{seed}}-{size.width}x{size.height}{part}.png"
 
 
-def _named(template: str, seed: int, several: bool, each: Map, model: Model) -> Path:
-    """The file of one seed and map: placeholders filled in, and what would tell files apart added before the suffix."""
+def _named(template: str, seed: int, several: bool, maps: Sequence[str]) -> list[Path]:
+    """The files of one seed: placeholders filled in, and what would tell files apart added before the suffix."""
     path = Path(template)
     if not path.name:
-        raise BadRequest(f"output: {template!r} is a folder; add a file name such as {model.name}.png.")
-    added = ""
-    if several and "{seed}" not in path.name:
-        added += f"-{seed:04}"
-    if len(model.generator.maps) > 1 and "{map}" not in path.name:
-        added += f"-{each.name}"
-    name = f"{path.stem}{added}{path.suffix}".replace("{seed}", str(seed)).replace("{map}", each.name)
-    return path.with_name(name)
+        raise BadRequest(f"output: {template!r} is a folder; add a file name such as brick.png.")
+    added = f"-{seed:04}" if several and "{seed}" not in path.name else ""
+    if len(maps) > 1 and "{map}" not in path.name:
+        added += "-{map}"
+    name = f"{path.stem}{added}{path.suffix}".replace("{seed}", str(seed))
+    return [path.with_name(name.replace("{map}", each)) for each in maps]
 
 
 def parse_size(text: str) -> Size:
@@ -291,24 +276,52 @@ def parse_seeds(text: str) -> list[int]:
 # ------------------------------------------------------------------------------------------------------------ the list
 
 
-def _list(library: Library) -> None:
+def _list_folder(library: Library) -> None:
     entries = library.entries()
     if not entries:
         print(f"No models in {library.folder}. Train one: python -m trainer --swatch PHOTO")
-    width = max((len(entry.name) for entry in entries), default=0)
-    for entry in entries:
-        print(f"{entry.name:{width}}  {_described(entry)}")
+    _print_list([(entry.name, _described(entry)) for entry in entries])
+
+
+def _list_server(connect: str | None) -> None:
+    from server.client import Client
+
+    with Client(connect) as client:
+        models = client.list()
+    if not models:
+        print("The server has no models. Train one: python -m trainer --swatch PHOTO")
+    _print_list([(model.name, _told(model.state, model.reason, model.facts)) for model in models])
+
+
+def _print_list(lines: Sequence[tuple[str, str]]) -> None:
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, about in lines:
+        print(f"{name:{width}}  {about}")
 
 
 def _described(entry: Entry) -> str:
     if entry.facts is None:
         return f"broken: {entry.reason}"
     swatch, lattice = entry.facts.swatch, entry.facts.lattice
-    about = f"ready, swatch {swatch.width}x{swatch.height}"
-    if lattice is None:
+    fits = None if lattice is None else [side for side in LISTED_SIDES if lattice.fits(Size(side, side))]
+    return _about(swatch.height, swatch.width, fits)
+
+
+def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
+    """As a server tells it (docs/PROTOCOL.md, Models)."""
+    if state != "ready":
+        return f"{state}: {reason}" if reason else state
+    height, width = facts["swatch"]
+    warning = f"; {facts['warning']}" if "warning" in facts else ""
+    return _about(height, width, facts.get("fits")) + warning
+
+
+def _about(height: int, width: int, fits: Sequence[int] | None) -> str:
+    about = f"ready, swatch {width}x{height}"
+    if fits is None:
         return f"{about}, no lattice: any size"
-    fitting = [f"{side}x{side}" for side in LISTED_SIDES if lattice.fits(Size(side, side))]
-    return f"{about}, lattice: whole periods at {', '.join(fitting) or 'none of the usual sizes'}"
+    sides = ", ".join(f"{side}x{side}" for side in fits)
+    return f"{about}, lattice: whole periods at {sides or 'none of the usual sizes'}"
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from server.devices import choose_device, prepare
 from server.errors import TexserverError
 from server.generator import Generator
 from server.lattice import Lattice
-from server.model_file import Model, UnusableOutput, write_model
+from server.model_file import Model, write_model
 from server.model_header import SwatchFacts
+from server.replace_file import UnusableOutput
 from server.texture import texture
 from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
 from trainer.descriptors import CHOICES, Descriptor, choose_descriptor

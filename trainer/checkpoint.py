@@ -11,7 +11,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
 from server.errors import TexserverError
-from server.model_file import replace_file
+from server.replace_file import replace_file
 from trainer.training import State, Training
 
 SUFFIX = ".checkpoint.safetensors"

@@ -25,13 +25,15 @@ import torch
 from torch import Tensor
 
 from server import __version__
-from server.devices import PRECISIONS, Precision, choose_device, paintable
+from server.devices import choose_device, paintable
 from server.errors import TexserverError
 from server.generator import Generator
 from server.lattice import Lattice
 from server.maps import BASE_COLOUR
-from server.model_file import Model, read_model, replace_file
+from server.model_file import Model, read_model
 from server.model_header import SUFFIX
+from server.precision import PRECISIONS, Precision
+from server.replace_file import replace_file
 from server.texture import texture
 from server.torus import Size
 from trainer import measures

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from server.generator import Generator
-from server.model_file import replace_file
+from server.replace_file import replace_file
 from server.texture import texture, to_bytes
 
 Picture = NDArray[np.uint8]  # (height, width, 3), sRGB

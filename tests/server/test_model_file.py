@@ -24,8 +24,9 @@ import torch
 from server.architecture import Architecture
 from server.generator import Generator
 from server.maps import BASE_COLOUR, Map
-from server.model_file import UnusableOutput, read_model, write_model
+from server.model_file import read_model, write_model
 from server.model_header import BrokenModel, check_file, read_facts
+from server.replace_file import UnusableOutput
 from server.texture import texture
 from tests.models import TINY, tiny_model
 
@@ -201,7 +202,8 @@ def test_ctrl_c_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 def test_a_file_cut_short_by_a_limit_leaves_the_old_one(tmp_path: Path) -> None:
     path = never_written(tmp_path)
     code = (
-        "import resource, sys; from pathlib import Path; from server.model_file import UnusableOutput, write_model\n"
+        "import resource, sys; from pathlib import Path; from server.model_file import write_model\n"
+        "from server.replace_file import UnusableOutput\n"
         "from tests.models import tiny_model\n"
         "model = tiny_model(); resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "try: write_model(Path(sys.argv[1]), model)\n"

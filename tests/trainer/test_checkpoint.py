@@ -13,7 +13,7 @@ import torch
 
 from server.architecture import PRESETS
 from server.library import CHECKPOINT_SUFFIX
-from server.model_file import UnusableOutput
+from server.replace_file import UnusableOutput
 from tests.drawn import gravel
 from tests.models import TINY
 from trainer import checkpoint as module

@@ -10,7 +10,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from server.model_file import UnusableOutput
+from server.replace_file import UnusableOutput
 from server.texture import texture
 from server.torus import Window
 from tests.models import tiny_generator

@@ -1,0 +1,180 @@
+"""Where the pixels of a job go as they arrive: into image files, or into memory. No bpy here.
+
+A sink gets `begin` once, `write` with rectangles in any order that cover the painting once, and at the end `finish` or
+`abort`. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16, as the wire brings them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .image_file import Data, ImageFile, ImageFileError, format_of, open_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintedMap:
+    """One map of a painting."""
+
+    name: str
+    channels: int
+    colour_space: str  # "srgb" or "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painting:
+    """What is painted, and by whom: all it takes to paint it again."""
+
+    model: str
+    sha256: str  # of the model file
+    seed: int
+    size: tuple[int, int]  # height, width: the period
+    window: tuple[int, int, int, int]  # top, left, height, width
+    maps: tuple[PaintedMap, ...]
+    depth: int  # bits a sample
+    precision: str
+    software: str  # name and version of the server
+    server: str  # HOST:PORT
+
+    def provenance(self, map: PaintedMap) -> dict[str, str]:
+        """For the file of one map, in the words of texget."""
+        height, width = self.size
+        top, left, rows, columns = self.window
+        described = {
+            "Software": self.software,
+            "Model": self.model,
+            "Model SHA-256": self.sha256,
+            "Map": map.name,
+            "Seed": str(self.seed),
+            "Size": f"{width}x{height}",
+            "Window": f"{left},{top},{columns}x{rows}",
+            "Precision": self.precision,
+            "Server": self.server,
+        }
+        return {key: value if value.isprintable() else ascii(value) for key, value in described.items()}
+
+
+class Sink(Protocol):
+    """Takes the pixels of one painting. Raises ImageFileError for what the disk does not allow."""
+
+    def begin(self, painting: Painting) -> None:
+        """Before the first pixels."""
+
+    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
+        """Pixels of one map at a row and column of the painting."""
+
+    def finish(self) -> None:
+        """All pixels have come."""
+
+    def abort(self) -> None:
+        """No more will come: leave no trace. Also called when nothing has begun."""
+
+
+class MemorySink:
+    """Keeps all pixels: `pixels[map]` holds (height, width, channels) samples, row by row."""
+
+    def __init__(self) -> None:
+        self.painting: Painting | None = None
+        self.pixels: dict[str, bytearray] = {}
+
+    def begin(self, painting: Painting) -> None:
+        self.painting = painting
+        _, _, height, width = painting.window
+        self._pixel_bytes = {each.name: each.channels * painting.depth // 8 for each in painting.maps}
+        self._width = width
+        self.pixels = {name: bytearray(height * width * each) for name, each in self._pixel_bytes.items()}
+
+    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
+        pixels, pixel_bytes = self.pixels[map], self._pixel_bytes[map]
+        for row, samples in enumerate(_rows_of(data, height), top):
+            start = (row * self._width + left) * pixel_bytes
+            pixels[start : start + width * pixel_bytes] = samples
+
+    def finish(self) -> None:
+        """The pixels stay."""
+
+    def abort(self) -> None:
+        self.pixels = {}
+
+
+class FileSink:
+    """Writes one PNG or TIFF per map, as their names end; they appear under these names when all are complete.
+
+    `name_files` gets the names of the maps and gives the files, in the same order.
+    """
+
+    def __init__(self, name_files: Callable[[Sequence[str]], Sequence[Path]]) -> None:
+        self.paths: dict[str, Path] = {}  # by map
+        self._name_files = name_files
+        self._files: dict[str, ImageFile | _InOrder] = {}
+
+    def begin(self, painting: Painting) -> None:
+        names = [each.name for each in painting.maps]
+        self.paths = dict(zip(names, self._name_files(names), strict=True))
+        if len(set(self.paths.values())) < len(names):
+            raise ImageFileError(f"{', '.join(names)} would be one file; give each map a name of its own.")
+        _, _, height, width = painting.window
+        for each in painting.maps:
+            path = self.paths[each.name]
+            file = open_image(
+                path,
+                width=width,
+                height=height,
+                channels=each.channels,
+                depth=painting.depth,
+                metadata=painting.provenance(each),
+                srgb=each.colour_space == "srgb",
+            )
+            self._files[each.name] = _InOrder(file) if format_of(path) == "png" else file
+
+    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
+        self._files[map].write_window(top, left, width, height, data)
+
+    def finish(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def abort(self) -> None:
+        for file in self._files.values():
+            file.abort()
+
+
+class _InOrder:
+    """A picture whose rows must come from top to bottom: holds those that have begun, until all above are complete."""
+
+    def __init__(self, file: ImageFile) -> None:
+        self._file = file
+        self._next = 0
+        self._rows: dict[int, bytearray] = {}
+        self._missing: dict[int, int] = {}  # pixels
+
+    def write_window(self, top: int, left: int, width: int, height: int, data: Data) -> None:
+        raster = self._file.raster
+        if (top, width) == (self._next, raster.width):
+            self._file.write_rows(data)
+            self._next += height
+            return
+        start, stop = left * raster.pixel_bytes, (left + width) * raster.pixel_bytes
+        for row, samples in enumerate(_rows_of(data, height), top):
+            self._rows.setdefault(row, bytearray(raster.row_bytes))[start:stop] = samples
+            self._missing[row] = self._missing.get(row, raster.width) - width
+        complete = []
+        while self._missing.get(self._next) == 0:
+            complete.append(self._rows.pop(self._next))
+            del self._missing[self._next]
+            self._next += 1
+        self._file.write_rows(b"".join(complete))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def abort(self) -> None:
+        self._rows.clear()
+        self._file.abort()
+
+
+def _rows_of(data: Data, height: int) -> Iterator[memoryview]:
+    view = memoryview(data).cast("B")
+    row_bytes = len(view) // height
+    for start in range(0, len(view), row_bytes):
+        yield view[start : start + row_bytes]

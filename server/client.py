@@ -1,0 +1,255 @@
+"""A client for scripts: asks a running texture server and waits for the answer. numpy, no torch.
+
+    from server.client import Client
+
+    with Client() as client:                                    # the server of this machine, or Client("texserver://…")
+        print([model.name for model in client.list()])
+        brick = client.texture("brick", seed=7, size=2048)      # {"basecolor": (2048, 2048, 3) uint8}
+        client.save("wall.png", "brick", seed=7, size=(4096, 16384))
+
+A server that restarts in between is no loss. Sizes are (height, width) or one number for both, windows (top, left,
+height, width), in pixels; a window wraps around both edges. One thread at a time may use a client.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import index
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from blender_addon import wire
+from blender_addon.connection import Connection
+from blender_addon.image_file import ImageFileError
+from blender_addon.jobs import NotPainted, TextureJob
+from blender_addon.pairing import find_server
+from blender_addon.sinks import FileSink, MemorySink, Sink
+from server import __version__
+from server.errors import TexserverError
+from server.msgpack_codec import CODECS
+
+R = TypeVar("R", bound=wire.Reply)
+
+LOOK_MS: Final = 20  # at timers, when nothing arrives
+PAGE: Final = 200  # models
+
+
+class ServerUnreachable(TexserverError):
+    """There is no server to talk to; the text says which of the many reasons it is and what to do."""
+
+
+class RequestRefused(TexserverError):
+    """The server refused or failed. `code` is of blender_addon.wire.ERROR_CODES, or "" for an answer of no use."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class TimedOut(TexserverError):
+    """The server is there, but for too long nothing came from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """A model of the server's: `reason` says why a broken one is; `facts` is all that the server tells of it."""
+
+    name: str
+    state: str
+    reason: str = ""
+    facts: Mapping[str, Any]
+
+
+class Client:
+    """A connection to the server that is named, by a pairing line or a connection file, or else the one that runs here.
+
+    Raises ServerUnreachable at once when there is none. Later calls wait up to `timeout_s` for a server that left, and
+    as long for the next sign of progress.
+    """
+
+    def __init__(self, server: str | None = None, *, timeout_s: float = 60.0) -> None:
+        self._timeout_s = timeout_s
+        self._connection = Connection(
+            partial(find_server, server), client=f"texserver {__version__}", letter=wire.MSGPACK, codecs=CODECS
+        )
+        try:
+            while self._connection.state == "connecting":
+                self._connection.tick()
+                self._look()
+            if self._connection.state != "ready":
+                raise ServerUnreachable(self._connection.reason)
+        except BaseException:
+            self.close()
+            raise
+
+    def list(self) -> tuple[ModelInfo, ...]:
+        """All models by name, the broken ones too."""
+        models: tuple[ModelInfo, ...] = ()
+        after = ""
+        while True:
+            page = self._answer(partial(wire.ListModels, after=after, limit=PAGE), wire.Models)
+            models += tuple(
+                ModelInfo(name=each["name"], state=each["state"], reason=str(each.get("reason") or ""), facts=each)
+                for each in page.models
+            )
+            if not page.after > after:  # the last, or a server that goes round in circles
+                return models
+            after = page.after
+
+    def texture(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: int | tuple[int, int],
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: int = 8,
+    ) -> dict[str, NDArray[Any]]:
+        """The maps by name: (height, width, channels), uint8, or uint16 for a `depth` of 16 bits. All in memory.
+
+        Raises RequestRefused, TimedOut, ServerUnreachable.
+        """
+        sink = MemorySink()
+        self._paint(model, seed, size, sink, window, maps, depth)
+        assert sink.painting
+        rows, columns = sink.painting.window[2:]
+        return {
+            name: np.frombuffer(pixels, "u1" if depth == 8 else "<u2").reshape(rows, columns, -1)
+            for name, pixels in sink.pixels.items()
+        }
+
+    def save(
+        self,
+        path: str | Path,
+        model: str,
+        *,
+        seed: int,
+        size: int | tuple[int, int],
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: int = 8,
+    ) -> dict[str, Path]:
+        """Paint into PNG or TIFF files, one for each map, of any size in little memory. Returns them by map.
+
+        {map} in the name is filled in; without it, several maps get their names added before the suffix. Raises what
+        texture() raises, and blender_addon.image_file.ImageFileError.
+        """
+        sink = FileSink(partial(_named, Path(path)))
+        self._paint(model, seed, size, sink, window, maps, depth)
+        return sink.paths
+
+    def thumbnail(self, model: str) -> NDArray[np.uint8]:
+        """A model's small picture: (height, width, 3) uint8, sRGB."""
+        result = self._answer(partial(wire.GetThumbnail, model=model), wire.Result)
+        for each in result.buffers:
+            return np.frombuffer(bytes(each.data), np.uint8).reshape(each.shape)
+        raise RequestRefused("", f"The server has no picture of {model!r}.")
+
+    def status(self) -> Mapping[str, Any]:
+        """How the server is; docs/PROTOCOL.md says what the figures mean."""
+        return self._answer(wire.GetStatus, wire.Status).report
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _paint(
+        self,
+        model: str,
+        seed: int,
+        size: int | tuple[int, int],
+        sink: Sink,
+        window: tuple[int, int, int, int] | None,
+        maps: Sequence[str] | None,
+        depth: int,
+    ) -> None:
+        height, width = (size, size) if isinstance(size, int) else size
+        job = TextureJob(
+            self._connection,
+            model,
+            index(seed),  # numpy's whole numbers, too
+            (index(height), index(width)),
+            sink,
+            window=window,
+            maps=maps,
+            depth=depth,
+        )
+        patience = _Patience(self._timeout_s)
+        try:
+            while job.tick():
+                if patience.ends(job.done_pixels):
+                    self._give_up(job.message)
+                if job.idle:
+                    self._look()
+        finally:
+            job.cancel()
+        if isinstance(job.error, NotPainted):
+            raise RequestRefused(job.error.code, str(job.error))
+        if job.error:
+            raise job.error
+
+    def _answer(self, make: Callable[..., wire.Request], kind: type[R]) -> R:
+        replies: list[wire.Reply] = []
+        id = self._connection.ask(make, replies.append)
+        patience = _Patience(self._timeout_s)
+        try:
+            while not replies:
+                self._connection.tick()
+                if patience.ends(0):
+                    self._give_up(self._connection.reason)
+                self._look()
+        finally:
+            self._connection.forget(id)
+        reply = replies[-1]
+        if isinstance(reply, wire.Error):
+            raise RequestRefused(reply.code, reply.text)
+        if not isinstance(reply, kind):
+            raise RequestRefused("", f"The server answered with {reply.op}, which was not asked for. Update it.")
+        return reply
+
+    def _give_up(self, message: str) -> None:
+        if self._connection.state != "ready":
+            raise ServerUnreachable(self._connection.reason)
+        raise TimedOut(f"The server sent nothing for {self._timeout_s:g} s. {message}".strip())
+
+    def _look(self) -> None:
+        """Wait until something arrives, or for a moment."""
+        poller = zmq.Poller()
+        for each in self._connection.sockets:
+            poller.register(each, zmq.POLLIN)
+        poller.poll(LOOK_MS)
+
+
+class _Patience:
+    """Ends when there was no progress for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._most = 0
+        self._since = time.monotonic()
+
+    def ends(self, progress: int) -> bool:
+        if progress > self._most:
+            self._most, self._since = progress, time.monotonic()
+        return time.monotonic() - self._since > self._seconds
+
+
+def _named(path: Path, maps: Sequence[str]) -> Sequence[Path]:
+    if not path.name:
+        raise ImageFileError(f"{str(path)!r} is a folder. Add a file name that ends in .png or .tif.")
+    added = "-{map}" if len(maps) > 1 and "{map}" not in path.name else ""
+    return [path.with_name(f"{path.stem}{added}{path.suffix}".replace("{map}", each)) for each in maps]

@@ -1,0 +1,551 @@
+"""The front of the server: validates, queues, hands out tiles, puts windows together, answers. It never computes.
+
+Frames in, frames out, no sockets and no torch, so that a test is a function call and every question about the server is
+answered in about a millisecond while the workers are busy. Every request ends in exactly one result or one error.
+docs/PROTOCOL.md says what clients may ask; server/crew.py what workers are told.
+"""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from secrets import token_hex
+from statistics import quantiles
+from typing import Any
+
+from blender_addon import wire
+from blender_addon.wire import Refused
+from server import __version__
+from server.assembly import Assembly
+from server.crew import LOST_AT_MOST, Address, Crew, Message, Task, Worker, planes_of
+from server.errors import RequestError
+from server.fair_queue import FairQueue
+from server.maps import Map
+from server.msgpack_codec import CODECS
+from server.shelf import Shelf, Version
+from server.tile_cache import Planes, TileCache, TileKey
+from server.torus import Size, Window
+
+MAX_WAITING = 4096  # requests of all clients together
+BUSY_RETRY_MS = 500
+STARTING_RETRY_MS = 1000
+AT_ONCE_S = 0.003  # of handing out tiles, before the sockets are looked at again
+BAD_MESSAGES = 20  # answered at once to one client; more only at BAD_PER_S
+BAD_PER_S = 5.0
+LATENCIES = 1000  # results whose time is remembered
+FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
+
+log = logging.getLogger("texserver")
+
+Client = bytes  # a routing id
+Frames = list[bytes | bytearray | memoryview]
+
+
+@dataclass(eq=False)
+class Job:
+    """One generate request on its way. `assembly` is None while it waits."""
+
+    client: Client
+    letter: bytes
+    request: wire.Generate
+    arrived: float
+    version: Version | None = None
+    assembly: Assembly | None = None
+    todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
+    maps: list[Map] = field(default_factory=list)
+    done: int = 0  # pixels
+    precision: str = ""
+
+    @property
+    def pixels(self) -> int:
+        assert self.request.window is not None
+        return self.request.window[2] * self.request.window[3]
+
+
+@dataclass(eq=False)
+class Session:
+    """What is known of a client: its requests by id, and how much nonsense it may still send."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+    name: str = ""
+    patience: float = BAD_MESSAGES
+    heard: float = 0.0
+
+
+class Front:
+    """All requests and all workers, from frames to frames.
+
+    Whoever owns the sockets hands what came to `from_client` and `from_worker`, calls `work` again and again, and sends
+    what lies in `to_clients` and `to_workers`. `blocked` says of which clients too much is still unsent.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        *,
+        limits: wire.Limits,
+        cache_bytes: int,
+        watchdog_s: float,
+        blocked: Callable[[Client], bool] = lambda client: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.shelf, self.limits, self.blocked, self.clock = shelf, limits, blocked, clock
+        self.cache = TileCache(cache_bytes)
+        self.crew: Crew[Job] = Crew(watchdog_s)
+        self.queue: FairQueue[Client, Job] = FairQueue()
+        self.to_clients: deque[tuple[Client, Frames]] = deque()
+        self.to_workers: deque[tuple[Address, Message]] = deque()
+        self.hung: deque[Worker[Job]] = deque()  # to be killed by whoever owns the processes
+        self.draining = False
+        self.counts: Counter[str] = Counter()  # requests by outcome: "ok" or an error code
+        self.restarts: Counter[str] = Counter()  # by worker
+        self.computed = 0  # tiles
+        self.precision = ""  # of all workers: with two of them the same request would have two answers
+        self._sessions: dict[Client, Session] = {}
+        self._tasks: dict[TileKey, Task[Job]] = {}  # being computed
+        self._again: deque[Task[Job]] = deque()  # whose worker was lost
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
+        self._started = self._swept = clock()
+
+    # ------------------------------------------------------------------------------------------------ from clients
+
+    def from_client(self, client: Client, frames: Sequence[bytes | memoryview]) -> None:
+        """A message of a client's. Whatever it is, it is answered, unless it is one mistake too many."""
+        session = self._sessions.setdefault(client, Session())
+        now = self.clock()
+        session.patience = min(BAD_MESSAGES, session.patience + (now - session.heard) * BAD_PER_S)
+        session.heard = now
+        delimiter: Frames = [b""] if frames and not len(frames[0]) else []  # a REQ socket wants its own back
+        letter = wire.letter_of(frames, CODECS)
+        try:
+            request = wire.parse_request(frames, self.limits, CODECS)
+            handler = getattr(self, f"_{request.op}")
+            try:
+                handler(client, session, letter, request)
+            except Refused as refused:
+                refused.id = request.id
+                raise
+            except RequestError as error:
+                raise _about(request.id, Refused(error.code, str(error))) from error
+        except Refused as refused:
+            if refused.code in ("bad_frame", "bad_header", "unsupported_version", "too_large"):
+                if session.patience < 1:
+                    self.counts["ignored"] += 1
+                    return
+                session.patience -= 1
+            self._refuse(client, letter, refused, delimiter)
+        except Exception:
+            incident = token_hex(4)
+            log.exception("incident=%s", incident)
+            text = f"The server failed on this request (incident {incident}); its log says why."
+            self._refuse(client, letter, Refused("internal", text), delimiter)
+
+    def _refuse(self, client: Client, letter: bytes, refused: Refused, delimiter: Frames) -> None:
+        self.counts[refused.code] += 1
+        if refused.code not in ("busy", "cancelled"):
+            log.info("client=%s id=%s outcome=%s", _short(client), refused.id, refused.code)
+        self.to_clients.append((client, delimiter + wire.encode(wire.error(refused), letter, CODECS)))
+
+    def _reply(self, client: Client, letter: bytes, reply: wire.Reply) -> None:
+        self.to_clients.append((client, wire.encode(reply, letter, CODECS)))
+
+    def _hello(self, client: Client, session: Session, letter: bytes, request: wire.Hello) -> None:
+        session.name = request.client
+        log.info("client=%s op=hello name=%s", _short(client), ascii(request.client))
+        welcome = wire.Welcome(
+            id=request.id,
+            protocol=wire.PROTOCOL,
+            server=f"texserver {__version__}",
+            state=self.state,
+            limits=self.limits,
+            features=("generate", "depth16"),
+        )
+        self._reply(client, letter, welcome)
+
+    def _models(self, client: Client, session: Session, letter: bytes, request: wire.ListModels) -> None:
+        entries, total, after = self.shelf.page(request.after, request.limit)
+        self._reply(client, letter, wire.Models(id=request.id, models=tuple(entries), total=total, after=after))
+
+    def _thumbnail(self, client: Client, session: Session, letter: bytes, request: wire.GetThumbnail) -> None:
+        version = self.shelf.get(request.model)
+        picture = version.facts.thumbnail
+        shape = (picture.height, picture.width, 3)
+        buffer = wire.Buffer(name="thumbnail", dtype="uint8", shape=shape, data=picture.pixels, colour_space="srgb")
+        self._reply(client, letter, wire.Result(id=request.id, sha256=version.sha256, buffers=(buffer,)))
+
+    def _stylize(self, client: Client, session: Session, letter: bytes, request: wire.Stylize) -> None:
+        self.shelf.get(request.model)
+        raise Refused("unknown_model", f"{request.model!a} paints textures; this server has no model that stylizes.")
+
+    def _status(self, client: Client, session: Session, letter: bytes, request: wire.GetStatus) -> None:
+        self._reply(client, letter, wire.Status(id=request.id, report=self.report()))
+
+    def _generate(self, client: Client, session: Session, letter: bytes, request: wire.Generate) -> None:
+        running = session.jobs.get(request.id)
+        if running is not None:
+            if running.request != request:
+                raise Refused("duplicate_id", f"id: {request.id} is in use for another request; count on.")
+            return  # asked again: answered once, when it is done
+        if self.draining:
+            raise Refused("shutting_down", "The server is shutting down.", retry_ms=STARTING_RETRY_MS)
+        if len(session.jobs) >= self.limits.max_requests:
+            raise Refused(
+                "busy",
+                f"This client has {len(session.jobs)} requests waiting or running, and may not have more.",
+                retry_ms=BUSY_RETRY_MS,
+            )
+        if len(self.queue) >= MAX_WAITING:
+            raise Refused("busy", "The server has too many requests waiting.", retry_ms=4 * BUSY_RETRY_MS)
+        job = Job(client, letter, request, self.clock())
+        self._wanted(job, self.shelf.get(request.model))
+        session.jobs[request.id] = job
+        self.queue.push(client, job)
+
+    def _cancel(self, client: Client, session: Session, letter: bytes, request: wire.Cancel) -> None:
+        job = session.jobs.get(request.target)
+        if job is None:
+            raise Refused("not_found", f"target: this client has no request {request.target} waiting or running.")
+        self._fail(job, Refused("cancelled", "Cancelled, as asked."))
+        self._reply(client, letter, wire.Result(id=request.id))
+
+    # ---------------------------------------------------------------------------------------------------- the jobs
+
+    def _wanted(self, job: Job, version: Version) -> list[int]:
+        """Which of the version's maps a job wants, by index. Raises Refused when it cannot be made from it."""
+        request = job.request
+        if request.sha256 and request.sha256 != version.sha256:
+            raise Refused("unknown_model", f"The model {request.model!r} was replaced by another version; begin anew.")
+        maps = version.facts.maps
+        names = [each.name for each in maps]
+        wanted = request.maps or tuple(names)
+        for name in wanted:
+            if name not in names:
+                raise Refused(
+                    "bad_request", f"maps: {request.model!r} has no {name[:40]!a}; it has {', '.join(names)}."
+                )
+        indices = [names.index(name) for name in wanted]
+        size = job.pixels * sum(maps[index].channels for index in indices) * request.depth // 8
+        if size > self.limits.max_result_bytes:
+            raise Refused(
+                "bad_request",
+                f"window: its samples would be {size} bytes, and at most {self.limits.max_result_bytes} are answered "
+                "at once; ask for smaller windows or fewer maps.",
+            )
+        return indices
+
+    def _begin(self, job: Job) -> None:
+        """Cut the window into tiles, from the version of the model that is served now."""
+        version = self.shelf.get(job.request.model)
+        wanted = self._wanted(job, version)
+        job.version, job.precision = version, self.precision
+        assert job.request.window is not None
+        maps = version.facts.maps
+        job.assembly = Assembly(Size(*job.request.size), Window(*job.request.window), maps, wanted, job.request.depth)
+        job.maps = [maps[index] for index in wanted]
+        job.todo = deque(job.assembly.missing)
+
+    def work(self) -> bool:
+        """Hand out tiles while there are workers for them; True when it stopped early, to look at the sockets."""
+        self._sweep()
+        end = self.clock() + AT_ONCE_S
+        while self.clock() < end:
+            # What a lost worker left comes first, and waits for a worker of its own: nothing new is given until then.
+            if not (self._give_again() if self._again else self._give_next()):
+                return False
+        return True
+
+    def _give_again(self) -> bool:
+        task = self._again[0]
+        if not task.jobs:  # all of them cancelled meanwhile
+            self._again.popleft()
+            self._tasks.pop(task.key, None)
+            return True
+        worker = self.crew.free(task.key.sha256)
+        # A tile that took its worker with it goes to one that has no other, whom it could take along.
+        if worker is None or (task.lost and worker.tasks):
+            return False
+        self._again.popleft()
+        self._give(worker, task)
+        return True
+
+    def _give_next(self) -> bool:
+        found = self.queue.first(lambda client: not self.blocked(client))
+        if found is None:
+            return False
+        client, job = found
+        if job.assembly is None:
+            if not self.crew.workers:
+                return False
+            try:
+                self._begin(job)
+            except (Refused, RequestError) as error:
+                self._fail(job, _refusal(error))
+                return True
+        assert job.version is not None
+        tile = job.todo[0]
+        request = job.request
+        key = TileKey(job.version.sha256, request.seed, Size(*request.size), tile, request.depth)
+        if (planes := self.cache.get(key)) is not None:
+            self._handed_out(client, job, 0)
+            self._deliver(job, tile, planes)
+            return True
+        if (task := self._tasks.get(key)) is not None:
+            task.jobs.append(job)
+            self._handed_out(client, job, 0)
+            return True
+        worker = self.crew.free(key.sha256)
+        if worker is None:
+            return False
+        task = self.crew.task(key, request.model, [each.channels for each in job.version.facts.maps], job)
+        self.computed += 1
+        self._tasks[key] = task
+        self._handed_out(client, job, tile.height * tile.width)
+        self._give(worker, task)
+        return True
+
+    def _handed_out(self, client: Client, job: Job, pixels: int) -> None:
+        job.todo.popleft()
+        self.queue.charge(client, pixels)
+        if not job.todo:
+            self.queue.remove(client, job)
+
+    def _give(self, worker: Worker[Job], task: Task[Job]) -> None:
+        content = None
+        if not self.crew.has(worker, task.key.sha256):
+            try:
+                content = self.shelf.content(task.model, task.key.sha256)
+            except RequestError as error:
+                self._fail_task(task, Refused(error.code, str(error)))
+                return
+        for message in self.crew.give(worker, task, content, self.clock()):
+            self.to_workers.append((worker.address, message))
+
+    def _deliver(self, job: Job, tile: Window, planes: Planes) -> None:
+        assert job.assembly is not None
+        job.done += job.assembly.add(tile, planes)
+        if job.assembly.complete:
+            self._finish(job)
+        elif job.request.progress:
+            self._reply(job.client, job.letter, wire.Progress(id=job.request.id, done=job.done, of=job.pixels))
+
+    def _finish(self, job: Job) -> None:
+        assert job.assembly is not None
+        assert job.version is not None
+        request = job.request
+        _, _, height, width = request.window or (0, 0, 0, 0)
+        buffers = tuple(
+            wire.Buffer(
+                name=each.name,
+                dtype=f"uint{request.depth}",
+                shape=(height, width, each.channels),
+                data=plane,
+                colour_space=each.colour_space,
+            )
+            for each, plane in zip(job.maps, job.assembly.planes(), strict=True)
+        )
+        result = wire.Result(id=request.id, sha256=job.version.sha256, precision=job.precision, buffers=buffers)
+        self._end(job, "ok")
+        self._reply(job.client, job.letter, result)
+
+    def _fail(self, job: Job, refused: Refused) -> None:
+        refused = _about(job.request.id, refused)
+        self._end(job, refused.code)
+        self.to_clients.append((job.client, wire.encode(wire.error(refused), job.letter, CODECS)))
+
+    def _fail_task(self, task: Task[Job], refused: Refused) -> None:
+        self._tasks.pop(task.key, None)
+        for job in tuple(task.jobs):
+            self._fail(job, refused)
+
+    def _end(self, job: Job, outcome: str) -> None:
+        self.queue.remove(job.client, job)
+        session = self._sessions.get(job.client)
+        if session is not None:
+            session.jobs.pop(job.request.id, None)
+        for task in self._tasks.values():
+            if job in task.jobs:
+                task.jobs.remove(job)
+        elapsed_ms = (self.clock() - job.arrived) * 1000
+        self.counts[outcome] += 1
+        if outcome == "ok":
+            self._latencies_ms.append(elapsed_ms)
+        request = job.request
+        log.info(
+            "client=%s id=%d op=generate model=%s seed=%d size=%dx%d window=%s depth=%d ms=%.0f outcome=%s",
+            _short(job.client), request.id, ascii(request.model)[1:-1][:100], request.seed, request.size[1],
+            request.size[0], request.window, request.depth, elapsed_ms, outcome,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------ from workers
+
+    def from_worker(self, address: Address, header: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
+        """A message of a worker's. One that makes no sense costs the worker its place."""
+        try:
+            match header.get("say"):
+                case "here":
+                    self._here(address, header)
+                case "done":
+                    self._done(address, header["task"], buffers)
+                case "failed":
+                    self._failed(address, header)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("worker=%s sent nonsense and is dropped: %s", _short(address[1]), error)
+            if (worker := self.crew.workers.get(address)) is not None:
+                self.lose(worker)
+
+    def _here(self, address: Address, header: Mapping[str, Any]) -> None:
+        if header["version"] != __version__:
+            self._turn_away(address, f"it is of texserver {header['version']}, and this is {__version__}")
+            return
+        if self.precision and header["precision"] != self.precision:
+            self._turn_away(address, f"it computes {header['precision']}, and the others {self.precision}")
+            return
+        known = address in self.crew.workers
+        worker = self.crew.here(address, header, self.clock())
+        if not known:
+            self.precision = worker.precision
+            log.info("worker=%s device=%s precision=%s ready", worker.name, worker.device, worker.precision)
+
+    def _turn_away(self, address: Address, why: str) -> None:
+        log.warning("worker=%s is sent away: %s, so its pixels would differ", _short(address[1]), why)
+        self.to_workers.append((address, ({"do": "stop", "why": why}, [])))
+
+    def _done(self, address: Address, number: int, buffers: Sequence[memoryview]) -> None:
+        task = self.crew.finished(address, number, self.clock())
+        if task is None:
+            return
+        try:
+            planes = planes_of(buffers, task)
+        except ValueError:
+            self._again.append(task)
+            raise
+        self._tasks.pop(task.key, None)
+        self.cache.put(task.key, planes)
+        for job in tuple(task.jobs):
+            self._deliver(job, task.key.tile, planes)
+
+    def _failed(self, address: Address, header: Mapping[str, Any]) -> None:
+        code, text = header["code"], str(header["text"])
+        task = self.crew.finished(address, header["task"], self.clock())
+        if task is not None:
+            self._fail_task(task, Refused(code if code in wire.ERROR_CODES else "internal", text))
+
+    def lose(self, worker: Worker[Job]) -> None:
+        """The worker has died, hangs or is silent: what it had goes to others, once."""
+        for task in self.crew.lost(worker):
+            if task.lost > LOST_AT_MOST:
+                self._fail_task(
+                    task, Refused("worker_lost", "The process that computed this ended, and so did a second one.")
+                )
+            else:
+                self._again.append(task)
+        self.restarts[worker.name] += 1
+
+    # -------------------------------------------------------------------------------------------------- in between
+
+    def _sweep(self) -> None:
+        """Deadlines, hung workers, forgotten clients; a few times a second."""
+        now = self.clock()
+        if now - self._swept < 0.1:
+            return
+        self._swept = now
+        for worker in self.crew.overdue(now):
+            log.warning("worker=%s hangs and is ended", worker.name)
+            self.lose(worker)
+            self.hung.append(worker)
+        for client, session in tuple(self._sessions.items()):
+            for job in tuple(session.jobs.values()):
+                deadline_ms = job.request.deadline_ms
+                if deadline_ms is not None and (now - job.arrived) * 1000 > deadline_ms:
+                    self._fail(job, Refused("expired", f"It was not done within its deadline of {deadline_ms} ms."))
+            if not session.jobs and now - session.heard > FORGET_S:
+                self.forget(client)
+
+    def forget(self, client: Client) -> None:
+        """The client is gone: nobody waits for what it asked for."""
+        session = self._sessions.pop(client, None)
+        for job in tuple(session.jobs.values()) if session else ():
+            self._end(job, "client_gone")
+        self.queue.forget(client)
+
+    def drain(self) -> None:
+        """No new work from now on; what is accepted is done."""
+        self.draining = True
+
+    def abandon(self) -> None:
+        """What is not done is answered so."""
+        for job in tuple(self._jobs()):
+            self._fail(job, Refused("shutting_down", "The server is shutting down.", retry_ms=STARTING_RETRY_MS))
+
+    @property
+    def idle(self) -> bool:
+        return not any(True for _ in self._jobs())
+
+    def _jobs(self) -> Iterable[Job]:
+        for session in self._sessions.values():
+            yield from session.jobs.values()
+
+    # ----------------------------------------------------------------------------------------------------- figures
+
+    @property
+    def state(self) -> str:
+        return "draining" if self.draining else "ready" if self.crew.workers else "starting"
+
+    def report(self) -> dict[str, Any]:
+        """The figures of a status reply; docs/PROTOCOL.md explains each."""
+        jobs = list(self._jobs())
+        running = sum(job.assembly is not None for job in jobs)
+        latencies = sorted(self._latencies_ms)
+        cuts = quantiles(latencies, n=100) if len(latencies) > 1 else latencies * 99
+        return {
+            "state": self.state,
+            "uptime_s": round(self.clock() - self._started),
+            "queue": {"waiting": len(jobs) - running, "running": running},
+            "clients": len(self._sessions),
+            "models": dict(self.shelf.counts()),
+            "devices": [
+                {
+                    "name": worker.name,
+                    "device": worker.device,
+                    "state": "busy" if worker.tasks else "idle",
+                    "tiles": worker.tiles,
+                    "restarts": self.restarts[worker.name],
+                    "memory_mb": worker.memory_mb,
+                }
+                for worker in self.crew.workers.values()
+            ],
+            "latency_ms": {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1)} if cuts else {},
+            "memory_mb": memory_mb(),
+            "cache": {
+                "tiles": len(self.cache),
+                "mb": round(self.cache.bytes / 2**20, 1),
+                "hits": self.cache.hits,
+                "misses": self.computed,
+            },
+            "requests": dict(self.counts),
+        }
+
+
+def memory_mb() -> int:
+    """Resident memory of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123, no path of ours
+            return int(file.read().split()[1]) * 4096 // 2**20
+    except OSError:
+        return 0
+
+
+def _about(id: int, refused: Refused) -> Refused:
+    """The same refusal, of this request: one may end several."""
+    same = Refused(refused.code, str(refused), retry_ms=refused.retry_ms)
+    same.id = id
+    return same
+
+
+def _refusal(error: Refused | RequestError) -> Refused:
+    return error if isinstance(error, Refused) else Refused(error.code, str(error))
+
+
+def _short(client: bytes) -> str:
+    return client.hex()[:10]

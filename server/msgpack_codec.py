@@ -1,0 +1,52 @@
+"""Headers in msgpack, for the wire's letter m: shorter than JSON, and read faster by clients that have the library.
+
+Format: https://github.com/msgpack/msgpack/blob/master/spec.md. No ext types, no binary values, no key twice; a length
+that a header claims is held against the header's own length before anything is allocated.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgpack
+
+from blender_addon import wire
+
+
+class MsgPack:
+    """Headers as msgpack, strictly. NaN and empty binary values are left to wire, which refuses them."""
+
+    def dumps(self, header: wire.Header) -> bytes:
+        try:
+            packed: bytes = msgpack.packb(header)
+        except OverflowError as error:
+            raise ValueError(str(error)) from None
+        return packed
+
+    def loads(self, data: bytes) -> object:
+        items = min(len(data), wire.MAX_ITEMS)  # nested lists claim memory each, so their own cap is lower
+        try:
+            value: object = msgpack.unpackb(
+                data,
+                raw=False,
+                unicode_errors="strict",
+                object_pairs_hook=wire.unique,
+                ext_hook=_no_ext,
+                max_str_len=len(data),
+                max_bin_len=0,
+                max_ext_len=0,
+                max_array_len=items,
+                max_map_len=items,
+            )
+        except ValueError:
+            raise
+        except (msgpack.UnpackException, RecursionError, OverflowError, TypeError) as error:
+            raise ValueError(str(error)) from None
+        return value
+
+
+def _no_ext(code: int, data: bytes) -> object:
+    raise ValueError(f"a value of the ext type {code}")
+
+
+CODECS: Final[Mapping[bytes, wire.Codec]] = MappingProxyType({**wire.JSON_ONLY, wire.MSGPACK: MsgPack()})

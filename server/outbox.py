@@ -1,0 +1,67 @@
+"""What is on its way to clients: sent without waiting, counted until ZeroMQ has let go of it.
+
+A client that reads slowly is given no new work until it has caught up, so what lies in memory for it is bounded by
+bytes, not by messages. One that is gone is told of to the front, so that nothing more is computed for it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+UNSENT_BYTES = 24 * 2**20  # of one client, above which its jobs rest
+STUCK_S = 60.0  # without any progress, after which a client is taken for gone
+
+
+@dataclass
+class _Unsent:
+    messages: list[tuple[zmq.MessageTracker, int]] = field(default_factory=list)
+    moved: float = 0.0
+
+
+class Outbox:
+    """Replies of all clients through one ROUTER socket."""
+
+    def __init__(
+        self, socket: "zmq.Socket[Any]", gone: Callable[[bytes], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._socket, self._gone, self._clock = socket, gone, clock
+        self._unsent: dict[bytes, _Unsent] = {}
+        self.dropped = 0  # replies that nobody was there to take
+
+    def send(self, client: bytes, frames: Sequence[bytes | bytearray | memoryview]) -> None:
+        size = sum(memoryview(frame).nbytes for frame in frames)
+        try:
+            tracker = self._socket.send_multipart([client, *frames], zmq.NOBLOCK, copy=False, track=True)
+        except zmq.ZMQError as error:
+            self.dropped += 1
+            if error.errno == zmq.EHOSTUNREACH:
+                self._unsent.pop(client, None)
+                self._gone(client)
+            elif error.errno != zmq.EAGAIN:
+                raise
+            return
+        if tracker is not None and not tracker.done:
+            unsent = self._unsent.setdefault(client, _Unsent(moved=self._clock()))
+            unsent.messages.append((tracker, size))
+
+    def blocked(self, client: bytes) -> bool:
+        """Whether too much lies unsent for this client."""
+        unsent = self._unsent.get(client)
+        return unsent is not None and sum(size for tracker, size in unsent.messages if not tracker.done) > UNSENT_BYTES
+
+    def tick(self) -> None:
+        """Forget what is sent, and clients that take nothing for too long."""
+        now = self._clock()
+        for client, unsent in tuple(self._unsent.items()):
+            left = [each for each in unsent.messages if not each[0].done]
+            if len(left) < len(unsent.messages):
+                unsent.messages, unsent.moved = left, now
+            if not left:
+                del self._unsent[client]
+            elif now - unsent.moved > STUCK_S:
+                self.dropped += len(left)
+                del self._unsent[client]
+                self._gone(client)

@@ -1,0 +1,61 @@
+"""Files that appear under their name complete, or not at all."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+
+from server.errors import TexserverError
+
+
+class UnusableOutput(TexserverError):
+    """A file could not be written; what stood under its name before is untouched."""
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Put a file with this content in the place of `path`, in one step and on the disk. Raises UnusableOutput.
+
+    `mode`: permissions of the file, less what the user's umask takes away.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    part = path.parent / f".{path.name[:40]}.{token_hex(4)}.part"
+    try:
+        try:
+            with open(os.open(part, flags, mode), "wb") as file:  # noqa: PTH123, of a descriptor
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)  # noqa: PTH105, Path.replace would hide the pair fsync, replace
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise unwritten(path, error) from error
+    with suppress(OSError):  # the new file stands complete; not every file system can sync a folder
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unwritten(path: Path, error: OSError) -> UnusableOutput:
+    """What to tell of it: the reason, and what to do."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            todo = "Free some space or choose another folder"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            todo = "Choose a folder you may write to"
+        case errno.EISDIR:
+            todo = "Choose a name that is not a folder's"
+        case errno.ENOENT | errno.ENOTDIR | errno.EEXIST:
+            todo = "Create the folder or choose another"
+        case _:
+            todo = "Choose another folder, or try again"
+    return UnusableOutput(f"{path} was not written: {error.strerror or error}. {todo}.")

@@ -1,0 +1,224 @@
+"""A worker: one process, one device, one tile after another. It keeps models in memory and nothing else.
+
+Started by the front of the server (`python -m server.worker`, told on its standard input where to report), or by hand
+on another machine (`texserver --worker-of PAIRING`): the same code. It calls the front, says every two seconds that it
+is there, and does what it is told:
+
+    load    a model file's bytes, by their hash        drop    a model
+    paint   one canonical tile of one texture          stop
+
+and answers each tile by `done`, with the samples of each map of the model, or `failed`, with a code and a sentence. A
+message is a msgpack map and raw buffers. Out of memory: models that are not in use leave the device, then the tile is
+painted in smaller pieces, which gives the same pixels up to the last bit of a rounding.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import torch
+import zmq
+
+from blender_addon.pairing import Keys, z85
+from server import __version__
+from server.devices import choose_device, choose_precision, prepare
+from server.errors import TexserverError
+from server.generator import Generator
+from server.model_file import parse_model
+from server.texture import Depth, paint, tile_bytes, to_bytes
+from server.torus import Size, Window
+from server.worker_config import MISCONFIGURED, WorkerConfig
+
+SAYS_EVERY_S = 2.0
+SMALLEST_PX = 64  # side of the pieces below which out of memory is given up
+NICENESS = 5  # below the front, which must answer at once, and the artist's own programs
+
+
+def main() -> int:
+    """Read the configuration from standard input and work until it closes: then the server is gone."""
+    config = WorkerConfig(**json.loads(sys.stdin.buffer.readline()))
+    threading.Thread(target=_leave_with_the_server, daemon=True).start()
+    return run(config)
+
+
+def _leave_with_the_server() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def run(config: WorkerConfig) -> int:
+    """Work for the server of the configuration until told to stop. 2 when the device cannot be had."""
+    with suppress(OSError, AttributeError):
+        os.nice(NICENESS)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        worker = Worker(config)
+    except TexserverError as error:
+        print(f"texserver worker {config.name}: {error}", file=sys.stderr, flush=True)
+        return MISCONFIGURED
+    context = zmq.Context()
+    try:
+        with connected(context, config) as socket:
+            return worker.serve(socket)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        context.destroy(linger=0)
+
+
+def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[Any]":
+    """A socket on its way to the front."""
+    socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.ipv6 = "[" in config.endpoint
+    socket.set(zmq.HEARTBEAT_IVL, 5000)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, 20000)
+    if config.server_key:
+        keys = Keys(server=bytes.fromhex(config.server_key), client=bytes.fromhex(config.own_key))
+        socket.curve_serverkey = z85(keys.server)
+        socket.curve_publickey = keys.client_public
+        socket.curve_secretkey = z85(keys.client)
+    socket.connect(config.endpoint)
+    return socket
+
+
+class Worker:
+    """What one worker does, message by message. Raises NoSuchDevice."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.name = config.name
+        self.device = choose_device(config.device)
+        self.precision = choose_precision(self.device, config.precision)
+        self.generators: dict[str, Generator] = {}
+        self.unusable: dict[str, str] = {}  # why a model could not be loaded
+
+    def serve(self, socket: "zmq.Socket[Any]") -> int:
+        """Until told to stop: 0, or 2 when the server has no use for this worker."""
+        said = -SAYS_EVERY_S
+        while True:
+            if time.monotonic() - said >= SAYS_EVERY_S:
+                socket.send(msgpack.packb(self.here()))
+                said = time.monotonic()
+            if not socket.poll(int(SAYS_EVERY_S * 1000)):
+                continue
+            header, *buffers = socket.recv_multipart(copy=False)
+            message = msgpack.unpackb(header.buffer)
+            if message["do"] == "stop":
+                if why := message.get("why"):
+                    print(f"texserver worker {self.name}: sent away: {why}.", file=sys.stderr, flush=True)
+                return MISCONFIGURED if why else 0
+            for answer, planes in self.do(message, [buffer.buffer for buffer in buffers]):
+                socket.send_multipart([msgpack.packb(answer), *planes], copy=False)
+
+    def here(self) -> dict[str, Any]:
+        """What it says of itself. `others`: devices of the same kind that are free for further workers."""
+        count = torch.cuda.device_count() if self.device.type == "cuda" else 1
+        return {
+            "say": "here",
+            "name": self.name,
+            "device": str(self.device),
+            "others": [f"cuda:{index}" for index in range(1, count)],
+            "precision": self.precision,
+            "version": __version__,
+            "memory_mb": _memory_mb(self.device),
+        }
+
+    def do(
+        self, message: Mapping[str, Any], buffers: Sequence[memoryview]
+    ) -> Iterator[tuple[Mapping[str, Any], Sequence[memoryview]]]:
+        """Do what one message says; yields what is to be answered."""
+        match message["do"]:
+            case "load":
+                self._load(message["sha256"], message["name"], buffers[0])
+            case "drop":
+                self.generators.pop(message["sha256"], None)
+                self.unusable.pop(message["sha256"], None)
+            case "paint":
+                yield self._paint(message)
+
+    def _load(self, sha256: str, name: str, content: memoryview) -> None:
+        try:
+            model = parse_model(name, bytes(content))
+            self.generators[sha256] = prepare(model.generator, self.device, self.precision)
+        except ValueError as error:
+            self.unusable[sha256] = f"The model {name!r} cannot be used: {error}."
+        except (torch.OutOfMemoryError, MemoryError):
+            self.unusable[sha256] = f"The device has not enough memory for the model {name!r}."
+
+    def _paint(self, message: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[memoryview]]:
+        task, sha256 = message["task"], message["sha256"]
+        if sha256 in self.unusable:
+            return {"say": "failed", "task": task, "code": "unknown_model", "text": self.unusable[sha256]}, []
+        try:
+            planes = self._planes(message)
+        except _NoMemory:
+            text = "The device has not enough memory even for a small piece; close other programs that use it."
+            return {"say": "failed", "task": task, "code": "oom", "text": text}, []
+        except Exception as error:
+            print(f"texserver worker {self.name}: task {task}: {error!r}", file=sys.stderr, flush=True)
+            text = f"The worker {self.name} failed on this request; the server's log says why."
+            return {"say": "failed", "task": task, "code": "internal", "text": text}, []
+        return {"say": "done", "task": task}, planes
+
+    def _planes(self, message: Mapping[str, Any]) -> list[memoryview]:
+        generator = self.generators[message["sha256"]].to(self.device)  # back, where memory had been short
+        samples = self._samples(
+            generator, message["seed"], Size(*message["size"]), Window(*message["tile"]), message["depth"]
+        )
+        counts = [each.channels for each in generator.maps]
+        return [plane.contiguous().numpy().data.cast("B") for plane in torch.split(samples, counts, dim=2)]
+
+    def _samples(self, generator: Generator, seed: int, size: Size, tile: Window, depth: Depth) -> torch.Tensor:
+        try:
+            return tile_bytes(generator, seed, size, tile, depth)
+        except (torch.OutOfMemoryError, MemoryError):
+            for sha256 in [key for key, each in self.generators.items() if each is not generator]:
+                self.generators[sha256].cpu()
+        return in_pieces(generator, seed, size, tile, depth)
+
+
+class _NoMemory(Exception):
+    pass
+
+
+def in_pieces(generator: Generator, seed: int, size: Size, tile: Window, depth: Depth) -> torch.Tensor:
+    """The tile, painted quarter by quarter on half the memory and less. Raises _NoMemory at the smallest."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if min(tile.height, tile.width) < 2 * SMALLEST_PX:
+        raise _NoMemory
+    middle, centre = tile.height // 2, tile.width // 2
+    rows = []
+    for top, bottom in ((0, middle), (middle, tile.height)):
+        parts = []
+        for left, right in ((0, centre), (centre, tile.width)):
+            part = Window(tile.top + top, tile.left + left, bottom - top, right - left)
+            try:
+                pixels = paint(generator, [seed], size, part).clamp_(0, 1).cpu()
+                parts.append(to_bytes(pixels, depth)[0])
+            except (torch.OutOfMemoryError, MemoryError):
+                parts.append(in_pieces(generator, seed, size, part, depth))
+        rows.append(torch.cat(parts, 1))
+    return torch.cat(rows, 0)
+
+
+def _memory_mb(device: torch.device) -> int:
+    """Of the device where it is one of its own, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device)) // 2**20
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * 4096 // 2**20
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
