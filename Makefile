@@ -14,12 +14,15 @@ setup: .venv/ready
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch .venv/ready
 
-# Trains on a photograph of gravel that scikit-image brings, then paints it at 2048 x 1024.
+# Trains on a photograph of gravel that scikit-image brings, serves the model, and asks for 2048 x 1024 pixels of it.
 demo: setup
 	mkdir -p demo
 	$(RUN) -c "import skimage.data, PIL.Image; PIL.Image.fromarray(skimage.data.gravel()).save('demo/gravel.png')"
 	$(RUN) -m trainer --swatch demo/gravel.png --iterations 600 --out demo/models/gravel.safetensors
-	.venv/bin/texget gravel --models demo/models --seed $(DEMO_SEED) --size 2048x1024 --output demo/gravel-2048x1024.png
+	.venv/bin/texserver --models demo/models --connection-file demo/connection.json & server=$$!; \
+	for second in 1 2 3 4 5 6 7 8 9 10; do [ -e demo/connection.json ] || sleep 1; done; \
+	.venv/bin/texget gravel --connect demo/connection.json --seed $(DEMO_SEED) --size 2048x1024 \
+		--output demo/gravel-2048x1024.png; code=$$?; kill $$server; wait $$server; exit $$code
 	@echo "Look at demo/gravel-2048x1024.png (it tiles without a seam) and demo/models/gravel.sheet.png."
 
 test: setup

@@ -376,7 +376,7 @@ class _Link:
     def post(self, frames: Sequence[bytes | bytearray | memoryview]) -> bool:
         """Whether ZeroMQ took it; if not, try again later. Copies: without, pyzmq would start a Python thread."""
         try:
-            self.socket.send_multipart(frames)
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True

@@ -146,7 +146,7 @@ def read_connection_file(path: Path) -> Pairing:
             text = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise NoServer(
-            "No texserver runs here: there is no connection file. Start one with texserver --models DIR, or give the "
+            f"No texserver runs here: there is no {path}. Start one with texserver --models DIR, or give the "
             "pairing line of another machine's."
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name

@@ -49,7 +49,7 @@ class Painting:
             "Size": f"{width}x{height}",
             "Window": f"{left},{top},{columns}x{rows}",
             "Precision": self.precision,
-            "Server": self.server,
+            **({"Server": self.server} if self.server else {}),
         }
         return {key: value if value.isprintable() else ascii(value) for key, value in described.items()}
 

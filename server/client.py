@@ -117,7 +117,7 @@ class Client:
         Raises RequestRefused, TimedOut, ServerUnreachable.
         """
         sink = MemorySink()
-        self._paint(model, seed, size, sink, window, maps, depth)
+        self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
         assert sink.painting
         rows, columns = sink.painting.window[2:]
         return {
@@ -142,8 +142,48 @@ class Client:
         texture() raises, and blender_addon.image_file.ImageFileError.
         """
         sink = FileSink(partial(_named, Path(path)))
-        self._paint(model, seed, size, sink, window, maps, depth)
+        self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
         return sink.paths
+
+    def paint(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: int | tuple[int, int],
+        sink: Sink,
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: int = 8,
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> None:
+        """Paint into any sink of blender_addon.sinks; `progress` is told the pixels done so far. Raises as save()."""
+        height, width = (size, size) if isinstance(size, int) else size
+        job = TextureJob(
+            self._connection,
+            model,
+            index(seed),  # numpy's whole numbers, too
+            (index(height), index(width)),
+            sink,
+            window=window,
+            maps=maps,
+            depth=depth,
+        )
+        patience = _Patience(self._timeout_s)
+        try:
+            while job.tick():
+                progress(job.done_pixels)
+                if patience.ends(job.done_pixels):
+                    self._give_up(job.message)
+                if job.idle:
+                    self._look()
+        finally:
+            job.cancel()
+        if isinstance(job.error, NotPainted):
+            raise RequestRefused(job.error.code, str(job.error))
+        if job.error:
+            raise job.error
+        progress(job.done_pixels)
 
     def thumbnail(self, model: str) -> NDArray[np.uint8]:
         """A model's small picture: (height, width, 3) uint8, sRGB."""
@@ -166,41 +206,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _paint(
-        self,
-        model: str,
-        seed: int,
-        size: int | tuple[int, int],
-        sink: Sink,
-        window: tuple[int, int, int, int] | None,
-        maps: Sequence[str] | None,
-        depth: int,
-    ) -> None:
-        height, width = (size, size) if isinstance(size, int) else size
-        job = TextureJob(
-            self._connection,
-            model,
-            index(seed),  # numpy's whole numbers, too
-            (index(height), index(width)),
-            sink,
-            window=window,
-            maps=maps,
-            depth=depth,
-        )
-        patience = _Patience(self._timeout_s)
-        try:
-            while job.tick():
-                if patience.ends(job.done_pixels):
-                    self._give_up(job.message)
-                if job.idle:
-                    self._look()
-        finally:
-            job.cancel()
-        if isinstance(job.error, NotPainted):
-            raise RequestRefused(job.error.code, str(job.error))
-        if job.error:
-            raise job.error
 
     def _answer(self, make: Callable[..., wire.Request], kind: type[R]) -> R:
         replies: list[wire.Reply] = []

@@ -54,10 +54,10 @@ class Worker(Generic[Job]):
 class Crew(Generic[Job]):
     """All workers that are there, and which tile each is at."""
 
-    def __init__(self, watchdog_s: float) -> None:
+    def __init__(self, watchdog_s: float, first_task: int = 1) -> None:
         self.watchdog_s = watchdog_s
         self.workers: dict[Address, Worker[Job]] = {}
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first_task)
 
     def task(self, key: TileKey, model: str, channels: Sequence[int], job: Job) -> Task[Job]:
         return Task(next(self._numbers), key, model, channels, [job])

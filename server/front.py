@@ -34,6 +34,7 @@ AT_ONCE_S = 0.003  # of handing out tiles, before the sockets are looked at agai
 BAD_MESSAGES = 20  # answered at once to one client; more only at BAD_PER_S
 BAD_PER_S = 5.0
 LATENCIES = 1000  # results whose time is remembered
+DEAD_KEPT = 100  # workers whose end is remembered
 FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
 
 log = logging.getLogger("texserver")
@@ -77,7 +78,8 @@ class Front:
     """All requests and all workers, from frames to frames.
 
     Whoever owns the sockets hands what came to `from_client` and `from_worker`, calls `work` again and again, and sends
-    what lies in `to_clients` and `to_workers`. `blocked` says of which clients too much is still unsent.
+    what lies in `to_clients` and `to_workers`. `blocked` says of which clients too much is still unsent; `first_task`
+    is the number of the first tile.
     """
 
     def __init__(
@@ -89,10 +91,11 @@ class Front:
         watchdog_s: float,
         blocked: Callable[[Client], bool] = lambda client: False,
         clock: Callable[[], float] = time.monotonic,
+        first_task: int = 1,
     ) -> None:
         self.shelf, self.limits, self.blocked, self.clock = shelf, limits, blocked, clock
         self.cache = TileCache(cache_bytes)
-        self.crew: Crew[Job] = Crew(watchdog_s)
+        self.crew: Crew[Job] = Crew(watchdog_s, first_task)
         self.queue: FairQueue[Client, Job] = FairQueue()
         self.to_clients: deque[tuple[Client, Frames]] = deque()
         self.to_workers: deque[tuple[Address, Message]] = deque()
@@ -105,6 +108,7 @@ class Front:
         self._sessions: dict[Client, Session] = {}
         self._tasks: dict[TileKey, Task[Job]] = {}  # being computed
         self._again: deque[Task[Job]] = deque()  # whose worker was lost
+        self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._started = self._swept = clock()
 
@@ -164,10 +168,12 @@ class Front:
         self._reply(client, letter, welcome)
 
     def _models(self, client: Client, session: Session, letter: bytes, request: wire.ListModels) -> None:
+        self._check_reads(client)
         entries, total, after = self.shelf.page(request.after, request.limit)
         self._reply(client, letter, wire.Models(id=request.id, models=tuple(entries), total=total, after=after))
 
     def _thumbnail(self, client: Client, session: Session, letter: bytes, request: wire.GetThumbnail) -> None:
+        self._check_reads(client)
         version = self.shelf.get(request.model)
         picture = version.facts.thumbnail
         shape = (picture.height, picture.width, 3)
@@ -208,6 +214,11 @@ class Front:
             raise Refused("not_found", f"target: this client has no request {request.target} waiting or running.")
         self._fail(job, Refused("cancelled", "Cancelled, as asked."))
         self._reply(client, letter, wire.Result(id=request.id))
+
+    def _check_reads(self, client: Client) -> None:
+        """Nothing large is answered at once to a client that leaves unread what it has."""
+        if self.blocked(client):
+            raise Refused("busy", "This client has much on its way that it has not read.", retry_ms=BUSY_RETRY_MS)
 
     # ---------------------------------------------------------------------------------------------------- the jobs
 
@@ -381,6 +392,8 @@ class Front:
 
     def from_worker(self, address: Address, header: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
         """A message of a worker's. One that makes no sense costs the worker its place."""
+        if address in self._dead:
+            return
         try:
             match header.get("say"):
                 case "here":
@@ -418,7 +431,8 @@ class Front:
         try:
             planes = planes_of(buffers, task)
         except ValueError:
-            self._again.append(task)
+            task.lost += 1
+            self._try_again(task)
             raise
         self._tasks.pop(task.key, None)
         self.cache.put(task.key, planes)
@@ -434,13 +448,21 @@ class Front:
     def lose(self, worker: Worker[Job]) -> None:
         """The worker has died, hangs or is silent: what it had goes to others, once."""
         for task in self.crew.lost(worker):
-            if task.lost > LOST_AT_MOST:
-                self._fail_task(
-                    task, Refused("worker_lost", "The process that computed this ended, and so did a second one.")
-                )
-            else:
-                self._again.append(task)
+            self._try_again(task)
         self.restarts[worker.name] += 1
+
+    def died(self, name: str) -> None:
+        """The process of this worker has ended; what is still on its way from it must not bring it back."""
+        if (worker := self.crew.named(name)) is not None:
+            self._dead.append(worker.address)
+            self.lose(worker)
+
+    def _try_again(self, task: Task[Job]) -> None:
+        if task.lost <= LOST_AT_MOST:
+            self._again.append(task)
+            return
+        text = "The process that computed this ended, and so did a second one."
+        self._fail_task(task, Refused("worker_lost", text, retry_ms=STARTING_RETRY_MS))
 
     # -------------------------------------------------------------------------------------------------- in between
 

@@ -6,6 +6,7 @@ again. Both files are readable by their owner alone (0600) and are written to a 
 
 import json
 import os
+import socket
 import stat
 import sys
 from contextlib import suppress
@@ -87,11 +88,12 @@ def running_server(path: Path) -> int | None:
     """The process id of the server that wrote the connection file, where that still runs."""
     try:
         pid = int(json.loads(path.read_bytes())["pid"])
-        read_connection_file(path)
+        pairing = read_connection_file(path)
         if sys.platform != "win32":
-            os.kill(pid, 0)
-    except PermissionError:
-        return pid
+            with suppress(PermissionError):  # another user's
+                os.kill(pid, 0)
+        with socket.create_connection((pairing.host.strip("[]"), pairing.port), 1.0):
+            pass  # a process id alone may have been given to another program meanwhile
     except Exception:  # no file, no server, or one that nobody can use
         return None
     return pid if pid != os.getpid() else None

@@ -18,13 +18,18 @@ class NoMetrics(TexserverError):
 
 
 class FrontCollector(Collector):
-    """A front's report, as metrics, at the moment it is asked for."""
+    """A front's report, as metrics. Asked in a thread of its own, so it keeps the last one that the front's gave it."""
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        self.look()
+
+    def look(self) -> None:
+        """Take the figures as they are now; in the front's own thread."""
+        self._report = self._front.report()
 
     def collect(self) -> Iterator[Metric]:
-        report = self._front.report()
+        report = self._report
         for state, count in report["queue"].items():
             yield GaugeMetricFamily(f"texserver_requests_{state}", f"Requests {state}", value=count)
         models = GaugeMetricFamily("texserver_models", "Models of the folder", labels=["state"])
@@ -49,11 +54,12 @@ class FrontCollector(Collector):
         yield CounterMetricFamily("texserver_cache_hits", "Tiles that were kept", value=report["cache"]["hits"])
 
 
-def serve_metrics(front: Front, port: int) -> None:
+def serve_metrics(front: Front, port: int) -> FrontCollector:
     """Offer the front's figures at http://127.0.0.1:PORT/metrics. Raises NoMetrics."""
-    registry = CollectorRegistry()
-    registry.register(FrontCollector(front))
+    registry, collector = CollectorRegistry(), FrontCollector(front)
+    registry.register(collector)
     try:
         start_http_server(port, "127.0.0.1", registry)
     except (OSError, OverflowError) as error:
         raise NoMetrics(f"--metrics-port {port} cannot be listened on: {error}. Give another.") from None
+    return collector

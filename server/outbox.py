@@ -52,6 +52,11 @@ class Outbox:
         unsent = self._unsent.get(client)
         return unsent is not None and sum(size for tracker, size in unsent.messages if not tracker.done) > UNSENT_BYTES
 
+    @property
+    def empty(self) -> bool:
+        """Whether ZeroMQ has let go of everything."""
+        return not any(not tracker.done for unsent in self._unsent.values() for tracker, _ in unsent.messages)
+
     def tick(self) -> None:
         """Forget what is sent, and clients that take nothing for too long."""
         now = self._clock()

@@ -12,9 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from server.worker_config import MISCONFIGURED, WorkerConfig
 
+# Ctrl-C in a terminal is for the server, which lets its workers finish; it reaches all of a process group.
+_OWN_GROUP: dict[str, Any] = (
+    {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if sys.platform == "win32"
+    else {"process_group": 0}
+)
 COMMAND = (sys.executable, "-m", "server.worker")
 YOUNG_S = 10.0  # a worker that dies before is taken for one that will die again
 SLOWEST_RESTART_S = 30.0
@@ -52,7 +59,10 @@ class Processes:
             self._start(self._processes[config.name])
 
     def tick(self) -> list[str]:
-        """The names of those that died since; each is started again, later and later while it keeps dying."""
+        """The names of those that died since; each is started again, later and later while it keeps dying.
+
+        One that says that this would not help is left alone.
+        """
         now, died = self._clock(), []
         for name, process in self._processes.items():
             if process.popen is None:
@@ -63,11 +73,12 @@ class Processes:
                 self._close(process)
                 self.misconfigured |= code == MISCONFIGURED
                 process.failures = process.failures + 1 if now - process.started < YOUNG_S else 0
-                process.again = now + min(
-                    SLOWEST_RESTART_S, 2.0 ** (process.failures - 2) if process.failures > 1 else 0
-                )
-                if now >= process.again and code != MISCONFIGURED:
+                if code == MISCONFIGURED:
+                    process.again = float("inf")
+                elif process.failures < 2:
                     self._start(process)
+                else:
+                    process.again = now + min(SLOWEST_RESTART_S, 2.0 ** (process.failures - 2))
         return died
 
     def kill(self, name: str) -> None:
@@ -100,7 +111,7 @@ class Processes:
         threads = process.config.threads
         environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         process.started = self._clock()
-        process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment)
+        process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **_OWN_GROUP)
         assert process.popen.stdin is not None
         with suppress(BrokenPipeError):  # it died at once, and the next tick tells of it
             process.popen.stdin.write(process.config.to_json() + b"\n")

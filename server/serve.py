@@ -18,9 +18,10 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from secrets import randbelow
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -44,6 +45,9 @@ CLIENTS, WORKERS = "clients", "workers"  # domains of keys
 LOCAL, REMOTE = "local", "remote"  # sockets of workers
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
+METRICS_EVERY_S = 1.0
+TRACKED_BYTES = 4096  # smaller frames are copied, and not counted as unsent
+LAST_WORDS_MS = 2000  # for what ZeroMQ holds when the server has ended
 HANDSHAKE_MS = 3000  # a peer that has not shown its key by then is cut
 
 log = logging.getLogger("texserver")
@@ -129,6 +133,8 @@ class Server:
         self._stack.callback(self.context.destroy, linger=0)
         self._signals = 0
         self._drain_ends = float("inf")
+        self._tell_metrics: Callable[[], None] | None = None
+        self._told_metrics = 0.0
         try:
             self._open(command)
         except BaseException:
@@ -147,6 +153,7 @@ class Server:
         options = self.options
         _many_files()
         host, _ = _endpoint(options.bind)
+        worker_host, _ = _endpoint(options.bind_workers) if options.bind_workers else ("", "")
         loopback = _is_loopback(host)
         if options.no_auth and not loopback:
             raise Unservable(
@@ -162,6 +169,8 @@ class Server:
             raise Unservable(f"--max-side is {options.max_side}; it must be from 16 to 65536.")
         if options.workers < 1 or options.cache < 0:
             raise Unservable("--workers must be at least 1 and --cache at least 0.")
+        if not (options.watchdog > 0 and options.drain >= 0):
+            raise Unservable("--watchdog must be more than 0 seconds and --drain at least 0.")
         self.file = options.connection_file or default_connection_file()
         if (pid := running_server(self.file)) is not None:
             raise Unservable(
@@ -180,6 +189,8 @@ class Server:
             cache_bytes=options.cache * 2**20,
             watchdog_s=options.watchdog,
             blocked=lambda client: self.outbox.blocked(client),
+            # Workers of other machines outlive a server: what they did for the one before must match nothing here.
+            first_task=1 + randbelow(2**40),
         )
         secret = None if options.no_auth or keys is None else keys.server
         self.clients = self._router(options.bind, secret, CLIENTS)
@@ -200,7 +211,6 @@ class Server:
         if options.bind_workers:
             assert keys is not None
             self.workers[REMOTE] = self._router(options.bind_workers, keys.server, WORKERS)
-            worker_host, _ = _endpoint(options.bind_workers)
             self.worker_line = Pairing(
                 host=_seen_from_outside(worker_host), port=_port(self.workers[REMOTE]), keys=keys.for_workers()
             ).line
@@ -211,23 +221,19 @@ class Server:
             server_key=public_key(keys.server).hex() if guarded and keys else "",
             own_key=keys.worker.hex() if guarded and keys else "",
         )
-        self._wake, wakes = socket.socketpair()
-        for end in (self._wake, wakes):
-            end.setblocking(False)
-            self._stack.callback(end.close)
-        self._wakes = wakes
+        self._hear_signals()
         self._poller = zmq.Poller()
         for each in (self.clients, *self.workers.values(), *([self._gate.socket] if self._gate else [])):
             self._poller.register(each, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
+        if options.metrics_port is not None:
+            from server.metrics import serve_metrics
+
+            self._tell_metrics = serve_metrics(self.front, options.metrics_port).look
         self.processes = Processes(_configs(self._config, options.device, options.workers), command=command)
         self._stack.callback(self.processes.stop)
         self._stack.callback(remove_connection_file, self.file)
         write_connection_file(self.file, self.pairing)
-        if options.metrics_port is not None:
-            from server.metrics import serve_metrics
-
-            serve_metrics(self.front, options.metrics_port)
 
     def _router(self, endpoint: str, secret: bytes | None, domain: str) -> "zmq.Socket[Any]":
         router: zmq.Socket[Any] = self.context.socket(zmq.ROUTER)
@@ -239,6 +245,7 @@ class Server:
         router.set(zmq.HEARTBEAT_IVL, 5000)
         router.set(zmq.HEARTBEAT_TIMEOUT, 20000)
         router.set(zmq.BACKLOG, 1024)
+        router.copy_threshold = TRACKED_BYTES
         if domain == CLIENTS:
             limits = self.front.limits
             router.maxmsgsize = wire.MAX_HEADER_BYTES + 4 * limits.max_content_pixels
@@ -271,16 +278,21 @@ class Server:
 
     def run(self) -> int:
         """Serve until told to stop: 0, or 2 when the device asked for is not there."""
-        signals = [signal.SIGINT, signal.SIGTERM]
-        before = {each: signal.signal(each, self._signalled) for each in signals}
-        woken = signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
-        try:
-            self.announce()
-            return self._loop()
-        finally:
-            signal.set_wakeup_fd(woken)
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        self.announce()
+        code = self._loop()
+        self.clients.close(linger=LAST_WORDS_MS // 10 if self._signals > 1 else LAST_WORDS_MS)
+        return code
+
+    def _hear_signals(self) -> None:
+        """From here on, as long as the server is there, signals are counted and wake the poller."""
+        self._wake, wakes = socket.socketpair()
+        for end in (self._wake, wakes):
+            end.setblocking(False)
+            self._stack.callback(end.close)
+        woken = signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        self._stack.callback(signal.set_wakeup_fd, woken)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            self._stack.callback(signal.signal, each, signal.signal(each, self._signalled))
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -326,13 +338,16 @@ class Server:
                 worker, *frames = router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
+            if name == REMOTE and not self.front.precision:
+                continue  # the precision is this machine's to choose; they say that they are there again and again
             try:
                 header = msgpack.unpackb(frames[0].buffer)
                 buffers = [frame.buffer for frame in frames[1:]]
                 self.front.from_worker((name, worker.bytes), header, buffers)
-                for device in header.get("others", ()) if self.options.device in ("auto", "cuda") else ():
-                    for config in _configs(self._config, device, self.options.workers):
-                        self.processes.add(config)
+                if name == LOCAL and self.options.device in ("auto", "cuda"):
+                    for device in header.get("others", ()):
+                        for config in _configs(self._config, device, self.options.workers):
+                            self.processes.add(config)
             except (ValueError, IndexError, AttributeError, msgpack.UnpackException) as error:
                 log.warning("a worker sent what is no message: %r", error)
 
@@ -354,8 +369,10 @@ class Server:
             self.processes.kill(self.front.hung.popleft().name)
         for name in self.processes.tick():
             log.warning("worker=%s has died", name)
-            if (worker := self.front.crew.named(name)) is not None:
-                self.front.lose(worker)
+            self.front.died(name)
+        if self._tell_metrics and (now := time.monotonic()) - self._told_metrics > METRICS_EVERY_S:
+            self._told_metrics = now
+            self._tell_metrics()
 
     def _ending(self, now: float) -> int | None:
         """After a signal: the exit code once there is nothing left to do, or no time for it."""
@@ -366,7 +383,8 @@ class Server:
             log.info("shutting down; a second signal ends it at once")
         if self._signals > 1 or now > self._drain_ends:
             self.front.abandon()
-        return 0 if self.front.idle else None
+            return 0
+        return 0 if self.front.idle and self.outbox.empty else None
 
 
 def _configs(config: WorkerConfig, device: str, workers: int) -> list[WorkerConfig]:
@@ -386,7 +404,7 @@ def _configs(config: WorkerConfig, device: str, workers: int) -> list[WorkerConf
 
 def _endpoint(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"tcp://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._-]+|\*):([0-9]{1,5}|\*)", text)
-    if not found:
+    if not found or (found[2] != "*" and int(found[2]) > 65535):  # ZeroMQ would take it modulo 65536
         raise Unservable(f"{text!r} is no endpoint; write tcp://ADDRESS:PORT, such as tcp://0.0.0.0:7733.")
     return found[1], found[2]
 
@@ -432,6 +450,7 @@ def _work_for(options: argparse.Namespace) -> int:
     if pairing.keys is None:
         raise Unservable("That line has no keys; copy the whole --worker-of line that the server prints.")
     keys: Keys = pairing.keys
+    print(f"texserver {__version__} works for {pairing.endpoint} from now on, until Ctrl-C.", flush=True)
     return run(
         WorkerConfig(
             endpoint=pairing.endpoint,

@@ -26,6 +26,7 @@ from blender_addon.image_file import ImageFileError, format_of
 from blender_addon.pairing import NoServer
 from blender_addon.sinks import FileSink, Sink
 from server import __version__
+from server.client import Client, ServerUnreachable
 from server.errors import BadRequest, TexserverError
 from server.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSink
 from server.library import Entry, Library
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _list_folder(Library(Path(arguments.models)))
         else:
             _list_server(arguments.connect)
-    except NoServer as error:
+    except (NoServer, ServerUnreachable) as error:
         print(f"texget: {error} Or paint without a server: texget --models DIR.", file=sys.stderr)
         return 2
     except (TexserverError, ImageFileError) as error:
@@ -148,8 +149,6 @@ def _paint(arguments: argparse.Namespace) -> None:
             arguments, template, size, part, maps, seeds,
         )  # fmt: skip
         return
-    from server.client import Client
-
     with Client(arguments.connect) as client:
         _paint_all(client, arguments, template, size, part, maps, seeds)
 
@@ -163,32 +162,43 @@ def _paint_all(
     maps: Sequence[str] | None,
     seeds: Sequence[int],
 ) -> None:
-    several = arguments.seeds is not None
     pixels = part.height * part.width
-    with tqdm(
-        total=pixels * len(seeds),
-        unit="px",
-        unit_scale=True,
-        desc=arguments.model[:40],
-        disable=arguments.quiet,
-        file=sys.stderr,
-    ) as bar:
+    kind = JpegSink if Path(template).suffix.lower() in JPEG_SUFFIXES else FileSink
+    with _Bar(arguments.model, pixels * len(seeds), arguments.quiet) as bar:
         for index, seed in enumerate(seeds):
-            kind = JpegSink if Path(template).suffix.lower() in JPEG_SUFFIXES else FileSink
             painter.paint(
                 arguments.model,
                 seed=seed,
                 size=(size.height, size.width),
-                sink=kind(partial(_named, template, seed, several)),
+                sink=kind(partial(_named, template, seed, arguments.seeds is not None)),
                 window=(part.top, part.left, part.height, part.width),
                 maps=maps,
                 depth=arguments.depth,
-                progress=partial(_advance, bar, index * pixels),
+                progress=partial(bar.advance, index * pixels),
             )
 
 
-def _advance(bar: Any, before: int, done: int) -> None:
-    bar.update(before + done - bar.n)
+class _Bar:
+    """A progress bar that appears with the first pixels, so that a mistake is one sentence and nothing else."""
+
+    def __init__(self, name: str, total: int, quiet: bool) -> None:
+        self._make = partial(
+            tqdm, total=total, unit="px", unit_scale=True, desc=name[:40], disable=quiet, file=sys.stderr
+        )
+        self._bar: Any = None
+
+    def advance(self, before: int, done: int) -> None:
+        """`done` pixels of the present picture, after `before` of others."""
+        if done:
+            self._bar = self._bar or self._make()
+            self._bar.update(before + done - self._bar.n)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def check_output(path: Path, window: Window, depth: int) -> None:
@@ -218,6 +228,7 @@ def check_output(path: Path, window: Window, depth: int) -> None:
 
 def _default_output(name: str, size: Size, window: Window | None) -> str:
     part = f"-at-{window.left},{window.top}-{window.width}x{window.height}" if window else ""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]  # whether there is such a model is not known yet
     return f"{name}-{{seed}}-{size.width}x{size.height}{part}.png"
 
 
@@ -284,8 +295,6 @@ def _list_folder(library: Library) -> None:
 
 
 def _list_server(connect: str | None) -> None:
-    from server.client import Client
-
     with Client(connect) as client:
         models = client.list()
     if not models:

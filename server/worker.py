@@ -43,7 +43,10 @@ NICENESS = 5  # below the front, which must answer at once, and the artist's own
 
 def main() -> int:
     """Read the configuration from standard input and work until it closes: then the server is gone."""
-    config = WorkerConfig(**json.loads(sys.stdin.buffer.readline()))
+    told = sys.stdin.buffer.readline()
+    if not told:  # the server ended before it said anything
+        return 0
+    config = WorkerConfig(**json.loads(told))
     threading.Thread(target=_leave_with_the_server, daemon=True).start()
     return run(config)
 
@@ -98,7 +101,7 @@ class Worker:
         self.device = choose_device(config.device)
         self.precision = choose_precision(self.device, config.precision)
         self.generators: dict[str, Generator] = {}
-        self.unusable: dict[str, str] = {}  # why a model could not be loaded
+        self.unusable: dict[str, tuple[str, str]] = {}  # why a model could not be loaded: a code and a sentence
 
     def serve(self, socket: "zmq.Socket[Any]") -> int:
         """Until told to stop: 0, or 2 when the server has no use for this worker."""
@@ -110,8 +113,18 @@ class Worker:
             if not socket.poll(int(SAYS_EVERY_S * 1000)):
                 continue
             header, *buffers = socket.recv_multipart(copy=False)
-            message = msgpack.unpackb(header.buffer)
-            if message["do"] == "stop":
+            try:
+                message = msgpack.unpackb(header.buffer)
+                do = message["do"]
+            except (ValueError, TypeError, KeyError, msgpack.UnpackException):
+                print(
+                    f"texserver worker {self.name}: it is answered as a client; copy the --worker-of line that the "
+                    "server prints.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                return MISCONFIGURED
+            if do == "stop":
                 if why := message.get("why"):
                     print(f"texserver worker {self.name}: sent away: {why}.", file=sys.stderr, flush=True)
                 return MISCONFIGURED if why else 0
@@ -145,18 +158,25 @@ class Worker:
                 yield self._paint(message)
 
     def _load(self, sha256: str, name: str, content: memoryview) -> None:
-        try:
-            model = parse_model(name, bytes(content))
-            self.generators[sha256] = prepare(model.generator, self.device, self.precision)
-        except ValueError as error:
-            self.unusable[sha256] = f"The model {name!r} cannot be used: {error}."
-        except (torch.OutOfMemoryError, MemoryError):
-            self.unusable[sha256] = f"The device has not enough memory for the model {name!r}."
+        for _ in range(2):
+            try:
+                model = parse_model(name, bytes(content))
+                self.generators[sha256] = prepare(model.generator, self.device, self.precision)
+                return
+            except ValueError as error:
+                self.unusable[sha256] = "unknown_model", f"The model {name!r} cannot be used: {error}."
+                return
+            except Exception as error:
+                if not _is_out_of_memory(error):
+                    raise
+            self._make_room()
+        self.unusable[sha256] = "oom", f"The device has not enough memory for the model {name!r}."
 
     def _paint(self, message: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[memoryview]]:
         task, sha256 = message["task"], message["sha256"]
         if sha256 in self.unusable:
-            return {"say": "failed", "task": task, "code": "unknown_model", "text": self.unusable[sha256]}, []
+            code, why = self.unusable[sha256]
+            return {"say": "failed", "task": task, "code": code, "text": why}, []
         try:
             planes = self._planes(message)
         except _NoMemory:
@@ -169,7 +189,7 @@ class Worker:
         return {"say": "done", "task": task}, planes
 
     def _planes(self, message: Mapping[str, Any]) -> list[memoryview]:
-        generator = self.generators[message["sha256"]].to(self.device)  # back, where memory had been short
+        generator = self.generators[message["sha256"]]
         samples = self._samples(
             generator, message["seed"], Size(*message["size"]), Window(*message["tile"]), message["depth"]
         )
@@ -178,21 +198,35 @@ class Worker:
 
     def _samples(self, generator: Generator, seed: int, size: Size, tile: Window, depth: Depth) -> torch.Tensor:
         try:
-            return tile_bytes(generator, seed, size, tile, depth)
-        except (torch.OutOfMemoryError, MemoryError):
-            for sha256 in [key for key, each in self.generators.items() if each is not generator]:
-                self.generators[sha256].cpu()
-        return in_pieces(generator, seed, size, tile, depth)
+            return tile_bytes(generator.to(self.device), seed, size, tile, depth)  # back, where memory had been short
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+        self._make_room(generator)
+        return in_pieces(generator, self.device, seed, size, tile, depth)
+
+    def _make_room(self, wanted: Generator | None = None) -> None:
+        """Models that are not wanted leave the device."""
+        for generator in self.generators.values():
+            if generator is not wanted:
+                generator.cpu()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 class _NoMemory(Exception):
     pass
 
 
-def in_pieces(generator: Generator, seed: int, size: Size, tile: Window, depth: Depth) -> torch.Tensor:
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch has a class of its own for devices; on the CPU it is a RuntimeError that says so."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def in_pieces(
+    generator: Generator, device: torch.device, seed: int, size: Size, tile: Window, depth: Depth
+) -> torch.Tensor:
     """The tile, painted quarter by quarter on half the memory and less. Raises _NoMemory at the smallest."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     if min(tile.height, tile.width) < 2 * SMALLEST_PX:
         raise _NoMemory
     middle, centre = tile.height // 2, tile.width // 2
@@ -201,13 +235,27 @@ def in_pieces(generator: Generator, seed: int, size: Size, tile: Window, depth: 
         parts = []
         for left, right in ((0, centre), (centre, tile.width)):
             part = Window(tile.top + top, tile.left + left, bottom - top, right - left)
-            try:
-                pixels = paint(generator, [seed], size, part).clamp_(0, 1).cpu()
-                parts.append(to_bytes(pixels, depth)[0])
-            except (torch.OutOfMemoryError, MemoryError):
-                parts.append(in_pieces(generator, seed, size, part, depth))
+            piece = _piece(generator, device, seed, size, part, depth)
+            if piece is None:  # here, where the failed one's tensors are gone
+                piece = in_pieces(generator, device, seed, size, part, depth)
+            parts.append(piece)
         rows.append(torch.cat(parts, 1))
     return torch.cat(rows, 0)
+
+
+def _piece(
+    generator: Generator, device: torch.device, seed: int, size: Size, part: Window, depth: Depth
+) -> torch.Tensor | None:
+    """A part of a tile, or None where memory is too short for it."""
+    try:
+        pixels = paint(generator.to(device), [seed], size, part).clamp_(0, 1).cpu()
+        return to_bytes(pixels, depth)[0]
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
 def _memory_mb(device: torch.device) -> int:

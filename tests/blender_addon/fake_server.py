@@ -119,7 +119,7 @@ class FakeServer:
     def _run(self, bound: Event) -> None:
         with zmq.Context() as context, context.socket(zmq.REP) as zap, context.socket(zmq.ROUTER) as router:
             zap.linger = router.linger = 0
-            router.rcvhwm = router.sndhwm = 10_000
+            router.rcvhwm, router.sndhwm = 8, 10_000
             if self.with_keys:
                 zap.bind("inproc://zeromq.zap.01")
                 router.curve_server = True

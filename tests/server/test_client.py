@@ -112,7 +112,7 @@ def test_no_server_is_told_within_two_seconds(server: FakeServer, tmp_path: Path
     stranger = replace(server.pairing, keys=replace(server.pairing.keys, client=new_key()))
     for place, said in (
         (f"texserver://127.0.0.1:{unused}", "No texserver runs at"),
-        (str(tmp_path / "connection.json"), "there is no connection file"),
+        (str(tmp_path / "connection.json"), "there is no"),
         ("texserver://nonsense", "That is no pairing line"),
         (stranger.line, "does not know this client's key"),
     ):

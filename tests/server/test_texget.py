@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from server import texget
+from server import local_painter
 from server.devices import paintable
 from server.errors import BadRequest
 from server.maps import BASE_COLOUR, Map
@@ -38,13 +38,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> None:
-    assert main([*arguments, "--quiet"]) == 0
+    assert main([*arguments, "--models", "models", "--quiet"]) == 0
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The sentence; nothing else is said, and nothing is left in the folder."""
     before = sorted(Path().rglob("*"))
-    assert main(arguments) == 2
+    assert main(arguments if "--models" in arguments else [*arguments, "--models", "models"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert sorted(Path().rglob("*")) == before
@@ -98,7 +98,8 @@ def test_a_window_is_cut_from_the_whole_to_the_byte(folder: Path, suffix: str) -
 
 def test_two_processes_write_the_same_bytes(folder: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "server.texget", "brick", "--size", "40x600", "--seeds", "1,2", "-o"]
+    command = [sys.executable, "-m", "server.texget", "brick", "--models", "models"]
+    command += ["--size", "40x600", "--seeds", "1,2", "-o"]
     processes = [subprocess.Popen([*command, f"{name}.jpg"], env=env, stderr=subprocess.PIPE) for name in ("a", "b")]
     for process in processes:
         assert b"brick: 100%" in process.communicate()[1]
@@ -175,7 +176,7 @@ def test_files_are_named_for_what_they_show(folder: Path, arguments: tuple[str, 
 
 
 def test_progress_is_told_in_pixels_unless_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["brick", "--size", "100x100", "--seeds", "0-1", "-o", "x.png"]) == 0
+    assert main(["brick", "--models", "models", "--size", "100x100", "--seeds", "0-1", "-o", "x.png"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "100%" in err
@@ -251,14 +252,14 @@ def test_an_unfinished_picture_leaves_the_old_one(
 ) -> None:
     path = folder / f"x.{suffix}"
     path.write_bytes(b"old")
-    real = texget.bands
+    real = local_painter.bands
 
     def stopped(*arguments: Any) -> Iterator[Tensor]:
         yield next(real(*arguments))
         raise error
 
-    monkeypatch.setattr(texget, "bands", stopped)
-    code = main(["brick", "--size", "40x1100", "-o", path.name, "--quiet"])
+    monkeypatch.setattr(local_painter, "bands", stopped)
+    code = main(["brick", "--models", "models", "--size", "40x1100", "-o", path.name, "--quiet"])
     assert code == (130 if isinstance(error, KeyboardInterrupt) else 2)
     assert capsys.readouterr().err.count("\n") == 1
     assert path.read_bytes() == b"old"
@@ -284,7 +285,7 @@ def test_numbers_are_read_as_they_are_written() -> None:
 
 def test_without_a_model_they_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "models" / "bad.safetensors").write_bytes(b"")
-    assert main([]) == 0
+    assert main(["--models", "models"]) == 0
     bad, brick, grass = capsys.readouterr().out.splitlines()
     assert bad == "bad    broken: it is empty"
     assert brick == "brick  ready, swatch 320x256, lattice: whole periods at 512x512, 1024x1024, 2048x2048, 4096x4096"

@@ -1,0 +1,64 @@
+"""A server whose workers do what a seed tells them: sleep, die, run out of memory. Otherwise they are real workers.
+
+python odd_worker.py --models …    the server, with this file as the command of its workers
+python odd_worker.py               such a worker
+"""
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DIES = 666
+STARVES = 777  # of memory for more than SMALL_PX a side
+HOPELESS = 778  # of memory for anything
+RAISES = 779
+SLEEPS = 1_000_000  # and as many milliseconds as the seed is above
+SMALL_PX = 128
+
+
+def sleeping(seconds: float, which: int = 0) -> int:
+    """A seed whose tiles take so long; `which` tells several apart."""
+    return SLEEPS * (1 + which) + round(seconds * 1000)
+
+
+def _behave(seed: int, height: int, width: int) -> None:
+    if seed == DIES:
+        os._exit(7)
+    if seed == HOPELESS or (seed == STARVES and max(height, width) > SMALL_PX):
+        raise MemoryError
+    if seed == RAISES:
+        raise RuntimeError("on purpose")
+    if SLEEPS <= seed < 1000 * SLEEPS:
+        time.sleep(seed % SLEEPS / 1000)
+
+
+def _work() -> int:
+    from server import worker
+
+    tile_bytes, paint = worker.tile_bytes, worker.paint
+
+    def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depth: Any) -> Any:
+        _behave(seed, tile.height, tile.width)
+        return tile_bytes(generator, seed, size, tile, depth)
+
+    def odd_paint(generator: Any, seeds: Sequence[int], size: Any, window: Any) -> Any:
+        _behave(seeds[0], window.height, window.width)
+        return paint(generator, seeds, size, window)
+
+    worker.tile_bytes, worker.paint = odd_tile_bytes, odd_paint
+    return worker.main()
+
+
+def _serve() -> int:
+    from server import serve
+
+    serve.Server = functools.partial(serve.Server, command=(sys.executable, str(Path(__file__))))  # type: ignore
+    return serve.main()
+
+
+if __name__ == "__main__":
+    sys.exit(_serve() if sys.argv[1:] else _work())
