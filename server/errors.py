@@ -4,6 +4,7 @@
     - RequestError: a texture was asked for that cannot be made; `code` crosses the wire
         - BadRequest: a value out of range; names the field
         - UnknownModel: no model of that name (server/library.py)
+            - UnusableModel: there is one, and it cannot be had (server/shelf.py)
     - NoLibrary: there is no folder of models (server/library.py)
     - BrokenModel: a model file that must not be used (server/model_header.py)
     - UnusableOutput: a file could not be written (server/replace_file.py)

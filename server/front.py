@@ -35,6 +35,7 @@ BAD_MESSAGES = 20  # answered at once to one client; more only at BAD_PER_S
 BAD_PER_S = 5.0
 LATENCIES = 1000  # results whose time is remembered
 DEAD_KEPT = 100  # workers whose end is remembered
+MODELS_REPORTED = 100
 FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
 
 log = logging.getLogger("texserver")
@@ -109,6 +110,7 @@ class Front:
         self._tasks: dict[TileKey, Task[Job]] = {}  # being computed
         self._again: deque[Task[Job]] = deque()  # whose worker was lost
         self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
+        self._asked_for: Counter[str] = Counter()  # results by model
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._started = self._swept = clock()
 
@@ -174,8 +176,7 @@ class Front:
 
     def _thumbnail(self, client: Client, session: Session, letter: bytes, request: wire.GetThumbnail) -> None:
         self._check_reads(client)
-        version = self.shelf.get(request.model)
-        picture = version.facts.thumbnail
+        version, picture = self.shelf.thumbnail(request.model)
         shape = (picture.height, picture.width, 3)
         buffer = wire.Buffer(name="thumbnail", dtype="uint8", shape=shape, data=picture.pixels, colour_space="srgb")
         self._reply(client, letter, wire.Result(id=request.id, sha256=version.sha256, buffers=(buffer,)))
@@ -381,6 +382,7 @@ class Front:
         self.counts[outcome] += 1
         if outcome == "ok":
             self._latencies_ms.append(elapsed_ms)
+            self._asked_for[job.request.model] += 1
         request = job.request
         log.info(
             "client=%s id=%d op=generate model=%s seed=%d size=%dx%d window=%s depth=%d ms=%.0f outcome=%s",
@@ -526,6 +528,7 @@ class Front:
             "queue": {"waiting": len(jobs) - running, "running": running},
             "clients": len(self._sessions),
             "models": dict(self.shelf.counts()),
+            "results": dict(self._asked_for.most_common(MODELS_REPORTED)),
             "devices": [
                 {
                     "name": worker.name,

@@ -25,6 +25,7 @@ from server.model_header import (
     THUMBNAIL,
     BrokenModel,
     Facts,
+    Thumbnail,
     check_weights,
     explained,
     opened,
@@ -62,7 +63,10 @@ class StillChecking(Refused):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Version:
-    """A model as it was read and checked: `sha256` and `bytes` are its file's hash and size."""
+    """A model as it was read and checked: `sha256` and `bytes` are its file's hash and size.
+
+    The thumbnail of `facts` has no pixels here, since thousands of them would fill the memory: see Shelf.thumbnail.
+    """
 
     name: str
     sha256: str
@@ -148,6 +152,12 @@ class Shelf:
             shelved.checked = None  # so the next scan looks again
             shelved.tell()
         raise UnusableModel(f"That version of the model {name[:100]!a} is gone; begin anew with the present one.")
+
+    def thumbnail(self, name: str) -> tuple[Version, Thumbnail]:
+        """The small picture of the version that is served. Raises UnknownModel, StillChecking."""
+        version = self.get(name)
+        header, body = parse_file(self.content(name, version.sha256))
+        return version, header.thumbnail(bytes(body[header.places[THUMBNAIL]]))
 
     def page(self, after: str = "", limit: int = 50) -> tuple[list[Mapping[str, Any]], int, str]:
         """Entries by name, the number of all models, and what to go on after; "" when these were the last."""
@@ -256,7 +266,7 @@ class Shelf:
                 header, body = parse_file(data)
                 yield
                 yield from check_weights(header, body)
-                facts = header.facts(path, bytes(body[header.places[THUMBNAIL]]))
+                facts = header.facts(path, b"")
                 version = Version(name=shelved.name, sha256=sha256, facts=facts, bytes=len(data))
         except BrokenModel as error:
             reason = error.reason[:MAX_REASON]

@@ -62,6 +62,18 @@ def test_an_example_is_read_and_written_byte_for_byte(example: Example) -> None:
     assert tuple(bytes(frame) for frame in wire.encode(message, letter, CODECS)) == example.frames
 
 
+def test_the_examples_in_msgpack_say_what_those_in_json_say() -> None:
+    said = {
+        letter: {
+            (example.side, example.op, example.frames[2:], repr(CODECS[letter].loads(example.frames[1])))
+            for example in EXAMPLES
+            if wire.letter_of(example.frames, CODECS) == letter
+        }
+        for letter in CODECS
+    }
+    assert said[wire.MSGPACK] < said[wire.JSON]
+
+
 def test_the_examples_are_whole_conversations_in_both_letters() -> None:
     shown = {(example.side, example.op) for example in EXAMPLES}
     assert {("request", "hello"), ("request", "models"), ("request", "generate"), ("request", "cancel")} <= shown
@@ -188,3 +200,13 @@ def test_the_steps_told_are_those_tiles_are_cut_in() -> None:
 
 def test_the_wire_says_where_its_document_is() -> None:
     assert "docs/PROTOCOL.md" in (inspect.getdoc(wire) or "")
+
+
+def test_the_status_report_is_described_figure_by_figure(tmp_path: Path) -> None:
+    """What the front reports and what the document lists are the same keys."""
+    from server.front import Front
+    from server.shelf import Shelf
+
+    front = Front(Shelf(tmp_path), limits=wire.Limits(), cache_bytes=0, watchdog_s=1.0)
+    section = TEXT.partition("## The status report")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.M) == list(front.report())

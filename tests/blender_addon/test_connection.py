@@ -54,14 +54,14 @@ def reason(find: Callable[[], Pairing], **options: Any) -> str:
         print(f"{took_s:.3f} s: {connection.reason}")
         assert took_s < 2.0
         said = connection.reason
-        slowest_s = 0.0
+        ticking_s = 0.0
         for _ in range(100):
             start = time.monotonic()
             connection.tick()
-            slowest_s = max(slowest_s, time.monotonic() - start)
+            ticking_s += time.monotonic() - start
             assert (connection.state, connection.reason) == ("failed-for-now", said)
             time.sleep(0.002)
-        assert slowest_s < 0.1
+        assert ticking_s < 1.0  # in all: one of them may meet a busy machine
     return said
 
 
@@ -214,7 +214,7 @@ def test_something_that_takes_the_call_and_says_nothing() -> None:
 )
 def test_a_machine_that_does_not_answer() -> None:
     with listening(None, backlog=0) as pairing, closing(socket.socket()) as first, closing(socket.socket()) as second:
-        for each in (first, second):
+        for each in (first, second):  # they fill the queue
             each.setblocking(False)
             each.connect_ex(("127.0.0.1", pairing.port))
         assert "does not answer. Check the address" in reason(lambda: pairing)
@@ -433,14 +433,15 @@ def test_closing_frees_every_file_and_takes_no_time(server: FakeServer) -> None:
     zmq.Context.instance()
     with connected(lambda: server.pairing) as connection:
         until(connection, lambda: connection.state == "ready")
-    before = open_files()
+    before, closing_s = open_files(), 0.0
     for find in (lambda: server.pairing, nobody) * 10:
         connection = Connection(find)
         until(connection, lambda: connection.state != "connecting")  # noqa: B023
         connection.ask(generate, lambda reply: None)
         start = time.monotonic()
         connection.close()
-        assert time.monotonic() - start < 0.05
+        closing_s += time.monotonic() - start
+    assert closing_s < 0.5
     deadline = time.monotonic() + 5
     while open_files() > before + 2 and time.monotonic() < deadline:  # ZeroMQ's reaper works beside us
         time.sleep(0.01)

@@ -321,6 +321,7 @@ BAD_MSGPACK = {
     "a depth bomb of lists": b"\x81\xa1a" + b"\x91" * 60_000,
     "a depth bomb of maps": b"\x81\xa1a" * 20_000,
     "a depth bomb of large claims": b"\x81\xa1a" + b"\xdc\x04\x00" * 20_000,
+    "a depth bomb of larger claims": b"\x81\xa1a" + b"\xdc\xc0\x00" * 20_000,
     "nine lists": M_BEGIN + b"\x91" * 8 + b"\x90",
     "a list of many": M_BEGIN + b"\xdc\x04\x01" + b"\0" * 1025,
     "NaN": M_BEGIN + b"\xcb" + struct.pack(">d", math.nan),

@@ -217,6 +217,7 @@ def test_a_tile_that_is_kept_costs_no_worker(models: Path) -> None:
     assert house.paint_all() == 0
     assert isinstance(house.said(BOB)[0], wire.Result)
     assert house.front.report()["cache"]["hits"] == 1
+    assert house.front.report()["results"] == {"brick": 2}
 
 
 # -------------------------------------------------------------------------------------------------------- refusing

@@ -62,7 +62,9 @@ def test_what_is_not_exactly_one_plain_value_is_a_value_error(data: bytes) -> No
         codec.loads(data)
 
 
-@pytest.mark.parametrize("claim", [b"\xdd\xff\xff\xff\xff", b"\xdc\xff\xff", b"\xdc\x04\x00", b"\xde\x04\x00"])
+@pytest.mark.parametrize(
+    "claim", [b"\xdd\xff\xff\xff\xff", b"\xdc\xff\xff", b"\xdc\xc0\x00", b"\xde\xc0\x00", b"\xdc\x04\x00"]
+)
 def test_no_claim_is_allocated(claim: bytes) -> None:
     """Nested claims neither, though each fits the header."""
     tracemalloc.start()
