@@ -107,7 +107,7 @@ def _objective(grams: GramLoss, patches: SlicedPatchLoss, swatch: Tensor, lattic
     terms: list[tuple[str, float, nn.Module]] = [
         ("gram", 1.0, grams),
         ("patch", PATCH_WEIGHT, patches),
-        ("grid", GRID_WEIGHT, GridLoss()),
+        ("grid", GRID_WEIGHT, GridLoss(swatch)),
     ]
     if lattice:
         terms.append(("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice)))

@@ -14,33 +14,30 @@ from torch import Tensor, nn
 from server.torus import Axis
 from trainer.losses import Place
 
+LEAST = 2 / 255  # of a contrast that counts, for swatches of nearly one colour
 SCALES = 3  # cells of two, four and eight pixels
 _LEVELS = 8  # any number above SCALES: the last levels of all architectures have the same grids
 
 
 class GridLoss(nn.Module):
-    """Squared spread, over the places in a cell, of mean colour, of contrast and of sharpness; each relative.
+    """Squared spread, over the places in a cell, of mean colour, of contrast and of sharpness.
 
-    Contrast is the mean square of steps from pixel to pixel, sharpness that of bends at a pixel, both along x and y.
-    The mean colour counts by half its standard deviation in the picture: a raster of dots is seen long before its
-    contrast measures much.
+    Contrast is the mean square of steps from pixel to pixel, sharpness that of bends at a pixel, both along x and y,
+    each relative to the swatch's own; measured by the texture's, a haze of fine noise would hide any mark. The mean
+    colour counts by half the swatch's standard deviation: a raster of dots is seen long before it measures much.
     """
+
+    units: Tensor
+
+    def __init__(self, swatch: Tensor) -> None:
+        super().__init__()
+        strengths, colours = _strengths_and_colours(swatch)
+        contrast = strengths.mean(1).clamp_min(LEAST**2)
+        self.register_buffer("units", torch.cat((contrast, colours.std(1).clamp_min(LEAST) / 2))[:, None])
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         """Images (B, C, H, W) in [0, 1] at their place -> one number, 0 where no place in a cell is special."""
-        pixels = images.float()
-        middle = pixels[..., 1:-1, 1:-1]
-        left, right = pixels[..., 1:-1, :-2], pixels[..., 1:-1, 2:]
-        above, below = pixels[..., :-2, 1:-1], pixels[..., 2:, 1:-1]
-        strengths = torch.stack(
-            [
-                difference.square().mean((0, 1))
-                for difference in (middle - left, middle - above, 2 * middle - left - right, 2 * middle - above - below)
-            ]
-        ).flatten(1)
-        colours = middle.mean(0).flatten(1)
-        values = torch.cat((strengths, colours))
-        units = torch.cat((strengths.mean(1).clamp_min(1e-8), colours.detach().var(1).clamp_min(1e-6).sqrt() / 2))
+        values = torch.cat(_strengths_and_colours(images))
         rows = _places(place.size.height, place.window.top, place.window.height)
         columns = _places(place.size.width, place.window.left, place.window.width)
         total = torch.zeros((), device=images.device)
@@ -49,9 +46,20 @@ class GridLoss(nn.Module):
             index = (rows[scale][1:-1, None] * side + columns[scale][None, 1:-1]).flatten().to(images.device)
             hits = torch.bincount(index, minlength=side * side)
             sums = torch.zeros(len(values), side * side, device=images.device).index_add(1, index, values)
-            spread = (sums / hits.clamp_min(1) - values.mean(1, keepdim=True)) / units[:, None]
+            spread = (sums / hits.clamp_min(1) - values.mean(1, keepdim=True)) / self.units
             total = total + (spread.square() * (hits / hits.sum())).sum(1).mean()
         return total / SCALES
+
+
+def _strengths_and_colours(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Squares of steps and bends along x and y, and colours: (4, pixels) and (C, pixels), means of a batch."""
+    pixels = images.float()
+    middle = pixels[..., 1:-1, 1:-1]
+    left, right = pixels[..., 1:-1, :-2], pixels[..., 1:-1, 2:]
+    above, below = pixels[..., :-2, 1:-1], pixels[..., 2:, 1:-1]
+    differences = (middle - left, middle - above, 2 * middle - left - right, 2 * middle - above - below)
+    strengths = torch.stack([difference.square().mean((0, 1)) for difference in differences])
+    return strengths.flatten(1), middle.mean(0).flatten(1)
 
 
 def _places(side: int, start: int, count: int) -> list[Tensor]:

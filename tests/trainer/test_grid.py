@@ -24,9 +24,9 @@ def raster(period: int, strength: float) -> Tensor:
 
 @pytest.mark.parametrize("period", [2, 4, 8])
 def test_a_faint_raster_of_lines_costs_more_than_the_picture_itself(period: int) -> None:
-    clean = float(GridLoss()(picture(), WHOLE))
-    assert float(GridLoss()(picture() + raster(period, 0.05), WHOLE)) > clean + 0.01
-    assert float(GridLoss()((picture() + raster(period, 0.05)).transpose(2, 3), turned(WHOLE))) > clean + 0.01
+    clean = float(GridLoss(picture())(picture(), WHOLE))
+    assert float(GridLoss(picture())(picture() + raster(period, 0.05), WHOLE)) > clean + 0.01
+    assert float(GridLoss(picture())((picture() + raster(period, 0.05)).transpose(2, 3), turned(WHOLE))) > clean + 0.01
 
 
 def turned(place: Place) -> Place:
@@ -37,15 +37,17 @@ def turned(place: Place) -> Place:
 
 
 def test_every_second_column_sharper_is_a_mark() -> None:
-    noise = torch.randn(1, 3, 96, 80, generator=torch.Generator().manual_seed(0)) * 0.1
+    noise = torch.randn(1, 3, 96, 80, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.5
     gain = torch.ones(80)
     gain[::2] = 1.4
-    assert float(GridLoss()(0.5 + noise * gain, WHOLE)) > 5 * float(GridLoss()(0.5 + noise, WHOLE))
+    assert float(GridLoss(0.5 + noise)(0.5 + noise * gain, WHOLE)) > 5 * float(
+        GridLoss(0.5 + noise)(0.5 + noise, WHOLE)
+    )
 
 
 def test_lines_of_a_period_that_is_no_power_of_two_are_none() -> None:
-    clean = float(GridLoss()(picture(), WHOLE))
-    assert float(GridLoss()(picture() + raster(5, 0.05), WHOLE)) < clean + 0.005
+    clean = float(GridLoss(picture())(picture(), WHOLE))
+    assert float(GridLoss(picture())(picture() + raster(5, 0.05), WHOLE)) < clean + 0.005
 
 
 def test_the_grid_is_found_where_the_torus_has_it() -> None:
@@ -56,11 +58,18 @@ def test_the_grid_is_found_where_the_torus_has_it() -> None:
     clean = torch.randn(1, 3, 80, 90, generator=torch.Generator().manual_seed(0)) * 0.1
     marked = clean + 0.05 * torch.tensor(begins)
     place = Place(size, window, step=0)
-    assert float(GridLoss()(marked, place)) > float(GridLoss()(clean, place)) + 0.01
+    assert float(GridLoss(clean)(marked, place)) > float(GridLoss(clean)(clean, place)) + 0.01
 
 
 def test_gradients_are_finite_even_for_one_flat_colour() -> None:
     flat = torch.full((1, 3, 96, 80), 0.5, requires_grad=True)
-    GridLoss()(flat, WHOLE).backward()  # type: ignore[no-untyped-call]
+    GridLoss(flat.detach())(flat, WHOLE).backward()  # type: ignore[no-untyped-call]
     assert flat.grad is not None
     assert torch.isfinite(flat.grad).all()
+
+
+def test_a_haze_of_noise_does_not_hide_a_mark() -> None:
+    haze = torch.randn(1, 3, 96, 80, generator=torch.Generator().manual_seed(1)) * 0.2
+    loss = GridLoss(picture())
+    marked = float(loss(picture() + raster(2, 0.05), WHOLE))
+    assert float(loss(picture() + raster(2, 0.05) + haze, WHOLE)) > 0.8 * marked
