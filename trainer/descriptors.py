@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from server.devices import choose_precision
 from server.lattice import Lattice
-from trainer.grid import GridLoss
+from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
 from trainer.losses import FoldedCellLoss, GramLoss, Sum, scaled
 from trainer.patches import SlicedPatchLoss
 from trainer.swatch_filters import SwatchFilters
@@ -107,7 +107,7 @@ def _objective(grams: GramLoss, patches: SlicedPatchLoss, swatch: Tensor, lattic
     terms: list[tuple[str, float, nn.Module]] = [
         ("gram", 1.0, grams),
         ("patch", PATCH_WEIGHT, patches),
-        ("grid", GRID_WEIGHT, GridLoss(swatch)),
+        ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
     ]
     if lattice:
         terms.append(("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice)))

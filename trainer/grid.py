@@ -16,6 +16,7 @@ from trainer.losses import Place
 
 LEAST = 2 / 255  # of a contrast that counts, for swatches of nearly one colour
 SCALES = 3  # cells of two, four and eight pixels
+SCALES_ON_A_LATTICE = 1  # joints of a few pixels' period meet the cells of eight unevenly, and would be bent for it
 _LEVELS = 8  # any number above SCALES: the last levels of all architectures have the same grids
 
 
@@ -29,8 +30,9 @@ class GridLoss(nn.Module):
 
     units: Tensor
 
-    def __init__(self, swatch: Tensor) -> None:
+    def __init__(self, swatch: Tensor, scales: int = SCALES) -> None:
         super().__init__()
+        self.scales = scales
         strengths, colours = _strengths_and_colours(swatch)
         contrast = strengths.mean(1).clamp_min(LEAST**2)
         self.register_buffer("units", torch.cat((contrast, colours.std(1).clamp_min(LEAST) / 2))[:, None])
@@ -38,17 +40,17 @@ class GridLoss(nn.Module):
     def forward(self, images: Tensor, place: Place) -> Tensor:
         """Images (B, C, H, W) in [0, 1] at their place -> one number, 0 where no place in a cell is special."""
         values = torch.cat(_strengths_and_colours(images))
-        rows = _places(place.size.height, place.window.top, place.window.height)
-        columns = _places(place.size.width, place.window.left, place.window.width)
+        rows = _places(place.size.height, place.window.top, place.window.height, self.scales)
+        columns = _places(place.size.width, place.window.left, place.window.width, self.scales)
         total = torch.zeros((), device=images.device)
-        for scale in range(SCALES):
+        for scale in range(self.scales):
             side = 2 << scale
             index = (rows[scale][1:-1, None] * side + columns[scale][None, 1:-1]).flatten().to(images.device)
             hits = torch.bincount(index, minlength=side * side)
             sums = torch.zeros(len(values), side * side, device=images.device).index_add(1, index, values)
             spread = (sums / hits.clamp_min(1) - values.mean(1, keepdim=True)) / self.units
             total = total + (spread.square() * (hits / hits.sum())).sum(1).mean()
-        return total / SCALES
+        return total / self.scales
 
 
 def _strengths_and_colours(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,13 +64,13 @@ def _strengths_and_colours(images: Tensor) -> tuple[Tensor, Tensor]:
     return strengths.flatten(1), middle.mean(0).flatten(1)
 
 
-def _places(side: int, start: int, count: int) -> list[Tensor]:
-    """For cells of 2, 4 and 8 pixels: where each pixel lies in its cell, from 0 on, along one axis."""
+def _places(side: int, start: int, count: int, scales: int) -> list[Tensor]:
+    """For cells of 2, 4 and 8 pixels …: where each pixel lies in its cell, from 0 on, along one axis."""
     axis = Axis(side, _LEVELS)
     cells = list(range(start, start + count))
     place = torch.zeros(count, dtype=torch.int64)
     places = []
-    for scale in range(SCALES):
+    for scale in range(scales):
         level = _LEVELS - 1 - scale
         above = [axis.parent(level, cell) for cell in cells]
         second = [axis.parent(level, cell - 1) == parent for cell, parent in zip(cells, above, strict=True)]
