@@ -69,8 +69,8 @@ def test_clients_that_are_not_ready_are_passed_over() -> None:
     queue = FairQueue[str, str]()
     queue.push("a", "a0")
     queue.push("b", "b0")
-    assert queue.first(lambda client: client == "b") == ("b", "b0")
-    assert queue.first(lambda client: False) is None
+    assert queue.first(lambda client, job: (client, job) == ("b", "b0")) == ("b", "b0")
+    assert queue.first(lambda client, job: False) is None
 
 
 def test_removing_and_forgetting_leave_the_others() -> None:

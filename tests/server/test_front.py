@@ -14,7 +14,7 @@ import pytest
 from blender_addon import wire
 from server import __version__
 from server.crew import SILENT_S, Address
-from server.front import BAD_MESSAGES, Front
+from server.front import BAD_MESSAGES, BEGUN_BYTES, Front
 from server.msgpack_codec import CODECS
 from server.shelf import Shelf
 from tests.models import save_tiny
@@ -403,6 +403,44 @@ def test_a_client_that_is_gone_costs_nothing_more(house: House) -> None:
     assert house.front.idle
 
 
+def test_many_large_results_are_put_together_a_few_at_a_time(house: House) -> None:
+    """However many clients ask for them at once, also those that have left; small ones do not wait for that."""
+
+    def turn() -> bool:
+        orders = [order for _, order in house.orders() if order["do"] == "paint"]
+        for order in orders:
+            blank = memoryview(bytes(order["tile"][2] * order["tile"][3] * 3))
+            house.front.from_worker(ONE, {"say": "done", "task": order["task"]}, [blank])
+        return bool(orders)
+
+    for number in range(30):
+        house.generate(b"client %d" % number, size=(2048, 2048), seed=number)  # 12 MB each
+    most = 0
+    for _ in range(40):
+        turn()
+        most = max(most, house.front.report()["queue"]["running"])
+    assert most == BEGUN_BYTES // (12 * 2**20)
+    house.generate(BOB, seed=1000)
+    turns = 0
+    while not house.said(BOB):
+        turn()
+        turns += 1
+    assert turns < 2 * most
+    while turn():
+        pass
+    assert house.front.counts == {"ok": 31}
+
+
+def test_a_client_that_does_not_read_is_sent_nothing_large(house: House) -> None:
+    """Row L2."""
+    house.blocked.add(ALICE)
+    house.asks(ALICE, wire.GetThumbnail(id=1, model="brick"))
+    house.asks(ALICE, wire.ListModels(id=2))
+    house.asks(BOB, wire.ListModels(id=2))
+    assert errors(house.said()) == ["busy", "busy"]
+    assert isinstance(house.said(BOB)[0], wire.Models)
+
+
 # ----------------------------------------------------------------------------------------------------------- workers
 
 
@@ -461,6 +499,25 @@ def test_a_hung_worker_is_ended_by_the_watchdog(models: Path) -> None:
     assert [worker.name for worker in house.front.hung] == ["one"]
     house.joins(TWO)
     assert house.paint_all() == 1
+
+
+def test_a_late_sign_of_life_does_not_bring_a_dead_worker_back(house: House) -> None:
+    house.front.died("one")
+    house.joins(ONE)
+    assert not house.front.crew.workers
+    house.joins(TWO)
+    house.front.died("nobody")
+    assert list(house.front.crew.workers) == [TWO]
+
+
+def test_a_tile_that_two_workers_get_wrong_is_given_up(house: House) -> None:
+    house.generate()
+    for _ in range(2):
+        orders = [order for _, order in house.orders() if order["do"] == "paint"]
+        house.front.from_worker(ONE, {"say": "done", "task": orders[0]["task"]}, [memoryview(b"short")])
+        house.joins(ONE)
+    assert errors(house.said()) == ["worker_lost"]
+    assert house.front.idle
 
 
 def test_an_idle_worker_that_falls_silent_is_given_nothing(house: House) -> None:
