@@ -33,9 +33,9 @@ class FairQueue(Generic[Client, Job]):
             self._charged[client] = max(self._charged.get(client, 0), self._now)
         self._jobs[client].append(job)
 
-    def first(self, ready: Callable[[Client], bool] = lambda client: True) -> tuple[Client, Job] | None:
-        """The job to go on with, which stays in the queue; of the clients that are ready."""
-        waiting = [client for client in self._jobs if ready(client)]
+    def first(self, ready: Callable[[Client, Job], bool] = lambda client, job: True) -> tuple[Client, Job] | None:
+        """The job to go on with, which stays in the queue; of the clients that are ready with the job they are at."""
+        waiting = [client for client, jobs in self._jobs.items() if ready(client, jobs[0])]
         if not waiting:
             return None
         client = min(waiting, key=self._charged.__getitem__)

@@ -28,6 +28,8 @@ from server.tile_cache import Planes, TileCache, TileKey
 from server.torus import Size, Window
 
 MAX_WAITING = 4096  # requests of all clients together
+BEGUN_BYTES = 128 * 2**20  # of results that are being put together; when there are more, they come first
+ALWAYS_BYTES = 2**20  # of one that never waits for that
 BUSY_RETRY_MS = 500
 STARTING_RETRY_MS = 1000
 AT_ONCE_S = 0.003  # of handing out tiles, before the sockets are looked at again
@@ -57,6 +59,7 @@ class Job:
     todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
     maps: list[Map] = field(default_factory=list)
     done: int = 0  # pixels
+    bytes: int = 0  # of the result
     precision: str = ""
 
     @property
@@ -107,6 +110,7 @@ class Front:
         self.computed = 0  # tiles
         self.precision = ""  # of all workers: with two of them the same request would have two answers
         self._sessions: dict[Client, Session] = {}
+        self._begun: set[Job] = set()  # whose results are being put together
         self._tasks: dict[TileKey, Task[Job]] = {}  # being computed
         self._again: deque[Task[Job]] = deque()  # whose worker was lost
         self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
@@ -244,6 +248,7 @@ class Front:
                 f"window: its samples would be {size} bytes, and at most {self.limits.max_result_bytes} are answered "
                 "at once; ask for smaller windows or fewer maps.",
             )
+        job.bytes = size
         return indices
 
     def _begin(self, job: Job) -> None:
@@ -256,6 +261,7 @@ class Front:
         job.assembly = Assembly(Size(*job.request.size), Window(*job.request.window), maps, wanted, job.request.depth)
         job.maps = [maps[index] for index in wanted]
         job.todo = deque(job.assembly.missing)
+        self._begun.add(job)
 
     def work(self) -> bool:
         """Hand out tiles while there are workers for them; True when it stopped early, to look at the sockets."""
@@ -282,7 +288,7 @@ class Front:
         return True
 
     def _give_next(self) -> bool:
-        found = self.queue.first(lambda client: not self.blocked(client))
+        found = self.queue.first(self._who_may_go_on())
         if found is None:
             return False
         client, job = found
@@ -315,6 +321,16 @@ class Front:
         self._handed_out(client, job, tile.height * tile.width)
         self._give(worker, task)
         return True
+
+    def _who_may_go_on(self) -> Callable[[Client, Job], bool]:
+        """Those who read what they are sent; and nothing large is begun while much is being put together."""
+        begun = sum(job.bytes for job in self._begun if not self.blocked(job.client))
+
+        def may(client: Client, job: Job) -> bool:
+            fits = job in self._begun or not begun or job.bytes <= max(BEGUN_BYTES - begun, ALWAYS_BYTES)
+            return fits and not self.blocked(client)
+
+        return may
 
     def _handed_out(self, client: Client, job: Job, pixels: int) -> None:
         job.todo.popleft()
@@ -372,6 +388,7 @@ class Front:
 
     def _end(self, job: Job, outcome: str) -> None:
         self.queue.remove(job.client, job)
+        self._begun.discard(job)
         session = self._sessions.get(job.client)
         if session is not None:
             session.jobs.pop(job.request.id, None)

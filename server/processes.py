@@ -91,8 +91,8 @@ class Processes:
         """The process ids of those that run, by name."""
         return {name: each.popen.pid for name, each in self._processes.items() if each.popen is not None}
 
-    def stop(self, patience_s: float = 2.0) -> None:
-        """End them all: ask by closing their standard input, then kill."""
+    def stop(self, patience_s: float = 0.5) -> None:
+        """End them all: ask by closing their standard input, then kill, as what they are at is nobody's loss."""
         running = [each for each in self._processes.values() if each.popen is not None]
         for process in running:
             assert process.popen is not None

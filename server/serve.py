@@ -31,6 +31,7 @@ import zmq
 from blender_addon import wire
 from blender_addon.pairing import Keys, NoServer, Pairing, default_connection_file, parse_pairing, public_key, z85
 from server import __version__
+from server.crew import Address, Message
 from server.errors import TexserverError
 from server.front import Front
 from server.gate import Gate
@@ -45,6 +46,7 @@ CLIENTS, WORKERS = "clients", "workers"  # domains of keys
 LOCAL, REMOTE = "local", "remote"  # sockets of workers
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
+GREET_EVERY_S = 1.0  # workers
 METRICS_EVERY_S = 1.0
 TRACKED_BYTES = 4096  # smaller frames are copied, and not counted as unsent
 LAST_WORDS_MS = 2000  # for what ZeroMQ holds when the server has ended
@@ -134,7 +136,7 @@ class Server:
         self._signals = 0
         self._drain_ends = float("inf")
         self._tell_metrics: Callable[[], None] | None = None
-        self._told_metrics = 0.0
+        self._told_metrics = self._greeted = 0.0
         try:
             self._open(command)
         except BaseException:
@@ -317,7 +319,7 @@ class Server:
             now = time.monotonic()
             if now - ticked > TICK_MS / 1000:
                 ticked = now
-                self._tick()
+                self._tick(now)
             if self._signals and (code := self._ending(now)) is not None:
                 self._send()
                 return code
@@ -353,24 +355,31 @@ class Server:
 
     def _send(self) -> None:
         while self.front.to_workers:
-            (name, worker), (header, buffers) = self.front.to_workers.popleft()
-            try:
-                self.workers[name].send_multipart([worker, msgpack.packb(header), *buffers], zmq.NOBLOCK, copy=False)
-            except zmq.ZMQError as error:
-                log.warning("a worker cannot be reached: %s", error.strerror)
-                if (lost := self.front.crew.workers.get((name, worker))) is not None:
-                    self.front.lose(lost)
+            self._send_to_worker(*self.front.to_workers.popleft())
         while self.front.to_clients:
             self.outbox.send(*self.front.to_clients.popleft())
 
-    def _tick(self) -> None:
+    def _send_to_worker(self, address: Address, message: Message) -> None:
+        (name, worker), (header, buffers) = address, message
+        try:
+            self.workers[name].send_multipart([worker, msgpack.packb(header), *buffers], zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            log.warning("a worker cannot be reached: %s", error.strerror)
+            if (lost := self.front.crew.workers.get(address)) is not None:
+                self.front.lose(lost)
+
+    def _tick(self, now: float) -> None:
         self.outbox.tick()
+        if now - self._greeted > GREET_EVERY_S:
+            self._greeted = now
+            for address in tuple(self.front.crew.workers):  # fails for one of another machine that is gone
+                self._send_to_worker(address, ({"do": "go on"}, []))
         while self.front.hung:
             self.processes.kill(self.front.hung.popleft().name)
         for name in self.processes.tick():
             log.warning("worker=%s has died", name)
             self.front.died(name)
-        if self._tell_metrics and (now := time.monotonic()) - self._told_metrics > METRICS_EVERY_S:
+        if self._tell_metrics and now - self._told_metrics > METRICS_EVERY_S:
             self._told_metrics = now
             self._tell_metrics()
 
@@ -444,11 +453,11 @@ def _many_files() -> None:
 
 def _work_for(options: argparse.Namespace) -> int:
     """This machine's device works for a server elsewhere, until Ctrl-C."""
-    from server.worker import run
-
     pairing = parse_pairing(options.worker_of)
     if pairing.keys is None:
         raise Unservable("That line has no keys; copy the whole --worker-of line that the server prints.")
+    from server.worker import run  # torch
+
     keys: Keys = pairing.keys
     print(f"texserver {__version__} works for {pairing.endpoint} from now on, until Ctrl-C.", flush=True)
     return run(

@@ -6,6 +6,7 @@ is there, and does what it is told:
 
     load    a model file's bytes, by their hash        drop    a model
     paint   one canonical tile of one texture          stop
+    go on   nothing: that it could be sent tells the front that the worker is there
 
 and answers each tile by `done`, with the samples of each map of the model, or `failed`, with a code and a sentence. A
 message is a msgpack map and raw buffers. Out of memory: models that are not in use leave the device, then the tile is
@@ -52,7 +53,8 @@ def main() -> int:
 
 
 def _leave_with_the_server() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):  # not through sys.stdin, whose lock must be free when the process ends
+        pass
     os._exit(0)
 
 
