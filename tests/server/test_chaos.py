@@ -244,7 +244,7 @@ def tell_story(
 
 def test_honest_clients_get_their_pixels_whatever_happens(tmp_path: Path) -> None:
     """Row L9, in short."""
-    memory = tell_story(tmp_path, seed=5, clients=3, seconds=15, hurt_every_s=6, signals=(signal.SIGKILL,))
+    memory = tell_story(tmp_path, seed=5, clients=3, seconds=12, hurt_every_s=5, signals=(signal.SIGKILL,))
     assert memory[-1][1] < memory[2][1] + 50
 
 
