@@ -153,7 +153,7 @@ def test_the_old_checkpoint_survives_a_write_that_fails(path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"server.model_file.os.{step}", full)
+    monkeypatch.setattr(f"server.replace_file.os.{step}", full)
     with pytest.raises(UnusableOutput, match="No space left"):
         write_checkpoint(path, {"numbers": torch.zeros(3)}, BELONGS_TO)
     assert torch.equal(read_checkpoint(path, BELONGS_TO)["generator.weight"].cpu(), old["generator.weight"])

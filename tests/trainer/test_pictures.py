@@ -167,7 +167,7 @@ def test_a_write_that_fails_leaves_the_old_picture(tmp_path: Path, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"server.model_file.os.{step}", full)
+    monkeypatch.setattr(f"server.replace_file.os.{step}", full)
     with pytest.raises(UnusableOutput, match="Free some space"):
         write_picture(path, noise(40, 60))
     assert path.read_bytes() == before
