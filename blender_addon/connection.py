@@ -100,6 +100,9 @@ class Connection:
         """
         id = self._new_id()
         self._outstanding[id] = _Asked(wire.encode(make(id=id), self._letter, self._codecs), then)
+        if self._link and self._link.stage == "ready":
+            with suppress(zmq.ZMQError):  # tick() meets it again, and tells of it
+                self._send_outstanding(self._link)
         return id
 
     def forget(self, id: int) -> None:

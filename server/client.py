@@ -212,8 +212,10 @@ class Client:
         id = self._connection.ask(make, replies.append)
         patience = _Patience(self._timeout_s)
         try:
-            while not replies:
+            while True:
                 self._connection.tick()
+                if replies:
+                    break
                 if patience.ends(0):
                     self._give_up(self._connection.reason)
                 self._look()
