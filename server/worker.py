@@ -39,7 +39,7 @@ from server.worker_config import MISCONFIGURED, WorkerConfig
 
 SAYS_EVERY_S = 2.0
 SMALLEST_PX = 64  # side of the pieces below which out of memory is given up
-NICENESS = 5  # below the front, which must answer at once, and the artist's own programs
+NICENESS = 10  # below the front, which must answer at once, and the artist's own programs
 
 
 def main() -> int:
