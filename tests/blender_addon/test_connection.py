@@ -384,13 +384,22 @@ def test_what_is_forgotten_is_cancelled_and_never_answered(server: FakeServer) -
 def test_what_is_forgotten_before_it_was_sent_is_never_sent(server: FakeServer) -> None:
     with connected(lambda: server.pairing) as connection:
         connection.forget(connection.ask(generate, lambda reply: None))
-        until(connection, lambda: connection.state == "ready")
-        connection.forget(connection.ask(generate, lambda reply: None))
         last: list[wire.Reply] = []
         connection.ask(wire.GetStatus, last.append)
         until(connection, lambda: last)
     assert not server.asked(wire.Generate)
     assert not server.asked(wire.Cancel)
+
+
+def test_once_connected_a_request_leaves_at_once(server: FakeServer) -> None:
+    """Not at the next tick, for which a caller may wait until something arrives."""
+    with connected(lambda: server.pairing) as connection:
+        until(connection, lambda: connection.state == "ready")
+        connection.ask(generate, lambda reply: None)
+        end = time.monotonic() + 20
+        while not server.asked(wire.Generate):
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 def test_a_callback_may_ask_and_may_close(server: FakeServer) -> None:
