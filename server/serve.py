@@ -10,6 +10,7 @@ is done, at most --drain seconds long; a second one ends it at once.
 """
 
 import argparse
+import gc
 import logging
 import os
 import re
@@ -44,6 +45,7 @@ from server.worker_config import WorkerConfig
 
 CLIENTS, WORKERS = "clients", "workers"  # domains of keys
 LOCAL, REMOTE = "local", "remote"  # sockets of workers
+IO_THREADS = 3  # so that encrypting megabytes for one client does not keep another waiting
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
@@ -130,7 +132,7 @@ class Server:
 
     def __init__(self, options: argparse.Namespace, command: Sequence[str] = COMMAND) -> None:
         self.options = options
-        self.context: zmq.Context[Any] = zmq.Context()
+        self.context: zmq.Context[Any] = zmq.Context(IO_THREADS)
         self._stack = ExitStack()
         self._stack.callback(self.context.destroy, linger=0)
         self._signals = 0
@@ -300,6 +302,8 @@ class Server:
         self._signals += 1
 
     def _loop(self) -> int:
+        gc.collect()
+        gc.freeze()  # what is there now stays, and need not be gone through again and again
         ticked = 0.0
         while True:
             more = self.front.work()
