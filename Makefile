@@ -39,6 +39,7 @@ lint: setup
 bench: setup
 	$(RUN) benchmarks/generate.py
 	$(RUN) benchmarks/memory.py
+	$(RUN) benchmarks/serve.py
 
 clean:
 	rm -rf .venv build dist *.egg-info demo
