@@ -1,0 +1,164 @@
+"""Where a texture goes once it is painted: on which objects, into which material; and how that is taken back.
+
+Between the click and the pixels anything may happen: undo, renaming, deleting. So nothing of Blender's is held, but
+names and session identifiers, and all is looked up again at every step.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import bpy
+
+from .materials import Look, Shown, images_of, is_ours, load_image, new_material, remove_unused, restore, show
+from .references import Reference
+from .tasks import Painted
+
+Target = Literal["UPDATE", "NEW", "ADD"]
+WITH_MATERIALS: Final = frozenset({"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME"})
+
+
+class NotAssigned(Exception):
+    """The texture cannot be put there; a sentence that says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to be done with a texture. The first of the objects is the active one."""
+
+    objects: tuple[Reference, ...]
+    target: Target = "UPDATE"
+    look: Look = field(default_factory=Look)
+    replace_links: bool = False
+    pack: bool = True
+
+    @property
+    def previews(self) -> bool:
+        """Whether a preview can be taken back without a trace: not from the nodes of other people's materials."""
+        return self.target != "ADD"
+
+
+def wish_for(objects: Sequence[Any], **others: Any) -> Wish:
+    """A wish for these objects. Raises NotAssigned where one cannot have a material."""
+    if not objects:
+        raise NotAssigned("There is no active object. Select the object that the texture is for.")
+    for each in objects:
+        check(each)
+    return Wish(objects=tuple(Reference.to("objects", each) for each in objects), **others)
+
+
+def check(thing: Any) -> None:
+    """Raises NotAssigned for an object that cannot be given a material."""
+    if thing.type not in WITH_MATERIALS:
+        raise NotAssigned(f"{thing.name} is of a kind that has no material. Select a mesh, a curve or a text.")
+    if thing.library or (thing.override_library and thing.override_library.is_system_override):
+        raise NotAssigned(f"{thing.name} is linked from another file. Make it local, or a library override, first.")
+    if thing.data.library and not thing.material_slots:
+        raise NotAssigned(f"The data of {thing.name} is linked from another file. Make it local first.")
+
+
+class Assignment:
+    """One wish being fulfilled: a preview perhaps, then the texture; or everything as it was before."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.preview_shown = False
+        self._material: Reference | None = None
+        self._is_new = False  # the material
+        self._before: list[tuple[Reference, int, Reference | None]] = []  # object, slot, its material
+        self._shown_before: Shown | None = None  # by a material that is updated
+        self._images: list[Reference] = []  # shown before, or as a preview
+
+    def show(self, painted: Painted, *, preview: bool = False) -> str:
+        """Put the images onto the objects; returns the material's name. Raises NotAssigned, with nothing changed."""
+        objects = self._objects()
+        material = self._material.get() if self._material else None
+        if material is None:
+            material = self._choose(objects[0], painted)
+        for each in images_of(material).values():
+            if each is not None:
+                self._images.append(Reference.to("images", each))
+        images: dict[str, Any] = {}
+        try:
+            for map in painted.painting.maps:
+                images[map.name] = load_image(painted, map, pack=preview or self.wish.pack)
+        except RuntimeError as error:  # Blender's own words
+            for image in images.values():
+                bpy.data.images.remove(image)
+            self.revert()
+            raise NotAssigned(f"The texture is painted, but Blender cannot load it. {error}") from None
+        show(
+            material,
+            painted.painting,
+            images,
+            self.wish.look,
+            replace_links=self.wish.replace_links,
+            tidy=not preview,
+        )
+        for each in objects:
+            self._put(each, material)
+        if preview:
+            self.preview_shown = True
+            self._images.extend(Reference.to("images", each) for each in images.values())
+        else:
+            remove_unused(self._images)
+            self._images = []
+        return str(material.name)
+
+    def revert(self) -> None:
+        """As it was before the preview; what has changed since then, or gone, stays so."""
+        material = self._material.get() if self._material else None
+        if material is not None:
+            for reference, slot, earlier in self._before:
+                thing = reference.get()
+                slots = thing.material_slots if thing is not None else ()
+                if slot < len(slots) and slots[slot].material == material:
+                    slots[slot].material = earlier.get() if earlier else None
+            if self._is_new and material.users == 0:
+                bpy.data.materials.remove(material)
+            elif self._shown_before:
+                restore(material, self._shown_before)
+        remove_unused(self._images)
+        self._images = []
+
+    # -------------------------------------------------------------------------------------------------------- choosing
+
+    def _objects(self) -> list[Any]:
+        found = [each for each in (reference.get() for reference in self.wish.objects) if each is not None]
+        if not found:
+            names = ", ".join(reference.name for reference in self.wish.objects)
+            raise NotAssigned(f"{names} is gone, so the texture has no place. Press Again in the history to use it.")
+        for each in found:
+            check(each)
+        return found
+
+    def _choose(self, thing: Any, painted: Painted) -> Any:
+        current = thing.active_material
+        usable = current is not None and current.library is None
+        wanted = usable and (self.wish.target == "ADD" or (self.wish.target == "UPDATE" and is_ours(current)))
+        material = current if wanted else new_material(painted.painting.model)
+        self._is_new = not wanted
+        self._shown_before = None if self._is_new or material.node_tree is None else Shown.by(material)
+        self._material = Reference.to("materials", material)
+        self._before = []
+        return material
+
+    def _put(self, thing: Any, material: Any) -> None:
+        """Into the active slot of an object."""
+        if not thing.material_slots:
+            thing.data.materials.append(material)
+            self._before.append((Reference.to("objects", thing), 0, None))
+            return
+        slot = thing.material_slots[thing.active_material_index]
+        if slot.material == material:
+            return
+        earlier = Reference.to("materials", slot.material) if slot.material else None
+        if thing.data.library:
+            slot.link = "OBJECT"
+        slot.material = material
+        self._before.append((Reference.to("objects", thing), thing.active_material_index, earlier))
+
+
+def selected(active: Any, others: Iterable[Any]) -> list[Any]:
+    """The active object first, then those of the others that can have a material."""
+    return [active, *(each for each in others if each != active and each.type in WITH_MATERIALS)]

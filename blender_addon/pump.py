@@ -1,0 +1,132 @@
+"""The only place that drives jobs: one persistent timer in Blender's main loop, or a loop in an operator without one.
+
+Nothing here waits. While Blender renders, results are held back: changing data under a render can crash it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+
+from . import state
+from .assignment import Assignment, NotAssigned, Wish
+from .tasks import Order, Task
+
+BUSY_S: Final = 0.03  # from one step to the next
+IDLE_S: Final = 0.3
+NAP_S: Final = 0.003  # in a loop
+
+_wishes: dict[int, Wish] = {}  # by the task's id, as long as it is in the list
+_assignments: dict[int, Assignment] = {}  # of those that are not fulfilled yet
+_shown: object = None  # what the panels show
+
+
+def start() -> None:
+    """When the extension is enabled."""
+    bpy.app.timers.register(_turn, first_interval=IDLE_S, persistent=True)
+
+
+def stop() -> None:
+    """When it is disabled: what is under way leaves no preview behind."""
+    if bpy.app.timers.is_registered(_turn):
+        bpy.app.timers.unregister(_turn)
+    for id in list(_assignments):
+        _take_back(id)
+
+
+def forget() -> None:
+    """Another file is being opened: what was for objects of this one ends."""
+    for id in list(_assignments):
+        del _assignments[id]  # its objects go with the file
+        if task := state.session().task(id):
+            task.cancel("Cancelled, since another file was opened. The history can make it again.")
+
+
+def begin(order: Order, wish: Wish | None, folder: Path | None = None, suffix: str = ".tif") -> Task:
+    """Order a texture, and say what is to be done with it. Goes on by itself where there is a main loop."""
+    task = state.session().order(order, folder, suffix)
+    if wish:
+        _wishes[task.id] = wish
+        _assignments[task.id] = Assignment(wish)
+    return task
+
+
+def wish_of(task: Task) -> Wish | None:
+    """What is to be done with a task's texture."""
+    return _wishes.get(task.id)
+
+
+def run(task: Task) -> None:
+    """To its end, in a loop: for scripts and for Blender without a window."""
+    while not task.ended or task.id in _assignments:
+        step()
+        time.sleep(NAP_S)
+
+
+def step() -> None:
+    """Go on a little with everything."""
+    session = state.session()
+    session.tick()
+    for id in [id for id in _wishes if session.task(id) is None]:
+        del _wishes[id]
+    rendering: Any = bpy.app.is_job_running
+    if rendering("RENDER"):
+        return
+    for id in list(_assignments):
+        task = session.task(id)
+        if task is None:
+            _take_back(id)
+        else:
+            _follow(task, _assignments[id])
+
+
+def _follow(task: Task, assignment: Assignment) -> None:
+    """Show what a task has by now."""
+    try:
+        if task.preview and not assignment.preview_shown and not task.ended and assignment.wish.previews:
+            assignment.show(task.preview, preview=True)
+        elif task.state == "done" and task.result:
+            assignment.show(task.result)
+            del _assignments[task.id]
+            state.session().remember(task.result)
+            _push_undo(f"Texture {task.order.title}")
+        elif task.ended:
+            _take_back(task.id)
+    except NotAssigned as error:
+        _take_back(task.id)
+        task.fail(str(error))
+
+
+def _take_back(id: int) -> None:
+    _assignments.pop(id).revert()
+
+
+def _push_undo(message: str) -> None:
+    if not bpy.app.background:
+        bpy.ops.ed.undo_push(message=message)
+
+
+def _turn() -> float:
+    """Called by Blender's main loop."""
+    global _shown
+    if not state.is_open():
+        return IDLE_S
+    step()
+    state.local_server().tick()
+    shown = state.session().version, state.local_server().state
+    if shown != _shown:
+        _shown = shown
+        redraw()
+    return BUSY_S if state.session().busy or _assignments or state.session().connecting else IDLE_S
+
+
+def redraw() -> None:
+    """Every panel of ours, once."""
+    manager: Any = bpy.context.window_manager
+    for window in manager.windows:
+        for area in window.screen.areas:
+            if area.type in ("VIEW_3D", "NODE_EDITOR", "PREFERENCES"):
+                for region in area.regions:
+                    if region.type in ("UI", "WINDOW") and (region.type == "UI" or area.type == "PREFERENCES"):
+                        region.tag_redraw()

@@ -1,0 +1,46 @@
+"""What Blender is told of when the extension is enabled, and takes back when it is disabled."""
+
+from typing import Any
+
+import bpy
+
+from . import gallery, handlers, operators, panels, preferences, pump, settings, state
+from .local_server import LocalServer
+from .session import Session
+
+_MODULES = (preferences, settings, operators, panels)
+
+
+def register() -> None:
+    """Classes, settings, handlers and the timer."""
+    for module in _MODULES:
+        for each in module.CLASSES:
+            bpy.utils.register_class(each)
+    scene: Any = bpy.types.Scene
+    properties: Any = bpy.props
+    scene.texserver = properties.PointerProperty(type=settings.TEXSERVER_PG_settings)
+    folder, chosen = preferences.folder(), preferences.get()
+    session = Session(
+        folder,
+        preferences.find,
+        client=f"Blender {bpy.app.version_string}",
+        cap_bytes=chosen.cache_gb * 2**30,
+        patience_s=chosen.patience_s,
+    )
+    state.open_state(session, LocalServer(folder / "server.log"))
+    gallery.open_icons()
+    pump.start()
+    handlers.register()
+
+
+def unregister() -> None:
+    """The same backwards. Everything under way ends."""
+    handlers.unregister()
+    pump.stop()
+    gallery.close_icons()
+    state.close_state()
+    scene: Any = bpy.types.Scene
+    del scene.texserver
+    for module in reversed(_MODULES):
+        for each in reversed(module.CLASSES):
+            bpy.utils.unregister_class(each)

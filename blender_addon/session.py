@@ -1,0 +1,210 @@
+"""All that the add-on has going on with one server: the connection, the models, the tasks and the history. No bpy here.
+
+One object, ticked by one timer. It opens nothing before it is wanted: an add-on that is enabled and not used makes no
+connection.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from . import wire
+from .catalogue import Catalogue
+from .connection import Connection
+from .history import Entry, History
+from .pairing import Pairing
+from .sinks import Painting
+from .tasks import Order, Painted, Task
+from .texture_files import TextureFiles
+
+AT_ONCE: Final = 2  # tasks; the server is kept busy by one, and a small one need not wait for a large one
+TICK_S: Final = 0.04  # of ticking tasks, before Blender's window is given its turn
+STATUS_EVERY_S: Final = 3.0
+MOST_ENDED: Final = 20  # tasks kept to be looked at and tried again
+
+Find = Callable[[], Pairing]
+
+
+class Session:
+    """`folder` holds thumbnails, textures and the history; `find` says where the server is, each time anew."""
+
+    def __init__(
+        self,
+        folder: Path,
+        find: Find,
+        *,
+        client: str = "",
+        cap_bytes: int = 4 * 2**30,
+        patience_s: float = 120.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self.files = TextureFiles(folder / "textures", cap_bytes)
+        self.history = History(folder / "history.json")
+        self.tasks: list[Task] = []
+        self.variations: list[Task] = []  # small pictures of several seeds, to pick one from
+        self.patience_s = patience_s
+        self.wanted = False  # whether anyone has looked yet
+        self.waiting: int | None = None  # requests in the server's queue, as it last said
+        self._find = find
+        self._client = client
+        self._clock = clock
+        self._last_id = 0
+        self._turn = 0
+        self._open()
+
+    def _open(self) -> None:
+        self.connection = Connection(self._find, client=self._client)
+        self.catalogue = Catalogue(self.connection, self.folder / "thumbnails")
+        self._status_at = 0.0
+        self._status: int | None = None  # id of the request
+
+    # ----------------------------------------------------------------------------------------------------------- state
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task is under way."""
+        return any(not task.ended for task in (*self.tasks, *self.variations))
+
+    @property
+    def connecting(self) -> bool:
+        """Whether someone waits for the server to answer at all."""
+        return self.wanted and self.connection.state == "connecting"
+
+    @property
+    def state_line(self) -> str:
+        """The server in one line."""
+        if not self.wanted:
+            return "Not connected yet."
+        if self.connection.state != "ready":
+            return self.connection.reason
+        ready = sum(model.state == "ready" for model in self.catalogue.models)
+        queue = f", {self.waiting} waiting" if self.waiting else ""
+        return f"{self.connection.place}: {ready} {'model' if ready == 1 else 'models'}{queue}"
+
+    @property
+    def version(self) -> tuple[Any, ...]:
+        """Changes whenever a panel would show something else."""
+        told = tuple(
+            (task.id, task.state, round(task.fraction, 2), task.message) for task in (*self.tasks, *self.variations)
+        )
+        return self.catalogue.version, self.state_line, self.connection.state, told
+
+    # ----------------------------------------------------------------------------------------------------------- tasks
+
+    def order(self, order: Order, folder: Path | None = None, suffix: str = ".tif") -> Task:
+        """A new task. Its files go into `folder`, or else into the cache."""
+        task = self._task(order, folder, suffix)
+        self.tasks.append(task)
+        return task
+
+    def vary(self, orders: Sequence[Order]) -> None:
+        """Pictures of these, in place of those before."""
+        for task in self.variations:
+            task.cancel()
+        self.variations = [self._task(order, self.folder / "previews", ".png") for order in orders]
+
+    def _task(self, order: Order, folder: Path | None, suffix: str) -> Task:
+        self.wanted = True
+        self._last_id += 1
+        return Task(
+            self._last_id,
+            order,
+            self.connection,
+            partial(self._name, folder, suffix),
+            partial(self._name, self.folder / "previews", ".png"),
+            patience_s=self.patience_s,
+            clock=self._clock,
+        )
+
+    def _name(self, folder: Path | None, suffix: str, painting: Painting) -> list[Path]:
+        files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
+        return files.paths(
+            model=painting.model,
+            sha256=painting.sha256,
+            seed=painting.seed,
+            size=painting.size,
+            maps=[each.name for each in painting.maps],
+            depth=painting.depth,
+            suffix=suffix,
+        )
+
+    def task(self, id: int) -> Task | None:
+        return next((task for task in self.tasks if task.id == id), None)
+
+    def drop(self, task: Task) -> None:
+        """Take it off the list, ended or not."""
+        task.cancel()
+        if task in self.tasks:
+            self.tasks.remove(task)
+
+    def remember(self, painted: Painted) -> None:
+        """Into the history."""
+        painting = painted.painting
+        self.history.add(
+            Entry(
+                model=painting.model,
+                sha256=painting.sha256,
+                seed=painting.seed,
+                size=painting.size,
+                maps=tuple(each.name for each in painting.maps),
+                depth=painting.depth,
+                when=time.time(),
+                place=painting.server,
+            )
+        )
+
+    # --------------------------------------------------------------------------------------------------------- running
+
+    def tick(self) -> None:
+        """Go on a little with everything, without waiting."""
+        if not self.wanted:
+            return
+        self.connection.tick()
+        self.catalogue.tick()
+        self._ask_status()
+        under_way = [task for task in (*self.variations, *self.tasks) if not task.ended][:AT_ONCE]
+        until = self._clock() + TICK_S
+        for index in range(len(under_way)):  # each gets its turn as the first
+            under_way[(index + self._turn) % len(under_way)].tick()
+            if self._clock() > until:
+                break
+        self._turn += 1
+        ended = [task for task in self.tasks if task.ended]
+        for task in ended[:-MOST_ENDED]:
+            self.tasks.remove(task)
+
+    def refresh(self) -> None:
+        """Look at the server anew, at once."""
+        self.wanted = True
+        self.catalogue.refresh()
+        self._status_at = 0.0
+
+    def reconnect(self) -> None:
+        """To another server: what is under way ends."""
+        for task in (*self.tasks, *self.variations):
+            task.cancel("Cancelled: another server was chosen. Press Retry to ask that one.")
+        self.catalogue.close()
+        self.connection.close()
+        self._open()
+
+    def close(self) -> None:
+        """End everything at once."""
+        for task in (*self.tasks, *self.variations):
+            task.cancel()
+        self.catalogue.close()
+        self.connection.close()
+
+    def _ask_status(self) -> None:
+        if self.connection.state == "ready" and self._status is None and self._clock() >= self._status_at:
+            self._status = self.connection.ask(wire.GetStatus, self._told)
+            self._status_at = self._clock() + STATUS_EVERY_S
+
+    def _told(self, reply: wire.Reply) -> None:
+        self._status = None
+        if isinstance(reply, wire.Status):
+            queue = reply.report.get("queue")
+            waiting = queue.get("waiting") if isinstance(queue, dict) else None
+            self.waiting = waiting if isinstance(waiting, int) else None

@@ -1,0 +1,124 @@
+"""Where finished textures lie: a folder with a cap, from which those that were not used for longest go first.
+
+The name of a file says what it is, since a texture is a pure function: model, the beginning of its file's hash, seed,
+width x height, the bits of a sample where they are not 8, and the map.
+
+    brick-1a2b3c4d-7-2048x1024-basecolor.tif
+    brick-1a2b3c4d-7-2048x1024-16bit-height.tif
+
+No bpy here, and the standard library alone.
+"""
+
+import os
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+MOST_REMOVED: Final = 32  # in one call, for Blender's window waits
+LEFTOVER_S: Final = 24 * 3600.0  # no picture takes so long to write
+MODEL_CHARACTERS: Final = 40  # so that the whole path stays short enough for every system
+MAP_CHARACTERS: Final = 32
+
+_OURS = re.compile(r"[\w-]+-[\w-]{1,8}-\d+-\d+x\d+-(16bit-)?\w+\.(tiff?|png)", re.ASCII | re.IGNORECASE)
+_DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)  # of image_file
+
+
+class TextureFiles:
+    """A folder of textures, made when it is missing."""
+
+    def __init__(self, folder: Path, cap_bytes: int) -> None:
+        self.folder = folder
+        self.cap_bytes = cap_bytes
+        with suppress(OSError):  # whoever writes into it tells
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def paths(
+        self,
+        *,
+        model: str,
+        sha256: str,
+        seed: int,
+        size: tuple[int, int],
+        maps: Sequence[str],
+        depth: int,
+        suffix: str = ".tif",
+    ) -> list[Path]:
+        """One file for each map, in that order, whether they are there or not. `size` is (height, width)."""
+        height, width = size
+        bits = "" if depth == 8 else f"{depth}bit-"
+        stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-{bits}"
+        return [self.folder / f"{stem}{_distinct(each)}{suffix}" for each in maps]
+
+    def find(
+        self,
+        *,
+        model: str,
+        sha256: str,
+        seed: int,
+        size: tuple[int, int],
+        maps: Sequence[str],
+        depth: int,
+        suffix: str = ".tif",
+    ) -> list[Path] | None:
+        """The same files, if all are there; they count as used now."""
+        paths = self.paths(model=model, sha256=sha256, seed=seed, size=size, maps=maps, depth=depth, suffix=suffix)
+        if not paths or not all(path.is_file() for path in paths):
+            return None
+        for path in paths:
+            with suppress(OSError):  # a folder that can only be read keeps its times
+                os.utime(path)
+        return paths
+
+    def prune(self, keep: Collection[Path]) -> None:
+        """Remove those used longest ago until the rest is under the cap, but none of `keep`, and old leftovers.
+
+        At most 32 files a call, and no others than this module names; one that cannot be removed stays.
+        """
+        kept = {path.name for path in keep}
+        textures, leftovers, total = [], [], 0
+        for entry in self._entries():
+            with suppress(OSError):  # removed by another Blender meanwhile
+                status = entry.stat(follow_symlinks=False)
+                if _OURS.fullmatch(entry.name):
+                    total += status.st_size
+                    textures.append((status.st_mtime, status.st_size, entry))
+                elif _DRAFT.fullmatch(entry.name) and time.time() - status.st_mtime > LEFTOVER_S:
+                    leftovers.append(entry.path)
+        removed = 0
+        for path in leftovers[:MOST_REMOVED]:
+            removed += _remove(path)
+        for _, size, entry in sorted(textures, key=lambda texture: texture[0]):
+            if total <= self.cap_bytes or removed >= MOST_REMOVED:
+                return
+            if entry.name not in kept and _remove(entry.path):
+                removed += 1
+                total -= size
+
+    def _entries(self) -> Iterator["os.DirEntry[str]"]:
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    yield entry
+
+
+def _plain(text: str, most: int) -> str:
+    """Without whatever a system, a shell or a path might read otherwise. A dot would, too: con.x is con on Windows."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:most] or "_"
+
+
+def _distinct(map: str) -> str:
+    """Plain, and another one for every map, also where large and small letters are the same. Models have their hash."""
+    plain = re.sub(r"\W", "_", map.lower(), flags=re.ASCII)[:MAP_CHARACTERS]
+    return plain if plain and plain == map else f"{plain}_{crc32(map.encode(errors='surrogatepass')):08x}"
+
+
+def _remove(path: str) -> bool:
+    try:
+        os.unlink(path)  # noqa: PTH108, of an entry
+    except OSError:  # open on Windows
+        return False
+    return True
