@@ -36,4 +36,5 @@ def local_server() -> LocalServer:
 
 
 def is_open() -> bool:
+    """Whether the extension is enabled."""
     return _session is not None

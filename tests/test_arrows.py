@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "trainer": {"server", "blender_addon"},
 }
 PACKAGES = tuple(MAY_IMPORT)
-FOLDERS = (*PACKAGES, "tests", "benchmarks")
+FOLDERS = (*PACKAGES, "packaging", "tests", "benchmarks")
 
 
 def python_files(*folders: str) -> list[Path]:
