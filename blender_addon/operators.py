@@ -218,6 +218,7 @@ class TEXSERVER_OT_variations(_Operator):
             for path in task.result.files.values() if task.result else ():
                 gallery.forget(path)
         session.vary(wanted)
+        pump.wake()
         while bpy.app.background and any(not task.ended for task in session.variations):
             pump.step()
             time.sleep(pump.NAP_S)
@@ -244,6 +245,7 @@ class TEXSERVER_OT_refresh(_Operator):
 
     def execute(self, context: Any) -> Outcome:
         state.session().refresh()
+        pump.wake()
         if bpy.app.background and (why := _connect()):
             return self.fail(why)
         return FINISHED

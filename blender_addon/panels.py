@@ -15,6 +15,7 @@ from .tasks import size_text
 
 MOST_JOBS = 8
 MOST_HISTORY = 8
+MOST_BROKEN = 3
 COLUMNS = 4  # of variations
 
 
@@ -37,7 +38,7 @@ class _Main(_Panel):
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
         session.wanted = True
         _server(layout, session)
-        if not session.catalogue.models:
+        if not any(model.state == "ready" for model in session.catalogue.models):
             return
         layout.template_icon_view(settings, "gallery", show_labels=True, scale=6, scale_popup=5)
         layout.prop(settings, "model", text="", icon="TEXTURE")
@@ -90,6 +91,8 @@ def _server(layout: Any, session: Any) -> None:
         layout.operator("texserver.start_server", icon="PLAY")
     if ready and not session.catalogue.models:
         draw_text(layout, "It has no models yet. Put .safetensors models into its folder.", icon="INFO")
+    for model in [each for each in session.catalogue.models if each.state == "broken"][:MOST_BROKEN]:
+        draw_text(layout, f"{model.name} cannot be used: {model.reason}", icon="ERROR")
     if session.catalogue.message:
         draw_text(layout, session.catalogue.message, icon="ERROR")
 

@@ -47,10 +47,16 @@ def _reconnect(self: Any, context: Any) -> None:
     state.session().reconnect()
 
 
+def apply_limits() -> None:
+    """What the session has to know of the preferences."""
+    chosen, session = get(), state.session()
+    session.patience_s = chosen.patience_s
+    own = chosen.cache_folder.strip()
+    session.keep_files(Path(bpy.path.abspath(own)) if own else None, chosen.cache_gb * 2**30)
+
+
 def _apply_limits(self: Any, context: Any) -> None:
-    session = state.session()
-    session.patience_s = self.patience_s
-    session.files.cap_bytes = self.cache_gb * 2**30
+    apply_limits()
 
 
 class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
@@ -89,9 +95,15 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
             (".png", "PNG", "Compressed: smaller and slower"),
         ),
     )
+    cache_folder: StringProperty(
+        name="Cache Folder",
+        description="Where textures arrive that are packed into the blend file. Empty: a folder of Blender's own",
+        subtype="DIR_PATH",
+        update=_apply_limits,
+    )
     cache_gb: IntProperty(
         name="Cache",
-        description="GB that textures made before may take; the ones used longest ago go first",
+        description="GB that textures made before may take; the ones made longest ago go first",
         default=4,
         min=1,
         max=1000,
@@ -144,6 +156,7 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
         layout.separator()
         layout.prop(self, "storage")
         layout.prop(self, "file_format")
+        layout.prop(self, "cache_folder")
         layout.prop(self, "cache_gb", text="Cache (GB)")
         layout.prop(self, "patience_s", text="Give Up After (s)")
 

@@ -4,6 +4,8 @@ Nothing here waits. While Blender renders, results are held back: changing data 
 """
 
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,13 @@ _shown: object = None  # what the panels show
 def start() -> None:
     """When the extension is enabled."""
     bpy.app.timers.register(_turn, first_interval=IDLE_S, persistent=True)
+
+
+def wake() -> None:
+    """Someone waits: the next turn comes at once."""
+    if bpy.app.timers.is_registered(_turn):
+        bpy.app.timers.unregister(_turn)
+        bpy.app.timers.register(_turn, first_interval=0.0, persistent=True)
 
 
 def stop() -> None:
@@ -49,6 +58,7 @@ def begin(order: Order, wish: Wish | None, folder: Path | None = None, suffix: s
     if wish:
         _wishes[task.id] = wish
         _assignments[task.id] = Assignment(wish)
+    wake()
     return task
 
 
@@ -90,16 +100,26 @@ def _follow(task: Task, assignment: Assignment) -> None:
             assignment.show(task.result)
             del _assignments[task.id]
             state.session().remember(task.result)
+            state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])
             _push_undo(f"Texture {task.order.title}")
         elif task.ended:
             _take_back(task.id)
     except NotAssigned as error:
+        _fail(task, str(error))
+    except Exception as error:  # a defect, ours or Blender's: the timer must outlive it
+        traceback.print_exc()
+        _fail(task, f"It is painted, but could not be put on the object: {error}. The system console says more.")
+
+
+def _fail(task: Task, why: str) -> None:
+    task.fail(why)
+    with suppress(Exception):  # what was wrong may be wrong still
         _take_back(task.id)
-        task.fail(str(error))
 
 
 def _take_back(id: int) -> None:
-    _assignments.pop(id).revert()
+    if assignment := _assignments.pop(id, None):
+        assignment.revert()
 
 
 def _push_undo(message: str) -> None:
@@ -112,8 +132,11 @@ def _turn() -> float:
     global _shown
     if not state.is_open():
         return IDLE_S
-    step()
-    state.local_server().tick()
+    try:
+        step()
+        state.local_server().tick()
+    except Exception:  # a timer that raises is never called again
+        traceback.print_exc()
     shown = state.session().version, state.local_server().state
     if shown != _shown:
         _shown = shown

@@ -19,15 +19,10 @@ def register() -> None:
     scene: Any = bpy.types.Scene
     properties: Any = bpy.props
     scene.texserver = properties.PointerProperty(type=settings.TEXSERVER_PG_settings)
-    folder, chosen = preferences.folder(), preferences.get()
-    session = Session(
-        folder,
-        preferences.find,
-        client=f"Blender {bpy.app.version_string}",
-        cap_bytes=chosen.cache_gb * 2**30,
-        patience_s=chosen.patience_s,
-    )
+    folder = preferences.folder()
+    session = Session(folder, preferences.find, client=f"Blender {bpy.app.version_string}")
     state.open_state(session, LocalServer(folder / "server.log"))
+    preferences.apply_limits()
     gallery.open_icons()
     pump.start()
     handlers.register()

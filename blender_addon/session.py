@@ -5,7 +5,7 @@ connection.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +16,15 @@ from .connection import Connection
 from .history import Entry, History
 from .pairing import Pairing
 from .sinks import Painting
-from .tasks import Order, Painted, Task
+from .tasks import Name, Order, Painted, Task
 from .texture_files import TextureFiles
 
 AT_ONCE: Final = 2  # tasks; the server is kept busy by one, and a small one need not wait for a large one
 TICK_S: Final = 0.04  # of ticking tasks, before Blender's window is given its turn
 STATUS_EVERY_S: Final = 3.0
+PATIENCE_S: Final = 120.0  # without a pixel, before a task ends
+CACHE_BYTES: Final = 4 * 2**30
+PREVIEW_BYTES: Final = 64 * 2**20  # kept of previews and variations
 MOST_ENDED: Final = 20  # tasks kept to be looked at and tried again
 
 Find = Callable[[], Pairing]
@@ -36,16 +39,15 @@ class Session:
         find: Find,
         *,
         client: str = "",
-        cap_bytes: int = 4 * 2**30,
-        patience_s: float = 120.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
-        self.files = TextureFiles(folder / "textures", cap_bytes)
+        self.files = TextureFiles(folder / "textures", CACHE_BYTES)
+        self.previews = TextureFiles(folder / "previews", PREVIEW_BYTES)
         self.history = History(folder / "history.json")
         self.tasks: list[Task] = []
         self.variations: list[Task] = []  # small pictures of several seeds, to pick one from
-        self.patience_s = patience_s
+        self.patience_s = PATIENCE_S
         self.wanted = False  # whether anyone has looked yet
         self.waiting: int | None = None  # requests in the server's queue, as it last said
         self._find = find
@@ -96,7 +98,8 @@ class Session:
 
     def order(self, order: Order, folder: Path | None = None, suffix: str = ".tif") -> Task:
         """A new task. Its files go into `folder`, or else into the cache."""
-        task = self._task(order, folder, suffix)
+        files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
+        task = self._task(order, partial(_name, files, suffix))
         self.tasks.append(task)
         return task
 
@@ -104,31 +107,20 @@ class Session:
         """Pictures of these, in place of those before."""
         for task in self.variations:
             task.cancel()
-        self.variations = [self._task(order, self.folder / "previews", ".png") for order in orders]
+        name = partial(_name, self.previews, ".png")
+        self.variations = [self._task(order, name) for order in orders]
 
-    def _task(self, order: Order, folder: Path | None, suffix: str) -> Task:
+    def _task(self, order: Order, name: Name) -> Task:
         self.wanted = True
         self._last_id += 1
         return Task(
             self._last_id,
             order,
             self.connection,
-            partial(self._name, folder, suffix),
-            partial(self._name, self.folder / "previews", ".png"),
+            name,
+            partial(_name, self.previews, ".png"),
             patience_s=self.patience_s,
             clock=self._clock,
-        )
-
-    def _name(self, folder: Path | None, suffix: str, painting: Painting) -> list[Path]:
-        files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
-        return files.paths(
-            model=painting.model,
-            sha256=painting.sha256,
-            seed=painting.seed,
-            size=painting.size,
-            maps=[each.name for each in painting.maps],
-            depth=painting.depth,
-            suffix=suffix,
         )
 
     def task(self, id: int) -> Task | None:
@@ -139,6 +131,17 @@ class Session:
         task.cancel()
         if task in self.tasks:
             self.tasks.remove(task)
+
+    def keep_files(self, folder: Path | None, cap_bytes: int) -> None:
+        """Where textures arrive from now on, and how much is kept there; None: the session's own folder."""
+        self.files = TextureFiles(folder or self.folder / "textures", cap_bytes)
+
+    def tidy(self, shown: Collection[Path]) -> None:
+        """Remove files of the cache beyond what it may take, but none that is shown, nor one of a task in the list."""
+        listed = [task.result for task in (*self.tasks, *self.variations) if task.result]
+        keep = {*shown, *(path for result in listed for path in result.files.values())}
+        self.files.prune(keep)
+        self.previews.prune(keep)
 
     def remember(self, painted: Painted) -> None:
         """Into the history."""
@@ -208,3 +211,15 @@ class Session:
             queue = reply.report.get("queue")
             waiting = queue.get("waiting") if isinstance(queue, dict) else None
             self.waiting = waiting if isinstance(waiting, int) else None
+
+
+def _name(files: TextureFiles, suffix: str, painting: Painting) -> list[Path]:
+    return files.paths(
+        model=painting.model,
+        sha256=painting.sha256,
+        seed=painting.seed,
+        size=painting.size,
+        maps=[each.name for each in painting.maps],
+        depth=painting.depth,
+        suffix=suffix,
+    )

@@ -1,4 +1,4 @@
-"""Where finished textures lie: a folder with a cap, from which those that were not used for longest go first.
+"""Where finished textures lie: a folder with a cap, from which those that were made longest ago go first.
 
 The name of a file says what it is, since a texture is a pure function: model, the beginning of its file's hash, seed,
 width x height, the bits of a sample where they are not 8, and the map.
@@ -53,28 +53,8 @@ class TextureFiles:
         stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-{bits}"
         return [self.folder / f"{stem}{_distinct(each)}{suffix}" for each in maps]
 
-    def find(
-        self,
-        *,
-        model: str,
-        sha256: str,
-        seed: int,
-        size: tuple[int, int],
-        maps: Sequence[str],
-        depth: int,
-        suffix: str = ".tif",
-    ) -> list[Path] | None:
-        """The same files, if all are there; they count as used now."""
-        paths = self.paths(model=model, sha256=sha256, seed=seed, size=size, maps=maps, depth=depth, suffix=suffix)
-        if not paths or not all(path.is_file() for path in paths):
-            return None
-        for path in paths:
-            with suppress(OSError):  # a folder that can only be read keeps its times
-                os.utime(path)
-        return paths
-
     def prune(self, keep: Collection[Path]) -> None:
-        """Remove those used longest ago until the rest is under the cap, but none of `keep`, and old leftovers.
+        """Remove those made longest ago until the rest is under the cap, but none of `keep`, and old leftovers.
 
         At most 32 files a call, and no others than this module names; one that cannot be removed stays.
         """

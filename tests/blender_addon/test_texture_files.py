@@ -98,29 +98,6 @@ def test_the_folder_is_made(files: TextureFiles) -> None:
     assert files.folder.is_dir()
 
 
-# ------------------------------------------------------------------------------------------------------------ finding
-
-
-def test_a_texture_is_found_when_all_its_files_are_there(files: TextureFiles) -> None:
-    first, second = files.paths(**BRICK)
-    assert files.find(**BRICK) is None
-    first.touch()
-    assert files.find(**BRICK) is None
-    second.touch()
-    assert files.find(**BRICK) == [first, second]
-    assert files.find(**BRICK | {"depth": 16}) is None
-    assert files.find(**BRICK | {"maps": ()}) is None
-
-
-def test_what_is_found_counts_as_used(files: TextureFiles) -> None:
-    for path in files.paths(**BRICK):
-        path.touch()
-        os.utime(path, (0, 0))
-    found = files.find(**BRICK)
-    assert found
-    assert all(time.time() - path.stat().st_mtime < 60 for path in found)
-
-
 # ------------------------------------------------------------------------------------------------------------ pruning
 
 
@@ -193,4 +170,4 @@ def test_one_that_cannot_be_removed_stays_and_the_next_goes(
 def test_a_folder_that_is_gone_does_no_harm(files: TextureFiles) -> None:
     files.folder.rmdir()
     files.prune([])
-    assert files.find(**BRICK) is None
+    assert not files.folder.exists()
