@@ -3,6 +3,7 @@
 The server computes whole canonical tiles, on a grid that begins at row 0 and column 0 of the texture, and cuts windows
 from them. So cuts lie where that grid lies: whole rows of tiles when they fit, else as many tiles of one row as fit.
 Sizes are (height, width) and windows (top, left, height, width), in pixels; a window wraps around both edges.
+No bpy here.
 """
 
 from collections.abc import Iterator

@@ -70,6 +70,40 @@ def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone(path: Path) -> 
     assert {name.split(".")[0] for name in absolute} <= allowed
 
 
+def own_imports(path: Path) -> set[Path]:
+    """The add-on's modules that one of them imports when it is loaded."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            names |= {node.module} if node.module else {alias.name for alias in node.names}
+    return {path.with_name(f"{name}.py") for name in names}
+
+
+def needs_bpy(path: Path) -> bool:
+    """Whether loading this module loads bpy, by whatever way."""
+    seen, ahead = set(), {path}
+    while ahead:
+        module = ahead.pop()
+        seen.add(module)
+        if any(
+            isinstance(n, ast.Import) and n.names[0].name == "bpy" for n in ast.parse(module.read_text("utf-8")).body
+        ):
+            return True
+        ahead |= own_imports(module) - seen
+    return False
+
+
+@pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
+def test_what_needs_no_bpy_says_so_and_the_rest_does_not(path: Path) -> None:
+    says = "no bpy" in " ".join((ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").lower().split())
+    assert says or path.name == "__init__.py" or needs_bpy(path)
+    assert not (needs_bpy(path) and says)
+
+
+def test_loading_the_package_loads_no_bpy() -> None:
+    assert not needs_bpy(ROOT / "blender_addon" / "__init__.py")
+
+
 @pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
 def test_the_add_on_starts_no_thread(path: Path) -> None:
     threads = {"threading", "_thread", "concurrent", "multiprocessing"}
