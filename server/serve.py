@@ -6,7 +6,8 @@
 
 The front (this process) has no torch: it owns the sockets, checks, queues and answers (server/front.py). Worker
 processes, one for each device, paint tiles (server/worker.py). SIGTERM and Ctrl-C end it: no new work, what is accepted
-is done, at most --drain seconds long; a second one ends it at once.
+is done, at most --drain seconds long; a second one ends it at once. With --leave-with-parent the end of standard input
+counts as one, too: whoever started the server has gone, however that happened.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -118,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         "--bind-workers", metavar="ENDPOINT", help="where workers of other machines report, such as tcp://0.0.0.0:7734"
     )
     parser.add_argument("--worker-of", metavar="LINE", help="work for the server that printed this line")
+    parser.add_argument(
+        "--leave-with-parent", action="store_true", help="when standard input closes: whoever started it has gone"
+    )
     parser.add_argument("--metrics-port", type=int, metavar="PORT", help="figures for Prometheus, on loopback")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
@@ -136,6 +141,7 @@ class Server:
         self._stack = ExitStack()
         self._stack.callback(self.context.destroy, linger=0)
         self._signals = 0
+        self._parent_left = False
         self._drain_ends = float("inf")
         self._tell_metrics: Callable[[], None] | None = None
         self._told_metrics = self._greeted = 0.0
@@ -284,7 +290,7 @@ class Server:
         """Serve until told to stop: 0, or 2 when the device asked for is not there."""
         self.announce()
         code = self._loop()
-        self.clients.close(linger=LAST_WORDS_MS // 10 if self._signals > 1 else LAST_WORDS_MS)
+        self.clients.close(linger=LAST_WORDS_MS // 10 if self._told_to_end > 1 else LAST_WORDS_MS)
         return code
 
     def _hear_signals(self) -> None:
@@ -297,9 +303,25 @@ class Server:
         self._stack.callback(signal.set_wakeup_fd, woken)
         for each in (signal.SIGINT, signal.SIGTERM):
             self._stack.callback(signal.signal, each, signal.signal(each, self._signalled))
+        if self.options.leave_with_parent:
+            threading.Thread(target=self._hear_parent, args=[wakes], daemon=True).start()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
+
+    def _hear_parent(self, wakes: socket.socket) -> None:
+        """A thread's, since Windows polls sockets alone. Not through sys.stdin, whose lock must be free at the end."""
+        with suppress(OSError, AttributeError):  # there was none from the start
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+        self._parent_left = True
+        with suppress(OSError):  # the server has ended
+            wakes.send(b"\0")
+
+    @property
+    def _told_to_end(self) -> int:
+        """How often, by signals and by the parent's leaving."""
+        return self._signals + self._parent_left
 
     def _loop(self) -> int:
         gc.collect()
@@ -324,7 +346,7 @@ class Server:
             if now - ticked > TICK_MS / 1000:
                 ticked = now
                 self._tick(now)
-            if self._signals and (code := self._ending(now)) is not None:
+            if self._told_to_end and (code := self._ending(now)) is not None:
                 self._send()
                 return code
             if self.processes.misconfigured and not self.front.crew.workers:
@@ -388,13 +410,13 @@ class Server:
             self._tell_metrics()
 
     def _ending(self, now: float) -> int | None:
-        """After a signal: the exit code once there is nothing left to do, or no time for it."""
+        """Once told to: the exit code once there is nothing left to do, or no time for it."""
         if not self.front.draining:
             self.front.drain()
             self._drain_ends = now + self.options.drain
             remove_connection_file(self.file)
             log.info("shutting down; a second signal ends it at once")
-        if self._signals > 1 or now > self._drain_ends:
+        if self._told_to_end > 1 or now > self._drain_ends:
             self.front.abandon()
             return 0
         return 0 if self.front.idle and self.outbox.empty else None
