@@ -30,8 +30,10 @@ from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
 from trainer.descriptors import CHOICES, Descriptor, choose_descriptor
 from trainer.periods import find_lattice, lattice_from_periods, lattice_picture, parse_lattice
 from trainer.pictures import Picture, as_picture, contact_sheet, filmstrip, thumbnail, write_picture
+from trainer.recipe import Recipe
 from trainer.swatch import find_swatches, model_name, read_swatch
-from trainer.training import Recipe, Training, TrainingFailed
+from trainer.texture_training import TextureTraining
+from trainer.training import TrainingFailed
 
 CHECKPOINT_EVERY = 100  # iterations
 GROWTH_FRAMES = 16
@@ -162,7 +164,7 @@ class _Job:
     def run(self, stop: "_Stop") -> bool:
         """False when it was stopped before its end. The best model so far is written either way."""
         self._introduce()
-        training = Training(
+        training = TextureTraining(
             self.swatch.pixels, self.lattice, self.descriptor, self.recipe, device=self.device, say=self.say
         )
         checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
@@ -214,7 +216,7 @@ class _Job:
             write_picture(self._beside("lattice"), lattice_picture(swatch.pixels, self.lattice))
         write_picture(self._beside("swatch"), self.picture)
 
-    def _train(self, training: Training, stop: "_Stop", checkpoint: Path, belongs_to: dict[str, object]) -> None:
+    def _train(self, training: TextureTraining, stop: "_Stop", checkpoint: Path, belongs_to: dict[str, object]) -> None:
         frames: list[tuple[int, Picture]] = []
         every = max(1, self.recipe.iterations // GROWTH_FRAMES)
         bar = tqdm(
@@ -236,10 +238,10 @@ class _Job:
                 if stop.requested:
                     return
 
-    def _frame(self, training: Training) -> Picture:
+    def _frame(self, training: TextureTraining) -> Picture:
         return as_picture(texture(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
 
-    def _write(self, training: Training, *, pictures: bool) -> None:
+    def _write(self, training: TextureTraining, *, pictures: bool) -> None:
         generator = training.finished()
         painter = prepare(generator, self.device)
         _, _, height, width = self.swatch.pixels.shape
@@ -261,7 +263,7 @@ class _Job:
         if pictures:
             self._show(painter, training)
 
-    def _show(self, painter: Generator, training: Training) -> None:
+    def _show(self, painter: Generator, training: TextureTraining) -> None:
         took = time.monotonic() - self.started
         title = f"{self.output.stem}: {training.step} iterations in {took:.0f} s, looked at with {self.descriptor.name}"
         write_picture(self._beside("sheet"), contact_sheet(painter, self.picture, title))

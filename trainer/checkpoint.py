@@ -6,6 +6,7 @@ others would not be the same training.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
@@ -34,7 +35,7 @@ def write_checkpoint(path: Path, state: State, belongs_to: dict[str, object]) ->
     replace_file(path, safetensors.torch.save(data, {_KEY: json.dumps(belongs_to, sort_keys=True)}))
 
 
-def resume(training: Training, path: Path, belongs_to: dict[str, object]) -> None:
+def resume(training: Training[Any], path: Path, belongs_to: dict[str, object]) -> None:
     """Bring a new training to where the checkpoint was written. Raises UnusableCheckpoint."""
     state = read_checkpoint(path, belongs_to)
     try:

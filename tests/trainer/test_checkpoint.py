@@ -17,10 +17,11 @@ from server.replace_file import UnusableOutput
 from tests.drawn import gravel
 from tests.models import TINY
 from trainer import checkpoint as module
-from trainer import training
 from trainer.checkpoint import UnusableCheckpoint, checkpoint_path, read_checkpoint, write_checkpoint
 from trainer.descriptors import BuiltinDescriptor
-from trainer.training import Recipe, State, Training
+from trainer.recipe import Recipe
+from trainer.texture_training import TextureTraining
+from trainer.training import State
 
 BELONGS_TO: dict[str, object] = {
     "swatch": "ab" * 32,
@@ -164,13 +165,13 @@ def test_a_training_resumed_from_the_file_is_the_same_training_to_the_bit(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file knows no order of memory: moments come back as plain tensors, and must still give the same steps."""
-    monkeypatch.setattr(training, "MIN_SIZE", 48)
+    monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
     monkeypatch.setitem(PRESETS, "taper", TINY["taper"])
     swatch = gravel(96, 96, stone=7)
 
-    def start() -> Training:
+    def start() -> TextureTraining:
         recipe = Recipe(iterations=12, size=64)
-        return Training(swatch, None, BuiltinDescriptor(), recipe, device=torch.device("cpu"))
+        return TextureTraining(swatch, None, BuiltinDescriptor(), recipe, device=torch.device("cpu"))
 
     whole = start()
     for progress in whole.run():

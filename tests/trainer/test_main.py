@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from trainer import __main__ as module
 from trainer import descriptors, pictures, training
 from trainer.__main__ import main
 from trainer.pictures import as_picture
+from trainer.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared/data/vgg/vgg19_conv1_1-conv3_4.safetensors"
@@ -41,11 +42,11 @@ SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
 TINY_SIZES = """
     from server.architecture import PRESETS
     from tests.models import TINY
-    from trainer import descriptors, pictures, training
+    from trainer import descriptors, pictures, recipe, training
     import trainer.__main__ as command
 
     PRESETS["taper"] = TINY["taper"]
-    training.MIN_SIZE, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
+    recipe.Recipe.MIN_SIZE, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
     training.JUDGE_EVERY, descriptors.FILTER_SCALES = 3, (1.0,)
     """
 
@@ -54,7 +55,7 @@ TINY_SIZES = """
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny generator, windows and sheets for the tests that call `main` here."""
     monkeypatch.setitem(PRESETS, "taper", TINY["taper"])
-    monkeypatch.setattr(training, "MIN_SIZE", 48)
+    monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
     monkeypatch.setattr(pictures, "SAMPLE", 64)
     monkeypatch.setattr(pictures, "LARGE", (64, 96))
     monkeypatch.setattr(descriptors, "FILTER_SCALES", (1.0,))
@@ -275,7 +276,7 @@ def test_on_a_terminal_a_bar_counts_the_steps(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     step, left = training.Training._one_step, [faults]
 
-    def at_times_spoilt(self: training.Training) -> float:
+    def at_times_spoilt(self: training.Training[Any]) -> float:
         if self.step == 4 and left[0]:
             left[0] -= 1
             return float("nan")

@@ -9,7 +9,8 @@ from tests.drawn import running_bond
 from trainer.descriptors import BuiltinDescriptor
 from trainer.measures import floor, lattice_kept, patch_distance, patch_statistics, seam
 from trainer.periods import find_lattice
-from trainer.training import Recipe, Training
+from trainer.recipe import Recipe
+from trainer.texture_training import TextureTraining
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -18,7 +19,7 @@ def test_the_default_recipe_without_weights_learns_a_running_bond() -> None:
     swatch = running_bond(384, 384)
     lattice = find_lattice(swatch)
     assert lattice
-    training = Training(swatch, lattice, BuiltinDescriptor(), Recipe(iterations=300), device=torch.device("cpu"))
+    training = TextureTraining(swatch, lattice, BuiltinDescriptor(), Recipe(iterations=300), device=torch.device("cpu"))
     for _ in training.run():
         pass
     sample = texture(training.finished(), 1, (512, 512))

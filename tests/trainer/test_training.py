@@ -16,12 +16,15 @@ from server.texture import paint, paint_with_gradients
 from server.torus import Size, Window
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY
+from trainer import texture_training
 from trainer import training as module
 from trainer.descriptors import BuiltinDescriptor, Descriptor
 from trainer.freezing import freeze, normalisations
 from trainer.losses import FoldedCellLoss, Place, Sum
 from trainer.patches import SlicedPatchLoss
-from trainer.training import JUDGE_STEP, MAX_RECOVERIES, Progress, Recipe, State, Training, TrainingFailed
+from trainer.recipe import Recipe
+from trainer.texture_training import JUDGE_STEP, TextureTraining
+from trainer.training import MAX_RECOVERIES, Progress, State, TrainingFailed
 
 CPU = torch.device("cpu")
 TINY_RECIPE = {"iterations": 12, "size": 64}
@@ -38,7 +41,7 @@ def swatch() -> Tensor:
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three narrow levels, small windows, a judgement every fourth step."""
-    monkeypatch.setattr(module, "MIN_SIZE", 48)
+    monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
     monkeypatch.setattr(module, "JUDGE_EVERY", 4)
     for name, architecture in TINY.items():
         monkeypatch.setitem(PRESETS, name, architecture)
@@ -62,8 +65,8 @@ def start(
     *,
     say: Callable[[str], None] = print,
     **recipe: Any,
-) -> Training:
-    return Training(swatch, lattice, descriptor, Recipe(**{**TINY_RECIPE, **recipe}), device=CPU, say=say)
+) -> TextureTraining:
+    return TextureTraining(swatch, lattice, descriptor, Recipe(**{**TINY_RECIPE, **recipe}), device=CPU, say=say)
 
 
 def trained(swatch: Tensor, lattice: Lattice | None = None, **recipe: Any) -> State:
@@ -72,7 +75,7 @@ def trained(swatch: Tensor, lattice: Lattice | None = None, **recipe: Any) -> St
     return training.finished().state_dict()
 
 
-def run(training: Training, until: int | None = None) -> list[Progress]:
+def run(training: TextureTraining, until: int | None = None) -> list[Progress]:
     told = []
     for progress in training.run():
         told.append(progress)
@@ -94,7 +97,7 @@ class Fault:
     """Spoils the objective of a training when `when(step, how often before)` says so. Judgements are left alone."""
 
     def __init__(
-        self, training: Training, spoil: Callable[[Tensor, Tensor], Tensor], when: Callable[[int, int], bool]
+        self, training: TextureTraining, spoil: Callable[[Tensor, Tensor], Tensor], when: Callable[[int, int], bool]
     ) -> None:
         self.spoil, self.when, self.happened = spoil, when, 0
         make = training.make_objective
@@ -134,10 +137,10 @@ def to_endless_slope(loss: Tensor, images: Tensor) -> Tensor:
 
 def judgements(monkeypatch: pytest.MonkeyPatch, *losses: float) -> None:
     each = iter(losses)
-    monkeypatch.setattr(Training, "judged_loss", lambda self: next(each))
+    monkeypatch.setattr(TextureTraining, "judged_loss", lambda self: next(each))
 
 
-def snapshots(training: Training) -> dict[int, State]:
+def snapshots(training: TextureTraining) -> dict[int, State]:
     """The generator after every step, to the end."""
     return {
         progress.step: {name: value.clone() for name, value in training.generator.state_dict().items()}
@@ -288,7 +291,7 @@ def test_the_state_of_another_generator_is_refused(swatch: Tensor) -> None:
 
 
 def test_the_best_judged_state_wins(swatch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
     judgements(monkeypatch, 3.0, 1.0, 2.0)  # after steps 4, 8 and 12
     training = start(swatch)
     after = snapshots(training)
@@ -307,7 +310,7 @@ def test_once_frozen_only_frozen_states_count(swatch: Tensor, monkeypatch: pytes
 
 
 def test_a_judgement_that_is_not_finite_never_wins(swatch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
     judgements(monkeypatch, 3.0, math.nan, -math.inf)
     training = start(swatch)
     after = snapshots(training)
@@ -328,11 +331,11 @@ def test_judging_repeats_and_looks_at_other_seeds_than_training(
 
         return painted
 
-    monkeypatch.setattr(module, "paint", noting(judged, paint))
-    monkeypatch.setattr(module, "paint_with_gradients", noting(stepped, paint_with_gradients))
+    monkeypatch.setattr(texture_training, "paint", noting(judged, paint))
+    monkeypatch.setattr(texture_training, "paint_with_gradients", noting(stepped, paint_with_gradients))
     run(training, until=8)
     assert training.judged_loss() == training.judged_loss()
-    assert set(judged) == set(module.JUDGE_SEEDS)
+    assert set(judged) == set(texture_training.JUDGE_SEEDS)
     assert len(stepped) == len(set(stepped)) == 8
     assert not set(stepped) & set(judged)
 
@@ -349,7 +352,7 @@ def test_statistics_are_frozen_for_the_last_part_of_the_training(swatch: Tensor)
     held: list[Tensor] = []
     for progress in training.run():
         norms = normalisations(training.generator)
-        frozen = progress.step > module.FROZEN_FROM * 10
+        frozen = progress.step > texture_training.FROZEN_FROM * 10
         assert [norm.training for norm in norms] == [not frozen] * len(norms)
         if frozen:
             held.append(torch.cat([statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]))  # type: ignore[misc]
@@ -369,7 +372,7 @@ def test_freezing_keeps_the_loss_of_the_normalised_generator(
     swatch: Tensor, monkeypatch: pytest.MonkeyPatch, lattice: Lattice | None
 ) -> None:
     """Stopped early, never frozen in training: the served generator is as good as the one that was judged."""
-    monkeypatch.setattr(module, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
     training = start(swatch, lattice, iterations=30, size=128)
     run(training)
     assert training.judged_loss(training.finished()) == pytest.approx(training.best_loss, rel=0.05)
@@ -473,7 +476,7 @@ def test_going_back_past_the_freezing_thaws_and_freezes_again(swatch: Tensor) ->
     training = start(swatch, iterations=12, say=lambda text: None)
     Fault(training, to_nan, lambda step, before: step == 11 and before == 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "judged_loss", lambda self: math.nan if self.frozen else 1.0)
+        patch.setattr(TextureTraining, "judged_loss", lambda self: math.nan if self.frozen else 1.0)
         modes = [
             (progress.step, normalisations(training.generator)[0].training, training.frozen)
             for progress in training.run()
@@ -589,7 +592,7 @@ def test_going_back_keeps_the_smaller_windows(swatch: Tensor) -> None:
 def test_losses_of_smaller_windows_are_not_held_against_those_of_larger_ones(
     swatch: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
     judgements(monkeypatch, 1.0, 3.0, 2.0)
     training = start(swatch, say=lambda text: None)
     Fault(training, raising(MemoryError()), lambda step, before: step == 5 and before == 0)
