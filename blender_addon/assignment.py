@@ -57,6 +57,20 @@ def check(thing: Any) -> None:
         raise NotAssigned(f"The data of {thing.name} is linked from another file. Make it local first.")
 
 
+def objects_of(wish: Wish) -> list[Any]:
+    """Those that are still there. Raises NotAssigned where none is, or one cannot have a material any more."""
+    found = [each for each in (reference.get() for reference in wish.objects) if each is not None]
+    if not found:
+        names = ", ".join(reference.name for reference in wish.objects)
+        raise NotAssigned(
+            f"{names} is gone, so the texture has no place. Select another object and press Generate, or Again in the "
+            "history."
+        )
+    for each in found:
+        check(each)
+    return found
+
+
 class Assignment:
     """One wish being fulfilled: a preview perhaps, then the texture; or everything as it was before."""
 
@@ -65,13 +79,14 @@ class Assignment:
         self.preview_shown = False
         self._material: Reference | None = None
         self._is_new = False  # the material
-        self._before: list[tuple[Reference, int, Reference | None]] = []  # object, slot, its material
+        self._before: list[_Slot] = []
         self._shown_before: Shown | None = None  # by a material that is updated
         self._images: list[Reference] = []  # shown before, or as a preview
+        self._previews: frozenset[int] = frozenset()  # session identifiers of the images among them
 
     def show(self, painted: Painted, *, preview: bool = False) -> str:
         """Put the images onto the objects; returns the material's name. Raises NotAssigned, with nothing changed."""
-        objects = self._objects()
+        objects = objects_of(self.wish)
         material = self._material.get() if self._material else None
         if material is None:
             material = self._choose(objects[0], painted)
@@ -100,20 +115,26 @@ class Assignment:
         if preview:
             self.preview_shown = True
             self._images.extend(Reference.to("images", each) for each in images.values())
+            self._previews = frozenset(each.session_uid for each in images.values())
         else:
             remove_unused(self._images)
             self._images = []
         return str(material.name)
 
+    def meets(self, other: "Assignment") -> bool:
+        """Whether a preview of this one might be put over the other's, so that neither could be taken back."""
+        uids = {reference.uid for reference in self.wish.objects}
+        things = [reference.get() for reference in self.wish.objects]
+        current = {each.active_material.session_uid for each in things if each is not None and each.active_material}
+        theirs = other._material.uid if other._material else None
+        return theirs in current or any(reference.uid in uids for reference in other.wish.objects)
+
     def revert(self) -> None:
         """As it was before the preview; what has changed since then, or gone, stays so."""
         material = self._material.get() if self._material else None
-        if material is not None:
-            for reference, slot, earlier in self._before:
-                thing = reference.get()
-                slots = thing.material_slots if thing is not None else ()
-                if slot < len(slots) and slots[slot].material == material:
-                    slots[slot].material = earlier.get() if earlier else None
+        if material is not None and (not self.preview_shown or self._is_seen(material)):
+            for each in reversed(self._before):
+                each.bring_back(material)
             if self._is_new and material.users == 0:
                 bpy.data.materials.remove(material)
             elif self._shown_before:
@@ -121,16 +142,16 @@ class Assignment:
         remove_unused(self._images)
         self._images = []
 
-    # -------------------------------------------------------------------------------------------------------- choosing
+    def withdraw(self) -> None:
+        """Take the preview back; it may be shown again."""
+        self.revert()
+        self.preview_shown, self._material, self._previews = False, None, frozenset()
 
-    def _objects(self) -> list[Any]:
-        found = [each for each in (reference.get() for reference in self.wish.objects) if each is not None]
-        if not found:
-            names = ", ".join(reference.name for reference in self.wish.objects)
-            raise NotAssigned(f"{names} is gone, so the texture has no place. Press Again in the history to use it.")
-        for each in found:
-            check(each)
-        return found
+    def _is_seen(self, material: Any) -> bool:
+        """Whether the preview is still what the material shows: another job may have finished in it since."""
+        return any(each and each.session_uid in self._previews for each in images_of(material).values())
+
+    # -------------------------------------------------------------------------------------------------------- choosing
 
     def _choose(self, thing: Any, painted: Painted) -> Any:
         current = thing.active_material
@@ -145,18 +166,45 @@ class Assignment:
 
     def _put(self, thing: Any, material: Any) -> None:
         """Into the active slot of an object."""
+        reference = Reference.to("objects", thing)
         if not thing.material_slots:
             thing.data.materials.append(material)
-            self._before.append((Reference.to("objects", thing), 0, None))
+            self._before.append(_Slot(thing=reference, index=0, is_new=True))
             return
-        slot = thing.material_slots[thing.active_material_index]
+        index = thing.active_material_index
+        slot = thing.material_slots[index]
         if slot.material == material:
             return
         earlier = Reference.to("materials", slot.material) if slot.material else None
+        self._before.append(_Slot(thing=reference, index=index, material=earlier, link=slot.link))
         if thing.data.library:
             slot.link = "OBJECT"
         slot.material = material
-        self._before.append((Reference.to("objects", thing), thing.active_material_index, earlier))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slot:
+    """A slot as it was."""
+
+    thing: Reference
+    index: int
+    material: Reference | None = None
+    link: str = ""
+    is_new: bool = False
+
+    def bring_back(self, material: Any) -> None:
+        """If it still holds this material."""
+        thing = self.thing.get()
+        slots = thing.material_slots if thing is not None else ()
+        if self.index >= len(slots) or slots[self.index].material != material:
+            return
+        if self.is_new and len(slots) == 1:
+            thing.data.materials.clear()  # pop() would leave the object's slot
+        elif self.link and slots[self.index].link != self.link:
+            slots[self.index].material = None
+            slots[self.index].link = self.link
+        else:
+            slots[self.index].material = self.material.get() if self.material else None
 
 
 def selected(active: Any, others: Iterable[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from . import state
 
 Item = tuple[str, str, str, int, int]
 
-_NONE: Item = ("", "No models yet", "Press Refresh when the server runs", 0, 0)
+_NONE: Item = ("NONE", "No models yet", "Press Refresh when the server runs", 0, 0)
 _icons: Any = None
 _items: list[Item] = [_NONE]
 _made_for: object = None
@@ -60,12 +60,12 @@ def items(self: Any, context: Any) -> list[Item]:
     """Of the gallery: the models that can be painted, by name."""
     global _made_for
     catalogue = state.session().catalogue
-    if _made_for != (id(catalogue), catalogue.version):
+    if _made_for != (catalogue, catalogue.version):
         ready = [model for model in catalogue.models if model.state == "ready"]
         _items[:] = [(each.name, each.name, "", model_icon(each.name), index) for index, each in enumerate(ready)]
         if not _items:
             _items[:] = [_NONE]
-        _made_for = (id(catalogue), catalogue.version)
+        _made_for = (catalogue, catalogue.version)
     return _items
 
 
@@ -76,9 +76,11 @@ def get_model(self: Any) -> int:
 
 def set_model(self: Any, number: int) -> None:
     """Chosen in the gallery."""
-    self.model = items(self, None)[number][0]
+    chosen = items(self, None)[number]
+    if chosen is not _NONE:
+        self.model = chosen[0]
 
 
 def search_models(self: Any, context: Any, text: str) -> list[str]:
     """Names that contain the text."""
-    return [name for name, *_ in items(self, context) if name and text.lower() in name.lower()]
+    return [each[0] for each in items(self, context) if each is not _NONE and text.lower() in each[0].lower()]

@@ -1,4 +1,8 @@
-"""What Blender tells us of: another file is opened."""
+"""What Blender tells us of: another file was opened, and that undo, redo or saving is about to happen.
+
+Not before a file is opened: one that cannot be leaves this one as it is. No preview is saved: who opens the file has no
+job that would put the texture in its place.
+"""
 
 from typing import Any
 
@@ -10,15 +14,26 @@ from . import pump
 
 def register() -> None:
     """When the extension is enabled."""
-    bpy.app.handlers.load_pre.append(_file_goes)
+    bpy.app.handlers.load_post.append(_file_came)
+    bpy.app.handlers.save_pre.append(_step_comes)
+    bpy.app.handlers.undo_pre.append(_step_comes)
+    bpy.app.handlers.redo_pre.append(_step_comes)
 
 
 def unregister() -> None:
     """When it is disabled."""
-    if _file_goes in bpy.app.handlers.load_pre:
-        bpy.app.handlers.load_pre.remove(_file_goes)
+    if _file_came in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(_file_came)
+    for steps in (bpy.app.handlers.save_pre, bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre):
+        if _step_comes in steps:
+            steps.remove(_step_comes)
 
 
 @persistent  # type: ignore[untyped-decorator]
-def _file_goes(*_: Any) -> None:
+def _file_came(*_: Any) -> None:
     pump.forget()
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _step_comes(*_: Any) -> None:
+    pump.withdraw()

@@ -6,6 +6,7 @@ asked for.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -19,6 +20,9 @@ from .tasks import Painted, size_text
 MARK: Final = "texserver"
 COORDINATES: Final = "coordinates"  # the parts that nodes are marked with, beside the names of maps
 MAPPING: Final = "mapping"
+RELIEF: Final = "normal map"
+DISPLACEMENT: Final = "displacement"
+MAP_OF: Final = {RELIEF: "normal", DISPLACEMENT: "height"}  # what is there for one map alone
 PRINCIPLED: Final = "BSDF_PRINCIPLED"
 INPUTS: Final = {"basecolor": "Base Color", "roughness": "Roughness", "metallic": "Metallic"}
 COLUMN: Final = 300  # from node to node, in the editor's units
@@ -52,6 +56,9 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
     if pack:
         image.pack()
         image.filepath_raw = f"//textures/{path.name}"  # where unpacking puts it
+    elif bpy.data.is_saved:
+        with suppress(ValueError):  # another drive than the .blend file's
+            image.filepath_raw = bpy.path.relpath(str(path))  # so that both can move together
     return image
 
 
@@ -114,44 +121,65 @@ def show(
     material[MARK] = {"model": painting.model, "seed": str(painting.seed)}
 
 
+Link = tuple[str, str, str, str]  # node and socket from which, node and socket to which
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What our nodes of a material show at one time; made by `shown`, brought back by `restore`."""
+    """What our nodes of a material show at one time; made by `by`, brought back by `restore`."""
 
+    mark: dict[str, Any]
+    nodes: frozenset[str]  # all of ours, by name
     images: dict[str, Reference | None]  # by the name of the node
-    projections: dict[str, str]
+    projections: dict[str, tuple[str, float]]
     scale: tuple[float, ...]
-    coordinates: str  # the output that is used
+    links: tuple[Link, ...]  # of all nodes: those that were replaced, too
 
     @classmethod
     def by(cls, material: Any) -> "Shown":
         """What this material shows now."""
-        textures = [node for node in material.node_tree.nodes if is_ours(node) and node.type == "TEX_IMAGE"]
-        mapping = _node(material.node_tree, MAPPING)
-        links = mapping.inputs["Vector"].links if mapping else ()
+        tree = material.node_tree
+        textures = [node for node in tree.nodes if is_ours(node) and node.type == "TEX_IMAGE"]
+        mapping = _node(tree, MAPPING)
         return cls(
+            mark=material[MARK].to_dict() if is_ours(material) else {},
+            nodes=frozenset(node.name for node in tree.nodes if is_ours(node)),
             images={each.name: Reference.to("images", each.image) if each.image else None for each in textures},
-            projections={each.name: each.projection for each in textures},
+            projections={each.name: (each.projection, each.projection_blend) for each in textures},
             scale=tuple(mapping.inputs["Scale"].default_value) if mapping else (),
-            coordinates=links[0].from_socket.name if links else "",
+            links=tuple(_link_of(each) for each in tree.links),
         )
 
 
 def restore(material: Any, shown: Shown) -> None:
     """Back to what was shown before, as far as its nodes and images are still there."""
     tree = material.node_tree
-    for node in [each for each in tree.nodes if is_ours(each) and each.type == "TEX_IMAGE"]:
-        if node.name not in shown.images:
-            tree.nodes.remove(node)
-            continue
+    for node in [each for each in tree.nodes if is_ours(each) and each.name not in shown.nodes]:
+        tree.nodes.remove(node)
+    for node in [each for each in tree.nodes if is_ours(each) and each.name in shown.images]:
         image = shown.images[node.name]
         node.image = image.get() if image else None
-        node.projection = shown.projections[node.name]
-    mapping, coordinates = _node(tree, MAPPING), _node(tree, COORDINATES)
+        node.projection, node.projection_blend = shown.projections[node.name]
+    mapping = _node(tree, MAPPING)
     if mapping and shown.scale:
         mapping.inputs["Scale"].default_value = shown.scale
-    if mapping and coordinates and shown.coordinates:
-        tree.links.new(coordinates.outputs[shown.coordinates], mapping.inputs["Vector"])
+    there = {_link_of(each) for each in tree.links}
+    for from_node, from_socket, to_node, to_socket in [each for each in shown.links if each not in there]:
+        if from_node in tree.nodes and to_node in tree.nodes:
+            output = _socket(tree.nodes[from_node].outputs, from_socket)
+            input = _socket(tree.nodes[to_node].inputs, to_socket)
+            if output is not None and input is not None:
+                tree.links.new(output, input)
+    if shown.mark:
+        material[MARK] = shown.mark
+
+
+def _link_of(link: Any) -> Link:
+    return link.from_node.name, link.from_socket.identifier, link.to_node.name, link.to_socket.identifier
+
+
+def _socket(sockets: Any, identifier: str) -> Any:
+    return next((each for each in sockets if each.identifier == identifier), None)
 
 
 def _node(tree: Any, part: str) -> Any:
@@ -164,7 +192,7 @@ class _Graph:
     def __init__(self, tree: Any, replace_links: bool) -> None:
         self.tree, self.replace_links = tree, replace_links
         self.output = self._find("OUTPUT_MATERIAL") or self._new("ShaderNodeOutputMaterial", (600, 0))
-        self.shader = self._find(PRINCIPLED)
+        self.shader = self._seen() or self._find(PRINCIPLED)
         if self.shader is None:
             self.shader = self._new("ShaderNodeBsdfPrincipled", (300, 0))
             self._link(self.shader.outputs["BSDF"], self.output.inputs["Surface"])
@@ -183,8 +211,9 @@ class _Graph:
             self._connect(map, texture)
 
     def remove_others(self, images: Mapping[str, Any]) -> None:
+        wanted = {COORDINATES, MAPPING, *images}
         for node in list(self.tree.nodes):
-            if is_ours(node) and node.type == "TEX_IMAGE" and node[MARK] not in images:
+            if is_ours(node) and MAP_OF.get(node[MARK], node[MARK]) not in wanted:
                 self.tree.nodes.remove(node)
 
     def _place(self, coordinates: Any, mapping: Any, painting: Painting, look: Look) -> None:
@@ -200,12 +229,12 @@ class _Graph:
             self._link(colour, self.shader.inputs[INPUTS[map]])
         elif map == "normal":
             x, y = texture.location.x + COLUMN, texture.location.y
-            relief = self._ours("normal map", "ShaderNodeNormalMap", (x, y))
+            relief = self._ours(RELIEF, "ShaderNodeNormalMap", (x, y))
             self._join(colour, relief.inputs["Color"])
             self._link(relief.outputs["Normal"], self.shader.inputs["Normal"])
         elif map == "height":
             x, y = texture.location.x + COLUMN, texture.location.y
-            displacement = self._ours("displacement", "ShaderNodeDisplacement", (x, y))
+            displacement = self._ours(DISPLACEMENT, "ShaderNodeDisplacement", (x, y))
             self._join(colour, displacement.inputs["Height"])
             self._link(displacement.outputs["Displacement"], self.output.inputs["Displacement"])
 
@@ -219,6 +248,11 @@ class _Graph:
         """To an input of our own nodes."""
         if not (input.is_linked and input.links[0].from_socket == output):
             self.tree.links.new(output, input)
+
+    def _seen(self) -> Any:
+        """The Principled that the surface shows, where it shows one."""
+        links = self.output.inputs["Surface"].links
+        return next((each.from_node for each in links if each.from_node.type == PRINCIPLED), None)
 
     def _find(self, kind: str) -> Any:
         found = [node for node in self.tree.nodes if node.type == kind]

@@ -5,6 +5,7 @@ operator runs to its end and raises RuntimeError with a sentence when it fails.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import gallery, orders, preferences, pump, state
-from .assignment import NotAssigned
+from .assignment import NotAssigned, objects_of
 from .materials import MARK, is_ours
 from .orders import Made, NotOrdered
 from .settings import MAPPINGS, TARGETS
@@ -195,9 +196,12 @@ class TEXSERVER_OT_retry(_Painting):
         if task is None:
             raise NotOrdered("That job is gone. Press Generate instead.")
         chosen = preferences.get()
-        wish = pump.wish_of(task)
+        folder, wish = orders.folder(chosen), pump.wish_of(task)
+        if wish:
+            objects_of(wish)  # or it would be painted for nothing
+            wish = replace(wish, pack=folder is None)
         session.drop(task)
-        return Made(order=task.order, wish=wish, folder=orders.folder(chosen), suffix=chosen.file_format)
+        return Made(order=task.order, wish=wish, folder=folder, suffix=chosen.file_format)
 
 
 class TEXSERVER_OT_variations(_Operator):

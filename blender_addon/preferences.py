@@ -1,5 +1,6 @@
 """What a user sets once: which server, where textures are kept, and how a server of one's own is started."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from . import state
 from .pairing import NoServer, Pairing, find_server, parse_pairing
 
-_LOOPBACK = ("localhost", "[::1]")
+_LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.\d{1,3}){3}")  # and not 127.example.com
 MOST_LOG_LINES = 10
 
 
@@ -40,7 +41,7 @@ def find() -> Pairing:
 
 
 def _is_loopback(host: str) -> bool:
-    return host in _LOOPBACK or host.startswith("127.")
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 def _reconnect(self: Any, context: Any) -> None:

@@ -42,14 +42,25 @@ def stop() -> None:
         bpy.app.timers.unregister(_turn)
     for id in list(_assignments):
         _take_back(id)
+    _wishes.clear()
 
 
 def forget() -> None:
-    """Another file is being opened: what was for objects of this one ends."""
+    """Another file was opened: what was for objects of the one before ends."""
     for id in list(_assignments):
-        del _assignments[id]  # its objects go with the file
+        del _assignments[id]  # its objects went with the file
         if task := state.session().task(id):
-            task.cancel("Cancelled, since another file was opened. The history can make it again.")
+            task.cancel("Cancelled, since another file was opened. Press Generate to paint it for this one.")
+
+
+def withdraw() -> None:
+    """Undo, redo or saving is about to happen, and previews belong into none of these: the next turn shows them again.
+
+    Blender keeps what two steps of undo have in common, so it would keep what points to a preview, and free that.
+    """
+    for assignment in _assignments.values():
+        if assignment.preview_shown:
+            assignment.withdraw()
 
 
 def begin(order: Order, wish: Wish | None, folder: Path | None = None, suffix: str = ".tif") -> Task:
@@ -94,21 +105,29 @@ def step() -> None:
 def _follow(task: Task, assignment: Assignment) -> None:
     """Show what a task has by now."""
     try:
-        if task.preview and not assignment.preview_shown and not task.ended and assignment.wish.previews:
-            assignment.show(task.preview, preview=True)
+        if not task.ended:
+            if task.preview and _may_preview(assignment):
+                assignment.show(task.preview, preview=True)
         elif task.state == "done" and task.result:
+            state.session().remember(task.result)  # also where it has no place any more: it can be had from there
             assignment.show(task.result)
             del _assignments[task.id]
-            state.session().remember(task.result)
             state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])
             _push_undo(f"Texture {task.order.title}")
-        elif task.ended:
+        else:
             _take_back(task.id)
     except NotAssigned as error:
         _fail(task, str(error))
     except Exception as error:  # a defect, ours or Blender's: the timer must outlive it
         traceback.print_exc()
         _fail(task, f"It is painted, but could not be put on the object: {error}. The system console says more.")
+
+
+def _may_preview(assignment: Assignment) -> bool:
+    """Once, and not over another one, or neither could be taken back."""
+    if assignment.preview_shown or not assignment.wish.previews:
+        return False
+    return not any(other.preview_shown and assignment.meets(other) for other in _assignments.values())
 
 
 def _fail(task: Task, why: str) -> None:

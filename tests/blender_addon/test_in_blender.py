@@ -1,0 +1,155 @@
+"""The add-on in real Blenders with a real server: each file of tests/in_blender runs inside each of them.
+
+What is tested is the extension as it is packed, installed from its zip, with the pyzmq that comes in there.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.generator import Generator
+from server.maps import BASE_COLOUR, Map
+from server.model_file import write_model
+from server.texture import texture_bytes
+from server.torus import Size, Window
+from tests.models import tiny_model
+from tests.packaging.bare_blender import python_of
+from tests.server.session import Session, environment
+
+pytestmark = pytest.mark.blender
+
+INSIDE = Path(__file__).resolve().parents[1] / "in_blender"
+FILES = ("generating", "keeping", "failing", "drawing", "scripting", "wandering")
+WITHIN_S = 240.0  # for what takes some ten seconds
+ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
+BLENDERS = [
+    pytest.param("4.5.15"),
+    pytest.param("5.2.3"),
+    pytest.param("4.2.23", marks=pytest.mark.slow),
+    pytest.param("5.0.1", marks=pytest.mark.slow),
+]
+STONE = (
+    BASE_COLOUR,
+    Map(name="normal", channels=3, colour_space="linear"),
+    Map(name="roughness", channels=1, colour_space="linear"),
+    Map(name="metallic", channels=1, colour_space="linear"),
+    Map(name="height", channels=1, colour_space="linear"),
+    Map(name="ao", channels=1, colour_space="linear"),
+)
+INSTALL = """
+import bpy, os, sys
+bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
+there = "bl_ext.user_default.texserver" in bpy.context.preferences.addons
+if there:
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.texserver")
+sys.stdout.flush()
+os._exit(0 if there else 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """One for all Blenders: models with a colour alone, with a pattern, and with many maps."""
+    home = tmp_path_factory.mktemp("server")
+    models = {
+        "tiny": tiny_model(1, name="tiny"),
+        "tiles": tiny_model(2, name="tiles", lattice=True),
+        "stone": tiny_model(3, name="stone", maps=STONE),
+    }
+    for name, model in models.items():
+        write_model(home / "models" / f"{name}.safetensors", model)
+    (home / "truth").mkdir()
+    for name, seed, size in (("tiny", 7, Size(64, 64)), ("tiny", 7, Size(32, 64)), ("stone", 7, Size(64, 64))):
+        pixels = truth(models[name].generator, seed, size)
+        np.save(home / "truth" / f"{name}-{seed}-{size.width}x{size.height}.npy", pixels)
+    with Session(home / "models", home) as session:
+        yield session
+
+
+def truth(generator: Generator, seed: int, size: Size) -> np.ndarray:
+    """(height, width, channels of all maps) uint8, computed here."""
+    return texture_bytes(generator, seed, size, Window(0, 0, size.height, size.width)).numpy()
+
+
+@pytest.fixture(scope="module")
+def homes(addon_zips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The user's folder of each Blender with the extension installed, filled when first asked for."""
+    return {}
+
+
+@pytest.fixture
+def home(
+    version: str, homes: dict[str, Path], addon_zips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Of this Blender."""
+    if version not in homes:
+        folder = tmp_path_factory.mktemp(f"blender-{version}")
+        command = [str(python_of(version)), "-I", "-c", INSTALL, str(addon_zips[ZIPS[version]])]
+        ended = run(command, {**os.environ, "BLENDER_USER_RESOURCES": str(folder)})
+        assert ended.returncode == 0, ended.stdout
+        homes[version] = folder
+    return homes[version]
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("version", BLENDERS)
+def test_in_blender(version: str, file: str, home: Path, server: Session, tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    command = [
+        *(str(python_of(version)), "-I", str(INSIDE / "run.py"), str(INSIDE / f"{file}.py")),
+        *(f"--junitxml={report}", f"--basetemp={tmp_path / 'inside'}", "--durations=3", "-q"),
+    ]
+    try:
+        ended = run(command, inside(home, server, tmp_path))
+    finally:
+        for pid in server.workers():  # a test that was broken off may have stopped them
+            os.kill(pid, signal.SIGCONT)
+    print(ended.stdout)
+    assert ended.returncode == 0, ended.stdout
+    suite = ElementTree.parse(report).find("testsuite")
+    assert suite is not None
+    told = {key: int(suite.get(key, -1)) for key in ("tests", "failures", "errors", "skipped")}
+    assert told.pop("tests") > 0
+    assert told == {"failures": 0, "errors": 0, "skipped": 0}
+
+
+def inside(home: Path, server: Session, folder: Path) -> dict[str, str]:
+    """The environment in which Blender uses `home`, and finds the server."""
+    return environment(folder / "user") | {
+        "BLENDER_USER_RESOURCES": str(home),
+        "TEXSERVER_CONNECTION": str(server.file),
+        "TEXSERVER_CONNECTION_OF_TESTS": str(server.file),
+        "TEXSERVER_TEST_PYTHON": sys.executable,
+        "TEXSERVER_TEST_MODELS": str(server.models),
+        "TEXSERVER_TEST_WORKERS": " ".join(map(str, server.workers())),
+    }
+
+
+def run(command: list[str], environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """With all that it says in `stdout`, also when it takes too long."""
+    try:
+        return subprocess.run(
+            command,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=WITHIN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as hung:
+        said = hung.stdout.decode(errors="replace") if isinstance(hung.stdout, bytes) else hung.stdout
+        pytest.fail(f"It took over {WITHIN_S:.0f} s:\n{said}")
+
+
+def test_every_file_is_run() -> None:
+    helpers = {"run", "inside", "scenery", "pictures", "strict_layout"}
+    assert {path.stem for path in INSIDE.glob("*.py")} == {*FILES, *helpers}

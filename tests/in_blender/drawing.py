@@ -1,0 +1,374 @@
+"""Panels and preferences, drawn in every state that they can be found in; strict_layout.py says what that proves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import pytest
+from bl_ext.user_default.texserver import gallery, panels, preferences, pump, state
+from bl_ext.user_default.texserver.history import Entry
+from bl_ext.user_default.texserver.pairing import Keys, Pairing, new_key
+from bl_ext.user_default.texserver.tasks import Order
+from inside import LARGE, Paused, begin, begin_order, connect, fresh_seed, generate, turn, until, until_ended
+from scenery import plane, select
+from strict_layout import Drawn, StrictLayout, draw, names, texts
+
+SMALL = {"width": 64, "height": 64}
+
+
+@pytest.fixture(params=["VIEW_3D", "NODE_EDITOR"])
+def editor(request: pytest.FixtureRequest) -> Iterator[str]:
+    """In an area of this kind; the shader editor of the active object."""
+    area = max(bpy.context.window_manager.windows[0].screen.areas, key=lambda area: area.width * area.height)
+    before = area.ui_type
+    area.ui_type = {"VIEW_3D": "VIEW_3D", "NODE_EDITOR": "ShaderNodeTree"}[request.param]
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area):
+        yield request.param
+    area.ui_type = before
+
+
+def drawn(editor: str) -> dict[str, list[Drawn]]:
+    """Each panel of this editor by its label."""
+    found = {}
+    for panel in panels.CLASSES:
+        if panel.bl_space_type == editor:
+            assert panel.poll(bpy.context)
+            found[panel.bl_label] = draw(panel, bpy.context)
+    assert list(found) == ["Texserver", "Material", "Variations", "Jobs", "History"]
+    return found
+
+
+def said(drawn: dict[str, list[Drawn]], panel: str = "Texserver") -> str:
+    return texts(drawn[panel])
+
+
+# ------------------------------------------------------------------------------------------------------- the connection
+
+
+def test_drawing_is_what_first_looks_for_the_server(editor: str) -> None:
+    assert not state.session().wanted
+    turn()
+    assert state.session().connection.state == "connecting"
+    drawn(editor)
+    until(lambda: state.session().catalogue.settled, "the models")
+    assert "3 models" in said(drawn(editor))
+
+
+def test_while_connecting(editor: str) -> None:
+    state.session().wanted = True
+    panel = drawn(editor)
+    assert "Looking for the texture server." in said(panel)
+    assert "texserver.refresh" in names(panel["Texserver"])
+    assert "texserver.generate" not in names(panel["Texserver"])
+
+
+def test_without_a_server(editor: str, no_server: Path) -> None:
+    state.session().wanted = True
+    turn()
+    panel = drawn(editor)
+    assert "No texserver runs here" in said(panel)
+    assert {"texserver.start_server", "texserver.preferences"} <= names(panel["Texserver"])
+    assert "texserver.generate" not in names(panel["Texserver"])
+
+
+def test_with_a_server_that_has_no_models_yet(editor: str) -> None:
+    connect()
+    state.session().catalogue.models = ()
+    panel = drawn(editor)
+    assert "It has no models yet. Put .safetensors models into its folder." in said(panel)
+    assert "texserver.generate" not in names(panel["Texserver"])
+
+
+def test_ready(editor: str) -> None:
+    connect()
+    panel = drawn(editor)
+    assert {"gallery", "model", "size", "seed", "texserver.dice", "texserver.generate"} <= names(panel["Texserver"])
+    assert not {"width", "texserver.start_server", "texserver.retry"} & names(panel["Texserver"])
+    assert {"target", "all_selected", "mapping", "texels", "texserver.mark_asset"} <= names(panel["Material"])
+    assert said(panel, "Jobs") == "None yet."
+    assert said(panel, "History") == "What was made is listed here."
+
+
+def test_a_message_about_the_list_is_shown(editor: str) -> None:
+    connect()
+    state.session().catalogue._tell(of_list="The server's models could not be listed. Wait a little.")
+    assert "The server's models could not be listed." in said(drawn(editor))
+
+
+# --------------------------------------------------------------------------------------------------------- settings
+
+
+def test_a_custom_size_has_two_sides(editor: str) -> None:
+    connect()
+    bpy.context.scene.texserver.size = "CUSTOM"
+    assert {"width", "height"} <= names(drawn(editor)["Texserver"])
+
+
+def test_a_regular_material_offers_whole_periods_and_says_which(editor: str) -> None:
+    connect()
+    settings = bpy.context.scene.texserver
+    settings.model, settings.size, settings.width, settings.height = "tiles", "CUSTOM", 100, 100
+    panel = drawn(editor)
+    assert "whole_periods" in names(panel["Texserver"])
+    (text,) = (each.text for each in panel["Texserver"] if each.name == "whole_periods")
+    generate("tiles", width=100, height=100)
+    width, height = next(each for each in bpy.data.images if "texserver" in each).size
+    assert text == f"Whole Periods: {width} x {height}"
+
+
+def test_maps_are_offered_where_there_are_several(editor: str) -> None:
+    connect()
+    for model, offered in (("stone", True), ("tiny", False)):
+        bpy.context.scene.texserver.model = model
+        assert ("maps" in names(drawn(editor)["Texserver"])) == offered
+
+
+def test_a_model_that_is_gone_is_told_of(editor: str) -> None:
+    connect()
+    bpy.context.scene.texserver.model = "granite"
+    panel = drawn(editor)
+    assert "The server has no model 'granite' to paint with. Pick another one." in said(panel)
+    assert "model" in names(panel["Texserver"])
+    assert "texserver.generate" not in names(panel["Texserver"])
+
+
+def test_settings_that_have_no_meaning_are_not_shown(editor: str) -> None:
+    settings = bpy.context.scene.texserver
+    for target, mapping in (("UPDATE", "UV"), ("ADD", "BOX")):
+        settings.target, settings.mapping = target, mapping
+        shown = names(drawn(editor)["Material"])
+        assert ("replace_links" in shown) == (target == "ADD")
+        assert ("blend" in shown) == (mapping == "BOX")
+
+
+def test_without_an_object_all_is_drawn_as_well(editor: str) -> None:
+    connect()
+    select()
+    assert "texserver.generate" in names(drawn(editor)["Texserver"])
+
+
+def test_another_node_editor_has_no_panels() -> None:
+    area = max(bpy.context.window_manager.windows[0].screen.areas, key=lambda area: area.width * area.height)
+    before, area.ui_type = area.ui_type, "GeometryNodeTree"
+    with bpy.context.temp_override(area=area):
+        assert not any(each.poll(bpy.context) for each in panels.CLASSES if each.bl_space_type == "NODE_EDITOR")
+    area.ui_type = before
+
+
+# ---------------------------------------------------------------------------------------------- jobs, results, history
+
+
+def test_jobs_under_way(editor: str) -> None:
+    connect()
+    with Paused():
+        first, second = (begin(seed=fresh_seed(), **LARGE) for _ in range(2))
+        turn()
+        jobs = drawn(editor)["Jobs"]
+        bars = [each for each in jobs if each.kind == "progress"]
+        assert [each.text for each in bars] == [f"{task.order.title}  0 %" for task in (first, second)]
+        cancels = [each.given["task_id"] for each in jobs if each.name == "texserver.cancel"]
+        assert cancels == [first.id, second.id, 0]
+    until_ended(first, second)
+
+
+def test_every_turn_of_a_job_can_be_drawn(editor: str) -> None:
+    connect()
+    task = begin("stone", seed=fresh_seed(), **LARGE)
+    seen = set()
+    while not task.ended:
+        pump.step()
+        seen.add(texts(drawn(editor)["Jobs"]))
+    pump.step()
+    assert len(seen) > 2
+    assert task.order.title in said(drawn(editor), "Jobs")
+
+
+def test_a_job_that_waits_says_why(editor: str, no_server: Path) -> None:
+    task = begin_order(Order(model="tiny", seed=1, size=(64, 64)))
+    turn()
+    assert not task.ended
+    assert "No texserver runs here" in said(drawn(editor), "Jobs")
+
+
+def test_a_failed_job_is_explained_and_can_be_tried_again(editor: str) -> None:
+    connect()
+    task = begin_order(Order(model="granite", seed=1, size=(64, 64)))
+    until_ended(task)
+    panel = drawn(editor)
+    assert task.message in said(panel)
+    for name, given in (("retry", {"task_id": task.id}), ("copy_error", {"text": task.message})):
+        (button,) = (each for each in panel["Texserver"] if each.name == f"texserver.{name}")
+        assert button.given == given
+    assert "texserver.retry" in names(panel["Jobs"])
+    generate(**SMALL)
+    assert "texserver.retry" not in names(drawn(editor)["Texserver"])  # it is not the last one any more
+
+
+def test_cancelled_jobs_can_be_tried_again(editor: str) -> None:
+    task = begin(**LARGE)
+    bpy.ops.texserver.cancel(task_id=task.id)
+    assert "texserver.retry" in names(drawn(editor)["Jobs"])
+
+
+def test_variations_are_pictures_with_their_seeds(editor: str) -> None:
+    bpy.context.scene.texserver.seed = 40
+    assert bpy.ops.texserver.variations() == {"FINISHED"}
+    panel = drawn(editor)["Variations"]
+    assert len([each for each in panel if each.kind == "template_icon"]) == 4
+    assert [each.text for each in panel if each.name == "texserver.use_variation"] == ["40", "41", "42", "43"]
+
+
+def test_variations_that_are_on_their_way_or_failed_are_drawn_too(editor: str) -> None:
+    connect()
+    session = state.session()
+    with Paused():
+        session.vary([Order(model="tiny", seed=fresh_seed(), size=(64, 64))])
+        turn()
+        assert names(drawn(editor)["Variations"]) >= {"texserver.use_variation"}
+    session.vary([Order(model="granite", seed=1, size=(64, 64))])
+    until(lambda: session.variations[0].ended, "an error")
+    panel = drawn(editor)["Variations"]
+    assert "Failed" in texts(panel)
+    assert session.variations[0].message in texts(panel)
+
+
+def test_history(editor: str) -> None:
+    for seed in (1, 2):
+        generate(seed=seed, width=96, height=64)
+    panel = drawn(editor)["History"]
+    assert "tiny 96 x 64 #2" in texts(panel)
+    again = [(each.given["index"], each.given["side"]) for each in panel if each.name == "texserver.again"]
+    assert again == [(0, 0), (0, 4096), (1, 0), (1, 4096)]
+    assert "texserver.clear_history" in names(panel)
+
+
+def test_history_of_a_server_that_had_other_seeds_and_models(editor: str) -> None:
+    """As texget asks for: a seed that no property of Blender's holds."""
+    entry = Entry(
+        model="elsewhere",
+        sha256="ab" * 32,
+        seed=2**64 - 1,
+        size=(64, 64),
+        maps=("basecolor",),
+        depth=8,
+        when=0.0,
+        place="there:1",
+    )
+    state.session().history.add(entry)
+    assert f"#{2**64 - 1}" in said(drawn(editor), "History")
+
+
+# ------------------------------------------------------------------------------------------------------------- gallery
+
+
+def test_the_gallery_has_a_picture_of_every_model() -> None:
+    assert len(gallery.items(bpy.context.scene.texserver, bpy.context)) == 1  # none yet
+    connect()
+    catalogue = state.session().catalogue
+    until(lambda: all(catalogue.thumbnail(name) for name in ("stone", "tiles", "tiny")), "thumbnails")
+    settings = bpy.context.scene.texserver
+    items = gallery.items(settings, bpy.context)
+    assert [(name, number) for name, _, _, _, number in items] == [("stone", 0), ("tiles", 1), ("tiny", 2)]
+    # Without a window every icon has the number 0.
+    assert set(gallery._icons) == {str(catalogue.thumbnail(name)) for name in ("stone", "tiles", "tiny")}
+    assert all(tuple(each.image_size) == (48, 32) for each in gallery._icons.values())
+
+
+def test_gallery_and_model_are_one_choice() -> None:
+    connect()
+    settings = bpy.context.scene.texserver
+    settings.gallery = "tiny"
+    assert settings.model == "tiny"
+    settings.model = "tiles"
+    assert settings.gallery == "tiles"
+    settings.model = "granite"
+    assert settings.gallery == "stone"  # the first, where it is not there
+
+
+def test_the_gallery_without_a_server_has_something_to_show(no_server: Path, capfd: Any) -> None:
+    settings = bpy.context.scene.texserver
+    settings.model = "tiny"
+    ((identifier, text, *_),) = gallery.items(settings, bpy.context)
+    assert settings.gallery == identifier
+    assert text == "No models yet"
+    settings.gallery = identifier
+    assert settings.model == "tiny"
+    assert gallery.search_models(settings, bpy.context, "") == []
+    assert "WARN" not in "".join(capfd.readouterr())
+
+
+def test_models_are_found_by_any_part_of_their_names() -> None:
+    connect()
+    assert gallery.search_models(None, bpy.context, "TI") == ["tiles", "tiny"]
+
+
+# --------------------------------------------------------------------------------------------------------- preferences
+
+
+def shown_preferences() -> list[Drawn]:
+    return draw(preferences.get(), bpy.context)
+
+
+def test_preferences() -> None:
+    shown = names(shown_preferences())
+    assert {"pairing", "server_command", "models_folder", "storage", "file_format", "cache_gb", "patience_s"} <= shown
+    assert "texserver.start_server" in shown
+    assert "found by itself" in texts(shown_preferences())
+
+
+@pytest.mark.parametrize(
+    ("host", "said"), [("127.0.0.1", "Paired with 127.0.0.1:7441."), ("gpu-box.example", "Online access is off")]
+)
+def test_preferences_with_a_pairing_line(host: str, said: str) -> None:
+    pairing = Pairing(host=host, port=7441, keys=Keys(server=new_key(), client=new_key()))
+    preferences.get().pairing = pairing.line
+    shown = shown_preferences()
+    assert said in texts(shown)
+    assert pairing.line not in texts(shown)
+    assert ("use_online_access" in names(shown)) == (host != "127.0.0.1")
+
+
+def test_preferences_with_a_wrong_pairing_line() -> None:
+    preferences.get().pairing = "hello"
+    assert "That is no pairing line." in texts(shown_preferences())
+
+
+def test_preferences_of_a_local_server_that_failed(tmp_path: Path) -> None:
+    server = state.local_server()
+    server.start(str(tmp_path / "nothing"), tmp_path)
+    assert server.state == "failed"
+    shown = shown_preferences()
+    assert server.message in texts(shown)
+    assert "texserver.start_server" in names(shown)
+
+
+# ------------------------------------------------------------------------------------------------- the layout itself
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda layout: layout.label(text="a", icon="NO_SUCH_ICON"),
+        lambda layout: layout.label(txt="a"),
+        lambda layout: layout.labels(text="a"),
+        lambda layout: layout.prop(bpy.context.scene.texserver, "sizes"),
+        lambda layout: layout.prop(bpy.context.scene.texserver, "seed", expand=True),
+        lambda layout: layout.operator("texserver.generates"),
+        lambda layout: setattr(layout.operator("texserver.cancel"), "task", 1),
+        lambda layout: setattr(layout.operator("texserver.cancel"), "task_id", "1"),
+        lambda layout: setattr(layout, "scale", 2),
+        lambda layout: setattr(layout, "operator_context", "INVOKE"),
+        lambda layout: layout.progress(text="a", factor=1.5),
+    ],
+)
+def test_the_layout_refuses_what_blender_would_not_know(call: Any) -> None:
+    """Or the tests above would show nothing."""
+    with pytest.raises((AssertionError, KeyError)):
+        call(StrictLayout())
+
+
+def test_several_objects_do_not_change_what_is_drawn(editor: str) -> None:
+    connect()
+    select(plane("One"), plane("Other"))
+    assert "all_selected" in names(drawn(editor)["Material"])

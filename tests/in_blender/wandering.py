@@ -1,0 +1,191 @@
+"""Whatever an artist does, in whatever order: every job ends, and nothing is left over that nobody sees."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+import pytest
+from bl_ext.user_default.texserver import orders, preferences, pump, state
+from bl_ext.user_default.texserver.assignment import NotAssigned
+from bl_ext.user_default.texserver.orders import NotOrdered
+from bl_ext.user_default.texserver.tasks import Task
+from inside import connect, drafts, turn, until
+from scenery import foreign_material, ours, plane, select
+
+STEPS = 50
+MOST_OBJECTS = 6
+
+
+class Artist:
+    """Does one thing after the other, as the seed tells."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.random = random.Random(seed)
+        self.folder = folder
+        self.tasks: list[Task] = []
+        self.done: list[str] = []
+        self.told: list[str] = []
+        self.left: set[int] = set()  # images without users, by the artist's own doing
+
+    def step(self) -> None:
+        what = self.random.choice(self.CAN)
+        self.done.append(what.__name__)
+        before = unused()
+        what(self)
+        if what in (Artist.delete_material, Artist.delete_nodes):
+            self.left |= unused() - before
+        pump.step()
+        assert unused() <= self.left, self.done
+
+    # ---------------------------------------------------------------------------------------------------------- steps
+
+    def generate(self) -> None:
+        """Begin, as a button does; sometimes one of a size that has a preview."""
+        self._choose()
+        width = self.random.choice((16, 64, 96, 520))
+        given = {
+            "model": self.random.choice(("tiny", "tiles", "stone")),
+            "seed": self.random.randrange(8),
+            "width": width,
+            "height": self.random.choice((16, 48, 64)),
+            "target": self.random.choice(("UPDATE", "UPDATE", "NEW", "ADD")),
+            "mapping": self.random.choice(("UV", "BOX", "OBJECT")),
+            "all_selected": self.random.random() < 0.3,
+            "replace_links": self.random.random() < 0.3,
+        }
+        try:
+            self.tasks.append(orders.make(bpy.context, **given).begin())
+        except (NotAssigned, NotOrdered) as error:
+            self.told.append(str(error))
+
+    def generate_and_wait(self) -> None:
+        self.generate()
+        self.wait()
+
+    def wait(self) -> None:
+        """Until all is done."""
+        until(lambda: not state.session().busy, "the end of all jobs")
+
+    def go_on(self) -> None:
+        turn(self.random.randrange(1, 30))
+
+    def cancel(self) -> None:
+        if self.tasks:
+            bpy.ops.texserver.cancel(task_id=self.random.choice(self.tasks).id)
+
+    def cancel_all(self) -> None:
+        bpy.ops.texserver.cancel(task_id=0)
+
+    def retry(self) -> None:
+        """By the button, whatever state it is in."""
+        ended = [task for task in state.session().tasks if task.ended]
+        if ended and bpy.context.object:
+            try:
+                bpy.ops.texserver.retry(task_id=self.random.choice(ended).id)
+            except RuntimeError as error:
+                self.told.append(str(error).strip())
+
+    def add_object(self) -> None:
+        if len(bpy.data.objects) < MOST_OBJECTS:
+            thing = plane()
+            if self.random.random() < 0.5:
+                thing.data.materials.append(foreign_material())
+
+    def delete_object(self) -> None:
+        if bpy.data.objects:
+            bpy.data.objects.remove(self.random.choice(list(bpy.data.objects)))
+
+    def new_material(self) -> None:
+        """In some slot, in place of whatever is there."""
+        self._choose()
+        if bpy.context.object and bpy.context.object.type == "MESH":
+            bpy.context.object.active_material = self.random.choice((None, foreign_material()))
+
+    def delete_material(self) -> None:
+        if bpy.data.materials:
+            bpy.data.materials.remove(self.random.choice(list(bpy.data.materials)))
+
+    def delete_image(self) -> None:
+        if bpy.data.images:
+            bpy.data.images.remove(self.random.choice(list(bpy.data.images)))
+
+    def delete_nodes(self) -> None:
+        if materials := [each for each in bpy.data.materials if each.node_tree]:
+            tree = self.random.choice(materials).node_tree
+            for node in list(tree.nodes):
+                if self.random.random() < 0.3:
+                    tree.nodes.remove(node)
+
+    def copy_object(self) -> None:
+        """Linked, so that two have one mesh."""
+        self._choose()
+        if bpy.context.object and len(bpy.data.objects) < MOST_OBJECTS:
+            twin = bpy.context.object.copy()
+            bpy.context.scene.collection.objects.link(twin)
+
+    def rename(self) -> None:
+        for things in (bpy.data.objects, bpy.data.materials):
+            for each in things:
+                if self.random.random() < 0.3:
+                    each.name = f"Name {self.random.randrange(5)}"
+
+    def new_file(self) -> None:
+        bpy.ops.wm.read_homefile(use_factory_startup=True)
+
+    def save_and_reopen(self) -> None:
+        path = self.folder / f"{self.random.randrange(3)}.blend"
+        bpy.ops.wm.save_as_mainfile(filepath=str(path))
+        bpy.ops.wm.open_mainfile(filepath=str(path))
+        bpy.data.orphans_purge(do_recursive=True)  # of unused materials, Blender has saved the images
+
+    def save_elsewhere(self) -> None:
+        """And keep textures beside the file, or in it again."""
+        bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / f"{self.random.randrange(3)}.blend"))
+        preferences.get().storage = self.random.choice(("PACK", "FILES"))
+
+    def lose_the_cache(self) -> None:
+        shutil.rmtree(preferences.folder() / "textures", ignore_errors=True)
+
+    def clear(self) -> None:
+        bpy.ops.texserver.clear_jobs()
+
+    CAN: tuple[Callable[["Artist"], None], ...] = (
+        *(6 * (generate, generate_and_wait)),
+        *(4 * (go_on,)),
+        *(cancel, cancel_all, retry),
+        *(add_object, add_object, delete_object, copy_object, rename),
+        *(new_material, delete_material, delete_image, delete_nodes),
+        *(new_file, save_and_reopen, save_elsewhere, clear),
+    )
+
+    def _choose(self) -> None:
+        things = list(bpy.context.scene.collection.all_objects)
+        select(*self.random.sample(things, min(len(things), 2)))
+
+
+def unused() -> set[int]:
+    """Our images that nobody uses, by their session identifiers, but for those that a cancelled job brings back."""
+    kept = {each.uid for assignment in pump._assignments.values() for each in assignment._images}
+    return {each.session_uid for each in ours(bpy.data.images) if each.users == 0} - kept
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TEXSERVER_TEST_WALKS", "3"))))
+def test_nothing_is_left_over_after_any_walk(seed: int, tmp_path: Path) -> None:
+    connect()
+    artist = Artist(seed, tmp_path)
+    for _ in range(STEPS):
+        artist.step()
+    artist.wait()
+    pump.step()
+    assert all(task.ended for task in artist.tasks), artist.done
+    assert {task.state for task in artist.tasks} <= {"done", "failed", "cancelled"}
+    assert pump._assignments == {}, artist.done
+    assert unused() <= artist.left, artist.done
+    assert drafts() == []
+    assert any(task.state == "done" for task in artist.tasks), artist.done
+    for text in (*artist.told, *(task.message for task in artist.tasks)):
+        assert text.endswith(".")
+        assert "could not be put" not in text
