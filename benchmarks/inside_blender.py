@@ -1,4 +1,4 @@
-"""Run by a Blender's own Python for in_blender.py: installs the extension, prints its measurements as a line of JSON."""
+"""Run by a Blender's own Python for in_blender.py: installs the extension, prints what it measured as JSON."""
 
 import json
 import os
