@@ -10,7 +10,18 @@ from typing import Any, Final, Literal
 
 import bpy
 
-from .materials import Look, Shown, images_of, is_ours, load_image, new_material, remove_unused, restore, show
+from .materials import (
+    Look,
+    Shown,
+    images_of,
+    is_ours,
+    load_image,
+    name_image,
+    new_material,
+    remove_unused,
+    restore,
+    show,
+)
 from .references import Reference
 from .tasks import Painted
 
@@ -119,6 +130,8 @@ class Assignment:
         else:
             remove_unused(self._images)
             self._images = []
+            for map in painted.painting.maps:  # the one before may have had the name
+                name_image(images[map.name], painted.painting, map)
         return str(material.name)
 
     def meets(self, other: "Assignment") -> bool:

@@ -50,7 +50,7 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
     """The image of one map. Blender reads the file itself, when it first needs the pixels."""
     painting, path = painted.painting, painted.files[map.name]
     image: Any = bpy.data.images.load(str(path), check_existing=False)
-    image.name = f"{painting.model} {map.name} {size_text(painting.size)} #{painting.seed}"
+    name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
     image[MARK] = _provenance(painting, map)
     if pack:
@@ -60,6 +60,11 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
         with suppress(ValueError):  # another drive than the .blend file's
             image.filepath_raw = bpy.path.relpath(str(path))  # so that both can move together
     return image
+
+
+def name_image(image: Any, painting: Painting, map: PaintedMap) -> None:
+    """By what it shows. While another image has the name, Blender adds a number."""
+    image.name = f"{painting.model} {map.name} {size_text(painting.size)} #{painting.seed}"
 
 
 def _provenance(painting: Painting, map: PaintedMap) -> dict[str, Any]:
@@ -207,7 +212,7 @@ class _Graph:
             texture.image = image
             texture.projection = "BOX" if look.mapping == "BOX" else "FLAT"
             texture.projection_blend = look.blend
-            self._join(mapping.outputs["Vector"], texture.inputs["Vector"])
+            self._link(mapping.outputs["Vector"], texture.inputs["Vector"])
             self._connect(map, texture)
 
     def remove_others(self, images: Mapping[str, Any]) -> None:
@@ -218,7 +223,7 @@ class _Graph:
 
     def _place(self, coordinates: Any, mapping: Any, painting: Painting, look: Look) -> None:
         output = coordinates.outputs["UV" if look.mapping == "UV" else "Object"]
-        self._join(output, mapping.inputs["Vector"])
+        self._link(output, mapping.inputs["Vector"])
         across, down = mapping_scale(painting.size, look.texels)
         upright = look.mapping == "BOX"  # its four walls take their height from z
         mapping.inputs["Scale"].default_value = (across, across if upright else down, down if upright else 1.0)

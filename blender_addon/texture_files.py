@@ -33,8 +33,11 @@ class TextureFiles:
     def __init__(self, folder: Path, cap_bytes: int) -> None:
         self.folder = folder
         self.cap_bytes = cap_bytes
+        self._make()
+
+    def _make(self) -> None:
         with suppress(OSError):  # whoever writes into it tells
-            folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def paths(
         self,
@@ -48,6 +51,7 @@ class TextureFiles:
         suffix: str = ".tif",
     ) -> list[Path]:
         """One file for each map, in that order, whether they are there or not. `size` is (height, width)."""
+        self._make()  # someone may have emptied the disk meanwhile
         height, width = size
         bits = "" if depth == 8 else f"{depth}bit-"
         stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-{bits}"

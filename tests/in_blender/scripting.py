@@ -178,6 +178,7 @@ def test_retry_does_for_the_same_object_what_had_failed() -> None:
         assert bpy.ops.texserver.retry(task_id=task.id) == {"FINISHED"}
     finally:
         (MODELS / "late.safetensors").unlink()
+        until(lambda: bpy.ops.texserver.refresh() and not state.session().catalogue.get("late"), "that it is gone")
     (texture,) = textures(cube.active_material).values()
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
     assert bpy.context.object.active_material is None

@@ -1,8 +1,10 @@
-"""Whatever an artist does, in whatever order: every job ends, and nothing is left over that nobody sees."""
+"""Whatever an artist does, in whatever order: every job ends, and nothing is left over that nobody sees.
+
+TEXSERVER_TEST_WALKS in the environment says how many walks, for a long search.
+"""
 
 import os
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,9 +147,6 @@ class Artist:
         """And keep textures beside the file, or in it again."""
         bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / f"{self.random.randrange(3)}.blend"))
         preferences.get().storage = self.random.choice(("PACK", "FILES"))
-
-    def lose_the_cache(self) -> None:
-        shutil.rmtree(preferences.folder() / "textures", ignore_errors=True)
 
     def clear(self) -> None:
         bpy.ops.texserver.clear_jobs()
