@@ -9,13 +9,13 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import pump
+from . import materials, pump
 
 
 def register() -> None:
     """When the extension is enabled."""
     bpy.app.handlers.load_post.append(_file_came)
-    bpy.app.handlers.save_pre.append(_step_comes)
+    bpy.app.handlers.save_pre.append(_saves)
     bpy.app.handlers.undo_pre.append(_step_comes)
     bpy.app.handlers.redo_pre.append(_step_comes)
 
@@ -24,7 +24,9 @@ def unregister() -> None:
     """When it is disabled."""
     if _file_came in bpy.app.handlers.load_post:
         bpy.app.handlers.load_post.remove(_file_came)
-    for steps in (bpy.app.handlers.save_pre, bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre):
+    if _saves in bpy.app.handlers.save_pre:
+        bpy.app.handlers.save_pre.remove(_saves)
+    for steps in (bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre):
         if _step_comes in steps:
             steps.remove(_step_comes)
 
@@ -37,3 +39,9 @@ def _file_came(*_: Any) -> None:
 @persistent  # type: ignore[untyped-decorator]
 def _step_comes(*_: Any) -> None:
     pump.withdraw()
+
+
+@persistent  # type: ignore[untyped-decorator]
+def _saves(*_: Any) -> None:
+    pump.withdraw()
+    materials.pack_waiting()

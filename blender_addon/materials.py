@@ -8,6 +8,7 @@ asked for.
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import bpy
@@ -25,6 +26,7 @@ DISPLACEMENT: Final = "displacement"
 MAP_OF: Final = {RELIEF: "normal", DISPLACEMENT: "height"}  # what is there for one map alone
 PRINCIPLED: Final = "BSDF_PRINCIPLED"
 INPUTS: Final = {"basecolor": "Base Color", "roughness": "Roughness", "metallic": "Metallic"}
+PACKED_LATER_BYTES: Final = 64 * 2**20  # Blender reads files into itself at about this much in 0.1 s
 COLUMN: Final = 300  # from node to node, in the editor's units
 ROW: Final = 300
 
@@ -53,13 +55,26 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
     name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
     image[MARK] = _provenance(painting, map)
-    if pack:
+    if pack and path.stat().st_size > PACKED_LATER_BYTES:
+        image[MARK]["pack"] = True
+    elif pack:
         image.pack()
         image.filepath_raw = f"//textures/{path.name}"  # where unpacking puts it
     elif bpy.data.is_saved:
         with suppress(ValueError):  # another drive than the .blend file's
             image.filepath_raw = bpy.path.relpath(str(path))  # so that both can move together
     return image
+
+
+def pack_waiting() -> None:
+    """Pack what was too large to be packed at once: Blender is about to save, and the artist waits anyway."""
+    for image in bpy.data.images:
+        if is_ours(image) and image[MARK].get("pack"):
+            del image[MARK]["pack"]
+            path = Path(bpy.path.abspath(image.filepath))
+            if not image.packed_file and path.exists():
+                image.pack()
+                image.filepath_raw = f"//textures/{path.name}"
 
 
 def name_image(image: Any, painting: Painting, map: PaintedMap) -> None:

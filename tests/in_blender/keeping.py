@@ -8,7 +8,7 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver import preferences, state
+from bl_ext.user_default.texserver import materials, preferences, state
 from inside import (
     EXTENSION,
     LARGE,
@@ -64,6 +64,19 @@ def test_a_packed_texture_is_in_the_file_that_is_opened_again(blend: Path) -> No
     (texture,) = textures(reopen(blend)).values()
     assert texture.image.packed_file
     assert texture.image["texserver"].to_dict() == mark
+    np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
+
+
+def test_a_large_texture_is_packed_when_the_file_is_saved(blend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(materials, "PACKED_LATER_BYTES", 1000)
+    (texture,) = textures(generate(seed=7, **SMALL)).values()
+    assert not texture.image.packed_file
+    bpy.ops.wm.save_mainfile()
+    assert texture.image.packed_file
+    shutil.rmtree(preferences.folder() / "textures")
+    (texture,) = textures(reopen(blend)).values()
+    assert texture.image.packed_file
+    assert "pack" not in texture.image["texserver"]
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
 
 
