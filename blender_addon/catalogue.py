@@ -23,6 +23,7 @@ from .image_file import ImageFileError, open_image
 from .placement import Lattice, waves
 
 State = Literal["ready", "broken", "checking"]
+Kind = Literal["texture", "style"]
 
 PAGE: Final = 200  # models, the most that may be asked for; the server may send fewer
 MOST_MODELS: Final = 10_000
@@ -36,6 +37,7 @@ ASK_AGAIN_S: Final = 0.5  # what the server could not answer, where it does not 
 MOST_TRIES: Final = 5
 
 _STATES: Final[Mapping[str, State]] = {"ready": "ready", "broken": "broken", "checking": "checking"}
+_KINDS: Final[Mapping[str, Kind]] = {"texture": "texture", "style": "style"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,6 +49,7 @@ class Model:
     state: State
     reason: str = ""  # why it is broken, in words that follow "it" or "its"
     warning: str = ""  # what is wrong with the file that was to replace it
+    kind: Kind = "texture"  # what it makes: textures of nothing, or pictures of pictures
     sha256: str = ""  # of the model file
     maps: tuple[str, ...] = ()
     swatch: tuple[int, int] | None = None  # height, width of the photograph, in pixels
@@ -68,6 +71,7 @@ class Model:
             name=name,
             state=state,
             warning=told.text("warning", 2 * wire.MAX_TEXT, ""),
+            kind=_kind(told.text("kind", 20, "texture")),
             sha256=sha256,
             maps=tuple(wire.Fields(each).text("name", 64) for each in told.objects("maps", wire.MAX_BUFFERS)),
             swatch=None if entry.get("swatch") is None else _two(told.wholes("swatch", 2, "height and width")),
@@ -110,6 +114,10 @@ class Catalogue:
     def get(self, name: str) -> Model | None:
         """The model of that name, whatever its state."""
         return self._by_name.get(name)
+
+    def ready(self, kind: Kind) -> list[Model]:
+        """The models that can be painted with, by name."""
+        return [model for model in self.models if model.state == "ready" and model.kind == kind]
 
     def thumbnail(self, model: Model | str) -> Path | None:
         """A model's picture, by the model or its name, once it is there."""
@@ -365,6 +373,12 @@ def _state(text: str) -> State:
     if text not in _STATES:
         raise ValueError("a state that is not known")
     return _STATES[text]
+
+
+def _kind(text: str) -> Kind:
+    if text not in _KINDS:
+        raise ValueError("a kind that is not known")
+    return _KINDS[text]
 
 
 def _two(values: tuple[int, ...]) -> tuple[int, int]:

@@ -11,13 +11,14 @@ import bpy
 import bpy.utils.previews
 
 from . import state
+from .catalogue import Kind
 
 Item = tuple[str, str, str, int, int]
 
 _NONE: Item = ("NONE", "No models yet", "Press Refresh when the server runs", 0, 0)
 _icons: Any = None
-_items: list[Item] = [_NONE]
-_made_for: object = None
+_items: dict[Kind, list[Item]] = {"texture": [_NONE], "style": [_NONE]}
+_made_for: dict[Kind, object] = {}
 
 
 def open_icons() -> None:
@@ -28,11 +29,13 @@ def open_icons() -> None:
 
 def close_icons() -> None:
     """When it is disabled."""
-    global _icons, _made_for
+    global _icons
     if _icons is not None:
         bpy.utils.previews.remove(_icons)
-    _icons = _made_for = None
-    _items[:] = [_NONE]
+    _icons = None
+    _made_for.clear()
+    for items in _items.values():
+        items[:] = [_NONE]
 
 
 def icon(path: Path | None) -> int:
@@ -57,30 +60,64 @@ def model_icon(name: str) -> int:
 
 
 def items(self: Any, context: Any) -> list[Item]:
-    """Of the gallery: the models that can be painted, by name."""
-    global _made_for
-    catalogue = state.session().catalogue
-    if _made_for != (catalogue, catalogue.version):
-        ready = [model for model in catalogue.models if model.state == "ready"]
-        _items[:] = [(each.name, each.name, "", model_icon(each.name), index) for index, each in enumerate(ready)]
-        if not _items:
-            _items[:] = [_NONE]
-        _made_for = (catalogue, catalogue.version)
-    return _items
+    """Of the gallery of textures: the models that can be painted, by name."""
+    return _items_of("texture")
+
+
+def styles(self: Any, context: Any) -> list[Item]:
+    """Of the gallery of styles."""
+    return _items_of("style")
 
 
 def get_model(self: Any) -> int:
     """The number of the chosen model; the first where it is not there."""
-    return next((number for name, _, _, _, number in items(self, None) if name == self.model), 0)
+    return _number(items(self, None), self.model)
+
+
+def get_style(self: Any) -> int:
+    """The number of the chosen style; the first where it is not there."""
+    return _number(styles(self, None), self.model)
 
 
 def set_model(self: Any, number: int) -> None:
     """Chosen in the gallery."""
-    chosen = items(self, None)[number]
-    if chosen is not _NONE:
-        self.model = chosen[0]
+    _choose(self, items(self, None)[number])
+
+
+def set_style(self: Any, number: int) -> None:
+    """Chosen in the gallery of styles."""
+    _choose(self, styles(self, None)[number])
 
 
 def search_models(self: Any, context: Any, text: str) -> list[str]:
-    """Names that contain the text."""
-    return [each[0] for each in items(self, context) if each is not _NONE and text.lower() in each[0].lower()]
+    """Names of textures that contain the text."""
+    return _named(items(self, context), text)
+
+
+def search_styles(self: Any, context: Any, text: str) -> list[str]:
+    """Names of styles that contain the text."""
+    return _named(styles(self, context), text)
+
+
+def _items_of(kind: Kind) -> list[Item]:
+    catalogue, items = state.session().catalogue, _items[kind]
+    if _made_for.get(kind) != (catalogue, catalogue.version):
+        ready = catalogue.ready(kind)
+        items[:] = [(each.name, each.name, "", model_icon(each.name), index) for index, each in enumerate(ready)]
+        if not items:
+            items[:] = [_NONE]
+        _made_for[kind] = (catalogue, catalogue.version)
+    return items
+
+
+def _number(items: list[Item], name: str) -> int:
+    return next((number for each, _, _, _, number in items if each == name), 0)
+
+
+def _choose(settings: Any, item: Item) -> None:
+    if item is not _NONE:
+        settings.model = item[0]
+
+
+def _named(items: list[Item], text: str) -> list[str]:
+    return [each[0] for each in items if each is not _NONE and text.lower() in each[0].lower()]

@@ -54,7 +54,7 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
     image: Any = bpy.data.images.load(str(path), check_existing=False)
     name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
-    image[MARK] = _provenance(painting, map)
+    image[MARK] = provenance_of(painting, map)
     if pack and path.stat().st_size > PACKED_LATER_BYTES:
         image[MARK]["pack"] = True
     elif pack:
@@ -82,7 +82,7 @@ def name_image(image: Any, painting: Painting, map: PaintedMap) -> None:
     image.name = f"{painting.model} {map.name} {size_text(painting.size)} #{painting.seed}"
 
 
-def _provenance(painting: Painting, map: PaintedMap) -> dict[str, Any]:
+def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
     """All it takes to make the image again. ID properties hold no whole numbers over 2^31, so the seed is text."""
     height, width = painting.size
     return {

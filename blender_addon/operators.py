@@ -16,6 +16,7 @@ from . import gallery, orders, preferences, pump, state
 from .assignment import NotAssigned, objects_of
 from .materials import MARK, is_ours
 from .orders import Made, NotOrdered
+from .session import AnyTask
 from .settings import MAPPINGS, TARGETS
 from .tasks import Task
 
@@ -28,7 +29,7 @@ FAILED_WAIT_S: Final = 2.0  # where there is a reason not to expect one
 WATCH_S: Final = 0.25
 
 
-class _Operator(bpy.types.Operator):
+class Operator(bpy.types.Operator):
     """What ours have in common."""
 
     bl_options = {"INTERNAL"}
@@ -45,20 +46,21 @@ def _needs_object(cls: Any, context: Any) -> bool:
     return context.object is not None
 
 
-class _Painting(_Operator):
+class PaintingOperator(Operator):
     """One that has a texture painted: begins from a button, runs to the end from a script."""
 
     bl_options = {"REGISTER"}
 
-    task: Task | None = None
+    task: AnyTask | None = None
     timer: Any = None
+    doing = "Painting"
 
     @classmethod
     def poll(cls, context: Any) -> bool:
         return _needs_object(cls, context)
 
-    def made(self, context: Any) -> Made:
-        """What to begin with. Raises NotOrdered or NotAssigned."""
+    def made(self, context: Any) -> Any:
+        """What to begin with, a Made of one kind or the other. Raises NotOrdered or NotAssigned."""
         raise NotImplementedError
 
     def invoke(self, context: Any, event: Any) -> Outcome:
@@ -71,7 +73,7 @@ class _Painting(_Operator):
         manager = context.window_manager
         self.timer = manager.event_timer_add(WATCH_S, window=context.window)
         manager.modal_handler_add(self)
-        context.workspace.status_text_set(f"Painting {self.task.order.title}. Esc cancels it.")
+        context.workspace.status_text_set(f"{self.doing} {self.task.order.title}. Esc cancels it.")
         pump.redraw()
         return {"RUNNING_MODAL"}
 
@@ -127,7 +129,7 @@ def _connect() -> str:
     return ""
 
 
-class TEXSERVER_OT_generate(_Painting):
+class TEXSERVER_OT_generate(PaintingOperator):
     """Paint the texture and put it on the object. What is not given is taken from the scene's settings"""
 
     bl_idname = "texserver.generate"
@@ -151,7 +153,7 @@ class TEXSERVER_OT_generate(_Painting):
         return orders.make(context, **{each: getattr(self, each) for each in given})
 
 
-class TEXSERVER_OT_again(_Painting):
+class TEXSERVER_OT_again(PaintingOperator):
     """Make this texture of the history again, for the active object"""
 
     bl_idname = "texserver.again"
@@ -167,7 +169,7 @@ class TEXSERVER_OT_again(_Painting):
         return orders.again(context, entries[self.index], side=self.side or None)
 
 
-class TEXSERVER_OT_use_variation(_Painting):
+class TEXSERVER_OT_use_variation(PaintingOperator):
     """Paint this one at the chosen size"""
 
     bl_idname = "texserver.use_variation"
@@ -182,7 +184,7 @@ class TEXSERVER_OT_use_variation(_Painting):
         return orders.make(context)
 
 
-class TEXSERVER_OT_retry(_Painting):
+class TEXSERVER_OT_retry(PaintingOperator):
     """Try this one again, for the same objects"""
 
     bl_idname = "texserver.retry"
@@ -190,11 +192,21 @@ class TEXSERVER_OT_retry(_Painting):
 
     task_id: IntProperty()
 
-    def made(self, context: Any) -> Made:
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return True  # a picture needs no object
+
+    def made(self, context: Any) -> Any:
         session = state.session()
         task = session.task(self.task_id)
         if task is None:
             raise NotOrdered("That job is gone. Press Generate instead.")
+        if not isinstance(task, Task):
+            made = pump.made_of(task)
+            if made is None:
+                raise NotOrdered("That job was for another file. Begin it anew.")
+            session.drop(task)
+            return made
         chosen = preferences.get()
         folder, wish = orders.folder(chosen), pump.wish_of(task)
         if wish:
@@ -204,7 +216,7 @@ class TEXSERVER_OT_retry(_Painting):
         return Made(order=task.order, wish=wish, folder=folder, suffix=chosen.file_format)
 
 
-class TEXSERVER_OT_variations(_Operator):
+class TEXSERVER_OT_variations(Operator):
     """Show small pictures of several seeds to pick from"""
 
     bl_idname = "texserver.variations"
@@ -229,7 +241,7 @@ class TEXSERVER_OT_variations(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_dice(_Operator):
+class TEXSERVER_OT_dice(Operator):
     """Another seed"""
 
     bl_idname = "texserver.dice"
@@ -241,7 +253,7 @@ class TEXSERVER_OT_dice(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_refresh(_Operator):
+class TEXSERVER_OT_refresh(Operator):
     """Ask the server again for its state and its models"""
 
     bl_idname = "texserver.refresh"
@@ -255,7 +267,7 @@ class TEXSERVER_OT_refresh(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_cancel(_Operator):
+class TEXSERVER_OT_cancel(Operator):
     """Cancel this job; what it replaced comes back"""
 
     bl_idname = "texserver.cancel"
@@ -271,7 +283,7 @@ class TEXSERVER_OT_cancel(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_clear_jobs(_Operator):
+class TEXSERVER_OT_clear_jobs(Operator):
     """Take the jobs that have ended off the list"""
 
     bl_idname = "texserver.clear_jobs"
@@ -284,7 +296,7 @@ class TEXSERVER_OT_clear_jobs(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_clear_history(_Operator):
+class TEXSERVER_OT_clear_history(Operator):
     """Forget what was made; images and materials stay"""
 
     bl_idname = "texserver.clear_history"
@@ -298,7 +310,7 @@ class TEXSERVER_OT_clear_history(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_mark_asset(_Operator):
+class TEXSERVER_OT_mark_asset(Operator):
     """Mark the active material as an asset, with its picture and tags"""
 
     bl_idname = "texserver.mark_asset"
@@ -329,7 +341,7 @@ class TEXSERVER_OT_mark_asset(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_start_server(_Operator):
+class TEXSERVER_OT_start_server(Operator):
     """Start texserver on this machine; it stops when Blender quits"""
 
     bl_idname = "texserver.start_server"
@@ -347,7 +359,7 @@ class TEXSERVER_OT_start_server(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_stop_server(_Operator):
+class TEXSERVER_OT_stop_server(Operator):
     """Stop the server that this Blender started"""
 
     bl_idname = "texserver.stop_server"
@@ -358,7 +370,7 @@ class TEXSERVER_OT_stop_server(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_copy_error(_Operator):
+class TEXSERVER_OT_copy_error(Operator):
     """Copy this message"""
 
     bl_idname = "texserver.copy_error"
@@ -371,7 +383,7 @@ class TEXSERVER_OT_copy_error(_Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_preferences(_Operator):
+class TEXSERVER_OT_preferences(Operator):
     """Open the add-on's preferences"""
 
     bl_idname = "texserver.preferences"

@@ -43,7 +43,7 @@ def make(context: Any, **given: Any) -> Made:
 
     Raises NotOrdered or NotAssigned.
     """
-    settings = _Settings(context.scene.texserver, given)
+    settings = Settings(context.scene.texserver, given)
     model = chosen_model(settings.model)
     size = _size(settings, model)
     order = Order(
@@ -58,7 +58,7 @@ def make(context: Any, **given: Any) -> Made:
 
 def with_order(context: Any, order: Order, **given: Any) -> Made:
     """This order, and the rest by the settings. Raises NotOrdered or NotAssigned."""
-    settings = _Settings(context.scene.texserver, given)
+    settings = Settings(context.scene.texserver, given)
     chosen = preferences.get()
     active = context.object
     if active is None:
@@ -110,12 +110,14 @@ def variations(context: Any) -> list[Order]:
 def chosen_model(name: str) -> Model:
     """The model of that name, or the first where none is named. Raises NotOrdered."""
     session = state.session()
-    ready = [model for model in session.catalogue.models if model.state == "ready"]
+    ready = session.catalogue.ready("texture")
     if not session.catalogue.models and session.connection.state != "ready":
         raise NotOrdered(session.connection.reason or "The server is not connected yet. Press Refresh.")
     if not name and ready:
         return ready[0]
     model = session.catalogue.get(name)
+    if model and model.state == "ready" and model.kind != "texture":
+        raise NotOrdered(f"{name!r} stylizes pictures and makes no textures. Pick another model.")
     if model is None or model.state != "ready":
         why = f"It is broken there: {model.reason}." if model and model.state == "broken" else "Pick another one."
         if not ready:
@@ -129,17 +131,17 @@ def dice() -> int:
     return random.randrange(MOST_SEED + 1)
 
 
-def _size(settings: "_Settings", model: Model) -> Size:
+def _size(settings: "Settings", model: Model) -> Size:
     size = settings.asked_size
     return whole_periods(model.lattice, size) if model.lattice and settings.whole_periods else size
 
 
 def planned_size(settings: Any, model: Model) -> Size:
     """The size that Generate would ask for: height, width."""
-    return _size(_Settings(settings, {}), model)
+    return _size(Settings(settings, {}), model)
 
 
-def _maps(settings: "_Settings", model: Model) -> tuple[str, ...]:
+def _maps(settings: "Settings", model: Model) -> tuple[str, ...]:
     known = {name for name, _, _ in MAPS}
     maps = tuple(name for name in model.maps if name in settings.maps or name not in known)
     if not maps:
@@ -159,7 +161,7 @@ def folder(chosen: Any) -> Path | None:
     return Path(bpy.path.abspath("//textures"))
 
 
-class _Settings:
+class Settings:
     """The scene's settings, but for what was given."""
 
     def __init__(self, settings: Any, given: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from .tasks import size_text
 MOST_JOBS = 8
 MOST_HISTORY = 8
 MOST_BROKEN = 3
-COLUMNS = 4  # of variations
+FEW = 4  # variations
 
 
 class _Panel:
@@ -38,10 +38,11 @@ class _Main(_Panel):
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
         session.wanted = True
         _server(layout, session)
-        if not any(model.state == "ready" for model in session.catalogue.models):
+        first = next((model.name for model in session.catalogue.ready("texture")), "")
+        if not first:
             return
         layout.template_icon_view(settings, "gallery", show_labels=True, scale=6, scale_popup=5)
-        layout.prop(settings, "model", text="", icon="TEXTURE")
+        layout.prop(settings, "model", text="", icon="TEXTURE", placeholder=first)
 
         row = layout.row(align=True)
         row.prop(settings, "size", expand=True)
@@ -66,6 +67,8 @@ class _Main(_Panel):
         row.scale_y = 1.6
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.generate", icon="MATERIAL")
+        if task := next((task for task in session.tasks if not task.ended), None):
+            _under_way(layout, task)  # the panel of jobs may be out of sight
         failed = next((task for task in reversed(session.tasks) if task.state == "failed"), None)
         if failed and failed is session.tasks[-1]:
             box = layout.box()
@@ -79,9 +82,11 @@ class _Main(_Panel):
 def _server(layout: Any, session: Any) -> None:
     """One line, longer where something is wrong."""
     row = layout.row(align=True)
-    column = row.column()
     ready = session.connection.state == "ready"
-    draw_text(column, session.state_line, icon="LINKED" if ready else "UNLINKED", width=34)
+    if ready:  # never two lines: the buttons below must not move while a job runs
+        row.label(text=session.state_line, icon="LINKED")
+    else:
+        draw_text(row.column(), session.state_line, icon="UNLINKED", width=34)
     row.operator("texserver.refresh", text="", icon="FILE_REFRESH")
     row.operator("texserver.preferences", text="", icon="PREFERENCES")
     server = state.local_server()
@@ -111,7 +116,7 @@ class _Material(_Panel):
         layout.prop(settings, "mapping")
         if settings.mapping == "BOX":
             layout.prop(settings, "blend")
-        layout.prop(settings, "texels")
+        layout.prop(settings, "texels", text="Texels / m")
         layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
 
 
@@ -124,11 +129,12 @@ class _Variations(_Panel):
         row = layout.row(align=True)
         row.prop(settings, "variations", text="Seeds")
         row.operator("texserver.variations", text="Show")
-        grid = layout.grid_flow(columns=COLUMNS, even_columns=True, row_major=True)
+        columns, scale = (2, 5.3) if len(session.variations) <= FEW else (3, 3.5)  # as large as the sidebar is wide
+        grid = layout.grid_flow(columns=columns, even_columns=True, row_major=True)
         for task in session.variations:
             cell = grid.column(align=True)
             if task.result:
-                cell.template_icon(gallery.icon(next(iter(task.result.files.values()))), scale=4)
+                cell.template_icon(gallery.icon(next(iter(task.result.files.values()))), scale=scale)
             else:
                 cell.label(text="" if task.state == "waiting" else task.state.capitalize())
             use = cell.row()
@@ -152,9 +158,8 @@ class _Jobs(_Panel):
         for task in session.tasks[-MOST_JOBS:]:
             row = layout.row(align=True)
             if not task.ended:
-                _progress(row, task)
-                row.operator("texserver.cancel", text="", icon="X").task_id = task.id
-                if task.state == "waiting" or not task.message.startswith("Painting"):
+                _under_way(row, task)
+                if task.state == "waiting" or not task.message.startswith(("Painting", "Stylizing", "Frame")):
                     draw_text(layout, task.message, icon="INFO")
                 continue
             icons = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOSE"}
@@ -163,12 +168,15 @@ class _Jobs(_Panel):
                 row.operator_context = "INVOKE_DEFAULT"
                 row.operator("texserver.retry", text="", icon="LOOP_BACK").task_id = task.id
         row = layout.row()
-        row.operator("texserver.cancel", text="Cancel All").task_id = 0
+        if any(not task.ended for task in session.tasks):
+            row.operator("texserver.cancel", text="Cancel All").task_id = 0
         row.operator("texserver.clear_jobs")
 
 
-def _progress(row: Any, task: Any) -> None:
+def _under_way(layout: Any, task: Any) -> None:
+    row = layout.row(align=True)
     row.progress(text=f"{task.order.title}  {100 * task.fraction:.0f} %", factor=task.fraction)
+    row.operator("texserver.cancel", text="", icon="X").task_id = task.id
 
 
 class _History(_Panel):
@@ -186,9 +194,11 @@ class _History(_Panel):
             row = column.row(align=True)
             title = f"{entry.model} {size_text(entry.size)} #{entry.seed}"
             row.label(text=title, icon_value=gallery.model_icon(entry.model))
-            button = row.operator("texserver.again", text="", icon="FILE_REFRESH")
+            buttons = row.row(align=True)
+            buttons.ui_units_x = 3  # or they would take half of the row
+            button = buttons.operator("texserver.again", text="", icon="FILE_REFRESH")
             button.index, button.side = index, 0
-            button = row.operator("texserver.again", text="4K")
+            button = buttons.operator("texserver.again", text="4K")
             button.index, button.side = index, 4096
         if history.message:
             draw_text(layout, history.message, icon="ERROR")

@@ -12,6 +12,7 @@ from .pairing import NoServer, Pairing, find_server, parse_pairing
 
 _LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.\d{1,3}){3}")  # and not 127.example.com
 MOST_LOG_LINES = 10
+WIDE = 90  # characters of a line: the window of the preferences is wider than a sidebar
 
 
 def get() -> "TEXSERVER_AP_preferences":
@@ -129,11 +130,11 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
             try:
                 pairing = parse_pairing(self.pairing)
             except NoServer as error:
-                draw_text(box, str(error), icon="ERROR")
+                draw_text(box, str(error), icon="ERROR", width=WIDE)
             else:
                 box.label(text=f"Paired with {pairing.host}:{pairing.port}.", icon="LINKED")
                 if not _is_loopback(pairing.host) and not bpy.app.online_access:
-                    draw_text(box, "Online access is off, and this is another machine.", icon="ERROR")
+                    draw_text(box, "Online access is off, and this is another machine.", icon="ERROR", width=WIDE)
                     box.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
         else:
             draw_text(box, "The server on this machine is found by itself.", icon="INFO")
@@ -148,7 +149,7 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
         else:
             row.operator("texserver.stop_server", icon="CANCEL")
         if server.message:
-            draw_text(layout, server.message, icon="ERROR" if server.state == "failed" else "INFO")
+            draw_text(layout, server.message, icon="ERROR" if server.state == "failed" else "INFO", width=WIDE)
         if server.state != "stopped":
             log = layout.box().column(align=True)
             for line in server.tail(MOST_LOG_LINES):

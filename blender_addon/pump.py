@@ -5,14 +5,17 @@ Nothing here waits. While Blender renders, results are held back: changing data 
 
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import bpy
 
-from . import state
+from . import content, state
 from .assignment import Assignment, NotAssigned, Wish
+from .session import AnyTask
+from .style_tasks import SequenceTask, StyleTask
 from .tasks import Order, Task
 
 BUSY_S: Final = 0.03  # from one step to the next
@@ -21,11 +24,17 @@ NAP_S: Final = 0.003  # in a loop
 
 _wishes: dict[int, Wish] = {}  # by the task's id, as long as it is in the list
 _assignments: dict[int, Assignment] = {}  # of those that are not fulfilled yet
+_made: dict[int, Any] = {}  # how a picture or sequence in a style was begun, as long as it is in the list
+_finishes: dict[int, Callable[[Any], None]] = {}  # what is to be done with each when it is complete
+rendered: set[str] = set()  # scenes of which a render was completed
+_after_render: Callable[[str], bool] | None = None
 _shown: object = None  # what the panels show
 
 
-def start() -> None:
-    """When the extension is enabled."""
+def start(after_render: Callable[[str], bool]) -> None:
+    """When the extension is enabled. `after_render` gets a scene's name, again as long as it returns False."""
+    global _after_render
+    _after_render = after_render
     bpy.app.timers.register(_turn, first_interval=IDLE_S, persistent=True)
 
 
@@ -43,6 +52,9 @@ def stop() -> None:
     for id in list(_assignments):
         _take_back(id)
     _wishes.clear()
+    _made.clear()
+    _finishes.clear()
+    rendered.clear()
 
 
 def forget() -> None:
@@ -51,6 +63,12 @@ def forget() -> None:
         del _assignments[id]  # its objects went with the file
         if task := state.session().task(id):
             task.cancel("Cancelled, since another file was opened. Press Generate to paint it for this one.")
+    for id in list(_finishes):
+        del _finishes[id]
+        if task := state.session().task(id):
+            task.cancel("Cancelled, since another file was opened.")
+    rendered.clear()
+    _made.clear()
 
 
 def withdraw() -> None:
@@ -73,16 +91,32 @@ def begin(order: Order, wish: Wish | None, folder: Path | None = None, suffix: s
     return task
 
 
-def wish_of(task: Task) -> Wish | None:
+def follow(task: StyleTask | SequenceTask, finish: Callable[[Any], None], made: Any) -> None:
+    """A picture or sequence was ordered: `finish` is called with the task when it is done, `made` can begin it anew."""
+    _finishes[task.id] = finish
+    _made[task.id] = made
+    wake()
+
+
+def made_of(task: AnyTask) -> Any:
+    """What a picture or sequence in a style was begun with, None of a texture."""
+    return _made.get(task.id)
+
+
+def wish_of(task: AnyTask) -> Wish | None:
     """What is to be done with a task's texture."""
     return _wishes.get(task.id)
 
 
-def run(task: Task) -> None:
+def run(task: AnyTask) -> None:
     """To its end, in a loop: for scripts and for Blender without a window."""
-    while not task.ended or task.id in _assignments:
-        step()
-        time.sleep(NAP_S)
+    content.looping = True
+    try:
+        while not task.ended or task.id in _assignments or task.id in _finishes:
+            step()
+            time.sleep(NAP_S)
+    finally:
+        content.looping = False
 
 
 def step() -> None:
@@ -91,6 +125,8 @@ def step() -> None:
     session.tick()
     for id in [id for id in _wishes if session.task(id) is None]:
         del _wishes[id]
+    for id in [id for id in _made if session.task(id) is None]:
+        del _made[id]
     rendering: Any = bpy.app.is_job_running
     if rendering("RENDER"):
         return
@@ -99,7 +135,29 @@ def step() -> None:
         if task is None:
             _take_back(id)
         else:
+            assert isinstance(task, Task)
             _follow(task, _assignments[id])
+    for id in list(_finishes):
+        styled = session.task(id)
+        if styled is None or styled.ended:
+            finish = _finishes.pop(id)
+            if styled and styled.state == "done":
+                _finish(styled, finish)
+    content.put_back()
+    for name in list(rendered):
+        if _after_render is None or _after_render(name):
+            rendered.discard(name)
+
+
+def _finish(task: AnyTask, finish: Callable[[Any], None]) -> None:
+    """Show what is complete."""
+    try:
+        finish(task)
+        state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])
+        _push_undo(task.order.title)
+    except Exception as error:  # a defect, ours or Blender's: the timer must outlive it
+        traceback.print_exc()
+        task.fail(f"It is painted, but could not be shown: {error}. The system console says more.")
 
 
 def _follow(task: Task, assignment: Assignment) -> None:
@@ -160,7 +218,8 @@ def _turn() -> float:
     if shown != _shown:
         _shown = shown
         redraw()
-    return BUSY_S if state.session().busy or _assignments or state.session().connecting else IDLE_S
+    waited_for = _assignments or _finishes or rendered or state.session().connecting
+    return BUSY_S if state.session().busy or waited_for else IDLE_S
 
 
 def redraw() -> None:
@@ -168,7 +227,7 @@ def redraw() -> None:
     manager: Any = bpy.context.window_manager
     for window in manager.windows:
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "NODE_EDITOR", "PREFERENCES"):
+            if area.type in ("VIEW_3D", "NODE_EDITOR", "IMAGE_EDITOR", "PROPERTIES", "PREFERENCES"):
                 for region in area.regions:
-                    if region.type in ("UI", "WINDOW") and (region.type == "UI" or area.type == "PREFERENCES"):
+                    if region.type == "UI" or (region.type == "WINDOW" and area.type in ("PREFERENCES", "PROPERTIES")):
                         region.tag_redraw()

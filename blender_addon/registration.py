@@ -4,11 +4,23 @@ from typing import Any
 
 import bpy
 
-from . import gallery, handlers, operators, panels, preferences, pump, settings, state
+from . import (
+    gallery,
+    handlers,
+    operators,
+    panels,
+    preferences,
+    pump,
+    settings,
+    state,
+    style_operators,
+    style_orders,
+    style_panels,
+)
 from .local_server import LocalServer
 from .session import Session
 
-_MODULES = (preferences, settings, operators, panels)
+_MODULES = (preferences, settings, operators, style_operators, panels, style_panels)
 
 
 def register() -> None:
@@ -24,7 +36,7 @@ def register() -> None:
     state.open_state(session, LocalServer(folder / "server.log"))
     preferences.apply_limits()
     gallery.open_icons()
-    pump.start()
+    pump.start(style_orders.after_render)
     handlers.register()
 
 

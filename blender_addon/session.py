@@ -6,8 +6,10 @@ connection.
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from . import wire
@@ -16,6 +18,7 @@ from .connection import Connection
 from .history import Entry, History
 from .pairing import Pairing
 from .sinks import Painting
+from .style_tasks import SequenceOrder, SequenceTask, Source, StyleOrder, StyleTask
 from .tasks import Name, Order, Painted, Task
 from .texture_files import TextureFiles
 
@@ -28,6 +31,7 @@ PREVIEW_BYTES: Final = 64 * 2**20  # kept of previews and variations
 MOST_ENDED: Final = 20  # tasks kept to be looked at and tried again
 
 Find = Callable[[], Pairing]
+AnyTask = Task | StyleTask | SequenceTask
 
 
 class Session:
@@ -45,7 +49,7 @@ class Session:
         self.files = TextureFiles(folder / "textures", CACHE_BYTES)
         self.previews = TextureFiles(folder / "previews", PREVIEW_BYTES)
         self.history = History(folder / "history.json")
-        self.tasks: list[Task] = []
+        self.tasks: list[AnyTask] = []
         self.variations: list[Task] = []  # small pictures of several seeds, to pick one from
         self.patience_s = PATIENCE_S
         self.wanted = False  # whether anyone has looked yet
@@ -103,6 +107,29 @@ class Session:
         self.tasks.append(task)
         return task
 
+    def order_style(self, order: StyleOrder, folder: Path | None = None, suffix: str = ".tif") -> StyleTask:
+        """A picture in a style. Its file goes into `folder`, or else into the cache."""
+        self.wanted = True
+        self._last_id += 1
+        files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
+        map = f"image_{token_hex(4)}"  # no other picture's file, though all else may be alike
+        name = partial(_name, files, suffix, maps=[map])
+        patience_s, clock = self.patience_s, self._clock
+        task = StyleTask(self._last_id, order, self.connection, name, patience_s=patience_s, clock=clock)
+        self.tasks.append(task)
+        return task
+
+    def order_sequence(self, order: SequenceOrder, source: Source) -> SequenceTask:
+        """A sequence in a style. What of it is there is not made again."""
+        self.wanted = True
+        self._last_id += 1
+        with suppress(OSError):  # whoever writes into it tells
+            order.folder.mkdir(parents=True, exist_ok=True)
+        patience_s, clock = self.patience_s, self._clock
+        task = SequenceTask(self._last_id, order, self.connection, source, patience_s=patience_s, clock=clock)
+        self.tasks.append(task)
+        return task
+
     def vary(self, orders: Sequence[Order]) -> None:
         """Pictures of these, in place of those before."""
         for task in self.variations:
@@ -123,10 +150,10 @@ class Session:
             clock=self._clock,
         )
 
-    def task(self, id: int) -> Task | None:
+    def task(self, id: int) -> AnyTask | None:
         return next((task for task in self.tasks if task.id == id), None)
 
-    def drop(self, task: Task) -> None:
+    def drop(self, task: AnyTask) -> None:
         """Take it off the list, ended or not."""
         task.cancel()
         if task in self.tasks:
@@ -168,7 +195,7 @@ class Session:
         self.connection.tick()
         self.catalogue.tick()
         self._ask_status()
-        under_way = [task for task in (*self.variations, *self.tasks) if not task.ended][:AT_ONCE]
+        under_way: list[AnyTask] = [task for task in (*self.variations, *self.tasks) if not task.ended][:AT_ONCE]
         until = self._clock() + TICK_S
         for index in range(len(under_way)):  # each gets its turn as the first
             under_way[(index + self._turn) % len(under_way)].tick()
@@ -213,13 +240,13 @@ class Session:
             self.waiting = waiting if isinstance(waiting, int) else None
 
 
-def _name(files: TextureFiles, suffix: str, painting: Painting) -> list[Path]:
+def _name(files: TextureFiles, suffix: str, painting: Painting, *, maps: Sequence[str] | None = None) -> list[Path]:
     return files.paths(
         model=painting.model,
         sha256=painting.sha256,
         seed=painting.seed,
         size=painting.size,
-        maps=[each.name for each in painting.maps],
+        maps=maps or [each.name for each in painting.maps],
         depth=painting.depth,
         suffix=suffix,
     )

@@ -1,7 +1,7 @@
 """What an artist sets in the panels, kept with the scene."""
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from . import gallery
 
@@ -25,7 +25,54 @@ MAPPINGS = (
     ("BOX", "Box", "From six sides, in the object's own space; needs no UV map"),
     ("OBJECT", "Object", "From above, in the object's own space; needs no UV map"),
 )
+CONTENTS = (
+    ("RENDER", "Render", "What was rendered last"),
+    ("IMAGE", "Image", "An image: the chosen one, or that of the Image Editor"),
+    ("VIEWPORT", "Viewport", "What the 3D View shows; it takes the place of the last render"),
+)
+FRAMES = (
+    ("RENDER", "Render", "Render the frames of the scene one by one"),
+    ("FILES", "Existing Sequence", "Numbered pictures in a folder"),
+)
 _ENUM_FLAG = {"ENUM_FLAG"}
+
+
+class TEXSERVER_PG_style(bpy.types.PropertyGroup):
+    """Settings of the panels "Stylize"."""
+
+    model: StringProperty(
+        name="Style", description="Which of the server's styles to paint in", search=gallery.search_styles
+    )
+    gallery: EnumProperty(
+        name="Gallery",
+        description="The server's styles",
+        items=gallery.styles,
+        get=gallery.get_style,
+        set=gallery.set_style,
+    )
+    content: EnumProperty(name="Content", description="Which picture to stylize", items=CONTENTS)
+    image: PointerProperty(name="Image", description="Empty: that of the Image Editor", type=bpy.types.Image)
+    strength: FloatProperty(
+        name="Strength", description="0 is the picture, 1 the style", default=1, min=0, max=1, subtype="FACTOR"
+    )
+    seed: IntProperty(name="Seed", description="Another seed, other strokes of the same style", min=0)
+    keep_colours: BoolProperty(
+        name="Keep Colours", description="Take only light and dark from the style, and the colours from the picture"
+    )
+    after_render: BoolProperty(
+        name="After Every Render", description="Stylize each render when it is complete, of an animation the last frame"
+    )
+    frames: EnumProperty(name="Frames", description="Where the frames of an animation come from", items=FRAMES)
+    input_folder: StringProperty(
+        name="Sequence",
+        description="Folder of the frames, or one of them where several sequences are in there",
+        subtype="FILE_PATH",
+    )
+    output_folder: StringProperty(
+        name="Output",
+        description="Where the stylized frames go. Empty: 'stylized' beside the .blend file",
+        subtype="DIR_PATH",
+    )
 
 
 class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
@@ -80,7 +127,8 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
         precision=0,
         step=6400,
     )
+    style: PointerProperty(type=TEXSERVER_PG_style)
     variations: IntProperty(name="Variations", description="How many seeds to look at", default=4, min=2, max=16)
 
 
-CLASSES = (TEXSERVER_PG_settings,)
+CLASSES = (TEXSERVER_PG_style, TEXSERVER_PG_settings)

@@ -30,7 +30,10 @@ MAX_ITEMS = 1024  # of one list or map in a header
 MAX_DIGITS = 20  # of a whole number in a JSON header
 MAX_TEXT = 500  # characters of an error
 MAX_MODEL_NAME = 200  # no model has a longer one
-MIN_SIDE = 16
+MAX_STATISTICS = 44_000  # characters of a picture's statistics
+MAX_NOISE = 10  # times that of the training
+MAX_DEADLINE_MS = 24 * 3600 * 1000
+MIN_SIDE = 16  # of a texture
 
 ERROR_CODES: Final = (
     "bad_frame",  # not the frames of a TX1 message
@@ -167,6 +170,12 @@ class Fields:
     def maybe_whole(self, name: str, least: int, most: int) -> int | None:
         return None if self._values.get(name) is None else self.whole(name, least, most)
 
+    def number(self, name: str, least: float, most: float, default: float) -> float:
+        value = self._values.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+            raise _wrong(name, value, f"a number from {least:g} to {most:g}")
+        return float(value)
+
     def wholes(self, name: str, count: int, what: str) -> tuple[int, ...]:
         value = self._values.get(name)
         if not isinstance(value, list) or len(value) != count or not all(_is_whole(each) for each in value):
@@ -268,7 +277,7 @@ def _read_buffer(described: Mapping[str, Any], data: Data) -> Buffer:
 class Limits:
     """What a server allows, told in its welcome. Pixels are height * width; bytes are of all buffers of a message."""
 
-    max_side: int = 16384  # of a texture
+    max_side: int = 16384  # of a texture or a content
     max_window_pixels: int = 4 * 2**20
     max_result_bytes: int = 64 * 2**20
     max_content_pixels: int = 16 * 2**20
@@ -361,40 +370,57 @@ class Generate:
             maps=values.texts("maps", MAX_BUFFERS),
             depth=depth,
             sha256=values.text("sha256", 64, ""),
-            deadline_ms=values.maybe_whole("deadline_ms", 1, 24 * 3600 * 1000),
+            deadline_ms=values.maybe_whole("deadline_ms", 1, MAX_DEADLINE_MS),
             progress=values.flag("progress"),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stylize:
-    """A picture in a model's style: answered by a Result. `content` is uint8, sRGB, 1, 3 or 4 channels."""
+    """A picture in a model's style: answered by a Result with one buffer, "image", of the content's size and dtype.
+
+    `content` is sRGB, with 1 (grey), 3 or 4 (RGB and alpha) channels; "image" has 4 where it has 4, and else 3.
+    """
 
     op: ClassVar[str] = "stylize"
     id: int
     model: str
     content: Buffer
+    strength: float = 1.0  # 0 is the content, 1 the style
+    seed: int = 0  # of the noise
+    keep_colours: bool = False  # the style's light and dark with the content's colours
+    noise: float = 1.0  # its magnitude; 1 is that of the training
+    statistics: str = ""  # those an earlier result told, so that a sequence does not flicker; "": the content's own
+    sha256: str = ""  # only from the model file of this hash
+    deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
+    progress: bool = False  # whether Progress is wanted on the way
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Stylize":
         buffers = _read_buffers(header, frames)
         if [each.name for each in buffers] != ["content"]:
             raise Refused("bad_request", "buffers: there must be one, named 'content'.")
-        (content,) = buffers
-        height, width, _ = content.shape
-        if content.dtype != "uint8" or min(height, width) < MIN_SIDE or max(height, width) > limits.max_side:
-            raise _wrong(
-                "content",
-                [content.dtype, *content.shape],
-                f"a uint8 picture of {MIN_SIDE} to {limits.max_side} pixels a side",
-            )
-        if height * width > limits.max_content_pixels:
-            raise Refused(
-                "too_large",
-                f"content: it has {height * width} pixels, and at most {limits.max_content_pixels} are taken; "
-                "send a smaller picture.",
-            )
-        return cls(id=id, model=_read_model(header), content=content)
+        _check_content(buffers[0], limits)
+        values = Fields(header)
+        return cls(
+            id=id,
+            model=_read_model(header),
+            content=buffers[0],
+            strength=values.number("strength", 0, 1, 1.0),
+            seed=values.whole("seed", 0, MAX_SEED, 0),
+            keep_colours=values.flag("keep_colours"),
+            noise=values.number("noise", 0, MAX_NOISE, 1.0),
+            statistics=values.text("statistics", MAX_STATISTICS, ""),
+            sha256=values.text("sha256", 64, ""),
+            deadline_ms=values.maybe_whole("deadline_ms", 1, MAX_DEADLINE_MS),
+            progress=values.flag("progress"),
+        )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what is answered."""
+        height, width, channels = self.content.shape
+        return height, width, max(channels, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -428,6 +454,25 @@ Request = Hello | ListModels | GetThumbnail | Generate | Stylize | GetStatus | C
 REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
     {each.op: each for each in (Hello, ListModels, GetThumbnail, Generate, Stylize, GetStatus, Cancel)}
 )
+
+
+def _check_content(content: Buffer, limits: Limits) -> None:
+    height, width, channels = content.shape
+    if max(height, width) > limits.max_side:
+        raise _wrong("content", list(content.shape), f"a picture of 1 to {limits.max_side} pixels a side")
+    if height * width > limits.max_content_pixels:
+        raise Refused(
+            "too_large",
+            f"content: it has {height * width} pixels, and at most {limits.max_content_pixels} are taken; "
+            "send a smaller picture.",
+        )
+    size = height * width * max(channels, 3) * ITEM_BYTES[content.dtype]
+    if size > limits.max_result_bytes:
+        raise Refused(
+            "too_large",
+            f"content: its result would have {size} bytes, and at most {limits.max_result_bytes} are answered; "
+            "send a smaller picture, or one of 8 bits a sample.",
+        )
 
 
 def _read_no_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> None:
@@ -532,13 +577,18 @@ class Result:
     id: int
     sha256: str = ""
     precision: str = ""  # "exact" or "fast": other precisions give other pixels
+    statistics: str = ""  # of the picture that was stylized, for the other frames of its sequence
     buffers: tuple[Buffer, ...] = ()
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], buffers: tuple[Buffer, ...]) -> "Result":
         values = Fields(header)
         return cls(
-            id=id, sha256=values.text("sha256", 64, ""), precision=values.text("precision", 20, ""), buffers=buffers
+            id=id,
+            sha256=values.text("sha256", 64, ""),
+            precision=values.text("precision", 20, ""),
+            statistics=values.text("statistics", MAX_STATISTICS, ""),
+            buffers=buffers,
         )
 
 
@@ -641,7 +691,6 @@ def letter_of(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY)
 def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Request:
     """The request in these frames. Raises Refused, with the request's id where it could be read, and nothing else."""
     header = _read_header(frames, codecs)
-    refused: Refused
     id = header.get("id")
     if not _is_whole(id) or not 1 <= id <= MAX_ID:
         raise Refused("bad_header", f"id: it is {ascii(id)[:60]}; it must be a whole number from 1 to 2^53.")
@@ -652,10 +701,9 @@ def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes,
         if op not in REQUESTS:
             raise Refused("unknown_op", f"op: there is no {op[:40]!a}; there are {', '.join(REQUESTS)}.")
         return REQUESTS[op].read(id, header, frames[2:], limits)
-    except Refused as error:
-        refused = error
-    refused.id = id
-    raise refused
+    except Refused as refused:  # kept in no other name, or it would keep the frames, which may be large, from going
+        refused.id = id
+        raise
 
 
 def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Reply:

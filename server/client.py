@@ -6,6 +6,7 @@
         print([model.name for model in client.list()])
         brick = client.texture("brick", seed=7, size=2048)      # {"basecolor": (2048, 2048, 3) uint8}
         client.save("wall.png", "brick", seed=7, size=(4096, 16384))
+        frame = client.stylize("starry_night", frame).image     # (height, width, 3) uint8, sRGB
 
 A server that restarts in between is no loss. Sizes are (height, width) or one number for both, windows (top, left,
 height, width), in pixels; a window wraps around both edges. One thread at a time may use a client.
@@ -27,12 +28,15 @@ from numpy.typing import NDArray
 from blender_addon import wire
 from blender_addon.connection import Connection
 from blender_addon.image_file import ImageFileError
-from blender_addon.jobs import NotPainted, TextureJob
+from blender_addon.job import Job, NotPainted
+from blender_addon.jobs import TextureJob
 from blender_addon.pairing import find_server
 from blender_addon.sinks import FileSink, MemorySink, Sink
+from blender_addon.stylize_job import StylizeJob
 from server import __version__
 from server.errors import TexserverError
 from server.msgpack_codec import CODECS
+from server.stylized import Stylized, checked_content, stylized_of
 
 R = TypeVar("R", bound=wire.Reply)
 
@@ -169,6 +173,70 @@ class Client:
             maps=maps,
             depth=depth,
         )
+        self._run(job, progress)
+
+    def stylize(
+        self,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        keep_colours: bool = False,
+        noise: float = 1.0,
+        statistics: str = "",
+    ) -> Stylized:
+        """The picture in the model's style.
+
+        `content`: (height, width, 1, 3 or 4 channels), uint8 or uint16, sRGB. `strength` from 0, the content, to 1.
+        `keep_colours`: the style's light and dark with the content's colours. `statistics`: those that the first frame
+        of a sequence was painted by, or "" for the picture's own. Raises what texture() raises, and BadRequest.
+        """
+        sink = MemorySink()
+        told = self.stylize_into(
+            sink,
+            model,
+            content,
+            strength=strength,
+            seed=seed,
+            keep_colours=keep_colours,
+            noise=noise,
+            statistics=statistics,
+        )
+        return stylized_of(sink, told)
+
+    def stylize_into(
+        self,
+        sink: Sink,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        keep_colours: bool = False,
+        noise: float = 1.0,
+        statistics: str = "",
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> str:
+        """stylize() into any sink, as its one map "image"; returns the statistics. Raises what save() raises, too."""
+        array = checked_content(content)
+        job = StylizeJob(
+            self._connection,
+            model,
+            array.data,
+            array.shape,
+            sink,
+            dtype=array.dtype.name,
+            strength=float(strength),
+            seed=index(seed),
+            keep_colours=bool(keep_colours),
+            noise=float(noise),
+            statistics=statistics,
+        )
+        self._run(job, progress)
+        return job.statistics
+
+    def _run(self, job: Job, progress: Callable[[int], None]) -> None:
         patience = _Patience(self._timeout_s)
         try:
             while job.tick():

@@ -1,11 +1,12 @@
 """Where a generator runs and how exactly: the same choice for texget, the trainer's pictures and the server.
 
 `exact` is float32 throughout: CPU and GPU agree within 1/255. `fast` runs the levels in bfloat16, and in float32 the
-last 1x1, which makes the colours: 1.7 times as fast on processors with bfloat16 arithmetic, a few 1/255 of grain off.
+last convolution, which makes the colours: 1.7 times as fast on processors with bfloat16 arithmetic, a few 1/255 of
+grain off.
 """
 
 import copy
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -13,6 +14,9 @@ from server.errors import TexserverError
 from server.generator import Generator
 from server.model_file import Model
 from server.precision import PRECISIONS, Precision
+from server.style_generator import StyleGenerator
+
+AnyGenerator = TypeVar("AnyGenerator", bound=Generator | StyleGenerator)
 
 
 class NoSuchDevice(TexserverError):
@@ -44,7 +48,7 @@ def choose_precision(device: torch.device, precision: Precision = "auto") -> Lit
     return precision
 
 
-def prepare(generator: Generator, device: torch.device, precision: Precision = "auto") -> Generator:
+def prepare(generator: AnyGenerator, device: torch.device, precision: Precision = "auto") -> AnyGenerator:
     """A copy of the generator, ready to paint on the device; the one given stays as it is.
 
     `exact` on CUDA turns TensorFloat-32 off for the whole process: with it, pixels would differ from the CPU's by more
@@ -54,17 +58,25 @@ def prepare(generator: Generator, device: torch.device, precision: Precision = "
     if device.type == "cuda" and chosen == "exact":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-    prepared = copy.deepcopy(generator).eval().requires_grad_(False)
+    prepared = copy.deepcopy(generator)
+    prepared.eval().requires_grad_(False)
     # a module has no typed overload of to() with a memory format and a device at once
     prepared.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if chosen == "fast":
+    if isinstance(prepared, StyleGenerator):
+        prepared.fast = chosen == "fast"  # its weights stay float32: each picture folds its statistics into them
+    elif chosen == "fast":
         prepared.levels.to(torch.bfloat16)
     return prepared
 
 
 def paintable(model: Model, device: str = "auto", precision: Precision = "auto") -> Generator:
-    """The model's generator on the device of this name, ready for `server.texture`. Raises NoSuchDevice."""
-    return prepare(model.generator, choose_device(device), precision)
+    """The model's generator on the device of this name, ready for `server.texture`. Raises NoSuchDevice, WrongKind."""
+    return prepare(model.texture_generator(), choose_device(device), precision)
+
+
+def stylizing(model: Model, device: str = "auto", precision: Precision = "auto") -> StyleGenerator:
+    """The model's generator on the device of this name, ready for `server.stylize`. Raises NoSuchDevice, WrongKind."""
+    return prepare(model.style_generator(), choose_device(device), precision)
 
 
 def _cpu_has_bfloat16() -> bool:

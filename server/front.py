@@ -1,15 +1,15 @@
-"""The front of the server: validates, queues, hands out tiles, puts windows together, answers. It never computes.
+"""The front of the server: validates, queues, hands out tiles and pictures, answers. It never computes.
 
 Frames in, frames out, no sockets and no torch, so that a test is a function call and every question about the server is
 answered in about a millisecond while the workers are busy. Every request ends in exactly one result or one error.
-docs/PROTOCOL.md says what clients may ask; server/crew.py what workers are told.
+docs/PROTOCOL.md says what clients may ask, server/jobs.py what each of them takes, server/crew.py who does it.
 """
 
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from statistics import quantiles
 from typing import Any
@@ -17,19 +17,20 @@ from typing import Any
 from blender_addon import wire
 from blender_addon.wire import Refused
 from server import __version__
-from server.assembly import Assembly
 from server.crew import LOST_AT_MOST, Address, Crew, Message, Task, Worker, planes_of
 from server.errors import RequestError
 from server.fair_queue import FairQueue
-from server.maps import Map
+from server.jobs import Job, StyledPicture, TextureWindow
 from server.msgpack_codec import CODECS
-from server.shelf import Shelf, Version
+from server.order import Order
+from server.shelf import Shelf
 from server.tile_cache import Planes, TileCache, TileKey
-from server.torus import Size, Window
 
 MAX_WAITING = 4096  # requests of all clients together
 BEGUN_BYTES = 128 * 2**20  # of results that are being put together; when there are more, they come first
 ALWAYS_BYTES = 2**20  # of one that never waits for that
+CONTENT_BYTES = 256 * 2**20  # of pictures that wait or are at a worker
+CLIENT_CONTENT_BYTES = 128 * 2**20  # likewise, of one client: two of the largest
 BUSY_RETRY_MS = 500
 STARTING_RETRY_MS = 1000
 AT_ONCE_S = 0.003  # of handing out tiles, before the sockets are looked at again
@@ -44,35 +45,14 @@ log = logging.getLogger("texserver")
 
 Client = bytes  # a routing id
 Frames = list[bytes | bytearray | memoryview]
-
-
-@dataclass(eq=False)
-class Job:
-    """One generate request on its way. `assembly` is None while it waits."""
-
-    client: Client
-    letter: bytes
-    request: wire.Generate
-    arrived: float
-    version: Version | None = None
-    assembly: Assembly | None = None
-    todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
-    maps: list[Map] = field(default_factory=list)
-    done: int = 0  # pixels
-    bytes: int = 0  # of the result
-    precision: str = ""
-
-    @property
-    def pixels(self) -> int:
-        assert self.request.window is not None
-        return self.request.window[2] * self.request.window[3]
+AnyJob = Job[Any]
 
 
 @dataclass(eq=False)
 class Session:
     """What is known of a client: its requests by id, and how much nonsense it may still send."""
 
-    jobs: dict[int, Job] = field(default_factory=dict)
+    jobs: dict[int, AnyJob] = field(default_factory=dict)
     name: str = ""
     patience: float = BAD_MESSAGES
     heard: float = 0.0
@@ -99,20 +79,20 @@ class Front:
     ) -> None:
         self.shelf, self.limits, self.blocked, self.clock = shelf, limits, blocked, clock
         self.cache = TileCache(cache_bytes)
-        self.crew: Crew[Job] = Crew(watchdog_s, first_task)
-        self.queue: FairQueue[Client, Job] = FairQueue()
+        self.crew: Crew[AnyJob] = Crew(watchdog_s, first_task)
+        self.queue: FairQueue[Client, AnyJob] = FairQueue()
         self.to_clients: deque[tuple[Client, Frames]] = deque()
         self.to_workers: deque[tuple[Address, Message]] = deque()
-        self.hung: deque[Worker[Job]] = deque()  # to be killed by whoever owns the processes
+        self.hung: deque[Worker[AnyJob]] = deque()  # to be killed by whoever owns the processes
         self.draining = False
         self.counts: Counter[str] = Counter()  # requests by outcome: "ok" or an error code
         self.restarts: Counter[str] = Counter()  # by worker
         self.computed = 0  # tiles
         self.precision = ""  # of all workers: with two of them the same request would have two answers
         self._sessions: dict[Client, Session] = {}
-        self._begun: set[Job] = set()  # whose results are being put together
-        self._tasks: dict[TileKey, Task[Job]] = {}  # being computed
-        self._again: deque[Task[Job]] = deque()  # whose worker was lost
+        self._begun: set[AnyJob] = set()  # whose results are being put together
+        self._tasks: dict[Hashable, Task[AnyJob]] = {}  # being computed, by their orders' keys
+        self._again: deque[Task[AnyJob]] = deque()  # whose worker was lost
         self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
         self._asked_for: Counter[str] = Counter()  # results by model
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
@@ -169,7 +149,7 @@ class Front:
             server=f"texserver {__version__}",
             state=self.state,
             limits=self.limits,
-            features=("generate", "depth16"),
+            features=("generate", "depth16", "stylize"),
         )
         self._reply(client, letter, welcome)
 
@@ -185,18 +165,22 @@ class Front:
         buffer = wire.Buffer(name="thumbnail", dtype="uint8", shape=shape, data=picture.pixels, colour_space="srgb")
         self._reply(client, letter, wire.Result(id=request.id, sha256=version.sha256, buffers=(buffer,)))
 
-    def _stylize(self, client: Client, session: Session, letter: bytes, request: wire.Stylize) -> None:
-        self.shelf.get(request.model)
-        raise Refused("unknown_model", f"{request.model!a} paints textures; this server has no model that stylizes.")
-
     def _status(self, client: Client, session: Session, letter: bytes, request: wire.GetStatus) -> None:
         self._reply(client, letter, wire.Status(id=request.id, report=self.report()))
 
     def _generate(self, client: Client, session: Session, letter: bytes, request: wire.Generate) -> None:
-        running = session.jobs.get(request.id)
+        self._take_on(session, TextureWindow(client, letter, request, self.clock()))
+
+    def _stylize(self, client: Client, session: Session, letter: bytes, request: wire.Stylize) -> None:
+        self._take_on(session, StyledPicture(client, letter, request, self.clock()))
+
+    def _take_on(self, session: Session, job: AnyJob) -> None:
+        """Into the queue, unless it is there. Raises Refused or RequestError when it cannot be."""
+        id = job.request.id
+        running = session.jobs.get(id)
         if running is not None:
-            if running.request != request:
-                raise Refused("duplicate_id", f"id: {request.id} is in use for another request; count on.")
+            if not running.is_for(job.request):
+                raise Refused("duplicate_id", f"id: {id} is in use for another request; count on.")
             return  # asked again: answered once, when it is done
         if self.draining:
             raise Refused("shutting_down", "The server is shutting down.", retry_ms=STARTING_RETRY_MS)
@@ -208,10 +192,23 @@ class Front:
             )
         if len(self.queue) >= MAX_WAITING:
             raise Refused("busy", "The server has too many requests waiting.", retry_ms=4 * BUSY_RETRY_MS)
-        job = Job(client, letter, request, self.clock())
-        self._wanted(job, self.shelf.get(request.model))
-        session.jobs[request.id] = job
-        self.queue.push(client, job)
+        job.check(self.shelf.get(job.request.model), self.limits)
+        self._check_contents(session, job.held_bytes)
+        session.jobs[id] = job
+        self.queue.push(job.client, job)
+
+    def _check_contents(self, session: Session, more: int) -> None:
+        """What clients send along is held until it is done, so it is bounded."""
+        for jobs, most, whose in (
+            (session.jobs.values(), CLIENT_CONTENT_BYTES, "this client's"),
+            (self._jobs(), CONTENT_BYTES, "all clients'"),
+        ):
+            if more and (held := sum(job.held_bytes for job in jobs)) + more > most:
+                raise Refused(
+                    "busy",
+                    f"The server holds {held // 2**20} MB of {whose} pictures, and at most {most // 2**20}.",
+                    retry_ms=2 * BUSY_RETRY_MS,
+                )
 
     def _cancel(self, client: Client, session: Session, letter: bytes, request: wire.Cancel) -> None:
         job = session.jobs.get(request.target)
@@ -227,42 +224,6 @@ class Front:
 
     # ---------------------------------------------------------------------------------------------------- the jobs
 
-    def _wanted(self, job: Job, version: Version) -> list[int]:
-        """Which of the version's maps a job wants, by index. Raises Refused when it cannot be made from it."""
-        request = job.request
-        if request.sha256 and request.sha256 != version.sha256:
-            raise Refused("unknown_model", f"The model {request.model!r} was replaced by another version; begin anew.")
-        maps = version.facts.maps
-        names = [each.name for each in maps]
-        wanted = request.maps or tuple(names)
-        for name in wanted:
-            if name not in names:
-                raise Refused(
-                    "bad_request", f"maps: {request.model!r} has no {name[:40]!a}; it has {', '.join(names)}."
-                )
-        indices = [names.index(name) for name in wanted]
-        size = job.pixels * sum(maps[index].channels for index in indices) * request.depth // 8
-        if size > self.limits.max_result_bytes:
-            raise Refused(
-                "bad_request",
-                f"window: its samples would be {size} bytes, and at most {self.limits.max_result_bytes} are answered "
-                "at once; ask for smaller windows or fewer maps.",
-            )
-        job.bytes = size
-        return indices
-
-    def _begin(self, job: Job) -> None:
-        """Cut the window into tiles, from the version of the model that is served now."""
-        version = self.shelf.get(job.request.model)
-        wanted = self._wanted(job, version)
-        job.version, job.precision = version, self.precision
-        assert job.request.window is not None
-        maps = version.facts.maps
-        job.assembly = Assembly(Size(*job.request.size), Window(*job.request.window), maps, wanted, job.request.depth)
-        job.maps = [maps[index] for index in wanted]
-        job.todo = deque(job.assembly.missing)
-        self._begun.add(job)
-
     def work(self) -> bool:
         """Hand out tiles while there are workers for them; True when it stopped early, to look at the sockets."""
         self._sweep()
@@ -277,10 +238,10 @@ class Front:
         task = self._again[0]
         if not task.jobs:  # all of them cancelled meanwhile
             self._again.popleft()
-            self._tasks.pop(task.key, None)
+            self._tasks.pop(task.order.key, None)
             return True
-        worker = self.crew.free(task.key.sha256)
-        # A tile that took its worker with it goes to one that has no other, whom it could take along.
+        worker = self.crew.free(task.order.sha256, task.order.pixels)
+        # A task that took its worker with it goes to one that has no other, whom it could take along.
         if worker is None or (task.lost and worker.tasks):
             return False
         self._again.popleft()
@@ -292,101 +253,84 @@ class Front:
         if found is None:
             return False
         client, job = found
-        if job.assembly is None:
+        if job.version is None:
             if not self.crew.workers:
                 return False
             try:
-                self._begin(job)
+                job.begin(self.shelf.get(job.request.model), self.limits)
             except (Refused, RequestError) as error:
                 self._fail(job, _refusal(error))
                 return True
-        assert job.version is not None
-        tile = job.todo[0]
-        request = job.request
-        key = TileKey(job.version.sha256, request.seed, Size(*request.size), tile, request.depth)
-        if (planes := self.cache.get(key)) is not None:
+            job.precision = self.precision
+            self._begun.add(job)
+        order = job.next_order()
+        if (planes := self.cache.get(order.key)) is not None:
             self._handed_out(client, job, 0)
-            self._deliver(job, tile, planes)
+            self._deliver(job, order, planes)
             return True
-        if (task := self._tasks.get(key)) is not None:
+        if (task := self._tasks.get(order.key)) is not None:
             task.jobs.append(job)
             self._handed_out(client, job, 0)
             return True
-        worker = self.crew.free(key.sha256)
+        worker = self.crew.free(order.sha256, order.pixels)
         if worker is None:
             return False
-        task = self.crew.task(key, request.model, [each.channels for each in job.version.facts.maps], job)
-        self.computed += 1
-        self._tasks[key] = task
-        self._handed_out(client, job, tile.height * tile.width)
+        task = self.crew.task(order, job)
+        self.computed += order.keeps
+        self._tasks[order.key] = task
+        self._handed_out(client, job, order.pixels)
         self._give(worker, task)
         return True
 
-    def _who_may_go_on(self) -> Callable[[Client, Job], bool]:
+    def _who_may_go_on(self) -> Callable[[Client, AnyJob], bool]:
         """Those who read what they are sent; and nothing large is begun while much is being put together."""
         begun = sum(job.bytes for job in self._begun if not self.blocked(job.client))
 
-        def may(client: Client, job: Job) -> bool:
+        def may(client: Client, job: AnyJob) -> bool:
             fits = job in self._begun or not begun or job.bytes <= max(BEGUN_BYTES - begun, ALWAYS_BYTES)
             return fits and not self.blocked(client)
 
         return may
 
-    def _handed_out(self, client: Client, job: Job, pixels: int) -> None:
-        job.todo.popleft()
+    def _handed_out(self, client: Client, job: AnyJob, pixels: int) -> None:
         self.queue.charge(client, pixels)
-        if not job.todo:
+        if job.handed_out():
             self.queue.remove(client, job)
 
-    def _give(self, worker: Worker[Job], task: Task[Job]) -> None:
+    def _give(self, worker: Worker[AnyJob], task: Task[AnyJob]) -> None:
         content = None
-        if not self.crew.has(worker, task.key.sha256):
+        if not self.crew.has(worker, task.order.sha256):
             try:
-                content = self.shelf.content(task.model, task.key.sha256)
+                content = self.shelf.content(task.order.model, task.order.sha256)
             except RequestError as error:
                 self._fail_task(task, Refused(error.code, str(error)))
                 return
         for message in self.crew.give(worker, task, content, self.clock()):
             self.to_workers.append((worker.address, message))
 
-    def _deliver(self, job: Job, tile: Window, planes: Planes) -> None:
-        assert job.assembly is not None
-        job.done += job.assembly.add(tile, planes)
-        if job.assembly.complete:
-            self._finish(job)
-        elif job.request.progress:
+    def _deliver(self, job: AnyJob, order: Order, planes: Planes) -> None:
+        if job.take(order, planes):
+            result = job.result()
+            self._end(job, "ok")
+            self._reply(job.client, job.letter, result)
+        else:
+            self._tell_progress(job)
+
+    def _tell_progress(self, job: AnyJob) -> None:
+        if job.request.progress:
             self._reply(job.client, job.letter, wire.Progress(id=job.request.id, done=job.done, of=job.pixels))
 
-    def _finish(self, job: Job) -> None:
-        assert job.assembly is not None
-        assert job.version is not None
-        request = job.request
-        _, _, height, width = request.window or (0, 0, 0, 0)
-        buffers = tuple(
-            wire.Buffer(
-                name=each.name,
-                dtype=f"uint{request.depth}",
-                shape=(height, width, each.channels),
-                data=plane,
-                colour_space=each.colour_space,
-            )
-            for each, plane in zip(job.maps, job.assembly.planes(), strict=True)
-        )
-        result = wire.Result(id=request.id, sha256=job.version.sha256, precision=job.precision, buffers=buffers)
-        self._end(job, "ok")
-        self._reply(job.client, job.letter, result)
-
-    def _fail(self, job: Job, refused: Refused) -> None:
+    def _fail(self, job: AnyJob, refused: Refused) -> None:
         refused = _about(job.request.id, refused)
         self._end(job, refused.code)
         self.to_clients.append((job.client, wire.encode(wire.error(refused), job.letter, CODECS)))
 
-    def _fail_task(self, task: Task[Job], refused: Refused) -> None:
-        self._tasks.pop(task.key, None)
+    def _fail_task(self, task: Task[AnyJob], refused: Refused) -> None:
+        self._tasks.pop(task.order.key, None)
         for job in tuple(task.jobs):
             self._fail(job, refused)
 
-    def _end(self, job: Job, outcome: str) -> None:
+    def _end(self, job: AnyJob, outcome: str) -> None:
         self.queue.remove(job.client, job)
         self._begun.discard(job)
         session = self._sessions.get(job.client)
@@ -395,6 +339,8 @@ class Front:
         for task in self._tasks.values():
             if job in task.jobs:
                 task.jobs.remove(job)
+                if not task.jobs and not task.order.keeps:
+                    self._leave(task)
         elapsed_ms = (self.clock() - job.arrived) * 1000
         self.counts[outcome] += 1
         if outcome == "ok":
@@ -402,10 +348,16 @@ class Front:
             self._asked_for[job.request.model] += 1
         request = job.request
         log.info(
-            "client=%s id=%d op=generate model=%s seed=%d size=%dx%d window=%s depth=%d ms=%.0f outcome=%s",
-            _short(job.client), request.id, ascii(request.model)[1:-1][:100], request.seed, request.size[1],
-            request.size[0], request.window, request.depth, elapsed_ms, outcome,
+            "client=%s id=%d op=%s model=%s %s ms=%.0f outcome=%s",
+            _short(job.client), request.id, request.op, ascii(request.model)[1:-1][:100], job.described(), elapsed_ms,
+            outcome,
         )  # fmt: skip
+
+    def _leave(self, task: Task[AnyJob]) -> None:
+        """Nobody waits for it any more, and nobody else will: its worker need not go on."""
+        task.order = replace(task.order, buffers=())
+        if (worker := self.crew.at(task)) is not None:
+            self.to_workers.append((worker.address, ({"do": "leave", "task": task.number}, [])))
 
     # ------------------------------------------------------------------------------------------------ from workers
 
@@ -417,6 +369,8 @@ class Front:
             match header.get("say"):
                 case "here":
                     self._here(address, header)
+                case "progress":
+                    self._progress(address, header["task"], int(header["done"]))
                 case "done":
                     self._done(address, header["task"], buffers)
                 case "failed":
@@ -443,6 +397,12 @@ class Front:
         log.warning("worker=%s is sent away: %s, so its pixels would differ", _short(address[1]), why)
         self.to_workers.append((address, ({"do": "stop", "why": why}, [])))
 
+    def _progress(self, address: Address, number: int, pixels: int) -> None:
+        task = self.crew.goes_on(address, number, self.clock())
+        for job in task.jobs if task is not None else ():
+            job.done = max(0, min(pixels, job.pixels))
+            self._tell_progress(job)
+
     def _done(self, address: Address, number: int, buffers: Sequence[memoryview]) -> None:
         task = self.crew.finished(address, number, self.clock())
         if task is None:
@@ -453,10 +413,11 @@ class Front:
             task.lost += 1
             self._try_again(task)
             raise
-        self._tasks.pop(task.key, None)
-        self.cache.put(task.key, planes)
+        self._tasks.pop(task.order.key, None)
+        if isinstance(task.order.key, TileKey):
+            self.cache.put(task.order.key, planes)
         for job in tuple(task.jobs):
-            self._deliver(job, task.key.tile, planes)
+            self._deliver(job, task.order, planes)
 
     def _failed(self, address: Address, header: Mapping[str, Any]) -> None:
         code, text = header["code"], str(header["text"])
@@ -464,7 +425,7 @@ class Front:
         if task is not None:
             self._fail_task(task, Refused(code if code in wire.ERROR_CODES else "internal", text))
 
-    def lose(self, worker: Worker[Job]) -> None:
+    def lose(self, worker: Worker[AnyJob]) -> None:
         """The worker has died, hangs or is silent: what it had goes to others, once."""
         for task in self.crew.lost(worker):
             self._try_again(task)
@@ -476,7 +437,7 @@ class Front:
             self._dead.append(worker.address)
             self.lose(worker)
 
-    def _try_again(self, task: Task[Job]) -> None:
+    def _try_again(self, task: Task[AnyJob]) -> None:
         if task.lost <= LOST_AT_MOST:
             self._again.append(task)
             return
@@ -523,7 +484,7 @@ class Front:
     def idle(self) -> bool:
         return not any(True for _ in self._jobs())
 
-    def _jobs(self) -> Iterable[Job]:
+    def _jobs(self) -> Iterable[AnyJob]:
         for session in self._sessions.values():
             yield from session.jobs.values()
 
@@ -536,7 +497,7 @@ class Front:
     def report(self) -> dict[str, Any]:
         """The figures of a status reply; docs/PROTOCOL.md explains each."""
         jobs = list(self._jobs())
-        running = sum(job.assembly is not None for job in jobs)
+        running = sum(job.version is not None for job in jobs)
         latencies = sorted(self._latencies_ms)
         cuts = quantiles(latencies, n=100) if len(latencies) > 1 else latencies * 99
         return {

@@ -1,8 +1,13 @@
 """Painting without a server: the models of a folder, on a device of this machine, into the same sinks as a client's."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from blender_addon.sinks import PaintedMap, Painting, Sink
+import torch
+from numpy.typing import NDArray
+
+from blender_addon.sinks import MemorySink, PaintedMap, Painting, Sink
+from blender_addon.stylize_job import IMAGE, StylizedPicture
 from server import __version__
 from server.devices import choose_device, choose_precision, prepare
 from server.errors import BadRequest
@@ -10,18 +15,23 @@ from server.generator import Generator
 from server.library import Library
 from server.model_file import Model, read_model
 from server.precision import Precision
+from server.statistics_token import parse_statistics, statistics_text
+from server.style_generator import Statistics, StyleGenerator
+from server.stylize import freeze, measure, stylized_bands
+from server.stylized import Stylized, checked_content, stylized_of
 from server.texture import Depth, bands
 from server.torus import Size, Window
 
 
 class LocalPainter:
-    """Paints textures in this process. Raises NoSuchDevice."""
+    """Paints textures and stylizes pictures in this process. Raises NoSuchDevice."""
 
     def __init__(self, library: Library, device: str, precision: Precision) -> None:
         self._library = library
         self._device = choose_device(device)
         self._precision = choose_precision(self._device, precision)
-        self._ready: tuple[Model, Generator] | None = None  # the model used last
+        self._model: Model | None = None  # the one used last
+        self._prepared: Generator | StyleGenerator | None = None  # its generator, on the device
 
     def paint(
         self,
@@ -35,8 +45,14 @@ class LocalPainter:
         depth: Depth = 8,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
-        """As `server.client.Client.paint`. Raises UnknownModel, BrokenModel, BadRequest, and what the sink raises."""
-        found, generator = self._prepared(model)
+        """As `server.client.Client.paint`.
+
+        Raises UnknownModel, WrongKind, BrokenModel, BadRequest, and what the sink raises.
+        """
+        found = self._read(model)
+        found.texture_generator()  # refuses a style
+        generator = self._prepared
+        assert isinstance(generator, Generator)
         torus = Size(*size)
         part = Window(*window) if window else Window(0, 0, *size)
         wanted = _wanted(found, maps)
@@ -66,17 +82,100 @@ class LocalPainter:
             sink.abort()
             raise
 
-    def _prepared(self, name: str) -> tuple[Model, Generator]:
-        if self._ready is None or self._ready[0].name != name:
-            model = read_model(self._library.path(name))
-            self._ready = model, prepare(model.generator, self._device, self._precision)
-        return self._ready
+    def stylize(
+        self,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        keep_colours: bool = False,
+        noise: float = 1.0,
+        statistics: str = "",
+    ) -> Stylized:
+        """As `server.client.Client.stylize`. Raises UnknownModel, WrongKind, BrokenModel and BadRequest."""
+        sink = MemorySink()
+        told = self.stylize_into(
+            sink,
+            model,
+            content,
+            strength=strength,
+            seed=seed,
+            keep_colours=keep_colours,
+            noise=noise,
+            statistics=statistics,
+        )
+        return stylized_of(sink, told)
+
+    def stylize_into(
+        self,
+        sink: Sink,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        keep_colours: bool = False,
+        noise: float = 1.0,
+        statistics: str = "",
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> str:
+        """As `server.client.Client.stylize_into`. Raises as stylize(), and what the sink raises."""
+        array = checked_content(content)
+        found = self._read(model)
+        architecture = found.style_generator().architecture
+        generator = self._prepared
+        assert isinstance(generator, StyleGenerator)
+        given = parse_statistics(statistics, found.sha256, architecture)
+        pixels = torch.from_numpy(array if array.flags.writeable else array.copy())
+        used = (
+            Statistics.from_bytes(given, architecture)
+            if given
+            else measure(generator, pixels, seed, strength, noise=noise)
+        )
+        frozen = freeze(generator, used, strength)
+        height, width, channels = array.shape
+        picture = StylizedPicture(
+            model=found.name,
+            sha256=found.sha256,
+            seed=seed,
+            size=(height, width),
+            window=(0, 0, height, width),
+            maps=(PaintedMap(name=IMAGE, channels=max(channels, 3), colour_space="srgb"),),
+            depth=8 * array.dtype.itemsize,
+            precision=self._precision,
+            software=f"texserver {__version__}",
+            server="",
+            strength=strength,
+            keep_colours=keep_colours,
+            noise=noise,
+        )
+        done = 0
+        try:
+            sink.begin(picture)
+            for band in stylized_bands(frozen, pixels, seed, keep_colours=keep_colours, noise=noise):
+                samples = band.contiguous().numpy()
+                sink.write(IMAGE, done, 0, len(band), width, samples.data.cast("B"))
+                done += len(band)
+                progress(done * width)
+            sink.finish()
+        except BaseException:
+            sink.abort()
+            raise
+        return statistics_text(found.sha256, used.to_bytes())
+
+    def _read(self, name: str) -> Model:
+        """The model of this name, its generator prepared for the device."""
+        if self._model is None or self._model.name != name:
+            self._model = read_model(self._library.path(name))
+            self._prepared = prepare(self._model.generator, self._device, self._precision)
+        return self._model
 
 
 def _wanted(model: Model, names: Sequence[str] | None) -> list[tuple[PaintedMap, int]]:
     """The maps wanted, and where the channels of each begin."""
     first, found = 0, {}
-    for each in model.generator.maps:
+    for each in model.texture_generator().maps:
         painted = PaintedMap(name=each.name, channels=each.channels, colour_space=each.colour_space)
         found[each.name] = (painted, first)
         first += each.channels

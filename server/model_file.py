@@ -1,13 +1,16 @@
 """The model file: one NAME.safetensors per model, data only. Nothing in it is code and nothing is unpickled.
 
-    tensors    generator.…   float32, the state of a frozen `server.generator.Generator`
+    tensors    generator.…   float32, the state of a frozen `server.generator.Generator` or of a
+                             `server.style_generator.StyleGenerator`
                thumbnail     uint8 (height, width, 3), sRGB, at most 256 pixels a side
-    metadata   texserver     JSON: format, kind, maps, architecture, lattice, training, descriptor, swatch
+    metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; of a texture maps and
+                             lattice, too
 
 Written with the safetensors library. Differs: read here and in server/model_header.py, since a stranger's file is
 checked in full, against the shapes its architecture must have, before anything is allocated for it.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -29,30 +32,51 @@ from server.model_header import (
     MAX_TEXT,
     THUMBNAIL,
     Fact,
+    Header,
+    Kind,
     SwatchFacts,
+    WrongKind,
     check_weights,
     explained,
     parse_file,
     read_file,
 )
 from server.replace_file import replace_file, unwritten
+from server.style_architecture import StyleArchitecture
+from server.style_generator import StyleGenerator
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A model as the file holds it: a frozen float32 generator on the CPU, and where it comes from.
+    """A model as the file holds it: a float32 generator on the CPU, frozen if of a texture, and where it comes from.
 
     `name` is the file's stem and stands nowhere in it. `sha256`, of the file's bytes, is the key for caches; "" for a
     model that was not read from a file. `thumbnail` is uint8 (height, width, 3), sRGB, at most 256 pixels a side.
     """
 
     name: str
-    generator: Generator
+    generator: Generator | StyleGenerator
     training: Mapping[str, Fact]
     descriptor: str
     swatch: SwatchFacts
     thumbnail: Tensor
     sha256: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return "style" if isinstance(self.generator, StyleGenerator) else "texture"
+
+    def texture_generator(self) -> Generator:
+        """Raises WrongKind for the model of a style."""
+        if isinstance(self.generator, StyleGenerator):
+            raise WrongKind(self.name, "style")
+        return self.generator
+
+    def style_generator(self) -> StyleGenerator:
+        """Raises WrongKind for the model of a texture."""
+        if isinstance(self.generator, Generator):
+            raise WrongKind(self.name, "texture")
+        return self.generator
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -79,22 +103,29 @@ def write_model(path: Path, model: Model) -> None:
 
 
 def _metadata(model: Model) -> dict[str, Any]:
-    generator, swatch = model.generator, model.swatch
-    architecture, lattice = generator.architecture, generator.lattice
     return {
         "format": FORMAT,
-        "kind": "texture",
-        "maps": [{"name": m.name, "channels": m.channels, "colour_space": m.colour_space} for m in generator.maps],
-        "architecture": {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise},
-        "lattice": lattice and {"basis": lattice.basis, "harmonics": lattice.harmonics, "strength": lattice.strength},
+        "kind": model.kind,
+        **_dimensions(model.generator),
         "training": {key: _storable(value) for key, value in model.training.items()},
         "descriptor": _storable(model.descriptor),
         "swatch": {
-            "name": _storable(swatch.name),
-            "sha256": swatch.sha256,
-            "height": swatch.height,
-            "width": swatch.width,
+            "name": _storable(model.swatch.name),
+            "sha256": model.swatch.sha256,
+            "height": model.swatch.height,
+            "width": model.swatch.width,
         },
+    }
+
+
+def _dimensions(generator: Generator | StyleGenerator) -> dict[str, Any]:
+    if isinstance(generator, StyleGenerator):
+        return {"architecture": dataclasses.asdict(generator.architecture)}
+    architecture, lattice = generator.architecture, generator.lattice
+    return {
+        "maps": [{"name": m.name, "channels": m.channels, "colour_space": m.colour_space} for m in generator.maps],
+        "architecture": {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise},
+        "lattice": lattice and {"basis": lattice.basis, "harmonics": lattice.harmonics, "strength": lattice.strength},
     }
 
 
@@ -124,7 +155,7 @@ def parse_model(name: str, data: bytes) -> Model:
             values = np.frombuffer(body[place], "<f4").astype(np.float32)  # a copy: aligned, writable, in native order
             state[tensor.removeprefix(GENERATOR)] = torch.from_numpy(values.reshape(header.shapes[tensor]))
     with torch.device("meta"):  # shapes without memory
-        generator = Generator(header.architecture, header.maps, header.lattice)
+        generator = _without_weights(header)
     generator.load_state_dict(state, assign=True)
     pixels = np.frombuffer(body[header.places[THUMBNAIL]], np.uint8).copy()
     return Model(
@@ -136,3 +167,9 @@ def parse_model(name: str, data: bytes) -> Model:
         thumbnail=torch.from_numpy(pixels.reshape(header.shapes[THUMBNAIL])),
         sha256=hashlib.sha256(data).hexdigest(),
     )
+
+
+def _without_weights(header: Header) -> Generator | StyleGenerator:
+    if isinstance(header.architecture, StyleArchitecture):
+        return StyleGenerator(header.architecture)
+    return Generator(header.architecture, header.maps, header.lattice)

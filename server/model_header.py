@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, get_args
 
 from server.architecture import Architecture, parameter_shapes
-from server.errors import TexserverError
+from server.errors import RequestError, TexserverError
 from server.lattice import MAX_HARMONICS, Lattice
 from server.maps import MAX_MAPS, Map, check_maps
+from server.style_architecture import StyleArchitecture
+from server.style_architecture import parameter_shapes as style_parameter_shapes
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -41,6 +43,8 @@ THUMBNAIL = "thumbnail"
 _ITEM_BYTES = {"F32": 4, "U8": 1}
 
 Fact = str | int | float | bool | None
+Kind = Literal["texture", "style"]  # what a model does: paint textures, or put pictures into a style
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class BrokenModel(TexserverError):
@@ -51,9 +55,22 @@ class BrokenModel(TexserverError):
         super().__init__(f"The model file {path} cannot be used: {reason}.")
 
 
+class WrongKind(RequestError):
+    """A model of one kind where one of the other is needed."""
+
+    code = "unknown_model"
+
+    def __init__(self, name: str, kind: Kind) -> None:
+        does = {
+            "texture": "paints textures and stylizes no pictures; choose a model of a style",
+            "style": "stylizes pictures and paints no textures; choose a model of a texture",
+        }
+        super().__init__(f"The model {name[:100]!a} {does[kind]}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SwatchFacts:
-    """The photograph a model was learned from: its file's name and hash, its size in pixels as trained on."""
+    """The picture a model was learned from: its file's name and hash, its size in pixels as trained on."""
 
     name: str
     sha256: str
@@ -63,7 +80,7 @@ class SwatchFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """A small picture of a texture: uint8 (height, width, 3), sRGB, at most 256 pixels a side."""
+    """A small picture of what it makes: uint8 (height, width, 3), sRGB, at most 256 pixels a side."""
 
     height: int
     width: int
@@ -72,16 +89,20 @@ class Thumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What lists show of a model: everything but the weights."""
+    """What lists show of a model: everything but the weights. A style has no maps and no lattice."""
 
     name: str
     maps: tuple[Map, ...]
-    architecture: Architecture
+    architecture: Architecture | StyleArchitecture
     lattice: Lattice | None
     training: Mapping[str, Fact]
     descriptor: str
     swatch: SwatchFacts
     thumbnail: Thumbnail
+
+    @property
+    def kind(self) -> Kind:
+        return "style" if isinstance(self.architecture, StyleArchitecture) else "texture"
 
 
 def read_facts(path: Path) -> Facts:
@@ -169,7 +190,7 @@ class Header:
     """A checked header: every tensor has the shape its architecture gives it, and its bytes in the file."""
 
     maps: tuple[Map, ...]
-    architecture: Architecture
+    architecture: Architecture | StyleArchitecture
     lattice: Lattice | None
     training: Mapping[str, Fact]
     descriptor: str
@@ -217,17 +238,8 @@ def parse_header(text: bytes, data_bytes: int) -> Header:
     if not isinstance(metadata.get(KEY), str):
         raise ValueError("it is a safetensors file, but not of a texserver model")
     facts = _object(_json(metadata[KEY].encode("utf-8", "surrogatepass")), "its description")
-    _check_version(facts)
-    _keys(
-        facts,
-        "its description",
-        "format", "kind", "maps", "architecture", "lattice", "training", "descriptor", "swatch",
-    )  # fmt: skip
-    maps = tuple(_map(value) for value in _list(facts["maps"], "its list of maps", 1, MAX_MAPS))
-    check_maps(maps)
-    architecture = _architecture(facts["architecture"])
-    lattice = None if facts["lattice"] is None else _lattice(facts["lattice"])
-    shapes = {GENERATOR + name: shape for name, shape in parameter_shapes(architecture, maps, lattice).items()}
+    maps, architecture, lattice, parameters = _dimensions(facts)
+    shapes = {GENERATOR + name: shape for name, shape in parameters.items()}
     shapes[THUMBNAIL] = _thumbnail_shape(table.get(THUMBNAIL))
     return Header(
         maps=maps,
@@ -241,15 +253,31 @@ def parse_header(text: bytes, data_bytes: int) -> Header:
     )
 
 
-def _check_version(facts: Mapping[str, Any]) -> None:
+def _dimensions(
+    facts: dict[str, Any],
+) -> tuple[tuple[Map, ...], Architecture | StyleArchitecture, Lattice | None, Mapping[str, tuple[int, ...]]]:
+    """Maps, architecture, lattice, and the parameters' shapes that follow, of a description with all its fields."""
+    always = ("format", "kind", "architecture", "training", "descriptor", "swatch")
+    if _kind(facts) == "style":
+        _keys(facts, "its description", *always)
+        style = _style_architecture(facts["architecture"])
+        return (), style, None, style_parameter_shapes(style)
+    _keys(facts, "its description", *always, "maps", "lattice")
+    maps = tuple(_map(value) for value in _list(facts["maps"], "its list of maps", 1, MAX_MAPS))
+    check_maps(maps)
+    architecture = _architecture(facts["architecture"])
+    lattice = None if facts["lattice"] is None else _lattice(facts["lattice"])
+    return maps, architecture, lattice, parameter_shapes(architecture, maps, lattice)
+
+
+def _kind(facts: Mapping[str, Any]) -> Kind:
     number = _whole(facts.get("format"), "its format", 1, 2**63)
     if number > FORMAT:
         raise ValueError(f"it was written by a newer texserver (format {number}, this one reads {FORMAT}); update")
-    kind = facts.get("kind")
-    if kind == "style":
-        raise ValueError("it is a stylizer, and this texserver paints textures only")
-    if kind != "texture":
-        raise ValueError(f"its kind is {_quoted(kind)}, and this texserver knows textures only")
+    for kind in KINDS:
+        if facts.get("kind") == kind:
+            return kind
+    raise ValueError(f"its kind is {_quoted(facts.get('kind'))}, and this texserver knows textures and styles only")
 
 
 def _thumbnail_shape(value: object) -> tuple[int, ...]:
@@ -303,11 +331,28 @@ def _map(value: object) -> Map:
 
 def _architecture(value: object) -> Architecture:
     fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "noise")
+    widths, noise = _levels(fields)
+    return Architecture(name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise)
+
+
+def _style_architecture(value: object) -> StyleArchitecture:
+    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "blocks", "noise")
+    widths, noise = _levels(fields)
+    return StyleArchitecture(
+        name=_text(fields["name"], "its architecture's name"),
+        widths=widths,
+        blocks=_whole(fields["blocks"], "its number of blocks", 0, 2**20),
+        noise=noise,
+    )
+
+
+def _levels(fields: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and noise of an architecture's levels."""
     widths, noise = (
         tuple(_whole(each, f"a level's {key}", 1, 2**20) for each in _list(fields[key], f"its {key}", 1, 64))
         for key in ("widths", "noise")
     )
-    return Architecture(name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise)
+    return widths, noise
 
 
 def _lattice(value: object) -> Lattice:

@@ -1,11 +1,11 @@
-"""texserver: hosts the models of a folder and answers requests for textures.
+"""texserver: hosts the models of a folder, paints textures with them and puts pictures into a style.
 
     texserver --models models                            for the programs of this machine
     texserver --models models --bind tcp://0.0.0.0:7733  for others too: paste the line it prints there
     texserver --worker-of LINE                           this machine's device works for that server
 
 The front (this process) has no torch: it owns the sockets, checks, queues and answers (server/front.py). Worker
-processes, one for each device, paint tiles (server/worker.py). SIGTERM and Ctrl-C end it: no new work, what is accepted
+processes, one for each device, paint (server/worker.py). SIGTERM and Ctrl-C end it: no new work, what is accepted
 is done, at most --drain seconds long; a second one ends it at once. With --leave-with-parent the end of standard input
 counts as one, too: whoever started the server has gone, however that happened.
 """
@@ -89,7 +89,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="texserver", description="Hosts the models of a folder and answers requests for textures.")
+    parser = _Parser(prog="texserver", description="Hosts models: paints textures, and puts pictures into a style.")
     parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--bind",
@@ -109,9 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-auth", action="store_true", help="without keys; on loopback alone")
     parser.add_argument("--cache", type=int, default=32, metavar="MB", help="for tiles computed last (default: 32)")
-    parser.add_argument("--max-side", type=int, default=16384, metavar="PX", help="of a texture, at most 65536")
     parser.add_argument(
-        "--watchdog", type=float, default=30.0, metavar="S", help="for one tile; then its worker is ended"
+        "--max-side", type=int, default=16384, metavar="PX", help="of a texture or a picture, at most 65536"
+    )
+    parser.add_argument(
+        "--watchdog", type=float, default=30.0, metavar="S", help="for one tile or block; then its worker is ended"
     )
     parser.add_argument(
         "--drain", type=float, default=30.0, metavar="S", help="to finish what is accepted (default: 30)"
@@ -355,10 +357,10 @@ class Server:
     def _take_from_clients(self) -> None:
         for _ in range(MESSAGES_AT_ONCE):
             try:
-                client, *frames = self.clients.recv_multipart(zmq.NOBLOCK)
+                client, *frames = self.clients.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self.front.from_client(client, frames)
+            self.front.from_client(client.bytes, [frame.buffer for frame in frames])
 
     def _take_from_workers(self, name: str, router: "zmq.Socket[Any]") -> None:
         for _ in range(MESSAGES_AT_ONCE):

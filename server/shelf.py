@@ -331,6 +331,7 @@ def _told(version: Version) -> dict[str, Any]:
     told: dict[str, Any] = {
         "sha256": version.sha256,
         "bytes": version.bytes,
+        "kind": facts.kind,
         "maps": [
             {"name": each.name, "channels": each.channels, "colour_space": each.colour_space} for each in facts.maps
         ],

@@ -1,15 +1,17 @@
-"""texget: paints a texture into an image file, by a texture server or without one.
+"""texget: paints a texture into an image file, or puts pictures into a style, by a texture server or without one.
 
     texget                                                   lists the models of the server that runs here
     texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
+    texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
+    texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
     texget brick --connect texserver://…                     by a server on another machine
     texget brick --models models                             without a server, on a device of this machine
 
-Pictures go to the disk part by part, so memory stays small at any size, and appear under their name when complete.
+Textures go to the disk part by part, so memory stays small at any size, and appear under their name when complete.
 What was made can be made again: the file says which model, seed, size and window it shows. The pixels are the same with
-a server and without.
+a server and without. A sequence that was stopped goes on where it was: see server/stylize_files.py.
 """
 
 import argparse
@@ -22,17 +24,20 @@ from typing import Any, NoReturn, Protocol
 
 from tqdm import tqdm
 
-from blender_addon.image_file import ImageFileError, format_of
+from blender_addon.image_file import ImageFileError
 from blender_addon.pairing import NoServer
-from blender_addon.sinks import FileSink, Sink
+from blender_addon.sinks import Sink
+from blender_addon.wire import MAX_NOISE
 from server import __version__
 from server.client import Client, ServerUnreachable
 from server.errors import BadRequest, TexserverError
-from server.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSink
 from server.library import Entry, Library
+from server.output_file import check_folder, check_format, check_raster, sink_for
 from server.precision import PRECISIONS
+from server.stylize_files import Manner, Plan, Stylist, planned, stylize_files
 from server.torus import Size, Window, check_seed
 
+SIZE = "1024x1024"
 MAX_SEEDS = 10_000
 LISTED_SIDES = (256, 512, 1024, 2048, 4096)
 
@@ -43,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 2 after one sentence on stderr, 130 after Ctrl-C."""
     try:
         arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-        if arguments.model is not None:
+        if arguments.stylize is not None:
+            _stylize(arguments)
+        elif arguments.model is not None:
             _paint(arguments)
         elif arguments.models is not None:
             _list_folder(Library(Path(arguments.models)))
@@ -71,7 +78,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="texget",
-        description="Paints a texture of a trained model into a PNG, TIFF or JPEG file; without a model, lists them.",
+        description="Paints a texture of a trained model into a PNG, TIFF or JPEG file, or puts pictures into a style; "
+        "without a model, lists them.",
     )
     parser.add_argument("model", nargs="?", help="the model's name, as `texget` lists it")
     parser.add_argument(
@@ -81,16 +89,31 @@ def _parser() -> argparse.ArgumentParser:
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", default="0", metavar="N", help="which of the endless textures (default: %(default)s)")
     seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
-    parser.add_argument("--size", default="1024x1024", metavar="WxH", help="period in pixels (default: %(default)s)")
+    parser.add_argument("--size", metavar="WxH", help=f"period in pixels (default: {SIZE})")
     parser.add_argument("--window", metavar="LEFT,TOP,WxH", help="only this part; it wraps, and may start below zero")
     parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
-        help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png)",
+        help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png, or "
+        "PICTURE-MODEL.png)",
     )
-    parser.add_argument("--map", default="all", metavar="NAME", help="which map, or several: a,b (default: all)")
-    parser.add_argument("--depth", type=int, default=8, choices=(8, 16), help="bits of a sample (default: 8)")
+    parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
+    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 8)")
+    style = parser.add_argument_group("pictures in the style of the model")
+    style.add_argument(
+        "--stylize", metavar="PICTURE", help="a picture, a folder of them, or the frames of a sequence: frame_%%04d.png"
+    )
+    style.add_argument("--strength", metavar="S", help="from 0, the picture itself, to 1 (default: 1)")
+    style.add_argument("--keep-colours", action="store_true", help="the style's light and dark, the picture's colours")
+    style.add_argument("--noise", metavar="N", help=f"how strongly chance shows, from 0 to {MAX_NOISE} (default: 1)")
+    style.add_argument(
+        "--statistics",
+        choices=("first", "own"),
+        help="of several pictures: the first one's for all, so that frames do not flicker, or each one's own, for "
+        "pictures that have nothing to do with each other (default: first)",
+    )
+    style.add_argument("--overwrite", action="store_true", help="of several pictures: those that are there, too")
     parser.add_argument("--device", default="auto", metavar="NAME", help="of --models: auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--precision",
@@ -134,23 +157,28 @@ class _Painter(Protocol):
 
 
 def _paint(arguments: argparse.Namespace) -> None:
-    size = parse_size(arguments.size)
+    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    size = parse_size(SIZE if arguments.size is None else arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
-    maps = None if arguments.map == "all" else arguments.map.split(",")
+    maps = None if arguments.map in (None, "all") else arguments.map.split(",")
+    depth = arguments.depth or 8
     template = arguments.output or _default_output(arguments.model, size, window)
     part = window or Window(0, 0, size.height, size.width)
-    check_output(_named(template, seeds[0], False, ["map"])[0], part, arguments.depth)
+    output = _named(template, seeds[0], False, ["map"])[0]
+    check_format(output)
+    check_raster(output, part.height, part.width, 3, depth)
+    check_folder(output)
     if arguments.models is not None:
         from server.local_painter import LocalPainter
 
         _paint_all(
             LocalPainter(Library(Path(arguments.models)), arguments.device, arguments.precision),
-            arguments, template, size, part, maps, seeds,
+            arguments, template, size, part, maps, depth, seeds,
         )  # fmt: skip
         return
     with Client(arguments.connect) as client:
-        _paint_all(client, arguments, template, size, part, maps, seeds)
+        _paint_all(client, arguments, template, size, part, maps, depth, seeds)
 
 
 def _paint_all(
@@ -160,36 +188,77 @@ def _paint_all(
     size: Size,
     part: Window,
     maps: Sequence[str] | None,
+    depth: int,
     seeds: Sequence[int],
 ) -> None:
     pixels = part.height * part.width
-    kind = JpegSink if Path(template).suffix.lower() in JPEG_SUFFIXES else FileSink
-    with _Bar(arguments.model, pixels * len(seeds), arguments.quiet) as bar:
+    with _Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
         for index, seed in enumerate(seeds):
             painter.paint(
                 arguments.model,
                 seed=seed,
                 size=(size.height, size.width),
-                sink=kind(partial(_named, template, seed, arguments.seeds is not None)),
+                sink=sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None)),
                 window=(part.top, part.left, part.height, part.width),
                 maps=maps,
-                depth=arguments.depth,
+                depth=depth,
                 progress=partial(bar.advance, index * pixels),
             )
 
 
-class _Bar:
-    """A progress bar that appears with the first pixels, so that a mistake is one sentence and nothing else."""
+def _stylize(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth")
+    if arguments.model is None:
+        raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
+    manner = Manner(
+        model=arguments.model,
+        strength=parse_number("strength", arguments.strength, 1),
+        seed=parse_seed(arguments.seed),
+        keep_colours=arguments.keep_colours,
+        noise=parse_number("noise", arguments.noise, MAX_NOISE),
+    )
+    plan = planned(arguments.stylize, arguments.output, arguments.model)
+    if arguments.models is not None:
+        from server.local_painter import LocalPainter
 
-    def __init__(self, name: str, total: int, quiet: bool) -> None:
-        self._make = partial(
-            tqdm, total=total, unit="px", unit_scale=True, desc=name[:40], disable=quiet, file=sys.stderr
+        library = Library(Path(arguments.models))
+        _stylize_all(LocalPainter(library, arguments.device, arguments.precision), manner, plan, arguments)
+        return
+    with Client(arguments.connect) as client:
+        _stylize_all(client, manner, plan, arguments)
+
+
+def _stylize_all(stylist: Stylist, manner: Manner, plan: Plan, arguments: argparse.Namespace) -> None:
+    shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
+    with _Bar(arguments.model, len(plan.steps), arguments.quiet, bar_format=shown) as bar:
+        stylize_files(
+            stylist,
+            manner,
+            plan,
+            overwrite=arguments.overwrite,
+            own_statistics=arguments.statistics == "own",
+            tell=lambda sentence: tqdm.write(f"texget: {sentence}", file=sys.stderr),
+            done=partial(bar.advance, 0),
         )
+
+
+def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
+    """Options that mean nothing then are mistakes."""
+    for name in names:
+        if getattr(arguments, name) not in (None, False):
+            raise BadRequest(f"--{name.replace('_', '-')} means nothing {when}; leave it out.")
+
+
+class _Bar:
+    """A progress bar that appears with the first progress, so that a mistake is one sentence and nothing else."""
+
+    def __init__(self, name: str, total: int, quiet: bool, **options: Any) -> None:
+        self._make = partial(tqdm, total=total, desc=name[:40], disable=quiet, file=sys.stderr, **options)
         self._bar: Any = None
 
-    def advance(self, before: int, done: int) -> None:
-        """`done` pixels of the present picture, after `before` of others."""
-        if done:
+    def advance(self, before: int, done: float) -> None:
+        """`done` of the present picture, after `before` of others."""
+        if before + done:
             self._bar = self._bar or self._make()
             self._bar.update(before + done - self._bar.n)
 
@@ -199,28 +268,6 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-def check_output(path: Path, window: Window, depth: int) -> None:
-    """Raise BadRequest, before minutes of work, for a format that cannot be had and a folder that is not there."""
-    if path.suffix.lower() not in JPEG_SUFFIXES:
-        try:
-            format_of(path)
-        except ImageFileError as error:
-            raise BadRequest(
-                f"output: {str(path)!r} says no format; end it in .png, .tif, .tiff, .jpg or .jpeg."
-            ) from error
-    elif depth != 8:
-        raise BadRequest("output: a JPEG has 8 bits a sample; end the name in .png or .tif.")
-    elif max(window.height, window.width) > JPEG_SIDE:
-        raise BadRequest(f"output: a JPEG is at most {JPEG_SIDE} pixels a side; end the name in .png or .tif.")
-    elif window.height * window.width > JPEG_PIXELS:
-        raise BadRequest(
-            f"output: a JPEG is held in memory, so at most {JPEG_PIXELS // 10**6} megapixels; "
-            "end the name in .png or .tif."
-        )
-    if not path.parent.is_dir():
-        raise BadRequest(f"output: there is no folder {path.parent}; create it or choose another.")
 
 
 # -------------------------------------------------------------------------------------------------- names and numbers
@@ -259,6 +306,19 @@ def parse_window(text: str) -> Window:
         raise BadRequest(f"window: {text[:60]!r} is not LEFT,TOP,WIDTHxHEIGHT, such as 900,600,300x200.")
     left, top, width, height = (int(number) for number in found.groups())
     return Window(top=top, left=left, height=height, width=width)
+
+
+def parse_number(name: str, text: str | None, most: float) -> float:
+    """A number from 0 to `most`; 1 where there is none. Raises BadRequest."""
+    if text is None:
+        return 1.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise BadRequest(f"{name}: {text[:60]!r} is not a number from 0 to {most:g}.")
+    return value
 
 
 def parse_seed(text: str) -> int:
@@ -312,6 +372,8 @@ def _described(entry: Entry) -> str:
     if entry.facts is None:
         return f"broken: {entry.reason}"
     swatch, lattice = entry.facts.swatch, entry.facts.lattice
+    if entry.facts.kind == "style":
+        return _about_style(swatch.height, swatch.width)
     fits = None if lattice is None else [side for side in LISTED_SIDES if lattice.fits(Size(side, side))]
     return _about(swatch.height, swatch.width, fits)
 
@@ -322,7 +384,13 @@ def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
         return f"{state}: {reason}" if reason else state
     height, width = facts["swatch"]
     warning = f"; {facts['warning']}" if "warning" in facts else ""
+    if facts.get("kind") == "style":
+        return _about_style(height, width) + warning
     return _about(height, width, facts.get("fits")) + warning
+
+
+def _about_style(height: int, width: int) -> str:
+    return f"ready, a style, of a picture of {width}x{height}"
 
 
 def _about(height: int, width: int, fits: Sequence[int] | None) -> str:

@@ -1,6 +1,7 @@
 """The tiles computed last, as the front keeps them: asked for again, they cost no device."""
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from server.torus import Size, Window
@@ -25,12 +26,12 @@ class TileCache:
     def __init__(self, most: int) -> None:
         self.most = most
         self.bytes = self.hits = 0
-        self._tiles: OrderedDict[TileKey, Planes] = OrderedDict()
+        self._tiles: OrderedDict[Hashable, Planes] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._tiles)
 
-    def get(self, key: TileKey) -> Planes | None:
+    def get(self, key: Hashable) -> Planes | None:
         planes = self._tiles.get(key)
         if planes is not None:
             self.hits += 1

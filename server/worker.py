@@ -1,4 +1,4 @@
-"""A worker: one process, one device, one tile after another. It keeps models in memory and nothing else.
+"""A worker: one process, one device, one task after another. It keeps models in memory and nothing else.
 
 Started by the front of the server (`python -m server.worker`, told on its standard input where to report), or by hand
 on another machine (`texserver --worker-of PAIRING`): the same code. It calls the front, says every two seconds that it
@@ -6,11 +6,15 @@ is there, and does what it is told:
 
     load    a model file's bytes, by their hash        drop    a model
     paint   one canonical tile of one texture          stop
+    stylize one picture, whose samples come along      leave   a picture that nobody waits for any more
     go on   nothing: that it could be sent tells the front that the worker is there
 
-and answers each tile by `done`, with the samples of each map of the model, or `failed`, with a code and a sentence. A
-message is a msgpack map and raw buffers. Out of memory: models that are not in use leave the device, then the tile is
-painted in smaller pieces, which gives the same pixels up to the last bit of a rounding.
+and answers each tile by `done`, with the samples of each map of the model, each picture by `done`, with its samples and
+its statistics, or either by `failed`, with a code and a sentence. After every block of a picture it tells `progress`
+and looks what has come. A message is a msgpack map and raw buffers.
+
+Out of memory: models that are not in use leave the device, then the tile is painted in smaller pieces, which gives the
+same pixels up to the last bit of a rounding; a block of a picture likewise (server/stylist.py).
 """
 
 import json
@@ -18,8 +22,10 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +39,9 @@ from server.devices import choose_device, choose_precision, prepare
 from server.errors import TexserverError
 from server.generator import Generator
 from server.model_file import parse_model
+from server.short_memory import NoMemory, is_out_of_memory
+from server.style_generator import StyleGenerator
+from server.stylist import Stylist
 from server.texture import Depth, paint, tile_bytes, to_bytes
 from server.torus import Size, Window
 from server.worker_config import MISCONFIGURED, WorkerConfig
@@ -95,6 +104,9 @@ def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[
     return socket
 
 
+Answer = tuple[Mapping[str, Any], Sequence[memoryview]]
+
+
 class Worker:
     """What one worker does, message by message. Raises NoSuchDevice."""
 
@@ -102,36 +114,59 @@ class Worker:
         self.name = config.name
         self.device = choose_device(config.device)
         self.precision = choose_precision(self.device, config.precision)
-        self.generators: dict[str, Generator] = {}
+        self.generators: dict[str, Generator | StyleGenerator] = {}
         self.unusable: dict[str, tuple[str, str]] = {}  # why a model could not be loaded: a code and a sentence
+        self.left: set[int] = set()  # tasks that are here and need not be done any more
+        self._orders: deque[tuple[Mapping[str, Any], Sequence[memoryview]]] = deque()  # that came and wait
+        self._at = 0  # the task it is at
 
     def serve(self, socket: "zmq.Socket[Any]") -> int:
         """Until told to stop: 0, or 2 when the server has no use for this worker."""
         said = -SAYS_EVERY_S
-        while True:
-            if time.monotonic() - said >= SAYS_EVERY_S:
-                socket.send(msgpack.packb(self.here()))
-                said = time.monotonic()
-            if not socket.poll(int(SAYS_EVERY_S * 1000)):
-                continue
+        try:
+            while True:
+                if time.monotonic() - said >= SAYS_EVERY_S:
+                    socket.send(msgpack.packb(self.here()))
+                    said = time.monotonic()
+                self._receive(socket, 0 if self._orders else SAYS_EVERY_S)
+                if not self._orders:
+                    continue
+                message, buffers = self._orders.popleft()
+                if message["do"] == "stop":
+                    if why := message.get("why"):
+                        print(f"texserver worker {self.name}: sent away: {why}.", file=sys.stderr, flush=True)
+                    return MISCONFIGURED if why else 0
+                for answer, planes in self.do(message, buffers):
+                    socket.send_multipart([msgpack.packb(answer), *planes], copy=False)
+                    self._receive(socket, 0)
+        except _NoServer:
+            print(
+                f"texserver worker {self.name}: it is answered as a client; copy the --worker-of line that the "
+                "server prints.",
+                file=sys.stderr,
+                flush=True,
+            )
+            return MISCONFIGURED
+
+    def _receive(self, socket: "zmq.Socket[Any]", patience_s: float) -> None:
+        """Take in all that has come, to be done in order; what need not be done any more is known at once."""
+        while socket.poll(int(patience_s * 1000)):
             header, *buffers = socket.recv_multipart(copy=False)
             try:
                 message = msgpack.unpackb(header.buffer)
                 do = message["do"]
             except (ValueError, TypeError, KeyError, msgpack.UnpackException):
-                print(
-                    f"texserver worker {self.name}: it is answered as a client; copy the --worker-of line that the "
-                    "server prints.",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                return MISCONFIGURED
-            if do == "stop":
-                if why := message.get("why"):
-                    print(f"texserver worker {self.name}: sent away: {why}.", file=sys.stderr, flush=True)
-                return MISCONFIGURED if why else 0
-            for answer, planes in self.do(message, [buffer.buffer for buffer in buffers]):
-                socket.send_multipart([msgpack.packb(answer), *planes], copy=False)
+                raise _NoServer from None
+            if do == "leave":
+                self.leave(message["task"])
+            else:
+                self._orders.append((message, [buffer.buffer for buffer in buffers]))
+            patience_s = 0
+
+    def leave(self, task: int) -> None:
+        """Nobody waits for it any more. One that has been answered already is none of ours."""
+        if task == self._at or any(order.get("task") == task for order, _ in self._orders):
+            self.left.add(task)
 
     def here(self) -> dict[str, Any]:
         """What it says of itself. `others`: devices of the same kind that are free for further workers."""
@@ -146,9 +181,7 @@ class Worker:
             "memory_mb": _memory_mb(self.device),
         }
 
-    def do(
-        self, message: Mapping[str, Any], buffers: Sequence[memoryview]
-    ) -> Iterator[tuple[Mapping[str, Any], Sequence[memoryview]]]:
+    def do(self, message: Mapping[str, Any], buffers: Sequence[memoryview]) -> Iterator[Answer]:
         """Do what one message says; yields what is to be answered."""
         match message["do"]:
             case "load":
@@ -158,6 +191,11 @@ class Worker:
                 self.unusable.pop(message["sha256"], None)
             case "paint":
                 yield self._paint(message)
+            case "stylize":
+                self._at = message["task"]
+                yield from self._stylize(message, buffers[0])
+                self.left.discard(self._at)
+                self._at = 0
 
     def _load(self, sha256: str, name: str, content: memoryview) -> None:
         for _ in range(2):
@@ -169,29 +207,51 @@ class Worker:
                 self.unusable[sha256] = "unknown_model", f"The model {name!r} cannot be used: {error}."
                 return
             except Exception as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             self._make_room()
         self.unusable[sha256] = "oom", f"The device has not enough memory for the model {name!r}."
 
-    def _paint(self, message: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[memoryview]]:
+    def _paint(self, message: Mapping[str, Any]) -> Answer:
         task, sha256 = message["task"], message["sha256"]
         if sha256 in self.unusable:
-            code, why = self.unusable[sha256]
-            return {"say": "failed", "task": task, "code": code, "text": why}, []
+            return _failed(task, *self.unusable[sha256])
         try:
             planes = self._planes(message)
-        except _NoMemory:
-            text = "The device has not enough memory even for a small piece; close other programs that use it."
-            return {"say": "failed", "task": task, "code": "oom", "text": text}, []
         except Exception as error:
-            print(f"texserver worker {self.name}: task {task}: {error!r}", file=sys.stderr, flush=True)
-            text = f"The worker {self.name} failed on this request; the server's log says why."
-            return {"say": "failed", "task": task, "code": "internal", "text": text}, []
+            return self._failure(task, error)
         return {"say": "done", "task": task}, planes
+
+    def _stylize(self, message: Mapping[str, Any], content: memoryview) -> Iterator[Answer]:
+        task, sha256 = message["task"], message["sha256"]
+        if sha256 in self.unusable:
+            yield _failed(task, *self.unusable[sha256])
+            return
+        try:
+            generator = self.generators[sha256]
+            assert isinstance(generator, StyleGenerator)  # the front knows kinds
+            picture = Stylist(message, content, partial(self._make_room, generator))
+            for done in picture.blocks(generator.to(self.device)):  # back, where memory had been short
+                if task in self.left:
+                    yield _failed(task, "cancelled", "Nobody waits for it any more.")
+                    return
+                yield {"say": "progress", "task": task, "done": done}, []
+        except Exception as error:
+            yield self._failure(task, error)
+        else:
+            yield {"say": "done", "task": task}, picture.answer()
+
+    def _failure(self, task: int, error: Exception) -> Answer:
+        """What is our own fault stays in the server's log."""
+        if isinstance(error, NoMemory) or is_out_of_memory(error):
+            text = "The device has not enough memory even for a small piece; close other programs that use it."
+            return _failed(task, "oom", text)
+        print(f"texserver worker {self.name}: task {task}: {error!r}", file=sys.stderr, flush=True)
+        return _failed(task, "internal", f"The worker {self.name} failed on this request; the server's log says why.")
 
     def _planes(self, message: Mapping[str, Any]) -> list[memoryview]:
         generator = self.generators[message["sha256"]]
+        assert not isinstance(generator, StyleGenerator)  # the front knows kinds
         samples = self._samples(
             generator, message["seed"], Size(*message["size"]), Window(*message["tile"]), message["depth"]
         )
@@ -202,12 +262,12 @@ class Worker:
         try:
             return tile_bytes(generator.to(self.device), seed, size, tile, depth)  # back, where memory had been short
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         self._make_room(generator)
         return in_pieces(generator, self.device, seed, size, tile, depth)
 
-    def _make_room(self, wanted: Generator | None = None) -> None:
+    def _make_room(self, wanted: Generator | StyleGenerator | None = None) -> None:
         """Models that are not wanted leave the device."""
         for generator in self.generators.values():
             if generator is not wanted:
@@ -216,21 +276,20 @@ class Worker:
             torch.cuda.empty_cache()
 
 
-class _NoMemory(Exception):
-    pass
+class _NoServer(Exception):
+    """What came is no message of a front."""
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """torch has a class of its own for devices; on the CPU it is a RuntimeError that says so."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+def _failed(task: int, code: str, text: str) -> Answer:
+    return {"say": "failed", "task": task, "code": code, "text": text}, []
 
 
 def in_pieces(
     generator: Generator, device: torch.device, seed: int, size: Size, tile: Window, depth: Depth
 ) -> torch.Tensor:
-    """The tile, painted quarter by quarter on half the memory and less. Raises _NoMemory at the smallest."""
+    """The tile, painted quarter by quarter on half the memory and less. Raises NoMemory at the smallest."""
     if min(tile.height, tile.width) < 2 * SMALLEST_PX:
-        raise _NoMemory
+        raise NoMemory
     middle, centre = tile.height // 2, tile.width // 2
     rows = []
     for top, bottom in ((0, middle), (middle, tile.height)):
@@ -253,7 +312,7 @@ def _piece(
         pixels = paint(generator.to(device), [seed], size, part).clamp_(0, 1).cpu()
         return to_bytes(pixels, depth)[0]
     except Exception as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Tiny models for the tests: three narrow levels, random weights, scaled so that the pixels vary within [0, 1]."""
+"""Tiny models for the tests: a few narrow levels, random weights, scaled so that the pixels vary within [0, 1]."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,18 @@ from server.lattice import Lattice
 from server.maps import BASE_COLOUR, Map
 from server.model_file import Model, write_model
 from server.model_header import SwatchFacts
+from server.style_architecture import StyleArchitecture
+from server.style_generator import StyleGenerator
 from server.texture import paint, texture, to_bytes
 from server.torus import Size, Window
 
 TINY = {
     "taper": Architecture(name="taper", widths=(10, 8, 6), noise=(4, 3, 2)),
     "pyramid": Architecture(name="pyramid", widths=(3, 3, 3), noise=(2, 2, 2)),
+}
+TINY_STYLES = {
+    "residual": StyleArchitecture(name="residual", widths=(4, 6, 8), blocks=1, noise=(2,)),
+    "pyramid": StyleArchitecture(name="pyramid", widths=(3, 3), blocks=0, noise=(2, 2)),
 }
 TINY_LATTICE = Lattice(basis=((0.0, 1 / 16), (1 / 24, 0.0)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.8)
 
@@ -61,4 +67,28 @@ def save_tiny(folder: Path, name: str = "tiny", seed: int = 0, *, lattice: bool 
     """Write a tiny model into the folder and return its path."""
     path = folder / f"{name}.safetensors"
     write_model(path, tiny_model(seed, name=name, lattice=lattice))
+    return path
+
+
+def tiny_style(seed: int = 0, *, name: str = "ink", architecture: str = "residual") -> Model:
+    """A model that stylizes, at strength 1 beyond recognition; the same arguments give the same weights."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        generator = StyleGenerator(TINY_STYLES[architecture])
+        for each in generator.parameters():
+            each.add_(0.1 * torch.randn(each.shape))
+    return Model(
+        name=name,
+        generator=generator.eval().requires_grad_(False),
+        training={"iterations": 900, "loss": 0.5},
+        descriptor="vgg19",
+        swatch=SwatchFacts(name="ink.jpg", sha256="cd" * 32, height=256, width=320),
+        thumbnail=torch.full((32, 48, 3), 99, dtype=torch.uint8),
+    )
+
+
+def save_tiny_style(folder: Path, name: str = "ink", seed: int = 0, *, architecture: str = "residual") -> Path:
+    """Write a tiny model of a style into the folder and return its path."""
+    path = folder / f"{name}.safetensors"
+    write_model(path, tiny_style(seed, name=name, architecture=architecture))
     return path

@@ -76,7 +76,7 @@ def test_the_examples_in_msgpack_say_what_those_in_json_say() -> None:
 
 def test_the_examples_are_whole_conversations_in_both_letters() -> None:
     shown = {(example.side, example.op) for example in EXAMPLES}
-    assert {("request", "hello"), ("request", "models"), ("request", "generate"), ("request", "cancel")} <= shown
+    assert {("request", op) for op in ("hello", "models", "generate", "stylize", "cancel")} <= shown
     assert {("reply", op) for op in ("welcome", "models", "progress", "result", "error")} <= shown
     assert {wire.letter_of(example.frames, CODECS) for example in EXAMPLES} == {wire.JSON, wire.MSGPACK}
 

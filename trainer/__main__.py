@@ -8,43 +8,29 @@ import argparse
 import dataclasses
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import torch
 from tqdm import tqdm
 
 from server import __version__
-from server.devices import choose_device, prepare
+from server.devices import choose_device
 from server.errors import TexserverError
-from server.generator import Generator
-from server.lattice import Lattice
-from server.model_file import Model, write_model
-from server.model_header import SwatchFacts
 from server.replace_file import UnusableOutput
-from server.texture import texture
-from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
-from trainer.descriptors import CHOICES, Descriptor, choose_descriptor
-from trainer.periods import find_lattice, lattice_from_periods, lattice_picture, parse_lattice
-from trainer.pictures import Picture, as_picture, contact_sheet, filmstrip, thumbnail, write_picture
-from trainer.recipe import Recipe
-from trainer.swatch import find_swatches, model_name, read_swatch
-from trainer.texture_training import TextureTraining
-from trainer.training import TrainingFailed
-
-CHECKPOINT_EVERY = 100  # iterations
-GROWTH_FRAMES = 16
-GROWTH_SIDE = 192
+from trainer.descriptors import CHOICES, choose_descriptor
+from trainer.job import Job, Stop, StyleJob, TextureJob
+from trainer.periods import parse_lattice
+from trainer.recipe import STYLE, Recipe
+from trainer.swatch import find_swatches, model_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 2 after one sentence on stderr, 130 when stopped."""
     options = _parser().parse_args(arguments)
     try:
-        recipe = Recipe(**{each.name: getattr(options, each.name) for each in dataclasses.fields(Recipe)})
+        recipe = Recipe.of(**{each.name: getattr(options, each.name) for each in dataclasses.fields(Recipe)})
         periods = parse_lattice(options.lattice)
         swatches = find_swatches(options.swatch)
         outputs = [_output(options.out, path, alone=len(swatches) == 1) for path in swatches]
@@ -52,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
         for path, output in zip(swatches, outputs, strict=True):
             with _stop_requests() as stop:
-                job = _Job(path, output, recipe, periods, descriptor, device, options)
+                say = _say(options.quiet)
+                job: Job
+                if recipe.kind == "style":
+                    job = StyleJob(path, output, recipe, descriptor, device, options, say, content=options.content)
+                else:
+                    job = TextureJob(path, output, recipe, descriptor, device, options, say, periods=periods)
                 if not job.run(stop):
                     return 130
     except (TexserverError, ValueError) as error:
@@ -85,13 +76,17 @@ def _parser() -> argparse.ArgumentParser:
         help="shorter side the swatch is scaled down to, in pixels (default: 384)",
     )
     for each in dataclasses.fields(Recipe):
+        other = f", for a style {STYLE[each.name]}" if each.name in STYLE else ""
         parser.add_argument(
             f"--{each.name}",
             type=type(each.default),
-            default=each.default,
+            default=None if each.name != "kind" else each.default,
             choices=each.metadata.get("choices"),
-            help=f"{each.metadata['help']} (default: {each.default})",
+            help=f"{each.metadata['help']} (default: {each.default}{other})",
         )
+    parser.add_argument(
+        "--content", type=Path, metavar="DIR", help="for a style: pictures to learn on (default: drawn ones)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument(
         "--descriptor",
@@ -140,156 +135,10 @@ def _say(quiet: bool):  # type: ignore[no-untyped-def]
     return (lambda text: None) if quiet else (lambda text: tqdm.write(text))
 
 
-class _Job:
-    """One swatch to one model: read, train, write, and leave the pictures."""
-
-    def __init__(
-        self,
-        path: Path,
-        output: Path,
-        recipe: Recipe,
-        periods: object,
-        descriptor: Descriptor,
-        device: torch.device,
-        options: argparse.Namespace,
-    ) -> None:
-        self.output, self.recipe, self.descriptor, self.device = output, recipe, descriptor, device
-        self.quiet, self.resume = options.quiet, options.resume
-        self.say = _say(options.quiet)
-        self.swatch = read_swatch(path, options.swatch_size)
-        self.picture = as_picture(self.swatch.pixels)
-        self.lattice = self._lattice(periods)
-        self.started = time.monotonic()
-
-    def run(self, stop: "_Stop") -> bool:
-        """False when it was stopped before its end. The best model so far is written either way."""
-        self._introduce()
-        training = TextureTraining(
-            self.swatch.pixels, self.lattice, self.descriptor, self.recipe, device=self.device, say=self.say
-        )
-        checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
-        if self.resume and checkpoint.exists():
-            resume(training, checkpoint, belongs_to)
-            self.say(f"Going on from iteration {training.step}.")
-        elif self.resume:
-            self.say(f"There is no {checkpoint}: starting from the beginning.")
-        try:
-            self._train(training, stop, checkpoint, belongs_to)
-        except TrainingFailed as error:
-            if training.best:
-                self._write(training, pictures=False)
-                raise TrainingFailed(f"{error} The best model so far is in {self.output}.") from error
-            raise
-        self._write(training, pictures=not stop.requested)
-        if stop.requested:
-            write_checkpoint(checkpoint, training.state(), belongs_to)
-            self.say(
-                f"Stopped at iteration {training.step}. The best model so far is in {self.output}; "
-                "--resume goes on from here."
-            )
-            return False
-        checkpoint.unlink(missing_ok=True)
-        return True
-
-    def _lattice(self, periods: object) -> Lattice | None:
-        if periods == "auto":
-            return find_lattice(self.swatch.pixels)
-        if periods is None:
-            return None
-        assert isinstance(periods, tuple)
-        return lattice_from_periods(self.swatch.pixels, *periods)
-
-    def _introduce(self) -> None:
-        swatch = self.swatch
-        _, _, height, width = swatch.pixels.shape
-        self.say(f"{swatch.path}: training on {width} x {height} pixels, model {self.output}.")
-        for note in swatch.notes:
-            self.say(f"  {note}")
-        for warning in swatch.warnings:
-            self.say(f"  Warning: {warning}")
-        if self.lattice:
-            (y1, x1), (y2, x2) = self.lattice.periods()
-            self.say(
-                f"  It repeats by ({y1:.1f}, {x1:.1f}) and ({y2:.1f}, {x2:.1f}) pixels down and across, strength "
-                f"{self.lattice.strength:.2f}: {self._beside('lattice')} shows it; --lattice none turns it off."
-            )
-            write_picture(self._beside("lattice"), lattice_picture(swatch.pixels, self.lattice))
-        write_picture(self._beside("swatch"), self.picture)
-
-    def _train(self, training: TextureTraining, stop: "_Stop", checkpoint: Path, belongs_to: dict[str, object]) -> None:
-        frames: list[tuple[int, Picture]] = []
-        every = max(1, self.recipe.iterations // GROWTH_FRAMES)
-        bar = tqdm(
-            total=self.recipe.iterations,
-            initial=training.step,
-            unit="it",
-            disable=self.quiet or None,
-            dynamic_ncols=True,
-        )
-        with bar:
-            for progress in training.run():
-                bar.update(progress.step - bar.n)  # a training may go back
-                bar.set_postfix_str(f"loss {progress.loss:.4f}, rate {progress.rate:.1e}", refresh=False)
-                if progress.step % every == 0 or progress.step in (1, every // 4, every // 2):
-                    frames.append((progress.step, self._frame(training)))
-                    write_picture(self._beside("growth"), filmstrip(frames))
-                if progress.step % CHECKPOINT_EVERY == 0:
-                    write_checkpoint(checkpoint, training.state(), belongs_to)
-                if stop.requested:
-                    return
-
-    def _frame(self, training: TextureTraining) -> Picture:
-        return as_picture(texture(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
-
-    def _write(self, training: TextureTraining, *, pictures: bool) -> None:
-        generator = training.finished()
-        painter = prepare(generator, self.device)
-        _, _, height, width = self.swatch.pixels.shape
-        model = Model(
-            name=self.output.stem,
-            generator=generator,
-            training={
-                **dataclasses.asdict(self.recipe),
-                "iterations": training.step,  # fewer than the recipe's, where it was stopped
-                "loss": training.best_loss,
-                "seconds": round(time.monotonic() - self.started, 1),
-                "trainer": __version__,
-            },
-            descriptor=self.descriptor.name,
-            swatch=SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width),
-            thumbnail=torch.from_numpy(thumbnail(as_picture(texture(painter, 0, (256, 256)))).copy()),
-        )
-        write_model(self.output, model)
-        if pictures:
-            self._show(painter, training)
-
-    def _show(self, painter: Generator, training: TextureTraining) -> None:
-        took = time.monotonic() - self.started
-        title = f"{self.output.stem}: {training.step} iterations in {took:.0f} s, looked at with {self.descriptor.name}"
-        write_picture(self._beside("sheet"), contact_sheet(painter, self.picture, title))
-        self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
-
-    def _beside(self, what: str) -> Path:
-        return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}.png")
-
-    def _belongs_to(self) -> dict[str, object]:
-        return {
-            "swatch": self.swatch.sha256,
-            "size of swatch": list(self.swatch.pixels.shape[2:]),
-            "recipe": dataclasses.asdict(self.recipe),
-            "lattice": dataclasses.asdict(self.lattice) if self.lattice else None,
-            "descriptor": self.descriptor.name,
-        }
-
-
-class _Stop:
-    requested = False
-
-
 @contextmanager
-def _stop_requests() -> Iterator[_Stop]:
+def _stop_requests() -> Iterator[Stop]:
     """Ctrl-C and SIGTERM ask for a stop after the step at hand; asked a second time, they end the program at once."""
-    stop = _Stop()
+    stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.requested = True

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from server.devices import choose_precision
 from server.lattice import Lattice
 from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
-from trainer.losses import FoldedCellLoss, GramLoss, Sum, scaled
+from trainer.losses import Features, FoldedCellLoss, GramLoss, Sum, scaled
 from trainer.patches import SlicedPatchLoss
+from trainer.style_losses import StyleObjective
 from trainer.swatch_filters import SwatchFilters
 from trainer.vgg19 import VGG19, receptive_field
 from trainer.weights import WeightsUnavailable, find_weights
@@ -25,6 +26,8 @@ CHOICES = ("auto", "vgg19", "builtin")
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
 FILTER_SCALES = (1.0, 1.0, 0.7, 0.4)
+STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
+CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 PATCH_SCALES = 5
 PATCH_WEIGHT = 0.2
 GRID_WEIGHT = 0.5
@@ -41,6 +44,15 @@ class Descriptor(Protocol):
 
     def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
         """`swatch` (1, 3, H, W) in [0, 1]; `side`: pixels across of what is looked at on every scale."""
+
+
+class StyleDescriptor(Protocol):
+    """Makes the objective for one style; `name` goes into the model file."""
+
+    name: str
+
+    def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
+        """`style` (1, 3, H, W) in [0, 1]."""
 
 
 def choose_descriptor(choice: str, weights: Path | None, device: torch.device, say: Say) -> Descriptor:
@@ -79,6 +91,15 @@ class BuiltinDescriptor:
         )
         return _objective(grams, patches, swatch, lattice)
 
+    def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
+        """As StyleDescriptor. The subject is told by what the style's own filters see in it."""
+        filters: list[Features] = [
+            SwatchFilters(image, seed + scale)
+            for scale, image in scaled(style, STYLE_SCALES, None)
+            if min(image.shape[2:]) >= SwatchFilters.smallest()
+        ]
+        return StyleObjective(filters, style, content="filters2", smallest=SwatchFilters.smallest())
+
 
 class VGG19Descriptor:
     """Gram matrices of VGG-19 features at three image scales (Gatys et al. 2015), and patches beside them."""
@@ -100,6 +121,11 @@ class VGG19Descriptor:
             swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
         )
         return _objective(grams, patches, swatch, lattice)
+
+    def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
+        """As StyleDescriptor."""
+        same: list[Features] = [self.features] * STYLE_SCALES
+        return StyleObjective(same, style, content=CONTENT_LAYER, smallest=receptive_field(LAYERS[-1]))
 
 
 def _objective(grams: GramLoss, patches: SlicedPatchLoss, swatch: Tensor, lattice: Lattice | None) -> Sum:

@@ -223,6 +223,8 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
         raise NotMeasurable(f"--seeds {options.seeds}: one sample at least is needed, and two for the diversity.")
     device = choose_device(options.device)
     models = {path: read_model(path) if path.suffix == SUFFIX else None for path in options.models}
+    if styles := [path for path, model in models.items() if model and model.kind != "texture"]:
+        raise NotMeasurable(f"The model {styles[0]} stylizes pictures, and only textures are measured. Name others.")
     network = _network(options.vgg_weights, device)
     judges: dict[tuple[Path, int | None], Judge] = {}
     evaluations = []
@@ -234,7 +236,8 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
         peers = [each for each in (models.values() if options.swatch else (model,)) if each]
         key = swatch_path, min(peers[0].swatch.height, peers[0].swatch.width) if peers else None
         if key not in judges:
-            lattice = next((each.generator.lattice for each in peers if each.generator.lattice), None)
+            lattices = (each.texture_generator().lattice for each in peers)
+            lattice = next((each for each in lattices if each), None)
             judges[key] = Judge.of(_measurable(key[0], key[1]), lattice, network)
         samples, large, costs = _samples(path, model, options)
         figures = dataclasses.replace(judges[key].figures(samples, large), **costs)
@@ -272,7 +275,7 @@ def _samples(
     """Samples of several seeds, one of twice the size, and what painting costs; of a picture, itself."""
     if model is None:
         return _measurable(path, None), None, {}
-    if BASE_COLOUR not in model.generator.maps:
+    if BASE_COLOUR not in model.texture_generator().maps:
         raise NotMeasurable(f"The model {path} paints no {BASE_COLOUR.name} map, and only colours are measured.")
     painter = paintable(model, options.device, options.precision)
     size: Size = options.size

@@ -3,11 +3,12 @@
 NAME.swatch.png   the swatch as it was trained on
 NAME.growth.png   the texture growing: the same seed after every so many iterations
 NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2, seams in the middle, a large one
+                  of a style: three contents at three strengths
 NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/periods.py)
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,20 @@ def contact_sheet(generator: Generator, swatch: Picture, title: str) -> Picture:
         ],
         [(f"seed 4, {LARGE[1]} x {LARGE[0]}", large)],
     ]
+    return laid_out(rows, title)
+
+
+STRENGTHS = (0.25, 0.6, 1.0)  # on a style's sheet
+
+Stylize = Callable[[Tensor, float], Picture]  # a content (3, H, W) in [0, 1] and a strength
+
+
+def style_sheet(stylize: Stylize, style: Picture, contents: Sequence[Tensor], title: str) -> Picture:
+    """The style, and each content beside itself at three strengths."""
+    rows = [[(f"the style, {style.shape[1]} x {style.shape[0]}", style)]]
+    for content in contents:
+        shown = [(f"strength {strength:g}", stylize(content, strength)) for strength in STRENGTHS]
+        rows.append([("content", as_picture(content[None])), *shown])
     return laid_out(rows, title)
 
 

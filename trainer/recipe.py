@@ -1,28 +1,36 @@
-"""What shapes a training."""
+"""What shapes a training, and its defaults for each kind of model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from server.architecture import PRESETS
+from server.style_architecture import PRESETS as STYLE_PRESETS
 
-KINDS = ("texture", "style")
-STYLE = {"iterations": 900, "batch": 2, "size": 192, "arch": "residual"}  # where a style's defaults are others
+ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType({"texture": PRESETS, "style": STYLE_PRESETS})
+KINDS = tuple(ARCHITECTURES)
+STYLE: Mapping[str, Any] = MappingProxyType(
+    {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.004}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What shapes a training; the same recipe on the same machine gives the same model.
 
-    The defaults are a texture's. `help` in the metadata is what the command line says of a field.
+    The defaults are a texture's; `Recipe.of` knows a style's. `help` in the metadata is what the command line says of a
+    field.
     """
 
     MIN_SIZE: ClassVar = 96  # pixels a side, below which the coarse scales show nothing
 
+    kind: str = field(default="texture", metadata={"help": "what is learned", "choices": KINDS})
     iterations: int = field(default=1000, metadata={"help": "steps of training"})
     batch: int = field(default=1, metadata={"help": "samples per step"})
     size: int = field(default=160, metadata={"help": "side of a sample in pixels"})
     seed: int = field(default=0, metadata={"help": "of everything random in the training"})
-    arch: str = field(default="taper", metadata={"help": "architecture of the generator", "choices": tuple(PRESETS)})
+    arch: str = field(default="taper", metadata={"help": "architecture of the generator"})
     rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
 
     def __post_init__(self) -> None:
@@ -32,7 +40,16 @@ class Recipe:
                 raise ValueError(f"{name} is {value}; it must be from {low} to {high}.")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 4294967295.")
-        if self.arch not in PRESETS:
-            raise ValueError(f"arch is {self.arch!r}; it must be one of {', '.join(PRESETS)}.")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}.")
+        if self.arch not in ARCHITECTURES[self.kind]:
+            known = ", ".join(ARCHITECTURES[self.kind])
+            raise ValueError(f"arch is {self.arch!r}; for a {self.kind} it must be one of {known}.")
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate is {self.rate}; it must be above 0 and at most 1.")
+
+    @classmethod
+    def of(cls, kind: str, **given: Any) -> "Recipe":
+        """A recipe of this kind; what is not given, or None, is the kind's default. Raises ValueError."""
+        defaults = STYLE if kind == "style" else {}
+        return cls(kind=kind, **{**defaults, **{name: value for name, value in given.items() if value is not None}})

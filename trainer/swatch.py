@@ -12,32 +12,34 @@ import hashlib
 import re
 import stat
 import unicodedata
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageCms, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import Image, ImageStat
 from torch import Tensor
 
 from server.errors import TexserverError
-
-# What a swatch may be: formats that hold photographs. A closed list, since Pillow knows formats that start other
-# programs (EPS runs Ghostscript). TGA is last: it has no signature, so it is asked when nobody else knows the file.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".tga")
+from server.picture_file import (
+    UnusablePicture,
+    guarded,
+    in_srgb,
+    mode_of,
+    picture_bytes,
+    pictures_in,
+    quoted,
+    stored_picture,
+)
 
 # relu3_4, the deepest layer of VGG-19 the descriptor looks at, sees 48 x 48 pixels. On less than 64 hardly one of its
 # cells would be free of the padding around the picture, and its Gram matrix would describe the border.
 MIN_SIDE_PX = 64
 # Below this the descriptor's second image scale, a half, gets less than MIN_SIDE_PX.
 USEFUL_SIDE_PX = 128
-MAX_PIXELS = 100_000_000  # 300 MB of RGB once decoded; about the largest single shot of a camera
-MAX_FILE_BYTES = 1 << 30  # MAX_PIXELS of uncompressed 16-bit RGBA fit
 
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709, applied to encoded values: good enough to judge light by
 
@@ -68,9 +70,10 @@ def find_swatches(paths: Sequence[Path]) -> list[Path]:
     Raises: UnusableSwatch for a missing path, a folder without a picture, two files with one model name, or no path.
     """
     found: dict[Path, Path] = {}  # by what they resolve to
-    for path in paths:
-        for picture in _pictures_in(path) if stat.S_ISDIR(_mode(path)) else [path]:
-            found.setdefault(picture.resolve(), picture)
+    with _of_a_swatch():
+        for path in paths:
+            for picture in pictures_in(path) if stat.S_ISDIR(mode_of(path)) else [path]:
+                found.setdefault(picture.resolve(), picture)
     if not found:
         raise UnusableSwatch("No swatch was given: name a picture or a folder of pictures.")
     names: dict[str, Path] = {}
@@ -78,7 +81,7 @@ def find_swatches(paths: Sequence[Path]) -> list[Path]:
         name = model_name(picture)
         if name in names:
             raise UnusableSwatch(
-                f"{_quoted(names[name])} and {_quoted(picture)} would both make the model {name!r}: rename one of them."
+                f"{quoted(names[name])} and {quoted(picture)} would both make the model {name!r}: rename one of them."
             )
         names[name] = picture
     return list(found.values())
@@ -101,8 +104,10 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
         raise UnusableSwatch(
             f"A swatch scaled to {size} px is smaller than what the descriptor sees: ask for {MIN_SIDE_PX} px or more."
         )
-    data = _file_bytes(path)
-    image, stored, notes = _decode(path, data)
+    with _of_a_swatch():
+        data = picture_bytes(path)
+        with guarded(path):
+            image, stored, notes = _decode(path, data)
     width, height = image.size
     shorter = min(width, height)
     if size is not None and shorter > size:
@@ -128,79 +133,28 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
 # ---- from bytes to a picture
 
 
+@contextmanager
+def _of_a_swatch() -> Iterator[None]:
+    """What is wrong with a picture is wrong with the swatch."""
+    try:
+        yield
+    except UnusablePicture as error:
+        raise UnusableSwatch(str(error)) from error
+
+
 def _decode(path: Path, data: bytes) -> tuple[Image.Image, Tensor | None, list[str]]:
-    """8-bit RGB upright, the stored grey values if it is a JPEG, and the notes; Pillow's errors end here."""
-    try:
-        # Pillow warns of odd metadata and of sizes we bound ourselves; neither is for the user.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _decode_unguarded(path, data)
-    except UnusableSwatch:
-        raise
-    except UnidentifiedImageError:
-        raise UnusableSwatch(
-            f"{_quoted(path)} is not a picture that can be read here: save it as PNG or JPEG."
-        ) from None
-    except (Image.DecompressionBombError, MemoryError):
-        raise UnusableSwatch(
-            f"{_quoted(path)} is too large to decode: "
-            f"scale it below {MAX_PIXELS // 10**6} megapixels in an image editor."
-        ) from None
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        detail = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UnusableSwatch(
-            f"{_quoted(path)} is truncated or damaged ({detail}): export it again as PNG or JPEG."
-        ) from error
-
-
-def _decode_unguarded(path: Path, data: bytes) -> tuple[Image.Image, Tensor | None, list[str]]:
-    notes: list[str] = []
-    with Image.open(BytesIO(data), formats=FORMATS) as opened:
-        _refuse_by_header(path, opened)
-        if getattr(opened, "is_animated", False):
-            notes.append("The file holds several pictures; the first was taken.")
-        # Both before load(): it empties the list of tiles, and turns a TIFF upright by itself.
-        deep = bool(re.search(r"(?<!BGR);16", str(opened.tile)))  # "RGB;16B" and the like; "BGR;16" is 5 + 6 + 5 bits
-        orientation = _orientation(opened, notes)
-        opened.load()
-        stored = _grey(opened) if opened.format in ("JPEG", "MPO") else None
-        image = ImageOps.exif_transpose(opened) if orientation > 1 else opened
-        return _to_srgb(path, image, deep, opened.info.get("icc_profile"), notes), stored, notes
-
-
-def _refuse_by_header(path: Path, image: Image.Image) -> None:
-    """Before anything is decoded: a few kilobytes can claim gigabytes."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UnusableSwatch(
-            f"{_quoted(path)} has {width} x {height} pixels: scale it below {MAX_PIXELS // 10**6} megapixels "
-            "in an image editor."
-        )
-    if min(width, height) < MIN_SIDE_PX:
-        raise UnusableSwatch(
-            f"{_quoted(path)} is {width} x {height} px, smaller than what the descriptor sees: "
-            f"use a picture of at least {MIN_SIDE_PX} px on its shorter side, better {2 * USEFUL_SIDE_PX}."
-        )
-
-
-def _orientation(image: Image.Image, notes: list[str]) -> int:
-    """EXIF orientation, 1 (upright) to 8. Damaged EXIF is no reason to refuse good pixels."""
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except Exception:
-        notes.append("The camera data (EXIF) cannot be read; the picture was taken as it is stored.")
-        return 1
-    if orientation not in range(2, 9):
-        return 1
-    notes.append("The picture was turned upright as its camera data (EXIF) asks.")
-    return int(orientation)
+    """8-bit RGB upright, the stored grey values if it is a JPEG, and the notes."""
+    small = f"smaller than what the descriptor sees: use a picture of at least {MIN_SIDE_PX} px on its shorter side, "
+    stored = stored_picture(path, data, MIN_SIDE_PX, f"{small}better {2 * USEFUL_SIDE_PX}.")
+    grey = _grey(stored.image) if stored.format in ("JPEG", "MPO") else None
+    return _to_srgb(path, stored.upright(), stored.deep, stored.profile, stored.notes), grey, stored.notes
 
 
 def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, notes: list[str]) -> Image.Image:
     """Any mode of Pillow as 8-bit RGB, sRGB-encoded. `deep`: 16 bits a channel in the file; Pillow may have cut it."""
     if image.mode in ("F", "LAB"):
         kind = "floating-point values, whose exposure is for you to choose" if image.mode == "F" else "L*a*b* colours"
-        raise UnusableSwatch(f"{_quoted(path)} holds {kind}: export it as 8-bit sRGB PNG.")
+        raise UnusableSwatch(f"{quoted(path)} holds {kind}: export it as 8-bit sRGB PNG.")
     if image.mode == "I" or image.mode.startswith("I;16"):
         image, deep = _eight_bits(path, image), True
     if deep:
@@ -213,7 +167,7 @@ def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, 
         image = image.convert("L" if image.mode == "1" else "RGB")
     grey, cmyk = image.mode == "L", image.mode == "CMYK"
     if profile:
-        image = _apply_profile(image, profile, notes)
+        image = in_srgb(image, profile, notes)
     if grey:
         notes.append("The picture is grey; it was read as RGB with three equal channels.")
     if cmyk and image.mode == "CMYK":
@@ -225,7 +179,7 @@ def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
     """16-bit grey, scaled: Pillow's own convert("L") would clip it."""
     values = np.asarray(image).astype(np.int32)
     if values.min() < 0 or values.max() > 65535:
-        raise UnusableSwatch(f"{_quoted(path)} holds 32-bit integers of unknown range: export it as 8-bit sRGB PNG.")
+        raise UnusableSwatch(f"{quoted(path)} holds 32-bit integers of unknown range: export it as 8-bit sRGB PNG.")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
@@ -235,7 +189,7 @@ def _flatten(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
     alpha = image.getchannel("A")
     lowest, highest = (int(bound) for bound in ImageStat.Stat(alpha).extrema[0])
     if highest == 0:
-        raise UnusableSwatch(f"{_quoted(path)} is fully transparent: export it with its transparency removed.")
+        raise UnusableSwatch(f"{quoted(path)} is fully transparent: export it with its transparency removed.")
     opaque = image.convert(image.mode[:-1])
     if lowest == 255:
         return opaque
@@ -245,39 +199,6 @@ def _flatten(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
     ground.paste(opaque, mask=alpha)
     notes.append("Transparent parts were filled with the mean colour of the opaque ones.")
     return ground
-
-
-def _apply_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """From the colours of an embedded ICC profile to sRGB; what cannot be read is told and left."""
-    try:
-        source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        to_srgb = ImageCms.buildTransform(
-            source,
-            ImageCms.createProfile("sRGB"),
-            image.mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        # Is it sRGB already? Names vary, so ask what it does: cameras' sRGB profiles move nothing beyond rounding.
-        ramp = _colour_ramp(image.mode)
-        moved = np.asarray(to_srgb.apply(ramp)).astype(int) - np.asarray(ramp.convert("RGB"))
-        if abs(moved).max() <= 3:
-            return image
-        converted = to_srgb.apply(image)
-        name = " ".join(ImageCms.getProfileDescription(source).split())[:60] or "unnamed"
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        notes.append("The embedded colour profile cannot be used; the colours were taken as sRGB.")
-        return image
-    notes.append(f"The colours were converted from the embedded profile ({name}) to sRGB.")
-    return converted
-
-
-def _colour_ramp(mode: str) -> Image.Image:
-    """Six steps of every channel in every combination, as one row."""
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    steps = np.stack(np.meshgrid(*[np.arange(0, 256, 51)] * channels), -1).astype(np.uint8)
-    return Image.frombytes(mode, (steps.size // channels, 1), steps.tobytes())
 
 
 def _grey(image: Image.Image) -> Tensor:
@@ -385,61 +306,3 @@ def jpeg_blocks(grey: Tensor, scale: float) -> str | None:
         "The picture shows the 8 x 8 blocks of strong JPEG compression: the texture will learn them as a faint grid; "
         "use the original, a JPEG of quality 90 or more, or a larger picture scaled down."
     )
-
-
-# ---- from the path to bytes
-
-
-def _file_bytes(path: Path) -> bytes:
-    mode = _mode(path)
-    if stat.S_ISDIR(mode):
-        raise UnusableSwatch(f"{_quoted(path)} is a folder: name a picture inside it.")
-    if not stat.S_ISREG(mode):  # a FIFO would make us wait for ever
-        raise UnusableSwatch(f"{_quoted(path)} is not a regular file: name a picture.")
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise UnusableSwatch(
-                f"{_quoted(path)} is larger than {MAX_FILE_BYTES >> 20} MiB: save it as PNG or JPEG, scaled down."
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not data:
-        raise UnusableSwatch(f"{_quoted(path)} is empty: copy or export the picture again.")
-    return data
-
-
-def _mode(path: Path) -> int:
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise UnusableSwatch(f"There is no file {_quoted(path)}: check the path.") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise _unreadable(path, error) from error
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    """Hidden files are left out: some systems keep a shadow `._brick.jpg` beside every `brick.jpg`."""
-    try:
-        entries = sorted(folder.iterdir())
-        pictures = [
-            entry
-            for entry in entries
-            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-        ]
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    if not pictures:
-        raise UnusableSwatch(f"The folder {_quoted(folder)} holds no picture: put {', '.join(SUFFIXES)} files into it.")
-    return pictures
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> UnusableSwatch:
-    if isinstance(error, PermissionError):
-        return UnusableSwatch(f"{_quoted(path)} may not be read: give yourself the permission or copy it elsewhere.")
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return UnusableSwatch(f"{_quoted(path)} cannot be read ({reason}): check the path.")
-
-
-def _quoted(path: Path) -> str:
-    return repr(str(path))  # line breaks and stray bytes in a name stay one printable line

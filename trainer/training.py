@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from server.errors import TexserverError
-from trainer.losses import Sum
 from trainer.recipe import Recipe
 
 JUDGE_EVERY = 50  # iterations between two judgements, each a chance to be the best so far
@@ -69,7 +68,7 @@ class Training(ABC, Generic[Network]):
         self._good = self.state()
 
     @abstractmethod
-    def make_objective(self) -> Sum:
+    def make_objective(self) -> nn.Module:
         """The objective, which depends on `size`."""
 
     @abstractmethod

@@ -21,6 +21,7 @@ from server.msgpack_codec import CODECS
 SHA256 = "ab" * 32
 CHANNELS = {"basecolor": 3, "height": 1}
 COLOUR_SPACES = {"basecolor": "srgb", "height": "linear"}
+STATISTICS = "c3RhdGlzdGljcw=="  # that its pictures are painted by, if by none other
 
 Answer = wire.Reply | Sequence[bytes]  # a reply, or raw frames
 Script = Callable[[wire.Request], Iterable[Answer]]
@@ -60,6 +61,27 @@ def result(request: wire.Generate, sha256: str = SHA256, precision: str = "exact
     return wire.Result(id=request.id, sha256=sha256, precision=precision, buffers=tuple(buffers))
 
 
+def styled(content: wire.Buffer) -> NDArray[Any]:
+    """The fake style: the negative, with the content's alpha."""
+    pixels = np.frombuffer(content.data, "u1" if content.dtype == "uint8" else "<u2").reshape(content.shape)
+    colours = np.iinfo(pixels.dtype).max - np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3))
+    return np.concatenate((colours, pixels[..., 3:]), 2) if content.shape[2] == 4 else colours
+
+
+def picture(request: wire.Stylize) -> wire.Result:
+    """What an honest server answers."""
+    pixels = styled(request.content)
+    image = wire.Buffer(
+        name="image",
+        dtype=request.content.dtype,
+        shape=pixels.shape,  # type: ignore[arg-type]
+        data=pixels.tobytes(),
+        colour_space="srgb",
+    )
+    statistics = request.statistics or STATISTICS
+    return wire.Result(id=request.id, sha256=SHA256, precision="exact", statistics=statistics, buffers=(image,))
+
+
 def refusal(request: wire.Request, code: str, text: str = "", retry_ms: int | None = None) -> wire.Error:
     return wire.Error(id=request.id, code=code, text=text or f"This is {code}.", retry_ms=retry_ms)
 
@@ -77,6 +99,7 @@ class FakeServer:
         self.limits = limits
         self.script = script
         self.protocol = wire.PROTOCOL
+        self.features: tuple[str, ...] = ("generate", "depth16", "stylize")
         self.secret, self.client_secret = new_key(), new_key()
         self.with_keys = with_keys
         self.requests: list[wire.Request] = []  # all that came, in order
@@ -152,11 +175,20 @@ class FakeServer:
         match request:
             case wire.Hello(id=id):
                 yield wire.Welcome(
-                    id=id, protocol=self.protocol, server="texserver 9.9", state="ready", limits=self.limits
+                    id=id,
+                    protocol=self.protocol,
+                    server="texserver 9.9",
+                    state="ready",
+                    limits=self.limits,
+                    features=self.features,
                 )
+            case wire.Stylize(model="ink"):
+                yield picture(request)
             case wire.Generate(model="brick", sha256=wanted) if wanted in ("", SHA256):
                 yield result(request)
-            case wire.Generate(model=model) | wire.GetThumbnail(model=model) if model != "brick":
+            case wire.Generate(model=model) | wire.GetThumbnail(model=model) | wire.Stylize(model=model) if (
+                model != "brick"
+            ):
                 yield refusal(request, "unknown_model", f"There is no model {model!r}. Did you mean 'brick'?")
             case wire.GetThumbnail(id=id):
                 pixels = painted(0, (16, 24)).tobytes()
@@ -179,11 +211,11 @@ class FakeServer:
 
 
 def times(number: int, code: str, retry_ms: int | None = None) -> Script:
-    """A script that refuses the first so many textures and is honest afterwards."""
+    """A script that refuses the first so many textures or pictures and is honest afterwards."""
     counter = count()
 
     def script(request: wire.Request) -> Any:
-        if isinstance(request, wire.Generate) and next(counter) < number:
+        if isinstance(request, wire.Generate | wire.Stylize) and next(counter) < number:
             return [refusal(request, code, retry_ms=retry_ms)]
         return None
 

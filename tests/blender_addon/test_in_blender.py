@@ -19,14 +19,14 @@ from server.maps import BASE_COLOUR, Map
 from server.model_file import write_model
 from server.texture import texture_bytes
 from server.torus import Size, Window
-from tests.models import tiny_model
+from tests.models import tiny_model, tiny_style
 from tests.packaging.bare_blender import python_of
 from tests.server.session import Session, environment
 
 pytestmark = pytest.mark.blender
 
 INSIDE = Path(__file__).resolve().parents[1] / "in_blender"
-FILES = ("generating", "keeping", "failing", "drawing", "scripting", "wandering")
+FILES = ("generating", "keeping", "failing", "drawing", "scripting", "wandering", "stylizing")
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
 BLENDERS = [
@@ -56,12 +56,13 @@ os._exit(0 if there else 1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """One for all Blenders: models with a colour alone, with a pattern, and with many maps."""
+    """One for all Blenders: models with a colour alone, with a pattern, and with many maps; one of a style."""
     home = tmp_path_factory.mktemp("server")
     models = {
         "tiny": tiny_model(1, name="tiny"),
         "tiles": tiny_model(2, name="tiles", lattice=True),
         "stone": tiny_model(3, name="stone", maps=STONE),
+        "ink": tiny_style(4, name="ink"),
     }
     for name, model in models.items():
         write_model(home / "models" / f"{name}.safetensors", model)

@@ -1,11 +1,14 @@
 """Facts about TX1: messages come back as they were sent, and whatever else comes is refused by code and in words."""
 
+import gc
 import json
 import math
 import random
 import struct
 import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -63,9 +66,9 @@ plain = st.recursive(
 
 
 @st.composite
-def buffers(draw: st.DrawFn, name: str | None = None, dtype: str | None = None, least: int = 1) -> Buffer:
-    dtype = dtype or draw(st.sampled_from(sorted(wire.ITEM_BYTES)))
-    height, width = draw(st.integers(least, least + 4)), draw(st.integers(least, least + 4))
+def buffers(draw: st.DrawFn, name: str | None = None) -> Buffer:
+    dtype = draw(st.sampled_from(sorted(wire.ITEM_BYTES)))
+    height, width = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     channels = draw(st.sampled_from([1, 3, 4]))
     return Buffer(
         name=draw(texts) if name is None else name,
@@ -73,6 +76,23 @@ def buffers(draw: st.DrawFn, name: str | None = None, dtype: str | None = None, 
         shape=(height, width, channels),
         data=draw(st.randoms(use_true_random=False)).randbytes(height * width * channels * wire.ITEM_BYTES[dtype]),
         colour_space=draw(st.sampled_from(["", "srgb", "linear"])),
+    )
+
+
+@st.composite
+def stylizes(draw: st.DrawFn) -> Stylize:
+    return Stylize(
+        id=draw(ids),
+        model=draw(names),
+        content=draw(buffers("content")),
+        strength=draw(st.floats(0, 1)),
+        seed=draw(st.integers(0, wire.MAX_SEED)),
+        keep_colours=draw(st.booleans()),
+        noise=draw(st.floats(0, wire.MAX_NOISE)),
+        statistics=draw(texts),
+        sha256=draw(hashes),
+        deadline_ms=draw(st.none() | st.integers(1, wire.MAX_DEADLINE_MS)),
+        progress=draw(st.booleans()),
     )
 
 
@@ -109,7 +129,7 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(wire.ListModels, id=ids, after=names, limit=st.integers(1, 200)),
     st.builds(wire.GetThumbnail, id=ids, model=names),
     generates(),
-    st.builds(Stylize, id=ids, model=names, content=buffers("content", "uint8", wire.MIN_SIDE)),
+    stylizes(),
     st.builds(wire.GetStatus, id=ids),
     st.builds(wire.Cancel, id=ids, target=ids),
 )
@@ -129,6 +149,7 @@ replies: st.SearchStrategy[wire.Reply] = st.one_of(
         id=ids,
         sha256=hashes,
         precision=st.sampled_from(["", "exact", "fast"]),
+        statistics=texts,
         buffers=st.lists(buffers(), max_size=4).map(tuple),
     ),
     st.builds(wire.Progress, id=ids, done=counts, of=counts),
@@ -169,6 +190,18 @@ def test_buffers_cross_without_a_copy(letter: bytes) -> None:
 def test_what_is_left_at_its_default_is_not_sent() -> None:
     _, header = encode(Generate(id=1, model="brick", seed=0, size=(64, 64)))
     assert set(json.loads(header)) == {"op", "id", "model", "seed", "size"}
+
+
+@both_letters
+def test_a_picture_may_be_sent_with_its_defaults_alone(letter: bytes) -> None:
+    frames = stylize(letter=letter)
+    content = Buffer(name="content", dtype="uint8", shape=(16, 16, 3), data=frames[2])
+    assert parse_request(frames, LIMITS, CODECS) == Stylize(id=7, model="ink", content=content)
+    for whole in (0, 1):  # a number of no whole-number field may be written as one
+        request = parse_request(stylize(letter=letter, more={"strength": whole, "noise": whole}), LIMITS, CODECS)
+        assert isinstance(request, Stylize)
+        assert (request.strength, request.noise) == (float(whole), float(whole))
+        assert isinstance(request.strength, float)
 
 
 @both_letters
@@ -279,6 +312,20 @@ def test_a_content_over_the_limit_is_too_large() -> None:
             assert str(error).startswith("content: ")
         else:
             assert parse_request(frames, limits).id == 1
+
+
+def test_a_content_whose_result_would_be_over_the_limit_is_too_large() -> None:
+    limits = replace(LIMITS, max_result_bytes=32 * 32 * 3)
+    for shape, dtype, good in (
+        ((32, 32, 3), "uint8", True), ((32, 32, 1), "uint8", True), ((32, 32, 4), "uint8", False),
+        ((32, 32, 1), "uint16", False), ((16, 32, 1), "uint16", True),
+    ):  # fmt: skip
+        data = bytes(shape[0] * shape[1] * shape[2] * wire.ITEM_BYTES[dtype])
+        frames = encode(Stylize(id=1, model="ink", content=Buffer(name="content", dtype=dtype, shape=shape, data=data)))
+        if good:
+            assert parse_request(frames, limits).id == 1
+        else:
+            assert refused(frames, limits).code == "too_large"
 
 
 # --------------------------------------------------------------------------------------------------------- F3: headers
@@ -468,6 +515,33 @@ def test_the_fields_of_the_small_requests_are_named_likewise(op: str, name: str,
     assert str(error).startswith(f"{name}: ")
 
 
+WRONG_OF_A_PICTURE = {
+    "strength": [-0.01, 1.01, 2, "1", True, None, [1], 10**19],
+    "noise": [-1, 10.5, "1", False, None, {}],
+    "keep_colours": [1, "yes", None],
+    "seed": [-1, 2**64, 1.0, None, "7"],
+    "statistics": [7, None, "x" * (wire.MAX_STATISTICS + 1), ["a"]],
+    "model": [None, 7],
+    "sha256": [7, "x" * 65],
+    "deadline_ms": [0, -1, wire.MAX_DEADLINE_MS + 1, 1.5],
+    "progress": [1, None],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param(name, value, id=f"{name} {value!r:.30}")
+        for name, values in WRONG_OF_A_PICTURE.items()
+        for value in values
+    ],
+)
+def test_the_fields_of_a_picture_are_named_likewise(name: str, value: object) -> None:
+    error = refused(stylize(more={name: value}))
+    assert (error.code, error.id) == ("bad_request", 7)
+    assert str(error).startswith(f"{name}: ")
+
+
 def test_a_texture_over_the_limit_is_asked_for_in_windows() -> None:
     for whole in (generate(size=[4096, 4096]), generate(size=[4096, 4096], window=[-5, 9, 4096, 1025])):
         error = refused(frames_of(whole))
@@ -512,9 +586,12 @@ def test_a_name_of_ten_thousand_characters_is_an_unknown_model(op: str) -> None:
 # --------------------------------------------------------------------------------------------------------- F7: buffers
 
 
-def stylize(data: bytes = bytes(16 * 16 * 3), **changes: Any) -> list[bytes]:
+def stylize(
+    data: bytes = bytes(16 * 16 * 3), *, letter: bytes = wire.JSON, more: dict[str, Any] | None = None, **changes: Any
+) -> list[bytes]:
     content = {"name": "content", "dtype": "uint8", "shape": [16, 16, 3]} | changes
-    return frames_of({"op": "stylize", "id": 7, "model": "ink", "buffers": [content]}, data)
+    header = {"op": "stylize", "id": 7, "model": "ink", "buffers": [content]} | (more or {})
+    return frames_of(header, data, letter=letter)
 
 
 BAD_CONTENT = {
@@ -530,7 +607,8 @@ BAD_CONTENT = {
     "sides of 1.5": (stylize(shape=[1.5, 16, 3]), "shape"),
     "a true side": (stylize(bytes(48), shape=[True, 16, 3]), "shape"),
     "float64": (stylize(bytes(8 * 768), dtype="float64"), "dtype"),
-    "uint16": (stylize(bytes(2 * 768), dtype="uint16"), "content"),
+    "uint16, half of it": (stylize(bytes(768), dtype="uint16"), "buffers"),
+    "16385 across": (stylize(bytes(16385), shape=[1, 16385, 1]), "content"),
     "object": (stylize(dtype="O"), "dtype"),
     "16.7 million across, 1 down": (stylize(bytes(2**24), shape=[1, 2**24, 1]), "content"),
     "16.7 million claimed": (stylize(shape=[2**24, 2**24, 4]), "buffers"),
@@ -560,6 +638,35 @@ def test_content_that_does_not_fit_is_refused_before_its_size_is_allocated(frame
     assert (error.code, error.id) == ("bad_request", 7)
     assert str(error).startswith(f"{name}: ")
     assert peak < 2**20
+
+
+class Samples(bytearray):
+    """Of which it can be seen whether they are still held."""
+
+
+def test_a_refused_message_is_let_go_at_once() -> None:
+    """A content is large, and whoever sends many that are refused must not fill the memory until someone tidies up."""
+    samples = Samples(768)
+    held = weakref.ref(samples)
+    frames: list[wire.Data] = [*stylize(shape=[16, 16, 4])[:2], samples]
+    gc.disable()
+    try:
+        with suppress(Refused):
+            parse_request(frames, LIMITS)
+        del frames, samples
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("dtype", sorted(wire.ITEM_BYTES))
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 16384, 3), (16384, 1, 4), (15, 2, 4)], ids=str)
+def test_a_picture_of_any_shape_is_read(shape: tuple[int, int, int], dtype: str) -> None:
+    data = bytes(shape[0] * shape[1] * shape[2] * wire.ITEM_BYTES[dtype])
+    request = parse_request(stylize(data, shape=list(shape), dtype=dtype), LIMITS)
+    assert isinstance(request, Stylize)
+    assert (request.content.shape, request.content.data) == (shape, data)
+    assert request.image_shape == (*shape[:2], max(3, shape[2]))
 
 
 @pytest.mark.parametrize("request_", [wire.Hello(id=7), wire.GetStatus(id=7), wire.Cancel(id=7, target=1)])
@@ -610,7 +717,8 @@ EXAMPLES: list[Request | wire.Reply] = [
     wire.GetThumbnail(id=3, model="brick"),
     Generate(id=4, model="brick", seed=2**64 - 1, size=(64, 64), window=(-1, 3, 20, 9), maps=("a", "b"), depth=16,
              sha256="ab" * 32, deadline_ms=100, progress=True),
-    Stylize(id=5, model="ink", content=Buffer(name="content", dtype="uint8", shape=(16, 16, 3), data=bytes(768))),
+    Stylize(id=5, model="ink", content=Buffer(name="content", dtype="uint8", shape=(16, 16, 3), data=bytes(768)),
+            strength=0.5, noise=2.0, keep_colours=True, statistics="c3RhdA==", sha256="ab" * 32, deadline_ms=9),
     wire.GetStatus(id=6),
     wire.Cancel(id=7, target=4),
     wire.Welcome(id=1, protocol=1, server="s", state="ready", limits=LIMITS, features=("stylize",)),

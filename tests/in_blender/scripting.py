@@ -238,7 +238,7 @@ def test_the_largest_seed_can_be_painted() -> None:
 
 def test_refresh_lists_the_models() -> None:
     assert bpy.ops.texserver.refresh() == {"FINISHED"}
-    assert [model.name for model in state.session().catalogue.models] == ["stone", "tiles", "tiny"]
+    assert [model.name for model in state.session().catalogue.models] == ["ink", "stone", "tiles", "tiny"]
 
 
 def test_refresh_without_a_server_is_refused(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +285,7 @@ def test_a_message_can_be_copied() -> None:
 
 def test_no_operator_is_left_out_here() -> None:
     """But for the one that opens a window."""
-    text = Path(__file__).read_text()
+    text = "".join(Path(__file__).with_name(f"{name}.py").read_text() for name in ("scripting", "stylizing"))
     called = set(re.findall(r"bpy\.ops\.texserver\.(\w+)", text)) | {"generate"}
     there = {name for name in dir(bpy.ops.texserver) if not name.startswith("_")}
     assert there - called == {"preferences"}

@@ -16,7 +16,7 @@ DIES = 666
 STARVES = 777  # of memory for more than SMALL_PX a side
 HOPELESS = 778  # of memory for anything
 RAISES = 779
-SLEEPS = 1_000_000  # and as many milliseconds as the seed is above
+SLEEPS = 1_000_000  # and as many milliseconds as the seed is above, at each tile or block
 SMALL_PX = 128
 
 
@@ -37,9 +37,9 @@ def _behave(seed: int, height: int, width: int) -> None:
 
 
 def _work() -> int:
-    from server import worker
+    from server import stylist, worker
 
-    tile_bytes, paint = worker.tile_bytes, worker.paint
+    tile_bytes, paint, paint_block = worker.tile_bytes, worker.paint, stylist.paint_block
 
     def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depth: Any) -> Any:
         _behave(seed, tile.height, tile.width)
@@ -49,7 +49,11 @@ def _work() -> int:
         _behave(seeds[0], window.height, window.width)
         return paint(generator, seeds, size, window)
 
-    worker.tile_bytes, worker.paint = odd_tile_bytes, odd_paint
+    def odd_paint_block(frozen: Any, seen: Any, part: Any, size: Any, place: Any, seed: int, **options: Any) -> Any:
+        _behave(seed, place.height, place.width)
+        return paint_block(frozen, seen, part, size, place, seed, **options)
+
+    worker.tile_bytes, worker.paint, stylist.paint_block = odd_tile_bytes, odd_paint, odd_paint_block
     return worker.main()
 
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from server import devices
-from server.devices import NoSuchDevice, choose_device, choose_precision, paintable, prepare
+from server.devices import NoSuchDevice, choose_device, choose_precision, paintable, prepare, stylizing
+from server.model_header import WrongKind
+from server.stylize import stylize
 from server.texture import texture
-from tests.models import tiny_generator, tiny_model
+from tests.models import tiny_generator, tiny_model, tiny_style
 
 CPU = torch.device("cpu")
 
@@ -56,6 +58,24 @@ def test_exact_paints_what_the_model_paints_and_fast_nearly(lattice: bool) -> No
     torch.testing.assert_close(texture(prepare(generator, CPU, "exact"), 5, (64, 96)), wanted, rtol=0, atol=1e-5)
     fast = texture(prepare(generator, CPU, "fast"), 5, (64, 96))
     assert 0 < (fast - wanted).abs().max() < 6 / 255
+
+
+def test_a_style_stylizes_and_does_not_paint() -> None:
+    content = torch.rand(40, 50, 3)
+    exact = stylize(stylizing(tiny_style(), "cpu", "exact"), content, 3, 1.0)
+    expected = stylize(tiny_style().style_generator(), content, 3, 1.0)
+    torch.testing.assert_close(exact, expected, rtol=0, atol=1e-4)
+    with pytest.raises(WrongKind):
+        paintable(tiny_style(), "cpu")
+    with pytest.raises(WrongKind):
+        stylizing(tiny_model(), "cpu")
+
+
+@pytest.mark.gpu
+def test_cpu_and_gpu_stylize_alike_within_a_255th() -> None:
+    content = torch.rand(300, 200, 4)
+    on_cpu, on_gpu = (stylize(stylizing(tiny_style(), each, "exact"), content, 3, 1.0) for each in ("cpu", "cuda"))
+    assert (on_cpu - on_gpu).abs().max() < 1 / 255
 
 
 @pytest.mark.gpu

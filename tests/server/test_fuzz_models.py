@@ -16,14 +16,16 @@ from typing import Any
 import pytest
 import torch
 
-from server.model_file import read_model
+from server.model_file import Model, read_model
 from server.model_header import BrokenModel, Facts, check_file, read_facts
+from server.stylize import stylize
 from server.texture import texture
-from tests.models import save_tiny
+from tests.models import save_tiny, save_tiny_style
 
 WEIRD: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 7, 255, 2**31, 2**40, 2**53, 2**63, 2**64, 10**19, 0.0, -0.0, 0.5, 1e-300, 1e300,
-    -1e18, "", "x", "x" * 501, "texture", "F32", "U8", "F16", "srgb", "linear", "taper", "\ud800", "\0", "\x1b[2J",
+    -1e18, "", "x", "x" * 501, "texture", "style", "F32", "U8", "F16", "srgb", "linear", "taper", "residual",
+    "\ud800", "\0", "\x1b[2J",
     "../../etc/passwd", [], {}, [[]], [0], [1, 2], [1, 2, 3], [2**40] * 4, [0.1, 0.2], [[1, 0], [0, 1]], [1] * 2000,
     {"a": 1}, {"name": "x"}, {"": {"": {}}},
 )  # fmt: skip
@@ -127,8 +129,22 @@ def outcome(read: Any, path: Path) -> Any:
     return broken.reason
 
 
-def check_mutants(tmp_path: Path, *, seed: int, count: int) -> None:
-    good = save_tiny(tmp_path, "good", lattice=True).read_bytes()
+def check_used(model: Model, facts: Facts) -> None:
+    """What was taken makes pixels, and is what the list says."""
+    assert (model.kind, model.generator.architecture) == (facts.kind, facts.architecture)
+    if facts.kind == "style":
+        pixels = stylize(model.style_generator(), torch.full((9, 20, 3), 99, dtype=torch.uint8), 7, 1.0)
+        assert pixels.shape == (9, 20, 3)
+        return
+    generator = model.texture_generator()
+    pixels = texture(generator, 7, (40, 64))
+    assert pixels.shape == (1, sum(each.channels for each in facts.maps), 40, 64)
+    assert (generator.maps, generator.lattice) == (facts.maps, facts.lattice)
+
+
+def check_mutants(tmp_path: Path, *, seed: int, count: int, kind: str) -> None:
+    saved = save_tiny(tmp_path, "good", lattice=True) if kind == "texture" else save_tiny_style(tmp_path, "good")
+    good = saved.read_bytes()
     path = tmp_path / "mutant.safetensors"
     fuzzer = Fuzzer(good, seed)
     reasons, taken = set(), 0
@@ -137,10 +153,8 @@ def check_mutants(tmp_path: Path, *, seed: int, count: int) -> None:
         checked, read, listed = (outcome(each, path) for each in (check_file, read_model, read_facts))
         if isinstance(checked, Facts):
             taken += 1
-            pixels = texture(read.generator, 7, (40, 64))
-            assert pixels.shape == (1, sum(each.channels for each in checked.maps), 40, 64)
+            check_used(read, checked)
             assert listed == checked
-            assert (read.generator.architecture, read.generator.lattice) == (checked.architecture, checked.lattice)
             assert all(bool(parameter.isfinite().all()) for parameter in read.generator.parameters())
         else:
             assert read == checked  # the front and the workers agree, and say the same
@@ -155,12 +169,14 @@ def check_mutants(tmp_path: Path, *, seed: int, count: int) -> None:
     assert len(reasons) > 25, sorted(reasons)
 
 
-def test_two_hundred_mutants_are_read_in_full_or_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["texture", "style"])
+def test_two_hundred_mutants_are_read_in_full_or_refused(tmp_path: Path, kind: str) -> None:
     torch.set_num_threads(1)
-    check_mutants(tmp_path, seed=1, count=200)
+    check_mutants(tmp_path, seed=1, count=200, kind=kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 12))
-def test_two_thousand_mutants_are_read_in_full_or_refused(tmp_path: Path, seed: int) -> None:
-    check_mutants(tmp_path, seed=seed, count=200)
+@pytest.mark.parametrize("kind", ["texture", "style"])
+def test_two_thousand_mutants_are_read_in_full_or_refused(tmp_path: Path, seed: int, kind: str) -> None:
+    check_mutants(tmp_path, seed=seed, count=200, kind=kind)

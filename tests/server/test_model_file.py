@@ -25,10 +25,12 @@ from server.architecture import Architecture
 from server.generator import Generator
 from server.maps import BASE_COLOUR, Map
 from server.model_file import read_model, write_model
-from server.model_header import BrokenModel, check_file, read_facts
+from server.model_header import BrokenModel, WrongKind, check_file, read_facts
 from server.replace_file import UnusableOutput
+from server.style_architecture import StyleArchitecture
+from server.stylize import stylize
 from server.texture import texture
-from tests.models import TINY, tiny_model
+from tests.models import TINY, TINY_STYLES, tiny_model, tiny_style
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO_MAPS = (BASE_COLOUR, Map(name="roughness", channels=1, colour_space="linear"))
@@ -76,6 +78,13 @@ def refused(tmp_path: Path, data: bytes) -> str:
     return error.value.reason
 
 
+@pytest.fixture(scope="module")
+def good_style(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("good") / "ink.safetensors"
+    write_model(path, tiny_style())
+    return path.read_bytes()
+
+
 # ---------------------------------------------------------------------------------------------------------- round trip
 
 
@@ -100,6 +109,36 @@ def test_a_model_read_back_paints_the_same_pixels(
         assert facts.swatch == before.swatch
         pixels = torch.frombuffer(bytearray(facts.thumbnail.pixels), dtype=torch.uint8)
         assert torch.equal(pixels.view(facts.thumbnail.height, facts.thumbnail.width, 3), before.thumbnail)
+
+
+@pytest.mark.parametrize("architecture", sorted(TINY_STYLES))
+def test_a_style_read_back_stylizes_to_the_same_pixels(tmp_path: Path, architecture: str) -> None:
+    before = tiny_style(3, architecture=architecture)
+    path = tmp_path / "new folder" / "ink.safetensors"
+    write_model(path, before)
+    after = read_model(path)
+    assert (before.kind, after.kind, tiny_model().kind) == ("style", "style", "texture")
+    content = torch.rand(20, 30, 3)
+    one, other = (stylize(each.style_generator(), content, 7, 0.8) for each in (before, after))
+    assert torch.equal(one, other)
+    assert not any(parameter.requires_grad for parameter in after.generator.parameters())
+    assert not after.generator.training
+    for facts in (check_file(path), read_facts(path)):
+        assert (facts.name, facts.kind, facts.maps, facts.lattice) == ("ink", "style", (), None)
+        assert facts.architecture == TINY_STYLES[architecture]
+        assert (dict(facts.training), facts.descriptor, facts.swatch) == (before.training, "vgg19", before.swatch)
+        assert facts.thumbnail.pixels == before.thumbnail.numpy().tobytes()
+    write_model(tmp_path / "again.safetensors", after)
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_a_model_of_one_kind_is_not_taken_for_one_of_the_other() -> None:
+    with pytest.raises(WrongKind, match=r"^The model 'ink' stylizes pictures and paints no textures; choose .*\.$"):
+        tiny_style().texture_generator()
+    with pytest.raises(WrongKind, match=r"^The model 'tiny' paints textures and stylizes no pictures; choose .*\.$"):
+        tiny_model().style_generator()
+    assert tiny_model().texture_generator().maps == (BASE_COLOUR,)
+    assert WrongKind.code == "unknown_model"
 
 
 def test_the_name_is_the_files_and_the_hash_is_its_bytes(tmp_path: Path, good: bytes) -> None:
@@ -440,9 +479,11 @@ NOT_A_MODEL = {
     "format 0": (told("format", value=0), "its format is 0"),
     "format true": (told("format", value=True), "its format is True"),
     "format missing": (missing("format"), "its format is None"),
-    "a stylizer": (told("kind", value="style"), "is a stylizer"),
+    "kind of the other": (told("kind", value="style"), "its description holds 'lattice'"),
     "unknown kind": (told("kind", value="sound"), "its kind is 'sound'"),
     "kind a list": (told("kind", value=["texture"]), "its kind is a JSON list"),
+    "kind a map": (told("kind", value={"style": 1}), "its kind is a JSON object"),
+    "kind missing": (missing("kind"), "its kind is None"),
     "unknown field": (told("eval", value="1+1"), "holds 'eval'"),
     "maps missing": (missing("maps"), "lacks 'maps'"),
     "no maps": (told("maps", value=[]), "list of maps"),
@@ -496,6 +537,58 @@ def test_a_file_that_breaks_a_rule_is_refused_and_the_rule_named(tmp_path: Path,
     assert reason in refused(tmp_path, join(table, facts, body))
 
 
+NOT_A_STYLE = {
+    "kind of the other": (told("kind", value="texture"), "its description lacks 'maps'"),
+    "with maps": (told("maps", value=[]), "holds 'maps'"),
+    "with a lattice": (told("lattice", value=None), "holds 'lattice'"),
+    "newer format": (told("format", value=2), "written by a newer texserver"),
+    "tensor missing": (lost, "lacks the tensor 'generator.paint.weight'"),
+    "tensor too many": (stranger, r"a tensor 'generator.paint.w\nx' that its architecture has not"),
+    "wrong shape": (grown(WEIGHT, "shape", [3, 3, 4, 3]), "has the shape"),
+    "wrong shape of a gain": (grown("generator.layers.enter.norm.gain", "shape", [4, 2]), "has the shape"),
+    "wrong type": (grown("generator.skip", "dtype", "F16"), "of type 'F16', not F32"),
+    "architecture of a texture": (told("architecture", value={"name": "taper", "widths": [8], "noise": [1]}), "lacks"),
+    "unknown architecture": (told("architecture", "name", value="taper"), "a style architecture is one of"),
+    "architecture with more": (told("architecture", "depth", value=3), "holds 'depth'"),
+    "wrong architecture": (told("architecture", "name", value="pyramid"), "noise on every level"),
+    "wrong width": (told("architecture", "widths", 1, value=7), "has the shape"),
+    "width true": (told("architecture", "widths", 1, value=True), "level's widths"),
+    "width of 10^9": (told("architecture", "widths", 1, value=10**9), "level's widths is 1000000000"),
+    "wrong blocks": (told("architecture", "blocks", value=2), "lacks the tensor 'generator.layers.block1a"),
+    "fewer blocks": (told("architecture", "blocks", value=0), "that its architecture has not"),
+    "blocks of 10^6": (told("architecture", "blocks", value=10**6), "0 to 16 blocks"),
+    "blocks of 2^64": (told("architecture", "blocks", value=2**64 - 1), "its number of blocks"),
+    "blocks a float": (told("architecture", "blocks", value=1.0), "its number of blocks"),
+    "too far": (told("architecture", value={"name": "residual", "widths": [4] * 8, "blocks": 3, "noise": [2]}), "far"),
+    "noise missing": (missing("architecture", "noise"), "lacks 'noise'"),
+    "noise twice": (told("architecture", "noise", value=[2, 2]), "at the pixels"),
+    "wrong noise": (told("architecture", "noise", value=[3]), "has the shape"),
+    "swatch null": (told("swatch", value=None), "its swatch"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_A_STYLE)
+def test_a_style_that_breaks_a_rule_is_refused_and_the_rule_named(tmp_path: Path, good_style: bytes, name: str) -> None:
+    damage, reason = NOT_A_STYLE[name]
+    table, facts, body = split(good_style)
+    damage(table, facts)
+    assert reason in refused(tmp_path, join(table, facts, body))
+
+
+@pytest.mark.parametrize("weight", ["paint.bias", "skip", "layers.enter.norm.gain", "layers.up1.conv.weight"])
+def test_weights_of_a_style_that_are_not_finite_are_neither_written_nor_read(
+    tmp_path: Path, good_style: bytes, weight: str
+) -> None:
+    model = tiny_style()
+    model.generator.get_parameter(weight).flatten()[1] = float("nan")
+    with pytest.raises(BrokenModel, match=f"'generator.{weight}' are not all finite"):
+        write_model(never_written(tmp_path), model)
+    table, facts, body = split(good_style)
+    begin = table[f"generator.{weight}"]["data_offsets"][0]
+    damaged = body[:begin] + struct.pack("<f", float("inf")) + body[begin + 4 :]
+    assert f"weights 'generator.{weight}' are not all finite" in refused(tmp_path, join(table, facts, damaged))
+
+
 def test_the_description_is_read_as_strictly_as_the_header(tmp_path: Path, good: bytes) -> None:
     table, facts, body = split(good)
     text = json.dumps(facts)
@@ -521,10 +614,17 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, good: bytes, va
     assert "weights 'generator.paint.weight' are not all finite" in refused(tmp_path, join(table, facts, damaged))
 
 
-def test_a_large_architecture_without_its_tensors_costs_no_memory(tmp_path: Path, good: bytes) -> None:
-    table, facts, body = split(good)
-    facts["architecture"] = {"name": "pyramid", "widths": [512] * 8, "noise": [64] * 8}  # 4 GB of weights
-    Architecture(**facts["architecture"])  # within the rules, so that only its tensors can be wrong
+@pytest.mark.parametrize("kind", ["texture", "style"])
+def test_a_large_architecture_without_its_tensors_costs_no_memory(
+    tmp_path: Path, good: bytes, good_style: bytes, kind: str
+) -> None:
+    table, facts, body = split(good if kind == "texture" else good_style)
+    if kind == "texture":
+        facts["architecture"] = {"name": "pyramid", "widths": [512] * 8, "noise": [64] * 8}  # 4 GB of weights
+        Architecture(**facts["architecture"])  # within the rules, so that only its tensors can be wrong
+    else:
+        facts["architecture"] = {"name": "residual", "widths": [512] * 2, "blocks": 2, "noise": [64]}
+        StyleArchitecture(**facts["architecture"])
     tracemalloc.start()
     try:
         assert "lacks the tensor" in refused(tmp_path, join(table, facts, body))

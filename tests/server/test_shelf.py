@@ -18,7 +18,7 @@ from server import shelf as shelf_module
 from server.library import Library, UnknownModel
 from server.msgpack_codec import CODECS
 from server.shelf import Shelf, StillChecking, UnusableModel
-from tests.models import TINY_LATTICE, save_tiny
+from tests.models import TINY_LATTICE, save_tiny, save_tiny_style
 
 
 class Clock:
@@ -108,6 +108,7 @@ def test_an_entry_tells_what_a_client_must_know(folder: Path, models: list[bytes
         "state": "ready",
         "sha256": sha256(models[1]),
         "bytes": len(models[1]),
+        "kind": "texture",
         "maps": maps,
         "swatch": [256, 320],
     }
@@ -116,6 +117,22 @@ def test_an_entry_tells_what_a_client_must_know(folder: Path, models: list[bytes
     assert brick.keys() - grass.keys() == {"lattice", "fits"}
     assert sorted(tuple(map(abs, period)) for period in brick["lattice"]) == [(0.0, 16.0), (24.0, 0.0)]
     assert brick["fits"] == [512, 1024, 2048, 4096]  # 256 holds ten periods of 24 pixels and two thirds
+
+
+def test_an_entry_tells_a_style_from_a_texture(folder: Path) -> None:
+    data = save_tiny_style(folder).read_bytes()
+    shelf = Watched(folder).look()
+    assert shelf.listed()["ink"] == {
+        "name": "ink",
+        "state": "ready",
+        "sha256": sha256(data),
+        "bytes": len(data),
+        "kind": "style",
+        "maps": [],
+        "swatch": [256, 320],
+    }
+    assert shelf.get("ink").facts.kind == "style"
+    assert shelf.thumbnail("ink")[1].pixels == bytes([99]) * 32 * 48 * 3
 
 
 def test_before_a_file_is_checked_it_is_listed_so_and_asking_says_try_again(folder: Path) -> None:

@@ -16,6 +16,7 @@ from server.devices import NoSuchDevice
 from server.errors import TexserverError
 from server.maps import BASE_COLOUR, Map
 from server.model_file import read_model, write_model
+from server.short_memory import is_out_of_memory
 from server.texture import texture_bytes, tile_bytes
 from server.torus import Size, Window
 from server.worker import SMALLEST_PX, Worker, in_pieces
@@ -141,7 +142,7 @@ TOO_LITTLE = (
 def test_torch_says_on_the_cpu_what_is_looked_for() -> None:
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**50)
-    assert worker._is_out_of_memory(error.value)
+    assert is_out_of_memory(error.value)
 
 
 @pytest.mark.parametrize("depth", [8, 16])

@@ -17,7 +17,7 @@ from server.model_file import read_model
 from server.texture import texture
 from server.torus import Size
 from tests.drawn import gravel
-from tests.models import save_tiny
+from tests.models import save_tiny, save_tiny_style
 from trainer import evaluate
 from trainer.evaluate import FIGURES, Evaluation, Figures, Judge, main, painting_costs, table
 from trainer.pictures import as_picture, write_picture
@@ -150,6 +150,12 @@ def test_costs_are_measured_in_a_fresh_process(tmp_path: Path) -> None:
 def test_a_missing_swatch_is_asked_for(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (alone / "tiny.swatch.png").unlink()
     assert "--swatch" in refusal(capsys, alone / "tiny.safetensors")
+
+
+def test_a_model_of_a_style_is_refused(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ink = save_tiny_style(alone)
+    said = refusal(capsys, alone / "tiny.safetensors", ink)
+    assert f"The model {ink} stylizes pictures, and only textures are measured." in said
 
 
 @pytest.mark.parametrize(

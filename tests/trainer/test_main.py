@@ -28,7 +28,7 @@ from server.model_file import Model, read_model
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY, save_tiny
 from trainer import __main__ as module
-from trainer import descriptors, pictures, training
+from trainer import descriptors, job, pictures, training
 from trainer.__main__ import main
 from trainer.pictures import as_picture
 from trainer.recipe import Recipe
@@ -42,7 +42,7 @@ SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
 TINY_SIZES = """
     from server.architecture import PRESETS
     from tests.models import TINY
-    from trainer import descriptors, pictures, recipe, training
+    from trainer import descriptors, job, pictures, recipe, training
     import trainer.__main__ as command
 
     PRESETS["taper"] = TINY["taper"]
@@ -470,14 +470,14 @@ def test_a_stopped_training_leaves_its_best_model_and_goes_on_later(
 
 STOP_AFTER_4 = """
     import os, signal
-    frame = command._Job._frame
+    frame = job.TextureJob._frame
 
     def stop(self, training):
         if training.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return frame(self, training)
 
-    command._Job._frame = stop
+    job.TextureJob._frame = stop
     """
 
 
@@ -495,13 +495,13 @@ def test_a_stopped_and_resumed_training_gives_the_model_of_an_uninterrupted_one(
 
 KILLED_AT_4 = """
     import os, signal
-    write = command.write_checkpoint
+    write = job.write_checkpoint
 
     def write_and_die(*arguments):
         write(*arguments)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    command.write_checkpoint, command.CHECKPOINT_EVERY = write_and_die, 4
+    job.write_checkpoint, job.CHECKPOINT_EVERY = write_and_die, 4
     """
 
 
@@ -528,8 +528,8 @@ class TestResume:
         """The path of a model that is not there, beside the checkpoint of its training at iteration 4 of 6."""
         out = tmp_path / "wet_gravel.safetensors"
         with monkeypatch.context() as patch:
-            patch.setattr(module, "CHECKPOINT_EVERY", 4)
-            patch.setattr(module, "write_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(job, "CHECKPOINT_EVERY", 4)
+            patch.setattr(job, "write_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             assert main(["--swatch", str(photo), "--out", str(out), "--quiet", *SMALL]) == 130
         assert (tmp_path / "wet_gravel.checkpoint.safetensors").exists()
         return out
@@ -622,8 +622,8 @@ FULL_FROM_THE_START = FULL + "\n    full()"
 FULL_AT_THE_MODEL = (
     FULL
     + """
-    write = command.write_model
-    command.write_model = lambda *arguments: (full(), write(*arguments))
+    write = job.write_model
+    job.write_model = lambda *arguments: (full(), write(*arguments))
     """
 )
 

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
+from server import picture_file
 from server.errors import TexserverError
-from trainer import swatch
 from trainer.swatch import MIN_SIDE_PX, UnusableSwatch, find_swatches, model_name, read_swatch
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[2].parent / "shared/data/swatches"
@@ -590,4 +590,4 @@ def test_nothing_to_find_is_told(tmp_path: Path) -> None:
 
 def test_every_suffix_has_a_reader() -> None:
     Image.init()
-    assert {Image.EXTENSION[suffix] for suffix in swatch.SUFFIXES} <= set(swatch.FORMATS)
+    assert {Image.EXTENSION[suffix] for suffix in picture_file.SUFFIXES} <= set(picture_file.FORMATS)

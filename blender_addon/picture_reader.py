@@ -1,0 +1,128 @@
+"""Reads the one kind of picture that we let Blender write for us: a TIFF that is not compressed. No bpy here.
+
+Rows from top to bottom, interleaved: (height, width, 1, 3 or 4 channels), 8 bits a sample, or 16, little-endian. Alpha
+is not associated. Nothing is decoded, so that 1080p takes some ms and no window waits. The file's own numbers are not
+believed before they fit its length.
+
+Source: TIFF 6.0 (Adobe, 1992), sections 2 to 7; the strips are those of Blender 4.2 to 5.2.
+
+    Exception
+    └── PictureError    no such file, or another kind of file: a sentence
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+MOST_BYTES: Final = 2**28  # of samples; a server takes a quarter of it
+MOST_STRIPS: Final = 2**16
+_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4}  # bytes of the types that are read: BYTE, ASCII, SHORT, LONG
+_LETTERS: Final = {1: "B", 2: "B", 3: "H", 4: "I"}
+
+
+class PictureError(Exception):
+    """The picture cannot be read; says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Samples, as StylizeJob takes them."""
+
+    shape: tuple[int, int, int]  # height, width, channels
+    dtype: str  # "uint8" or "uint16"
+    data: bytearray
+
+
+def read_picture(path: Path) -> Picture:
+    """The picture in this file. Raises PictureError."""
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except OSError as error:
+        why = error.strerror or error
+        raise PictureError(f"The picture {path} cannot be read: {why}. Begin again from the picture itself.") from error
+    except (ValueError, struct.error) as error:
+        raise PictureError(
+            f"{path} is no TIFF that can be read here: {error}. Save it as one, not compressed."
+        ) from None
+
+
+def _read(file: BinaryIO) -> Picture:
+    length = file.seek(0, 2)
+    tags = _Tags(file, length)
+    width, height = tags.one(256), tags.one(257)
+    channels, bits = tags.one(277, 1), tags.all(258)
+    if width < 1 or height < 1 or channels not in (1, 3, 4):
+        raise ValueError(f"{width} x {height} pixels of {channels} channels")
+    if set(bits) not in ({8}, {16}) or (set(bits) == {16} and tags.order == ">"):
+        raise ValueError(f"samples of {bits[0]} bits")
+    told = (tags.one(259, 1), tags.one(284, 1), tags.one(274, 1), tags.one(317, 1))
+    if told != (1, 1, 1, 1):  # Compression, PlanarConfiguration, Orientation, Predictor
+        raise ValueError("it is compressed, or its rows are in another order")
+    if tags.one(262) != (1 if channels == 1 else 2):  # PhotometricInterpretation
+        raise ValueError("its colours are neither RGB nor grey")
+    if channels == 4 and tags.all(338) != (2,):  # ExtraSamples
+        raise ValueError("its alpha is associated")
+    row_bytes = width * channels * bits[0] // 8
+    if height * row_bytes > MOST_BYTES:
+        raise ValueError(f"it is too large, {width} x {height} pixels")
+    offsets, counts = tags.all(273), tags.all(279)
+    rows = min(height, tags.one(278, height))
+    if rows < 1 or not len(offsets) == len(counts) == -(-height // rows):
+        raise ValueError("strips are missing")
+    whole = [min(rows, height - index * rows) * row_bytes for index in range(len(offsets))]
+    if list(counts) != whole or any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
+        raise ValueError("it is cut off")
+    data = bytearray(height * row_bytes)
+    view, start = memoryview(data), 0
+    for offset, count in zip(offsets, counts, strict=True):
+        file.seek(offset)
+        if file.readinto(view[start : start + count]) != count:  # type: ignore[attr-defined]
+            raise ValueError("it is cut off")
+        start += count
+    return Picture(shape=(height, width, channels), dtype=f"uint{bits[0]}", data=data)
+
+
+class _Tags:
+    """The first directory of a file."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file, self._length = file, length
+        head = self._bytes(0, 8)
+        if head[:4] not in (b"II*\0", b"MM\0*"):
+            raise ValueError("it begins like something else")
+        self.order = "<" if head[:2] == b"II" else ">"
+        (start,) = struct.unpack(f"{self.order}I", head[4:])
+        (count,) = struct.unpack(f"{self.order}H", self._bytes(start, 2))
+        entries = self._bytes(start + 2, 12 * count)
+        self._entries: dict[int, tuple[int, int, bytes]] = {}
+        for each in range(0, len(entries), 12):
+            tag, kind, number = struct.unpack(f"{self.order}HHI", entries[each : each + 8])
+            self._entries[tag] = kind, number, entries[each + 8 : each + 12]
+
+    def all(self, tag: int) -> tuple[int, ...]:
+        """The values of a tag."""
+        if tag not in self._entries:
+            raise ValueError(f"its tag {tag} is missing")
+        kind, number, inline = self._entries[tag]
+        if kind not in _SIZES or not 1 <= number <= MOST_STRIPS:
+            raise ValueError(f"its tag {tag} is odd")
+        size = _SIZES[kind] * number
+        if size > 4:
+            (place,) = struct.unpack(f"{self.order}I", inline)
+            inline = self._bytes(place, size)
+        return struct.unpack(f"{self.order}{number}{_LETTERS[kind]}", inline[:size])
+
+    def one(self, tag: int, default: int | None = None) -> int:
+        """The only value of a tag."""
+        if tag not in self._entries and default is not None:
+            return default
+        (value,) = self.all(tag)
+        return value
+
+    def _bytes(self, place: int, size: int) -> bytes:
+        if place + size > self._length:
+            raise ValueError("it is cut off")
+        self._file.seek(place)
+        return self._file.read(size)

@@ -1,0 +1,268 @@
+"""What clients have asked for and not got yet: windows of textures, which need several tiles, and pictures in a style.
+
+Each knows whether it can be made from a version of a model, what a worker must compute for it next, and its result.
+No sockets and no torch: server/front.py moves them along.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from blender_addon import wire
+from blender_addon.wire import Refused
+from server.assembly import Assembly
+from server.maps import Map
+from server.model_header import WrongKind
+from server.order import Order, picture_order, tile_order
+from server.shelf import Version
+from server.statistics_token import parse_statistics, statistics_text
+from server.style_architecture import StyleArchitecture
+from server.tile_cache import Planes, TileKey
+from server.torus import Size, Window
+
+COMPARED_BYTES = 2**20  # at once
+
+Request = TypeVar("Request", wire.Generate, wire.Stylize)
+
+
+@dataclass(eq=False)
+class Job(ABC, Generic[Request]):
+    """One request on its way. `version` is None while it waits."""
+
+    client: bytes  # a routing id
+    letter: bytes
+    request: Request
+    arrived: float
+    version: Version | None = None
+    precision: str = ""
+    done: int = 0  # pixels
+    bytes: int = 0  # of the result
+
+    @property
+    @abstractmethod
+    def pixels(self) -> int:
+        """Of the result."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what the client sent along."""
+        return 0
+
+    @abstractmethod
+    def is_for(self, request: object) -> bool:
+        """Whether the request asks for the same."""
+
+    @abstractmethod
+    def check(self, version: Version, limits: wire.Limits) -> None:
+        """Raises Refused or RequestError when it cannot be made from this version of its model."""
+
+    @abstractmethod
+    def begin(self, version: Version, limits: wire.Limits) -> None:
+        """It is made from this version. Raises as check()."""
+
+    @abstractmethod
+    def next_order(self) -> Order:
+        """What must be computed for it next."""
+
+    @abstractmethod
+    def handed_out(self) -> bool:
+        """Someone computes that; whether there is nothing further."""
+
+    @abstractmethod
+    def take(self, order: Order, planes: Planes) -> bool:
+        """What came of an order; whether that was all."""
+
+    @abstractmethod
+    def result(self) -> wire.Result:
+        """When that was all."""
+
+    @abstractmethod
+    def described(self) -> str:
+        """For the server's log."""
+
+    def _check_hash(self, version: Version) -> None:
+        name, sha256 = self.request.model, self.request.sha256
+        if sha256 and sha256 != version.sha256:
+            raise Refused("unknown_model", f"The model {name!r} was replaced by another version; begin anew.")
+
+
+@dataclass(eq=False)
+class TextureWindow(Job[wire.Generate]):
+    """A window of a texture."""
+
+    assembly: Assembly | None = None
+    todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
+    maps: list[Map] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> int:
+        assert self.request.window is not None
+        return self.request.window[2] * self.request.window[3]
+
+    def is_for(self, request: object) -> bool:
+        return request == self.request
+
+    def check(self, version: Version, limits: wire.Limits) -> None:
+        self._wanted(version, limits)
+
+    def begin(self, version: Version, limits: wire.Limits) -> None:
+        """Cut the window into tiles."""
+        wanted = self._wanted(version, limits)
+        self.version = version
+        assert self.request.window is not None
+        maps = version.facts.maps
+        size, window = Size(*self.request.size), Window(*self.request.window)
+        self.assembly = Assembly(size, window, maps, wanted, self.request.depth)
+        self.maps = [maps[index] for index in wanted]
+        self.todo = deque(self.assembly.missing)
+
+    def _wanted(self, version: Version, limits: wire.Limits) -> list[int]:
+        """Which of the version's maps are wanted, by index."""
+        request = self.request
+        if version.facts.kind != "texture":
+            raise WrongKind(request.model, version.facts.kind)
+        self._check_hash(version)
+        maps = version.facts.maps
+        names = [each.name for each in maps]
+        wanted = request.maps or tuple(names)
+        for name in wanted:
+            if name not in names:
+                raise Refused(
+                    "bad_request", f"maps: {request.model!r} has no {name[:40]!a}; it has {', '.join(names)}."
+                )
+        indices = [names.index(name) for name in wanted]
+        size = self.pixels * sum(maps[index].channels for index in indices) * request.depth // 8
+        if size > limits.max_result_bytes:
+            raise Refused(
+                "bad_request",
+                f"window: its samples would be {size} bytes, and at most {limits.max_result_bytes} are answered "
+                "at once; ask for smaller windows or fewer maps.",
+            )
+        self.bytes = size
+        return indices
+
+    def next_order(self) -> Order:
+        assert self.version is not None
+        request = self.request
+        key = TileKey(self.version.sha256, request.seed, Size(*request.size), self.todo[0], request.depth)
+        return tile_order(key, request.model, [each.channels for each in self.version.facts.maps])
+
+    def handed_out(self) -> bool:
+        self.todo.popleft()
+        return not self.todo
+
+    def take(self, order: Order, planes: Planes) -> bool:
+        assert self.assembly is not None
+        assert isinstance(order.key, TileKey)
+        self.done += self.assembly.add(order.key.tile, planes)
+        return self.assembly.complete
+
+    def result(self) -> wire.Result:
+        assert self.assembly is not None
+        assert self.version is not None
+        request = self.request
+        assert request.window is not None
+        buffers = tuple(
+            wire.Buffer(
+                name=each.name,
+                dtype=f"uint{request.depth}",
+                shape=(*request.window[2:], each.channels),
+                data=plane,
+                colour_space=each.colour_space,
+            )
+            for each, plane in zip(self.maps, self.assembly.planes(), strict=True)
+        )
+        return wire.Result(id=request.id, sha256=self.version.sha256, precision=self.precision, buffers=buffers)
+
+    def described(self) -> str:
+        request = self.request
+        height, width = request.size
+        return f"seed={request.seed} size={width}x{height} window={request.window} depth={request.depth}"
+
+
+@dataclass(eq=False)
+class StyledPicture(Job[wire.Stylize]):
+    """A picture in a style: one order for one worker."""
+
+    statistics: bytes = b""  # those to be used; empty for the picture's own
+    planes: Planes = ()  # what came: the samples, and the statistics that were used
+
+    @property
+    def pixels(self) -> int:
+        height, width, _ = self.request.image_shape
+        return height * width
+
+    @property
+    def held_bytes(self) -> int:
+        return memoryview(self.request.content.data).nbytes
+
+    def is_for(self, request: object) -> bool:
+        if not isinstance(request, wire.Stylize):
+            return False
+        mine, other = self.request.content, request.content
+        return replace(request, content=mine) == self.request and (
+            (mine.dtype, mine.shape) == (other.dtype, other.shape) and _same(mine.data, other.data)
+        )
+
+    def check(self, version: Version, limits: wire.Limits) -> None:
+        if version.facts.kind != "style":
+            raise WrongKind(self.request.model, version.facts.kind)
+        self._check_hash(version)
+        self.statistics = parse_statistics(self.request.statistics, version.sha256, _architecture(version))
+        height, width, channels = self.request.image_shape
+        self.bytes = height * width * channels * wire.ITEM_BYTES[self.request.content.dtype]
+
+    def begin(self, version: Version, limits: wire.Limits) -> None:
+        self.check(version, limits)
+        self.version = version
+
+    def next_order(self) -> Order:
+        assert self.version is not None
+        return picture_order(
+            self, self.request, self.version.sha256, self.statistics, _architecture(self.version).statistics_bytes
+        )
+
+    def handed_out(self) -> bool:
+        return True
+
+    def take(self, order: Order, planes: Planes) -> bool:
+        self.planes = planes
+        self.done = self.pixels
+        return True
+
+    def result(self) -> wire.Result:
+        assert self.version is not None
+        samples, statistics = self.planes
+        sha256 = self.version.sha256
+        image = wire.Buffer(
+            name="image",
+            dtype=self.request.content.dtype,
+            shape=self.request.image_shape,
+            data=samples,
+            colour_space="srgb",
+        )
+        return wire.Result(
+            id=self.request.id,
+            sha256=sha256,
+            precision=self.precision,
+            statistics=statistics_text(sha256, bytes(statistics)),
+            buffers=(image,),
+        )
+
+    def described(self) -> str:
+        request = self.request
+        height, width, channels = request.content.shape
+        return f"seed={request.seed} size={width}x{height}x{channels} strength={request.strength:g}"
+
+
+def _architecture(version: Version) -> StyleArchitecture:
+    architecture = version.facts.architecture
+    assert isinstance(architecture, StyleArchitecture)
+    return architecture
+
+
+def _same(one: wire.Data, other: wire.Data) -> bool:
+    """Whether these hold the same bytes. Piece by piece: memoryviews themselves compare byte by byte, in Python."""
+    pieces = range(0, memoryview(one).nbytes, COMPARED_BYTES)
+    return all(bytes(one[at : at + COMPARED_BYTES]) == bytes(other[at : at + COMPARED_BYTES]) for at in pieces)

@@ -1,0 +1,281 @@
+"""One picture to one model: read, train, write, and leave the pictures that show what came of it.
+
+Job
+├── TextureJob
+└── StyleJob
+"""
+
+import argparse
+import dataclasses
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from server import __version__
+from server.devices import prepare
+from server.lattice import Lattice
+from server.model_file import Model, write_model
+from server.model_header import SwatchFacts
+from server.stylize import stylize
+from server.texture import texture
+from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
+from trainer.contents import Contents, find_contents
+from trainer.descriptors import BuiltinDescriptor, VGG19Descriptor
+from trainer.periods import find_lattice, lattice_from_periods, lattice_picture
+from trainer.pictures import Picture, as_picture, contact_sheet, filmstrip, style_sheet, thumbnail, write_picture
+from trainer.recipe import Recipe
+from trainer.style_training import StyleTraining
+from trainer.swatch import read_swatch
+from trainer.texture_training import TextureTraining
+from trainer.training import Training, TrainingFailed
+
+CHECKPOINT_EVERY = 100  # iterations
+GROWTH_FRAMES = 16
+GROWTH_SIDE = 192
+SHOWN = 384  # shorter side of the contents on a style's sheet
+
+Descriptor = BuiltinDescriptor | VGG19Descriptor
+
+
+class Stop:
+    """Whether someone wants the training to end after the step at hand."""
+
+    requested = False
+
+
+Say = Callable[[str], None]
+
+
+class Job(ABC):
+    """What both kinds have in common."""
+
+    def __init__(
+        self,
+        path: Path,
+        output: Path,
+        recipe: Recipe,
+        descriptor: Descriptor,
+        device: torch.device,
+        options: argparse.Namespace,
+        say: Say,
+    ) -> None:
+        self.output, self.recipe, self.descriptor, self.device = output, recipe, descriptor, device
+        self.quiet, self.resume, self.say = options.quiet, options.resume, say
+        self.swatch = read_swatch(path, options.swatch_size)
+        self.picture = as_picture(self.swatch.pixels)
+        self.started = time.monotonic()
+
+    def run(self, stop: Stop) -> bool:
+        """False when it was stopped before its end. The best model so far is written either way."""
+        self._introduce()
+        training = self._training()
+        checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
+        if self.resume and checkpoint.exists():
+            resume(training, checkpoint, belongs_to)
+            self.say(f"Going on from iteration {training.step}.")
+        elif self.resume:
+            self.say(f"There is no {checkpoint}: starting from the beginning.")
+        try:
+            self._train(training, stop, checkpoint, belongs_to)
+        except TrainingFailed as error:
+            if training.best:
+                self._write(training, pictures=False)
+                raise TrainingFailed(f"{error} The best model so far is in {self.output}.") from error
+            raise
+        self._write(training, pictures=not stop.requested)
+        if stop.requested:
+            write_checkpoint(checkpoint, training.state(), belongs_to)
+            self.say(
+                f"Stopped at iteration {training.step}. The best model so far is in {self.output}; "
+                "--resume goes on from here."
+            )
+            return False
+        checkpoint.unlink(missing_ok=True)
+        return True
+
+    def _introduce(self) -> None:
+        swatch = self.swatch
+        _, _, height, width = swatch.pixels.shape
+        self.say(f"{swatch.path}: training on {width} x {height} pixels, model {self.output}.")
+        for note in swatch.notes:
+            self.say(f"  {note}")
+        for warning in swatch.warnings:
+            self.say(f"  Warning: {warning}")
+        self._introduce_more()
+        write_picture(self._beside("swatch"), self.picture)
+
+    def _train(self, training: Training[Any], stop: Stop, checkpoint: Path, belongs_to: dict[str, object]) -> None:
+        frames: list[tuple[int, Picture]] = []
+        every = max(1, self.recipe.iterations // GROWTH_FRAMES)
+        bar = tqdm(
+            total=self.recipe.iterations,
+            initial=training.step,
+            unit="it",
+            disable=self.quiet or None,
+            dynamic_ncols=True,
+        )
+        with bar:
+            for progress in training.run():
+                bar.update(progress.step - bar.n)  # a training may go back
+                bar.set_postfix_str(f"loss {progress.loss:.4f}, rate {progress.rate:.1e}", refresh=False)
+                if progress.step % every == 0 or progress.step in (1, every // 4, every // 2):
+                    frames.append((progress.step, self._frame(training)))
+                    write_picture(self._beside("growth"), filmstrip(frames))
+                if progress.step % CHECKPOINT_EVERY == 0:
+                    write_checkpoint(checkpoint, training.state(), belongs_to)
+                if stop.requested:
+                    return
+
+    def _write(self, training: Training[Any], *, pictures: bool) -> None:
+        generator = training.finished()
+        painter = prepare(generator, self.device)
+        _, _, height, width = self.swatch.pixels.shape
+        model = Model(
+            name=self.output.stem,
+            generator=generator,
+            training={
+                **{name: value for name, value in dataclasses.asdict(self.recipe).items() if name != "kind"},
+                **self._facts(),
+                "iterations": training.step,  # fewer than the recipe's, where it was stopped
+                "loss": training.best_loss,
+                "seconds": round(time.monotonic() - self.started, 1),
+                "trainer": __version__,
+            },
+            descriptor=self.descriptor.name,
+            swatch=SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width),
+            thumbnail=torch.from_numpy(thumbnail(self._sample(painter)).copy()),
+        )
+        write_model(self.output, model)
+        if pictures:
+            self._show(painter, training)
+
+    def _show(self, painter: Any, training: Training[Any]) -> None:
+        took = time.monotonic() - self.started
+        title = f"{self.output.stem}: {training.step} iterations in {took:.0f} s, looked at with {self.descriptor.name}"
+        write_picture(self._beside("sheet"), self._sheet(painter, title))
+        self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
+
+    def _beside(self, what: str) -> Path:
+        return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}.png")
+
+    def _belongs_to(self) -> dict[str, object]:
+        return {
+            "swatch": self.swatch.sha256,
+            "size of swatch": list(self.swatch.pixels.shape[2:]),
+            "recipe": dataclasses.asdict(self.recipe),
+            "descriptor": self.descriptor.name,
+            **self._belongs_to_more(),
+        }
+
+    # ----------------------------------------------------------------------------------------- what the kinds differ in
+
+    @abstractmethod
+    def _training(self) -> Training[Any]:
+        """From the beginning."""
+
+    @abstractmethod
+    def _introduce_more(self) -> None:
+        """What people should know before the time is spent."""
+
+    @abstractmethod
+    def _frame(self, training: Training[Any]) -> Picture:
+        """A small sample from the generator in training."""
+
+    @abstractmethod
+    def _sample(self, painter: Any) -> Picture:
+        """The model's thumbnail, before it is made small."""
+
+    @abstractmethod
+    def _sheet(self, painter: Any, title: str) -> Picture:
+        """What one has to see to judge the model."""
+
+    def _facts(self) -> dict[str, str]:
+        """More for the model file."""
+        return {}
+
+    @abstractmethod
+    def _belongs_to_more(self) -> dict[str, object]:
+        """More that a checkpoint belongs to."""
+
+
+class TextureJob(Job):
+    """A swatch to a texture model. `periods`: "auto", None or two periods in pixels."""
+
+    def __init__(self, *arguments: Any, periods: object) -> None:
+        super().__init__(*arguments)
+        self.lattice = self._lattice(periods)
+
+    def _lattice(self, periods: object) -> Lattice | None:
+        if periods == "auto":
+            return find_lattice(self.swatch.pixels)
+        if periods is None:
+            return None
+        assert isinstance(periods, tuple)
+        return lattice_from_periods(self.swatch.pixels, *periods)
+
+    def _training(self) -> TextureTraining:
+        return TextureTraining(
+            self.swatch.pixels, self.lattice, self.descriptor, self.recipe, device=self.device, say=self.say
+        )
+
+    def _introduce_more(self) -> None:
+        if self.lattice:
+            (y1, x1), (y2, x2) = self.lattice.periods()
+            self.say(
+                f"  It repeats by ({y1:.1f}, {x1:.1f}) and ({y2:.1f}, {x2:.1f}) pixels down and across, strength "
+                f"{self.lattice.strength:.2f}: {self._beside('lattice')} shows it; --lattice none turns it off."
+            )
+            write_picture(self._beside("lattice"), lattice_picture(self.swatch.pixels, self.lattice))
+
+    def _frame(self, training: Training[Any]) -> Picture:
+        return as_picture(texture(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
+
+    def _sample(self, painter: Any) -> Picture:
+        return as_picture(texture(painter, 0, (256, 256)))
+
+    def _sheet(self, painter: Any, title: str) -> Picture:
+        return contact_sheet(painter, self.picture, title)
+
+    def _belongs_to_more(self) -> dict[str, object]:
+        return {"lattice": dataclasses.asdict(self.lattice) if self.lattice else None}
+
+
+class StyleJob(Job):
+    """A picture to a model that paints others in its style. `content`: a folder of pictures, or None."""
+
+    def __init__(self, *arguments: Any, content: Path | None) -> None:
+        super().__init__(*arguments)
+        self.contents: Contents = find_contents(content)
+
+    def _training(self) -> StyleTraining:
+        return StyleTraining(
+            self.swatch.pixels, self.contents, self.descriptor, self.recipe, device=self.device, say=self.say
+        )
+
+    def _introduce_more(self) -> None:
+        self.say(f"  Learning on {self.contents.name}.")
+
+    def _frame(self, training: Training[Any]) -> Picture:
+        return self._stylized(training.generator, self.contents.shown(GROWTH_SIDE)[0], 1.0)
+
+    def _sample(self, painter: Any) -> Picture:
+        return self._stylized(painter, self.contents.shown(256)[0], 1.0)
+
+    def _sheet(self, painter: Any, title: str) -> Picture:
+        return style_sheet(partial(self._stylized, painter), self.picture, self.contents.shown(SHOWN), title)
+
+    def _stylized(self, painter: Any, content: Tensor, strength: float) -> Picture:
+        return as_picture(stylize(painter, content.permute(1, 2, 0), 0, strength).permute(2, 0, 1)[None])
+
+    def _facts(self) -> dict[str, str]:
+        return {"content": self.contents.name}
+
+    def _belongs_to_more(self) -> dict[str, object]:
+        return {"content": self.contents.name}

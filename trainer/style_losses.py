@@ -1,0 +1,75 @@
+"""What a stylizer is trained for: the subject of its content, in the manner of the style.
+
+Source: Johnson et al. 2016 (arXiv 1603.08155), a network trained by the losses of Gatys et al. 2015 (1508.06576).
+Differs: every term is relative to its target's own size, so that none rules the sum; the style is looked at on several
+image scales, which stand in for the deeper layers of VGG-19; and the weights follow the strength of each sample, so
+that one network learns the whole range between content and style.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainer.losses import Features, gram, scaled
+
+STYLE_WEIGHT = 10.0  # at strength 1; it grows with the square of the strength
+PIXEL_WEIGHT = 1.0  # at strength 0, where the picture is to come out as it went in
+SMOOTHNESS_WEIGHT = 0.05
+
+
+class StyleObjective(nn.Module):
+    """Style, content and smoothness of a batch, by strength; a number for each sample, to be averaged.
+
+    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, of which the one named `content` is the subject.
+    `smallest`: the least side of an image that gives features.
+    """
+
+    def __init__(self, features: list[Features], style: Tensor, *, content: str, smallest: int) -> None:
+        super().__init__()
+        self.features, self.content, self.smallest = features, content, smallest
+        with torch.no_grad():
+            self.targets = [
+                {name: gram(found) for name, found in features[scale](image).items()}
+                for scale, image in scaled(style, len(features), None)
+                if min(image.shape[2:]) >= smallest
+            ]
+
+    def forward(self, images: Tensor, contents: Tensor, strengths: Tensor) -> Tensor:
+        """`images` and `contents` (B, 3, H, W), `strengths` (B,) in [0, 1] -> one number."""
+        style, content = self.distances(images, contents)
+        pixel = (images - contents).square().mean((1, 2, 3))
+        for_style = STYLE_WEIGHT * strengths.square()
+        for_pixels = PIXEL_WEIGHT * (1 - strengths).square()
+        weighted = (
+            for_style * style
+            + content
+            + for_pixels * pixel / contents.var((1, 2, 3)).clamp_min(1e-3)
+            + SMOOTHNESS_WEIGHT * roughness(images)
+        )
+        return (weighted / (1 + for_style + for_pixels)).mean()  # or strong samples would drown the others
+
+    def distances(self, images: Tensor, contents: Tensor) -> tuple[Tensor, Tensor]:
+        """How far a batch is from the style, and from its contents: (B,) each."""
+        style = torch.zeros(len(images), device=images.device)
+        count = 0
+        found: Mapping[str, Tensor] = {}
+        for scale, image in scaled(images, len(self.targets), None):
+            if min(image.shape[2:]) < self.smallest:
+                break
+            features = self.features[scale](image)
+            found = found or features
+            for name, target in self.targets[scale].items():
+                difference = (gram(features[name]) - target).square().sum((1, 2))
+                style = style + difference / target.square().sum().clamp_min(1e-9)
+                count += 1
+        with torch.no_grad():
+            wanted = self.features[0](contents)[self.content].float()
+        difference = (found[self.content].float() - wanted).square().mean((1, 2, 3))
+        return style / max(count, 1), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
+
+
+def roughness(images: Tensor) -> Tensor:
+    """Total variation per pixel: mean absolute steps down and across, (B,)."""
+    down, across = images.diff(dim=2).abs().mean((1, 2, 3)), images.diff(dim=3).abs().mean((1, 2, 3))
+    return down + across

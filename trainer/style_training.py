@@ -1,0 +1,104 @@
+"""The training of a style generator on one picture.
+
+Source: Ulyanov et al. 2017 (arXiv 1701.02096): a network with instance normalisation, trained by the losses of Gatys et
+al. on content images. Differs: every sample has a strength of its own, drawn anew, which the network is told and the
+loss goes by (trainer/style_losses.py), so that one network gives everything between content and style.
+
+The halo of a sample is its own mirror image, as at the edges of the pictures that are served.
+"""
+
+import copy
+import random
+
+import torch
+from torch import Tensor
+
+from server.style_architecture import PRESETS
+from server.style_generator import StyleGenerator
+from server.stylize import mirrored, noise_for
+from server.torus import Window
+from trainer.contents import Contents
+from trainer.descriptors import StyleDescriptor, fast_arithmetic
+from trainer.recipe import Recipe
+from trainer.style_losses import StyleObjective
+from trainer.training import Say, Training
+
+ENDS = 0.2  # of the samples at strength 1, and half as many at 0: what is between is easier
+JUDGED = 4  # contents that are never trained on
+JUDGED_AT = (1.0, 0.5)  # strengths
+
+
+class StyleTraining(Training[StyleGenerator]):
+    """A style generator in training. `style` (1, 3, H, W) in [0, 1]."""
+
+    def __init__(
+        self,
+        style: Tensor,
+        contents: Contents,
+        descriptor: StyleDescriptor,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        say: Say = print,
+    ) -> None:
+        self.style, self.contents, self.descriptor = style.to(device), contents, descriptor
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            generator = StyleGenerator(PRESETS[recipe.arch])
+        super().__init__(generator, recipe, device=device, say=say)
+
+    def make_objective(self) -> StyleObjective:
+        """As Training."""
+        return self.descriptor.style_objective(self.style, self.recipe.seed)
+
+    @property
+    def side(self) -> int:
+        """Of a sample, in pixels: whole cells of the coarsest level, and of the descriptor's scales."""
+        return self.size // 16 * 16
+
+    def loss_of(self, draws: random.Random) -> Tensor:
+        """As Training."""
+        strengths = [_strength(draws) for _ in range(self.batch)]
+        contents = torch.stack([self.contents.crop(draws, self.side) for _ in range(self.batch)])
+        seeds = [draws.getrandbits(60) for _ in range(self.batch)]
+        return self._loss(contents, strengths, seeds)
+
+    def _loss(self, contents: Tensor, strengths: list[float], seeds: list[int]) -> Tensor:
+        contents = contents.to(self.device)
+        strength = torch.tensor(strengths, device=self.device)
+        with fast_arithmetic(self.device):
+            images = self.painted(contents, strength, seeds)
+            loss: Tensor = self.objective(images, contents, strength)
+        return loss
+
+    def painted(self, contents: Tensor, strengths: Tensor, seeds: list[int]) -> Tensor:
+        """Contents (B, 3, H, W) in the style, with gradients."""
+        noise = noise_for(self.generator, seeds, Window(0, 0, *contents.shape[2:]))
+        result: Tensor = self.generator(mirrored(contents, self.generator.halo), noise, strengths)
+        return result
+
+    @torch.no_grad()
+    def judged_loss(self) -> float:
+        """As Training: on contents of its own, at two strengths."""
+        draws = random.Random("judged contents")
+        total = 0.0
+        for index in range(JUDGED):
+            content = self.contents.crop(draws, self.side)[None]
+            for strength in JUDGED_AT:
+                total += float(self._loss(content, [strength], [(1 << 61) + index]))
+        return total / JUDGED / len(JUDGED_AT)
+
+    def finished(self) -> StyleGenerator:
+        """As Training."""
+        generator = copy.deepcopy(self.generator)
+        if self.best:
+            generator.load_state_dict(self.best)
+        return generator.float().cpu().eval().requires_grad_(False)
+
+
+def _strength(draws: random.Random) -> float:
+    """Both ends of the range often, and all that lies between."""
+    place = draws.random()
+    if place < ENDS:
+        return 1.0
+    return 0.0 if place < 1.5 * ENDS else draws.random()
