@@ -1,7 +1,7 @@
 """The add-on in a Blender with a window: real clicks and keys, a real server, and a screen of the test's own.
 
-    TEXSERVER_BLENDER=/opt/blender/blender pytest tests/windowed -m slow -s
-    TEXSERVER_BLENDER_CHROOT=/opt/sid pytest tests/windowed -m slow -s
+    TEXSERVER_BLENDER=blender-5.2/blender pytest tests/windowed -m slow -s
+    TEXSERVER_BLENDER_CHROOT=sid pytest tests/windowed -m slow -s
 
 takes that Blender, 4.2 or newer; without either, the one on the PATH. A chroot is entered in a mount namespace of its
 own, in which this repository and its Python are where they are outside. Xvfb gives the screen. The measured figures
