@@ -516,7 +516,7 @@ class Front:
                     "restarts": self.restarts[worker.name],
                     "memory_mb": worker.memory_mb,
                 }
-                for worker in self.crew.workers.values()
+                for worker in sorted(self.crew.workers.values(), key=lambda each: each.name)
             ],
             "latency_ms": {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1)} if cuts else {},
             "memory_mb": memory_mb(),
