@@ -192,7 +192,7 @@ def test_a_model_that_goes_between_click_and_server_fails_the_task() -> None:
 def test_without_an_object_the_button_is_grey_and_says_why() -> None:
     bpy.data.objects.remove(bpy.context.object)
     assert bpy.context.object is None
-    for name in ("generate", "again", "use_variation", "retry"):
+    for name in ("generate", "again", "use_variation"):
         operator = getattr(bpy.ops.texserver, name)
         assert not operator.poll()
         with pytest.raises(RuntimeError, match="Select the object that the texture is for"):
