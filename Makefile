@@ -50,6 +50,9 @@ bench: setup
 	$(RUN) benchmarks/generate.py
 	$(RUN) benchmarks/memory.py
 	$(RUN) benchmarks/serve.py
+	$(RUN) benchmarks/stylize.py
+	$(RUN) packaging/blenders.py --required 4.5.15
+	$(RUN) benchmarks/in_blender.py
 
 clean:
 	rm -rf .venv .blender build dist *.egg-info demo

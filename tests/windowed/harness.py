@@ -719,13 +719,16 @@ def scene_quit_idle() -> Steps:
 
 # ----------------------------------------------------------------------------------------------------------- pictures
 
+MATERIAL_BELOW: Final = 38  # pixels from the large button to the header
+VARIATIONS_BELOW: Final = 64  # the same while Material is closed
+
 
 def scene_pictures() -> Steps:
     """The pictures of the README, with trained models: a small still life, and what the add-on shows beside it."""
     _open_from_the_start("jobs", "history")
     desk = yield from new_file()
     yield from still_life(desk)
-    yield from _toggle_material(desk)
+    yield from _toggle(desk, MATERIAL_BELOW)
     yield from take("panel")
 
     _active("Wall")
@@ -733,9 +736,7 @@ def scene_pictures() -> Steps:
     settings().variations = 4
     bpy.ops.texserver.variations()
     yield from until(lambda: all(task.ended for task in session().variations), "the variations")
-    x, y = yield from desk.find("texserver.generate")
-    yield from desk.press_at(x, y - 64)  # the header of Variations
-    yield 1.0
+    yield from _toggle(desk, VARIATIONS_BELOW)
     yield from take("variations")
 
     _active("Floor")
@@ -762,21 +763,21 @@ def scene_pictures() -> Steps:
     with nodes.override():
         bpy.ops.view2d.zoom_out()
         bpy.ops.view2d.zoom_out()
-        bpy.ops.view2d.pan(deltax=120)
+        bpy.ops.view2d.zoom_out()
+        bpy.ops.view2d.pan(deltax=150)
     yield 1.0
     yield from take("nodes")
     return {}
 
 
 def scene_preferences_picture() -> Steps:
-    """The add-on's preferences with the log of a local server."""
-    yield from new_file()
+    """The add-on's preferences with the log of a local server, where no other runs."""
     chosen = addon("preferences").get()
     chosen.models_folder, chosen.server_command = TASK["models"], TASK["server_command"]
     bpy.ops.texserver.start_server()
     server = addon("state").local_server()
     yield from until(lambda: server.state in ("running", "failed"), "the local server")
-    yield from until(lambda: session().connection.state == "ready" and session().catalogue.settled, "the models")
+    yield 2.0
     Desk().area.ui_type = "PREFERENCES"
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "Texserver"
@@ -818,11 +819,13 @@ def still_life(desk: Desk) -> Steps:
     yield 5.0
 
 
-def _toggle_material(desk: Desk) -> Steps:
-    """By its header, which lies below the large button."""
+def _toggle(desk: Desk, below: int) -> Steps:
+    """A sub-panel, by its header, which lies so many pixels below the large button."""
     x, y = yield from desk.find("texserver.generate")
-    yield from desk.press_at(x, y - 36)
-    yield 0.5
+    yield from desk.press_at(x, y - below)
+    for _ in range(10):  # it unfolds little by little, whenever it is drawn
+        desk.area.tag_redraw()
+        yield DRAWN_S
 
 
 def _model(beginning: str) -> str:
