@@ -193,7 +193,8 @@ class _History(_Panel):
         for index, entry in enumerate(history.entries[:MOST_HISTORY]):
             row = column.row(align=True)
             title = f"{entry.model} {size_text(entry.size)} #{entry.seed}"
-            row.label(text=title, icon_value=gallery.model_icon(entry.model))
+            picture = gallery.model_icon(entry.model)
+            row.label(text=title, **({"icon_value": picture} if picture else {"icon": "TEXTURE"}))
             buttons = row.row(align=True)
             buttons.ui_units_x = 3  # or they would take half of the row
             button = buttons.operator("texserver.again", text="", icon="FILE_REFRESH")

@@ -115,14 +115,20 @@ class Desk:
         yield STEP_S
 
     def find(self, command: str, *, from_right: int | None = None) -> Steps:
-        """Where the button lies that does this, by hovering down the sidebar. `from_right`: pixels, else its middle."""
+        """The middle of the button that does this, by hovering down the sidebar: at its middle, or so far `from_right`.
+
+        Pixels, without the tabs.
+        """
         region = self.region("UI")
         tabs = 24  # pixels at the right
         x = region.x + (region.width - tabs - from_right if from_right else (region.width - tabs) // 2)
-        for y in range(region.y + region.height - 12, region.y, -9):
+        found: list[int] = []
+        for y in range(region.y + region.height - 12, region.y, -6):
             yield from self._hover(x, y)
             if self._under_mouse().startswith(command):
-                return x, y
+                found.append(y)
+            elif found:
+                return x, (found[0] + found[-1]) // 2
         raise AssertionError(f"there is no button {command}")
 
     def click(self, command: str, place: tuple[int, int] | None = None, **where: int) -> Steps:
@@ -182,9 +188,9 @@ def ask_for(side: int, seed: int, *, whole_periods: bool = False) -> None:
     bpy.ops.ed.undo_push(message="Settings")
 
 
-def generate(desk: Desk, side: int, seed: int) -> Steps:
+def generate(desk: Desk, side: int, seed: int, *, whole_periods: bool = False) -> Steps:
     """Press Generate: the task, and when."""
-    ask_for(side, seed)
+    ask_for(side, seed, whole_periods=whole_periods)
     yield DRAWN_S
     place = yield from desk.find("texserver.generate")
     return (yield from begin(desk, place))
@@ -810,11 +816,11 @@ def still_life(desk: Desk) -> Steps:
     view.view_location, view.view_distance = (1.2, 0.9, 1.0), 3.9
     view.view_rotation = (0.8, 0.58, 0.09, 0.12)
     bpy.context.scene.view_settings.view_transform = "Standard"
-    settings().mapping, settings().texels = "BOX", 220
+    settings().mapping, settings().texels = "BOX", 150
     for name, model, seed in (("Wall", "castle", 21), ("Block", "rusty", 5), ("Floor", "tiles", 3)):
         _active(name)
         settings().model = _model(model)
-        task, _ = yield from generate(desk, 2048, seed)
+        task, _ = yield from generate(desk, 2048, seed, whole_periods=True)
         yield from until(lambda task=task: is_assigned(task), "a texture")
     yield 5.0
 
