@@ -327,10 +327,14 @@ def stopwatch(**parts: tuple[Any, str]) -> Iterator[dict[str, list[float]]]:
 
 
 def our_parts() -> dict[str, tuple[Any, str]]:
-    """What the add-on does while it works: `turn` is all of one turn of the pump, of which the next four are parts."""
-    sinks, panels = addon("sinks"), addon("panels")
+    """What the add-on does while it works: `turn` is one turn of the pump, and the others but for the panels parts."""
+    sinks, panels, session = addon("sinks"), addon("panels"), addon("session").Session
     return {
         "turn": (addon("pump"), "step"),
+        "receive": (addon("connection").Connection, "tick"),
+        "remember": (session, "remember"),
+        "tidy": (session, "tidy"),
+        "undo": (addon("pump"), "_push_undo"),
         "begin": (sinks.FileSink, "begin"),
         "write": (sinks.FileSink, "write"),
         "finish": (sinks.FileSink, "finish"),
