@@ -17,11 +17,21 @@ from pathlib import Path
 
 from serve import MODEL, Served, save_model
 
+from server.maps import BASE_COLOUR, Map
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "packaging"))
 
 import addon  # noqa: E402 - a script of the folder packaging
 import blenders  # noqa: E402
+
+MAP_SET = "set"  # a model of these maps
+SET = (
+    BASE_COLOUR,
+    Map(name="normal", channels=3, colour_space="linear"),
+    Map(name="roughness", channels=1, colour_space="linear"),
+    Map(name="height", channels=1, colour_space="linear"),
+)
 
 
 def main() -> None:
@@ -35,6 +45,7 @@ def main() -> None:
         folder = Path(name)
         if not options.models:
             save_model(folder)
+            save_model(folder, MAP_SET, SET)
         zips = addon.build(folder / "extension")
         zip = zips["4.2" if options.blender < "5.1" else "5.1"]
         server = Served(options.models or folder)
@@ -47,6 +58,7 @@ def main() -> None:
                     str(Path(__file__).with_name("inside_blender.py")),
                     str(zip),
                     options.model,
+                    MAP_SET if not options.models else options.model,
                     *(["--quick"] if options.quick else []),
                 ],
                 env=os.environ

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from server.architecture import PRESETS
 from server.client import Client, ServerUnreachable
 from server.devices import paintable
 from server.generator import Generator
-from server.maps import BASE_COLOUR
+from server.maps import BASE_COLOUR, Map
 from server.model_file import Model, read_model, write_model
 from server.model_header import SwatchFacts
 from server.texture import texture_bytes
@@ -37,17 +37,17 @@ MODEL = "random"
 REPEATS = 9
 
 
-def save_model(folder: Path) -> Path:
+def save_model(folder: Path, name: str = MODEL, maps: Sequence[Map] = (BASE_COLOUR,)) -> Path:
     """A model of random weights that paints something of middling contrast."""
     torch.manual_seed(0)
-    generator = Generator(PRESETS["taper"], [BASE_COLOUR]).eval().requires_grad_(False)
+    generator = Generator(PRESETS["taper"], maps).eval().requires_grad_(False)
     with torch.no_grad():
         generator.paint.bias.fill_(0.5)
-    path = folder / f"{MODEL}.safetensors"
+    path = folder / f"{name}.safetensors"
     write_model(
         path,
         Model(
-            name=MODEL,
+            name=name,
             generator=generator,
             training={},
             descriptor="none",

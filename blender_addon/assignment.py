@@ -23,6 +23,7 @@ from .materials import (
     show,
 )
 from .references import Reference
+from .sinks import PaintedMap
 from .tasks import Painted
 
 Target = Literal["UPDATE", "NEW", "ADD"]
@@ -94,6 +95,22 @@ class Assignment:
         self._shown_before: Shown | None = None  # by a material that is updated
         self._images: list[Reference] = []  # shown before, or as a preview
         self._previews: frozenset[int] = frozenset()  # session identifiers of the images among them
+        self._loaded: dict[str, Reference] = {}  # images by map, not shown yet
+
+    def load(self, painted: Painted) -> bool:
+        """Load one more map, which may keep Blender for a while; True when all are there, and can be shown at once.
+
+        Raises NotAssigned, with nothing changed.
+        """
+        missing = [map for map in painted.painting.maps if not self._is_loaded(map)]
+        if missing:
+            self._image(painted, missing[0], preview=False)
+        return len(missing) < 2
+
+    def _is_loaded(self, map: PaintedMap) -> bool:
+        """And not taken away again by undo."""
+        reference = self._loaded.get(map.name)
+        return reference is not None and reference.get() is not None
 
     def show(self, painted: Painted, *, preview: bool = False) -> str:
         """Put the images onto the objects; returns the material's name. Raises NotAssigned, with nothing changed."""
@@ -104,15 +121,7 @@ class Assignment:
         for each in images_of(material).values():
             if each is not None:
                 self._images.append(Reference.to("images", each))
-        images: dict[str, Any] = {}
-        try:
-            for map in painted.painting.maps:
-                images[map.name] = load_image(painted, map, pack=preview or self.wish.pack)
-        except RuntimeError as error:  # Blender's own words
-            for image in images.values():
-                bpy.data.images.remove(image)
-            self.revert()
-            raise NotAssigned(f"The texture is painted, but Blender cannot load it. {error}") from None
+        images = {map.name: self._image(painted, map, preview) for map in painted.painting.maps}
         show(
             material,
             painted.painting,
@@ -123,6 +132,7 @@ class Assignment:
         )
         for each in objects:
             self._put(each, material)
+        self._loaded = {}
         if preview:
             self.preview_shown = True
             self._images.extend(Reference.to("images", each) for each in images.values())
@@ -133,6 +143,18 @@ class Assignment:
             for map in painted.painting.maps:  # the one before may have had the name
                 name_image(images[map.name], painted.painting, map)
         return str(material.name)
+
+    def _image(self, painted: Painted, map: PaintedMap, preview: bool) -> Any:
+        """Loaded before, or now."""
+        if self._is_loaded(map):
+            return self._loaded[map.name].get()
+        try:
+            image = load_image(painted, map, pack=preview or self.wish.pack)
+        except RuntimeError as error:  # Blender's own words
+            self.revert()
+            raise NotAssigned(f"The texture is painted, but Blender cannot load it. {error}") from None
+        self._loaded[map.name] = Reference.to("images", image)
+        return image
 
     def meets(self, other: "Assignment") -> bool:
         """Whether a preview of this one might be put over the other's, so that neither could be taken back."""
@@ -152,11 +174,11 @@ class Assignment:
                 bpy.data.materials.remove(material)
             elif self._shown_before:
                 restore(material, self._shown_before)
-        remove_unused(self._images)
-        self._images = []
+        remove_unused((*self._images, *self._loaded.values()))
+        self._images, self._loaded = [], {}
 
     def withdraw(self) -> None:
-        """Take the preview back; it may be shown again."""
+        """Take the preview back, and what is loaded for later; both may come again."""
         self.revert()
         self.preview_shown, self._material, self._previews = False, None, frozenset()
 

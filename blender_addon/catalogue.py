@@ -280,7 +280,8 @@ class Catalogue:
         height, width, channels = buffer.shape
         with suppress(OSError):  # open_image tells of it
             self._folder.mkdir(parents=True, exist_ok=True)
-        with open_image(self._file(sha256), width=width, height=height, channels=channels, srgb=True) as file:
+        path = self._file(sha256)
+        with open_image(path, width=width, height=height, channels=channels, srgb=True, durable=False) as file:
             file.write_rows(buffer.data)
 
 

@@ -64,12 +64,14 @@ def open_image(
     format: Format | None = None,
     metadata: Mapping[str, str] = MappingProxyType({}),
     srgb: bool = False,
+    durable: bool = True,
 ) -> "ImageFile":
     """Begin a picture of height x width pixels; use it in a `with` block, or call close() or abort() at the end.
 
     `channels` is 1, 3 or 4, `depth` 8 or 16 bits a sample, and `format` goes by the suffix when it is None. `metadata`
     becomes text chunks of a PNG, or a JSON object in the ImageDescription of a TIFF, whose Software tag repeats the key
     "Software"; its keys are 1 to 79 printable ASCII characters. `srgb` marks a PNG as sRGB; a TIFF has no such mark.
+    A `durable` picture outlives a power failure once it has its name, for which every write may wait for a busy disk.
 
     Raises ImageFileError when the folder is missing, full or read-only, ValueError for what the format cannot hold.
     """
@@ -81,8 +83,8 @@ def open_image(
         if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable() and key == " ".join(key.split())):
             raise ValueError(f"a metadata key is 1 to 79 printable ASCII characters without spare spaces, got {key!r}")
     if chosen == "png":
-        return PngFile(Path(path), raster, metadata, srgb=srgb)
-    return TiffFile(Path(path), raster, metadata)
+        return PngFile(Path(path), raster, metadata, srgb=srgb, durable=durable)
+    return TiffFile(Path(path), raster, metadata, durable=durable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +116,10 @@ class Raster:
 class ImageFile(ABC):
     """A picture on its way to the disk."""
 
-    def __init__(self, path: Path, raster: Raster) -> None:
+    def __init__(self, path: Path, raster: Raster, *, durable: bool = True) -> None:
         self.path = path
         self.raster = raster
-        self._draft = _Draft(path)
+        self._draft = _Draft(path, durable=durable)
         self._next_row = 0
 
     @abstractmethod
@@ -210,9 +212,11 @@ class PngFile(ImageFile):
     level 6, 0.64 at 20 MB/s. Textures hardly repeat byte for byte: searching for matches costs time and gains nothing.
     """
 
-    def __init__(self, path: Path, raster: Raster, metadata: Mapping[str, str], *, srgb: bool) -> None:
+    def __init__(
+        self, path: Path, raster: Raster, metadata: Mapping[str, str], *, srgb: bool, durable: bool = True
+    ) -> None:
         texts = [_text_chunk(key, value) for key, value in metadata.items()]
-        super().__init__(path, raster)
+        super().__init__(path, raster, durable=durable)
         self._compressor = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
         self._compressed = bytearray()
         self._filter: _AverageFilter | None = None  # made with the first row: it holds rows
@@ -343,9 +347,9 @@ class TiffFile(ImageFile):
     header is BigTIFF's only when 4 GiB do not suffice, for not every program reads it.
     """
 
-    def __init__(self, path: Path, raster: Raster, metadata: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, raster: Raster, metadata: Mapping[str, str], *, durable: bool = True) -> None:
         header = _tiff_header(raster, metadata)
-        super().__init__(path, raster)
+        super().__init__(path, raster, durable=durable)
         self._start = len(header)
         self._missing = [_Rectangle(0, 0, raster.height, raster.width)]
         self._draft.write(header)
@@ -476,11 +480,12 @@ _SYNC_BYTES = 16 * 1024 * 1024
 class _Draft:
     """A file under a temporary name beside `path`: it becomes `path` in one step, or leaves no trace.
 
-    What has been written goes to the disk every 16 MiB, so that the last fsync is short: Blender's window waits for it.
+    What has been written of a durable one goes to the disk every 16 MiB, so that the last fsync is short.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool) -> None:
         self.path = path
+        self._durable = durable
         self.published = False
         self._unsynced = 0
         # opened as any new file is, so that the umask decides on its mode, as tempfile would not let it
@@ -509,7 +514,7 @@ class _Draft:
             while rest:
                 rest = rest[self._file.write(rest) :]  # a disk that fills up takes a part, then refuses the next
             self._unsynced += len(data)
-            if self._unsynced >= _SYNC_BYTES:
+            if self._durable and self._unsynced >= _SYNC_BYTES:
                 os.fsync(self._file.fileno())
                 self._unsynced = 0
 
@@ -519,7 +524,8 @@ class _Draft:
 
     def publish(self) -> None:
         with self._disk():
-            os.fsync(self._file.fileno())
+            if self._durable:
+                os.fsync(self._file.fileno())
             self._file.close()
             self._part.replace(self.path)
         self.published = True

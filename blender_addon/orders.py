@@ -9,7 +9,7 @@ import bpy
 
 from . import preferences, pump, state
 from .assignment import NotAssigned, Wish, selected, wish_for
-from .catalogue import Model
+from .catalogue import Kind, Model
 from .materials import Look
 from .placement import preview_size, whole_periods
 from .settings import CUSTOM, MAPS
@@ -107,23 +107,46 @@ def variations(context: Any) -> list[Order]:
     return [replace(first, seed=(first.seed + each) % (MOST_SEED + 1)) for each in range(settings.variations)]
 
 
-def chosen_model(name: str) -> Model:
-    """The model of that name, or the first where none is named. Raises NotOrdered."""
-    session = state.session()
-    ready = session.catalogue.ready("texture")
+@dataclass(frozen=True, kw_only=True)
+class _Words:
+    """What a panel says of one kind of model."""
+
+    none: str
+    unknown: str
+    other: str
+
+
+_WORDS: Final[dict[Kind, _Words]] = {
+    "texture": _Words(
+        none="The server has no models. Put .safetensors models into its folder; it finds them itself.",
+        unknown="The server has no model {name!r} to paint with.",
+        other="{name!r} stylizes pictures and makes no textures. Pick another model.",
+    ),
+    "style": _Words(
+        none="The server has no styles. Train one with --kind style and put it into its folder of models.",
+        unknown="The server has no style {name!r}.",
+        other="{name!r} makes textures and stylizes no pictures. Pick a style.",
+    ),
+}
+
+
+def chosen_model(name: str, kind: Kind = "texture") -> Model:
+    """The model of that name, or the first of this kind where none is named. Raises NotOrdered."""
+    session, words = state.session(), _WORDS[kind]
+    ready = session.catalogue.ready(kind)
     if not session.catalogue.models and session.connection.state != "ready":
         raise NotOrdered(session.connection.reason or "The server is not connected yet. Press Refresh.")
     if not name and ready:
         return ready[0]
     model = session.catalogue.get(name)
-    if model and model.state == "ready" and model.kind != "texture":
-        raise NotOrdered(f"{name!r} stylizes pictures and makes no textures. Pick another model.")
-    if model is None or model.state != "ready":
-        why = f"It is broken there: {model.reason}." if model and model.state == "broken" else "Pick another one."
-        if not ready:
-            raise NotOrdered("The server has no models. Put .safetensors models into its folder; it finds them itself.")
-        raise NotOrdered(f"The server has no model {name!r} to paint with. {why}")
-    return model
+    if model and model.state == "ready":
+        if model.kind != kind:
+            raise NotOrdered(words.other.format(name=name))
+        return model
+    if not ready:
+        raise NotOrdered(words.none)
+    why = f"It is broken there: {model.reason}." if model and model.state == "broken" else "Pick another one."
+    raise NotOrdered(f"{words.unknown.format(name=name)} {why}")
 
 
 def dice() -> int:

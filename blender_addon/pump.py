@@ -77,8 +77,7 @@ def withdraw() -> None:
     Blender keeps what two steps of undo have in common, so it would keep what points to a preview, and free that.
     """
     for assignment in _assignments.values():
-        if assignment.preview_shown:
-            assignment.withdraw()
+        assignment.withdraw()
 
 
 def begin(order: Order, wish: Wish | None, folder: Path | None = None, suffix: str = ".tif") -> Task:
@@ -167,6 +166,8 @@ def _follow(task: Task, assignment: Assignment) -> None:
             if task.preview and _may_preview(assignment):
                 assignment.show(task.preview, preview=True)
         elif task.state == "done" and task.result:
+            if not assignment.load(task.result):
+                return
             state.session().remember(task.result)  # also where it has no place any more: it can be had from there
             assignment.show(task.result)
             del _assignments[task.id]

@@ -100,10 +100,12 @@ class MemorySink:
 class FileSink:
     """Writes one PNG or TIFF per map, as their names end; they appear under these names when all are complete.
 
-    `name_files` gets the names of the maps and gives the files, in the same order.
+    `name_files` gets the names of the maps and gives the files, in the same order. `durable`: see open_image. Blender's
+    window must not wait for a disk, and what is lost to a power failure there can be painted again.
     """
 
-    def __init__(self, name_files: Callable[[Sequence[str]], Sequence[Path]]) -> None:
+    def __init__(self, name_files: Callable[[Sequence[str]], Sequence[Path]], *, durable: bool = True) -> None:
+        self._durable = durable
         self.paths: dict[str, Path] = {}  # by map
         self._name_files = name_files
         self._files: dict[str, ImageFile | _InOrder] = {}
@@ -124,6 +126,7 @@ class FileSink:
                 depth=painting.depth,
                 metadata=painting.provenance(each),
                 srgb=each.colour_space == "srgb",
+                durable=self._durable,
             )
             self._files[each.name] = _InOrder(file) if format_of(path) == "png" else file
 

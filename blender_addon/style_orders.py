@@ -14,7 +14,7 @@ from . import content, orders, preferences, pump, state
 from .catalogue import Model
 from .image_file import ImageFileError
 from .materials import MARK, PACKED_LATER_BYTES, is_ours, provenance_of
-from .orders import NotOrdered
+from .orders import NotOrdered, chosen_model
 from .session import AnyTask
 from .style_tasks import (
     Look,
@@ -75,7 +75,7 @@ class MadeSequence:
 def picture(context: Any, *, automatic: bool = False, **given: Any) -> MadePicture:
     """By the scene's settings, but for what is given under the settings' names. Raises NotOrdered."""
     settings = orders.Settings(context.scene.texserver.style, given)
-    look = _look(settings, chosen_style(settings.model))
+    look = _look(settings, chosen_model(settings.model, "style"))
     chosen = preferences.get()
     folder = orders.folder(chosen)
     folder = folder.with_name("stylized") if folder else None
@@ -116,25 +116,6 @@ def chosen_image(context: Any, image: Any) -> Any:
     if not found:
         raise NoContent("No image is chosen. Choose one, or open it in the Image Editor.")
     return found
-
-
-def chosen_style(name: str) -> Model:
-    """The style of that name, or the first where none is named. Raises NotOrdered."""
-    session = state.session()
-    ready = session.catalogue.ready("style")
-    if not session.catalogue.models and session.connection.state != "ready":
-        raise NotOrdered(session.connection.reason or "The server is not connected yet. Press Refresh.")
-    if not name and ready:
-        return ready[0]
-    model = session.catalogue.get(name)
-    if model and model.state == "ready" and model.kind != "style":
-        raise NotOrdered(f"{name!r} makes textures and stylizes no pictures. Pick a style.")
-    if not ready:
-        raise NotOrdered("The server has no styles. Train one with --kind style and put it into its folder of models.")
-    if model is None or model.state != "ready":
-        why = f"It is broken there: {model.reason}." if model and model.state == "broken" else "Pick another one."
-        raise NotOrdered(f"The server has no style {name!r}. {why}")
-    return model
 
 
 def _look(settings: Any, model: Model) -> Look:
@@ -195,7 +176,7 @@ def sequence(context: Any, **given: Any) -> MadeSequence:
     """By the scene's settings, but for what is given under the settings' names. Raises NotOrdered."""
     scene = context.scene
     settings = orders.Settings(scene.texserver.style, given)
-    model = chosen_style(settings.model)
+    model = chosen_model(settings.model, "style")
     look, suffix = _look(settings, model), preferences.get().file_format
     first = given.get("frame_start", scene.frame_start)
     last = given.get("frame_end", scene.frame_end)

@@ -4,7 +4,7 @@ from typing import Any
 
 import bpy
 
-from . import panels, state, style_orders
+from . import orders, panels, state, style_orders
 from .orders import NotOrdered
 from .preferences import draw_text
 
@@ -32,7 +32,7 @@ def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     if session.connection.state != "ready" or not session.catalogue.models:
         return
     try:
-        style_orders.chosen_style(settings.model)
+        orders.chosen_model(settings.model, "style")
     except NotOrdered as error:
         draw_text(layout, str(error), icon="ERROR")
     first = next((model.name for model in session.catalogue.ready("style")), "")

@@ -169,7 +169,7 @@ class StyleTask(_Styling):
         super().__init__(id, connection, patience_s, clock)
         self.order = order
         self._name = name
-        self._sink = FileSink(lambda _: self._name(self._known()))
+        self._sink = FileSink(lambda _: self._name(self._known()), durable=False)
 
     def tick(self) -> bool:
         """Go on a little, without waiting. False when the task has ended."""
@@ -300,7 +300,7 @@ class SequenceTask(_Styling):
             self.message = f"Waiting for frame {number}."
             return
         self._number, self._content = number, content
-        self._sink = MemorySink() if again else FileSink(lambda _: [path])
+        self._sink = MemorySink() if again else FileSink(lambda _: [path], durable=False)
         self._job = self._start(self.order.look, content, self._sink, self._statistics or "")
 
 

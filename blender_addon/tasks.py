@@ -137,7 +137,7 @@ class _Painting:
     """A job with its files."""
 
     def __init__(self, connection: Connection, order: Order, size: Size, name: Name) -> None:
-        self.sink = FileSink(lambda _: name(self._known()))
+        self.sink = FileSink(lambda _: name(self._known()), durable=False)
         self.job = TextureJob(connection, order.model, order.seed, size, self.sink, maps=order.maps, depth=order.depth)
 
     def _known(self) -> Painting:

@@ -36,7 +36,7 @@ from blender_addon.stylize_job import StylizeJob
 from server import __version__
 from server.errors import TexserverError
 from server.msgpack_codec import CODECS
-from server.stylized import Stylized, checked_content, stylized_of
+from server.stylized import Stylizer, checked_content
 
 R = TypeVar("R", bound=wire.Reply)
 
@@ -70,7 +70,7 @@ class ModelInfo:
     facts: Mapping[str, Any]
 
 
-class Client:
+class Client(Stylizer):
     """A connection to the server that is named, by a pairing line or a connection file, or else the one that runs here.
 
     Raises ServerUnreachable at once when there is none. Later calls wait up to `timeout_s` for a server that left, and
@@ -175,36 +175,6 @@ class Client:
         )
         self._run(job, progress)
 
-    def stylize(
-        self,
-        model: str,
-        content: NDArray[Any],
-        *,
-        strength: float = 1.0,
-        seed: int = 0,
-        keep_colours: bool = False,
-        noise: float = 1.0,
-        statistics: str = "",
-    ) -> Stylized:
-        """The picture in the model's style.
-
-        `content`: (height, width, 1, 3 or 4 channels), uint8 or uint16, sRGB. `strength` from 0, the content, to 1.
-        `keep_colours`: the style's light and dark with the content's colours. `statistics`: those that the first frame
-        of a sequence was painted by, or "" for the picture's own. Raises what texture() raises, and BadRequest.
-        """
-        sink = MemorySink()
-        told = self.stylize_into(
-            sink,
-            model,
-            content,
-            strength=strength,
-            seed=seed,
-            keep_colours=keep_colours,
-            noise=noise,
-            statistics=statistics,
-        )
-        return stylized_of(sink, told)
-
     def stylize_into(
         self,
         sink: Sink,
@@ -218,7 +188,7 @@ class Client:
         statistics: str = "",
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> str:
-        """stylize() into any sink, as its one map "image"; returns the statistics. Raises what save() raises, too."""
+        """As Stylizer. Raises what save() raises, and BadRequest."""
         array = checked_content(content)
         job = StylizeJob(
             self._connection,

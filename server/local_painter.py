@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from blender_addon.sinks import MemorySink, PaintedMap, Painting, Sink
+from blender_addon.sinks import PaintedMap, Painting, Sink
 from blender_addon.stylize_job import IMAGE, StylizedPicture
 from server import __version__
 from server.devices import choose_device, choose_precision, prepare
@@ -18,12 +18,12 @@ from server.precision import Precision
 from server.statistics_token import parse_statistics, statistics_text
 from server.style_generator import Statistics, StyleGenerator
 from server.stylize import freeze, measure, stylized_bands
-from server.stylized import Stylized, checked_content, stylized_of
+from server.stylized import Stylizer, checked_content
 from server.texture import Depth, bands
 from server.torus import Size, Window
 
 
-class LocalPainter:
+class LocalPainter(Stylizer):
     """Paints textures and stylizes pictures in this process. Raises NoSuchDevice."""
 
     def __init__(self, library: Library, device: str, precision: Precision) -> None:
@@ -82,31 +82,6 @@ class LocalPainter:
             sink.abort()
             raise
 
-    def stylize(
-        self,
-        model: str,
-        content: NDArray[Any],
-        *,
-        strength: float = 1.0,
-        seed: int = 0,
-        keep_colours: bool = False,
-        noise: float = 1.0,
-        statistics: str = "",
-    ) -> Stylized:
-        """As `server.client.Client.stylize`. Raises UnknownModel, WrongKind, BrokenModel and BadRequest."""
-        sink = MemorySink()
-        told = self.stylize_into(
-            sink,
-            model,
-            content,
-            strength=strength,
-            seed=seed,
-            keep_colours=keep_colours,
-            noise=noise,
-            statistics=statistics,
-        )
-        return stylized_of(sink, told)
-
     def stylize_into(
         self,
         sink: Sink,
@@ -120,7 +95,7 @@ class LocalPainter:
         statistics: str = "",
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> str:
-        """As `server.client.Client.stylize_into`. Raises as stylize(), and what the sink raises."""
+        """As Stylizer. Raises UnknownModel, WrongKind, BrokenModel and BadRequest, and what the sink raises."""
         array = checked_content(content)
         found = self._read(model)
         architecture = found.style_generator().architecture

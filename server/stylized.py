@@ -3,13 +3,15 @@
 A picture is (height, width, channels): 1 channel (grey), 3 (RGB) or 4 (RGB and alpha), sRGB, uint8 or uint16.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blender_addon.sinks import MemorySink
+from blender_addon.sinks import MemorySink, Sink
 from blender_addon.stylize_job import IMAGE
 from server.errors import BadRequest
 
@@ -23,6 +25,41 @@ class Stylized:
 
     image: NDArray[Any]
     statistics: str = field(repr=False)
+
+
+class Manner(TypedDict, total=False):
+    """How a picture is put into a style."""
+
+    strength: float  # from 0, the picture itself, to 1, the default
+    seed: int  # of the noise, in [0, 2^64)
+    keep_colours: bool  # the style's light and dark with the picture's colours
+    noise: float  # its magnitude, from 0 to 10; 1 is that of the training
+    statistics: str  # those that the first frame of a sequence was painted by, "" for the picture's own
+
+
+class Stylizer(ABC):
+    """Whoever puts pictures into a style for scripts: a server, or this process."""
+
+    @abstractmethod
+    def stylize_into(
+        self,
+        sink: Sink,
+        model: str,
+        content: NDArray[Any],
+        *,
+        progress: Callable[[int], None] = lambda pixels: None,
+        **manner: Unpack[Manner],
+    ) -> str:
+        """stylize() into any sink, as its one map "image"; returns the statistics. Raises what the sink raises, too."""
+
+    def stylize(self, model: str, content: NDArray[Any], **manner: Unpack[Manner]) -> Stylized:
+        """The picture in the model's style; see Manner.
+
+        `content`: (height, width, 1, 3 or 4 channels), uint8 or uint16, sRGB. Raises BadRequest, and what painting a
+        texture there raises.
+        """
+        sink = MemorySink()
+        return stylized_of(sink, self.stylize_into(sink, model, content, **manner))
 
 
 def stylized_of(sink: MemorySink, statistics: str) -> Stylized:

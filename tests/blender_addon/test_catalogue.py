@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from blender_addon import image_file, wire
+from blender_addon import wire
 from blender_addon.catalogue import (
     CHECK_AGAIN_S,
     IN_FLIGHT,
@@ -523,7 +523,7 @@ def test_a_full_disk_is_told_and_the_list_stays(
 
     stock.entries = [ready(f"m{number:02}") for number in range(20)]
     with monkeypatch.context() as patch:
-        patch.setattr(image_file.os, "fsync", full)
+        patch.setattr(Path, "replace", full)
         settle(catalogue)
         assert len(catalogue.models) == 20
         assert "The disk is full" in catalogue.message

@@ -507,3 +507,17 @@ def test_memory_stays_flat(tmp_path: Path, format: Format) -> None:
 def test_only_the_standard_library_is_needed() -> None:
     code = "import sys; sys.modules.update(numpy=None, PIL=None, bpy=None); import blender_addon.image_file"
     subprocess.run([sys.executable, "-S", "-c", code], cwd=Path(image_file.__file__).parents[1], check=True)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_a_durable_picture_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, durable: bool
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(image_file, "_SYNC_BYTES", 1000)
+    monkeypatch.setattr(os, "fsync", waits.append)
+    with open_image(tmp_path / name, width=64, height=64, channels=3, durable=durable) as file:
+        file.write_rows(np.random.default_rng(0).bytes(64 * 64 * 3))
+    assert (tmp_path / name).exists()
+    assert len(waits) > 1 if durable else waits == []

@@ -1,8 +1,7 @@
 """Pictures and sequences in a style: files when it goes well, a sentence when not, and nothing painted twice."""
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,10 @@ from PIL import Image
 from blender_addon import wire
 from blender_addon.catalogue import Model
 from blender_addon.image_file import open_image
-from blender_addon.session import AnyTask, Session
+from blender_addon.session import Session
 from blender_addon.style_tasks import RECORD, Look, NoContent, SequenceOrder, SequenceTask, StyleOrder
 from tests.blender_addon.fake_server import SHA256, FakeServer, refusal
+from tests.blender_addon.test_tasks import finish, run
 
 pytestmark = pytest.mark.timeout(60)
 Pixels = NDArray[np.uint8]
@@ -45,18 +45,6 @@ def server() -> Iterator[FakeServer]:
 def session(server: FakeServer, tmp_path: Path) -> Iterator[Session]:
     with closing(Session(tmp_path / "session", lambda: server.pairing)) as session:
         yield session
-
-
-def run(session: Session, until: Callable[[], object], within_s: float = 20.0) -> None:
-    start = time.monotonic()
-    while not until():
-        session.tick()
-        assert time.monotonic() - start < within_s, [(task.state, task.message) for task in session.tasks]
-        time.sleep(0.001)
-
-
-def finish(session: Session, task: AnyTask) -> None:
-    run(session, lambda: task.ended)
 
 
 def content(path: Path, value: int = 10) -> Path:

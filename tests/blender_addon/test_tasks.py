@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from blender_addon import session as session_module
 from blender_addon import wire
 from blender_addon.image_file import ImageFileError
 from blender_addon.pairing import NoServer, Pairing
-from blender_addon.session import Session
-from blender_addon.tasks import Order, Task, size_text
+from blender_addon.session import AnyTask, Session
+from blender_addon.tasks import Order, size_text
 from tests.blender_addon.fake_server import FakeServer, painted, refusal
 
 pytestmark = pytest.mark.timeout(60)
@@ -44,7 +45,10 @@ def run(session: Session, until: Callable[[], object], within_s: float = 20.0) -
         time.sleep(0.001)
 
 
-def finish(session: Session, task: Task) -> Task:
+AnyKind = TypeVar("AnyKind", bound=AnyTask)
+
+
+def finish(session: Session, task: AnyKind) -> AnyKind:
     run(session, lambda: task.ended)
     return task
 

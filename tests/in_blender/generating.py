@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.texserver import pump, state
-from inside import LARGE, LARGE_PREVIEW, begin, generate, turn, until_ended, until_previewed
+from inside import LARGE, LARGE_PREVIEW, begin, generate, turn, until, until_ended, until_previewed
 from pictures import difference, of_image, of_render, truth
 from scenery import add, everything, foreign_material, graph, node, ours, plane, select, source, textures, unused_images
 
@@ -390,13 +390,50 @@ def test_blender_is_never_kept_waiting_long() -> None:
     plane()
     task = begin("stone", width=1024, height=1024)
     longest = 0.0
-    while not task.ended or task.state != "done":
+    while task.id in pump._assignments:
         started = time.thread_time()
         pump.step()
         longest = max(longest, time.thread_time() - started)
-        assert not task.ended or task.state == "done", task.message
         time.sleep(pump.NAP_S)
+    assert task.state == "done", task.message
     assert longest < 0.1
+
+
+def test_one_map_is_loaded_in_a_turn_and_all_are_shown_together() -> None:
+    thing = plane()
+    task = begin("stone", width=64, height=64)
+    counts = []
+    while task.id in pump._assignments:
+        before = len(ours(bpy.data.images))
+        assert thing.active_material is None
+        pump.step()
+        counts.append(len(ours(bpy.data.images)) - before)
+        time.sleep(pump.NAP_S)
+    assert task.state == "done", task.message
+    assert max(counts) == 1
+    assert sum(counts) == 6
+    assert len(textures(thing.active_material)) == 6
+
+
+def test_what_is_loaded_and_not_shown_yet_goes_with_its_object() -> None:
+    thing = plane()
+    task = begin("stone", width=64, height=64)
+    until(lambda: len(ours(bpy.data.images)) == 2, "two maps are loaded")
+    bpy.data.objects.remove(thing)
+    until(lambda: task.id not in pump._assignments, "the job ends")
+    assert task.state == "failed"
+    assert "is gone" in task.message
+    assert ours(bpy.data.images) == []
+
+
+def test_what_is_loaded_and_not_shown_yet_is_in_no_file_and_comes_again(tmp_path: Path) -> None:
+    thing = plane()
+    task = begin("stone", width=64, height=64)
+    until(lambda: len(ours(bpy.data.images)) == 2, "two maps are loaded")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), copy=True)
+    assert ours(bpy.data.images) == []
+    until(lambda: task.id not in pump._assignments, "the job ends")
+    assert (task.state, len(textures(thing.active_material))) == ("done", 6)
 
 
 def test_what_was_made_is_in_the_history_once() -> None:

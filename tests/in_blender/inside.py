@@ -128,7 +128,8 @@ def until(holds: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> 
 
 
 def until_ended(*tasks: Task) -> None:
-    until(lambda: all(task.ended for task in tasks), "the end of the tasks")
+    """To the end, and what was to be done with their textures is done."""
+    until(lambda: all(task.ended and task.id not in pump._assignments for task in tasks), "the end of the tasks")
     pump.step()
 
 

@@ -166,8 +166,12 @@ class Artist:
 
 
 def unused() -> set[int]:
-    """Our images that nobody uses, by their session identifiers, but for those that a cancelled job brings back."""
-    kept = {each.uid for assignment in pump._assignments.values() for each in assignment._images}
+    """Our images that nobody uses, by their session identifiers, but for what a job under way holds.
+
+    It brings back what it replaced when it is cancelled, and loads its maps one by one before it shows them.
+    """
+    jobs = pump._assignments.values()
+    kept = {each.uid for job in jobs for each in (*job._images, *job._loaded.values())}
     return {each.session_uid for each in ours(bpy.data.images) if each.users == 0} - kept
 
 
