@@ -689,6 +689,52 @@ def scene_render() -> Steps:
     return told | {"shown": shown(cube()), "began_with": began_with, "title": task.order.title}
 
 
+def scene_stylize() -> Steps:
+    """F12, then Stylize in the Image Editor: a picture beside the render, and how long the window did not react."""
+    yield from new_file()
+    bpy.context.preferences.view.render_display_type = "NONE"
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.use_denoising = 1, False
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 1920, 1080, 100
+    yield from Desk().press("F12")
+    yield from until(lambda: bpy.app.is_job_running("RENDER"), "a rendering", 20)
+    yield from until(lambda: not bpy.app.is_job_running("RENDER"), "the end of the rendering")
+    Desk().area.type = "IMAGE_EDITOR"
+    desk = Desk("IMAGE_EDITOR")
+    yield DRAWN_S
+    yield from desk.open_tab()
+    settings().style.content = "RENDER"
+    by_hand = bpy.data.images.new("By hand", 1920, 1080)
+    for image in (bpy.data.images["Render Result"], by_hand):  # what Blender takes to show a picture of this size
+        desk.area.spaces.active.image = image
+        by_hand_ms = yield from beating(pause(1.0))
+    desk.area.spaces.active.image = bpy.data.images["Render Result"]
+    place = yield from desk.find("texserver.stylize_image")
+    yield 0.5
+    parts = {
+        "turn": (addon("pump"), "step"),
+        "save": (addon("content"), "of_render"),
+        "begin": (addon("session").Session, "order_style"),
+        "panel": (addon("style_panels")._Stylize, "draw"),
+    }
+    told: dict[str, Any] = {"by_hand_ms": by_hand_ms}
+    with stopwatch(**parts) as taken:
+        told["gap_ms"] = yield from beating(stylizing(desk, place))
+    told["ours_ms"] = {name: round(1000 * max(each, default=0.0), 1) for name, each in taken.items()}
+    task = session().tasks[-1]
+    image = desk.area.spaces.active.image
+    return told | {"state": task.state, "title": task.order.title, "shown": image.name, "size": list(image.size)}
+
+
+def stylizing(desk: Desk, place: tuple[int, int]) -> Steps:
+    """From the click to the picture in the editor, and a little longer."""
+    yield from desk.click("texserver.stylize_image", place)
+    task = yield from until(lambda: session().tasks and session().tasks[-1], "a job", 10)
+    yield from until(lambda: task.ended and desk.area.spaces.active.image.name != "Render Result", "the picture")
+    yield 0.5
+
+
 def scene_quit() -> Steps:
     """Start Local Server, a job, and Blender's own way out in the midst of it."""
     chosen = addon("preferences").get()
