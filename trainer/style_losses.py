@@ -16,6 +16,7 @@ from trainer.losses import Features, gram, scaled
 STYLE_WEIGHT = 10.0  # at strength 1; it grows with the square of the strength
 PIXEL_WEIGHT = 1.0  # at strength 0, where the picture is to come out as it went in
 SMOOTHNESS_WEIGHT = 0.05
+STEADINESS_WEIGHT = 20.0  # at strength 1
 
 
 class StyleObjective(nn.Module):
@@ -35,8 +36,13 @@ class StyleObjective(nn.Module):
                 if min(image.shape[2:]) >= smallest
             ]
 
-    def forward(self, images: Tensor, contents: Tensor, strengths: Tensor) -> Tensor:
-        """`images` and `contents` (B, 3, H, W), `strengths` (B,) in [0, 1] -> one number."""
+    def forward(
+        self, images: Tensor, contents: Tensor, strengths: Tensor, move: tuple[int, int] | None = None
+    ) -> Tensor:
+        """`images` and `contents` (B, 3, H, W), `strengths` (B,) in [0, 1] -> one number.
+
+        `move`, for two samples: how many pixels further down and right the second looks at the same scene.
+        """
         style, content = self.distances(images, contents)
         pixel = (images - contents).square().mean((1, 2, 3))
         for_style = STYLE_WEIGHT * strengths.square()
@@ -47,6 +53,8 @@ class StyleObjective(nn.Module):
             + for_pixels * pixel / contents.var((1, 2, 3)).clamp_min(1e-3)
             + SMOOTHNESS_WEIGHT * roughness(images)
         )
+        if move is not None:
+            weighted = weighted + STEADINESS_WEIGHT * strengths.square() * unsteadiness(images, move)
         return (weighted / (1 + for_style + for_pixels)).mean()  # or strong samples would drown the others
 
     def distances(self, images: Tensor, contents: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,6 +75,16 @@ class StyleObjective(nn.Module):
             wanted = self.features[0](contents)[self.content].float()
         difference = (found[self.content].float() - wanted).square().mean((1, 2, 3))
         return style / max(count, 1), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
+
+
+def unsteadiness(images: Tensor, move: tuple[int, int]) -> Tensor:
+    """Mean square of what does not move along: two views (2, C, H, W), the second `move` pixels down and right."""
+    first, second = images[:1], images[1:]
+    for axis, step in zip((2, 3), move, strict=True):
+        length = images.shape[axis] - abs(step)
+        first = first.narrow(axis, max(step, 0), length)
+        second = second.narrow(axis, max(-step, 0), length)
+    return (first - second).square().mean()
 
 
 def roughness(images: Tensor) -> Tensor:

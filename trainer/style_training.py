@@ -4,7 +4,10 @@ Source: Ulyanov et al. 2017 (arXiv 1701.02096): a network with instance normalis
 al. on content images. Differs: every sample has a strength of its own, drawn anew, which the network is told and the
 loss goes by (trainer/style_losses.py), so that one network gives everything between content and style.
 
-The halo of a sample is its own mirror image, as at the edges of the pictures that are served.
+Every second step looks at one scene twice, a few pixels apart, and asks that the result moves along with it: that is
+what keeps an animation from boiling (after Ruder et al. 2016, arXiv 1604.08610, whose loss compares frames along known
+motion). The noise stays where it is, fixed to the screen. In the other steps the halo of a sample is its own mirror
+image, as at the edges of the pictures that are served.
 """
 
 import copy
@@ -24,6 +27,7 @@ from trainer.style_losses import StyleObjective
 from trainer.training import Say, Training
 
 ENDS = 0.2  # of the samples at strength 1, and half as many at 0: what is between is easier
+MOVED = 12  # pixels at most, that a scene is moved by
 JUDGED = 4  # contents that are never trained on
 JUDGED_AT = (1.0, 0.5)  # strengths
 
@@ -58,10 +62,28 @@ class StyleTraining(Training[StyleGenerator]):
 
     def loss_of(self, draws: random.Random) -> Tensor:
         """As Training."""
+        if self.step % 2 and self.batch > 1:
+            return self._loss_of_a_pair(draws)
         strengths = [_strength(draws) for _ in range(self.batch)]
         contents = torch.stack([self.contents.crop(draws, self.side) for _ in range(self.batch)])
         seeds = [draws.getrandbits(60) for _ in range(self.batch)]
         return self._loss(contents, strengths, seeds)
+
+    def _loss_of_a_pair(self, draws: random.Random) -> Tensor:
+        """One scene twice, moved by whole pixels under the same noise."""
+        strength = torch.full((2,), _strength(draws), device=self.device)
+        halo, side = self.generator.halo, self.side
+        scene = self.contents.crop(draws, side + MOVED + 2 * halo)
+        first, second = ((draws.randrange(MOVED + 1), draws.randrange(MOVED + 1)) for _ in range(2))
+        seen = torch.stack(
+            [scene[:, top : top + side + 2 * halo, left : left + side + 2 * halo] for top, left in (first, second)]
+        ).to(self.device)
+        move = (second[0] - first[0], second[1] - first[1])
+        with fast_arithmetic(self.device):
+            noise = noise_for(self.generator, [draws.getrandbits(60)] * 2, Window(0, 0, side, side))
+            images = self.generator(seen, noise, strength)
+            loss: Tensor = self.objective(images, seen[:, :, halo:-halo, halo:-halo], strength, move)
+        return loss
 
     def _loss(self, contents: Tensor, strengths: list[float], seeds: list[int]) -> Tensor:
         contents = contents.to(self.device)

@@ -11,7 +11,7 @@ from tests.drawn import gravel
 from trainer.contents import Drawn
 from trainer.descriptors import BuiltinDescriptor
 from trainer.recipe import Recipe
-from trainer.style_losses import StyleObjective
+from trainer.style_losses import StyleObjective, unsteadiness
 from trainer.style_training import StyleTraining
 from trainer.training import State
 
@@ -103,3 +103,10 @@ def test_the_style_itself_is_nearest_to_the_style(style: Tensor) -> None:
     assert near[0] < 0.2 * far[0]
     assert near[1] > 0.1
     assert far[1] == 0
+
+
+def test_a_view_that_moves_along_is_steady(style: Tensor) -> None:
+    for down, right in ((0, 0), (3, 5), (-4, 2), (7, -6)):
+        first, second = style[..., 8:72, 8:72], style[..., 8 + down : 72 + down, 8 + right : 72 + right]
+        assert unsteadiness(torch.cat([first, second]), (down, right)) == 0
+        assert unsteadiness(torch.cat([first, second]), (down + 1, right)) > 1e-3
