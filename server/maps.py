@@ -33,3 +33,9 @@ def check_maps(maps: Sequence[Map]) -> None:
 
 
 BASE_COLOUR = Map(name="basecolor", channels=3, colour_space="srgb")
+NORMAL = Map(name="normal", channels=3, colour_space="linear")  # OpenGL: x right, y up, z out; (n + 1) / 2
+ROUGHNESS = Map(name="roughness", channels=1, colour_space="linear")
+METALLIC = Map(name="metallic", channels=1, colour_space="linear")
+OCCLUSION = Map(name="ao", channels=1, colour_space="linear")
+HEIGHT = Map(name="height", channels=1, colour_space="linear")
+MATERIAL = (BASE_COLOUR, NORMAL, ROUGHNESS, METALLIC, OCCLUSION, HEIGHT)  # a whole set, in the order of its channels

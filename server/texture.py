@@ -14,6 +14,7 @@ from torch import Tensor
 from server.errors import BadRequest
 from server.generator import Generator
 from server.noise import Field
+from server.normals import finished
 from server.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
 from server.waves import waves
 
@@ -99,7 +100,7 @@ def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Itera
 
 def _tile(generator: Generator, seed: int, size: Size, tile: Window) -> Tensor:
     check_seed(seed)
-    return paint(generator, [seed], size, tile)[0].clamp_(0, 1).cpu()
+    return finished(paint(generator, [seed], size, tile), generator.maps)[0].clamp_(0, 1).cpu()
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,12 +18,15 @@ from tqdm import tqdm
 from server import __version__
 from server.devices import choose_device
 from server.errors import TexserverError
+from server.maps import BASE_COLOUR
 from server.replace_file import UnusableOutput
+from trainer.derive import CAN, parse_names
 from trainer.descriptors import CHOICES, choose_descriptor
 from trainer.job import Job, Stop, StyleJob, TextureJob
+from trainer.map_set import PARTS, parse_map, recognised
 from trainer.periods import parse_lattice
 from trainer.recipe import STYLE, Recipe
-from trainer.swatch import find_swatches, model_name
+from trainer.swatch import UnusableSwatch, find_swatches, model_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         recipe = Recipe.of(**{each.name: getattr(options, each.name) for each in dataclasses.fields(Recipe)})
         periods = parse_lattice(options.lattice)
-        swatches = find_swatches(options.swatch)
-        outputs = [_output(options.out, path, alone=len(swatches) == 1) for path in swatches]
+        parts = _parts(options)
+        derive = parse_names(options.derive) if options.derive else ()
+        is_set = BASE_COLOUR.name in parts  # a folder that is one
+        swatches = [parts[BASE_COLOUR.name]] if is_set else find_swatches(options.swatch)
+        if parts and len(swatches) > 1:
+            raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")
+        named = options.swatch if is_set else swatches
+        outputs = [_output(options.out, path, alone=len(swatches) == 1) for path in named]
         device = choose_device(options.device)
         descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
         for path, output in zip(swatches, outputs, strict=True):
@@ -43,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if recipe.kind == "style":
                     job = StyleJob(path, output, recipe, descriptor, device, options, say, content=options.content)
                 else:
-                    job = TextureJob(path, output, recipe, descriptor, device, options, say, periods=periods)
+                    job = TextureJob(
+                        *(path, output, recipe, descriptor, device, options, say),
+                        periods=periods,
+                        parts=parts,
+                        derive=derive,
+                    )
                 if not job.run(stop):
                     return 130
     except (TexserverError, ValueError) as error:
@@ -53,6 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("trainer: Stopped at once; nothing more was written.", file=sys.stderr)
         return 130
     return 0
+
+
+def _parts(options: argparse.Namespace) -> Mapping[str, Path]:
+    """The files of a map set: those of --map, or all of a folder that is one."""
+    parts: dict[str, Path] = {}
+    for text in options.map or ():
+        name, path = parse_map(text)
+        if name in parts:
+            raise ValueError(f"--map {name} is given twice. Name one file for each map.")
+        parts[name] = path
+    if len(options.swatch) == 1 and options.swatch[0].is_dir() and not parts and options.kind == "texture":
+        parts = dict(recognised(options.swatch[0]))
+        if parts:
+            told = ", ".join(f"{name} {path.name}" for name, path in parts.items())
+            _say(options.quiet)(f"{options.swatch[0]} is a map set: {told}.")
+    if (parts or options.derive) and options.kind != "texture":
+        raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
+    return parts
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
             choices=each.metadata.get("choices"),
             help=f"{each.metadata['help']} (default: {each.default}{other})",
         )
+    parser.add_argument(
+        "--map",
+        action="append",
+        metavar="NAME=FILE",
+        help=f"another map of the material, NAME one of {', '.join(PARTS)}; a folder of a whole set needs none of it",
+    )
+    parser.add_argument("--derive", metavar="MAPS", help=f"maps to guess from the swatch: a list of {', '.join(CAN)}")
     parser.add_argument(
         "--content", type=Path, metavar="DIR", help="for a style: pictures to learn on (default: drawn ones)"
     )

@@ -1,38 +1,40 @@
-"""What the trainer looks with: VGG-19 where its weights can be had, else the built-in patch descriptor.
+"""What the trainer looks with: the built-in network, or VGG-19 where its weights are at hand.
 
-A descriptor makes the objective of one swatch. `auto` picks VGG-19 and says so; where no weights can be had it falls
-back to the built-in one and says how to do better.
+A descriptor makes the objective of one swatch. `auto` picks VGG-19 where a file of its weights is named or was
+downloaded before, else the built-in network, and says which; it downloads nothing. `vgg19` downloads where it must.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from server.devices import choose_precision
 from server.lattice import Lattice
+from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map
+from trainer.distilled import LAYERS, Distilled
 from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
-from trainer.losses import Features, FoldedCellLoss, GramLoss, Sum, scaled
+from trainer.losses import Features, FoldedCellLoss, GramLoss, Sum
+from trainer.map_losses import Mixtures, Part, ReliefLoss
+from trainer.map_set import channels_of, has_map
 from trainer.patches import SlicedPatchLoss
 from trainer.style_losses import StyleObjective
-from trainer.swatch_filters import SwatchFilters
 from trainer.vgg19 import VGG19, receptive_field
 from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
-LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
-FILTER_SCALES = (1.0, 1.0, 0.7, 0.4)
 STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
-PATCH_SCALES = 5
 PATCH_WEIGHT = 0.2
 GRID_WEIGHT = 0.5
-PATCH_DIRECTIONS = {"vgg19": 32, "builtin": 32}
+PATCH_DIRECTIONS = 32
 CELL_WEIGHT = 0.3
+MAPS_WEIGHT = 1.0
+RELIEF_WEIGHT = 0.2
 
 Say = Callable[[str], None]
 
@@ -42,8 +44,10 @@ class Descriptor(Protocol):
 
     name: str
 
-    def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
-        """`swatch` (1, 3, H, W) in [0, 1]; `side`: pixels across of what is looked at on every scale."""
+    def objective(
+        self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
+    ) -> Sum:
+        """`swatch` (1, channels of all maps, H, W) in [0, 1]; `side`: pixels across of what every scale looks at."""
 
 
 class StyleDescriptor(Protocol):
@@ -56,71 +60,65 @@ class StyleDescriptor(Protocol):
 
 
 def choose_descriptor(choice: str, weights: Path | None, device: torch.device, say: Say) -> Descriptor:
-    """The descriptor by name, `auto` included. Raises UnusableWeights where VGG-19 was asked for and can't be had."""
+    """The descriptor by name, `auto` included. Raises UnusableWeights for a bad file, or where `vgg19` finds none."""
     if choice == "builtin":
-        return BuiltinDescriptor()
+        return BuiltinDescriptor().to(device)
     try:
-        found = find_weights(weights)
-    except WeightsUnavailable as error:
+        found = find_weights(weights, download=choice == "vgg19")
+    except WeightsUnavailable:
         if choice == "vgg19":
             raise
-        say(f"Using the built-in descriptor. Shapes come out better with VGG-19: {error}")
-        return BuiltinDescriptor()
+        say("Looking with the built-in network; --descriptor vgg19 downloads VGG-19 once and looks with that.")
+        return BuiltinDescriptor().to(device)
     say(f"Looking with VGG-19, weights from {found.source} ({found.preprocessing} preprocessing).")
     return VGG19Descriptor(VGG19(found, LAYERS).to(device))
 
 
-class BuiltinDescriptor:
-    """Gram matrices of random filters in the swatch's own patch space, and patches: no weights, nothing to download."""
+class NetworkDescriptor:
+    """Gram matrices of a network's features at three image scales (Gatys et al. 2015), and patches beside them.
 
-    name = "builtin"
+    NetworkDescriptor
+    ├── BuiltinDescriptor
+    └── VGG19Descriptor
+    """
 
-    def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
-        """As Descriptor."""
-        images = scaled(swatch, len(FILTER_SCALES), None)
-        filters = [
-            SwatchFilters(image, seed + scale)
-            for scale, image in images
-            if min(image.shape[2:]) >= SwatchFilters.smallest()
-        ]
-        grams = GramLoss(
-            filters, swatch, scales=FILTER_SCALES[: len(filters)], side=side, smallest=SwatchFilters.smallest()
-        )
-        patches = SlicedPatchLoss(
-            swatch, scales=PATCH_SCALES, side=side, directions=PATCH_DIRECTIONS[self.name], plain=0.5, seed=seed
-        )
-        return _objective(grams, patches, swatch, lattice)
+    def __init__(self, name: str, network: VGG19 | Distilled) -> None:
+        self.name, self.network = name, network
 
-    def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
-        """As StyleDescriptor. The subject is told by what the style's own filters see in it."""
-        filters: list[Features] = [
-            SwatchFilters(image, seed + scale)
-            for scale, image in scaled(style, STYLE_SCALES, None)
-            if min(image.shape[2:]) >= SwatchFilters.smallest()
-        ]
-        return StyleObjective(filters, style, content="filters2", smallest=SwatchFilters.smallest())
-
-
-class VGG19Descriptor:
-    """Gram matrices of VGG-19 features at three image scales (Gatys et al. 2015), and patches beside them."""
-
-    name = "vgg19"
-
-    def __init__(self, network: VGG19) -> None:
-        self.network = network
+    def to(self, device: torch.device) -> Self:
+        self.network.to(device)
+        return self
 
     def features(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
         with fast_arithmetic(images.device):
             return self.network(images, wraps=wraps)  # type: ignore[no-any-return]
 
-    def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
-        smallest = receptive_field(LAYERS[-1])
-        same = [self.features] * len(GRAM_SCALES)
-        grams = GramLoss(same, swatch, scales=GRAM_SCALES, side=side, smallest=smallest)
+    def objective(
+        self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
+    ) -> Sum:
+        """As Descriptor."""
+
+        def look(picture: Tensor) -> GramLoss:
+            same: list[Features] = [self.features] * len(GRAM_SCALES)
+            smallest = receptive_field(LAYERS[-1])
+            return GramLoss(same, picture, scales=GRAM_SCALES, side=side, smallest=smallest)
+
+        colour = channels_of(maps, BASE_COLOUR.name)
         patches = SlicedPatchLoss(
-            swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS[self.name], seed=seed
+            swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
         )
-        return _objective(grams, patches, swatch, lattice)
+        terms: list[tuple[str, float, nn.Module]] = [
+            ("gram", 1.0, Part(colour, look(swatch[:, colour]))),
+            ("patch", PATCH_WEIGHT, patches),
+            ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
+        ]
+        if len(maps) > 1:
+            terms.append(("maps", MAPS_WEIGHT, Mixtures(swatch, maps, look, seed)))
+        if has_map(maps, NORMAL) and has_map(maps, HEIGHT):
+            terms.append(("relief", RELIEF_WEIGHT, ReliefLoss(swatch, maps)))
+        if lattice:  # a weak one gets a weak pull: old bricks must not be straightened
+            terms.append(("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice)))
+        return Sum(*terms)
 
     def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
         """As StyleDescriptor."""
@@ -128,16 +126,18 @@ class VGG19Descriptor:
         return StyleObjective(same, style, content=CONTENT_LAYER, smallest=receptive_field(LAYERS[-1]))
 
 
-def _objective(grams: GramLoss, patches: SlicedPatchLoss, swatch: Tensor, lattice: Lattice | None) -> Sum:
-    """What is common to both. A weak lattice gets a weak pull: old bricks must not be straightened."""
-    terms: list[tuple[str, float, nn.Module]] = [
-        ("gram", 1.0, grams),
-        ("patch", PATCH_WEIGHT, patches),
-        ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
-    ]
-    if lattice:
-        terms.append(("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice)))
-    return Sum(*terms)
+class BuiltinDescriptor(NetworkDescriptor):
+    """Looks with the network that is shipped (trainer/distilled.py): nothing to download."""
+
+    def __init__(self) -> None:
+        super().__init__("builtin", Distilled())
+
+
+class VGG19Descriptor(NetworkDescriptor):
+    """Looks with VGG-19 itself."""
+
+    def __init__(self, network: VGG19) -> None:
+        super().__init__("vgg19", network)
 
 
 def fast_arithmetic(device: torch.device) -> AbstractContextManager[object]:

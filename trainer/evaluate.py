@@ -12,13 +12,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ from server.replace_file import replace_file
 from server.texture import texture
 from server.torus import Size
 from trainer import measures
+from trainer.map_measures import MapFigures, MapJudge
+from trainer.map_set import read_map_set, recognised
 from trainer.periods import find_lattice
 from trainer.pictures import Picture, as_picture, laid_out, write_picture
 from trainer.swatch import read_swatch
@@ -93,12 +96,14 @@ class Judge:
     @classmethod
     def of(cls, swatch: Tensor, lattice: Lattice | None, network: VGG19 | None) -> "Judge":
         """`lattice` None: the swatch's own, if one is found."""
-        patches = _multiples(swatch, measures.patch_statistics, measures.patch_distance)
-        colours = _multiples(swatch, lambda image: measures.patch_statistics(image, 1, 1), measures.patch_distance)
+        patches = measures.multiple(swatch, measures.patch_statistics, measures.patch_distance)
+        colours = measures.multiple(
+            swatch, lambda image: measures.patch_statistics(image, 1, 1), measures.patch_distance
+        )
         distances = {"patch": patches, "colour": colours}
         for name, layers in (("gram", GRAM_LAYERS), ("deep", DEEP_LAYERS)):
             if network and set(layers) <= set(network.layers):
-                distances[name] = _multiples(swatch, _grams(network, layers), measures.gram_distance)
+                distances[name] = measures.multiple(swatch, _grams(network, layers), measures.gram_distance)
         return cls(swatch, lattice or find_lattice(swatch), distances)
 
     def figures(self, samples: Tensor, large: Tensor | None = None) -> Figures:
@@ -127,16 +132,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _multiples(
-    swatch: Tensor,
-    statistics: Callable[[Tensor], measures.Statistics],
-    distance: Callable[[measures.Statistics, measures.Statistics], float],
-) -> Callable[[Tensor], float]:
-    """The distance to the swatch as a multiple of its floor."""
-    target, floor = statistics(swatch), measures.floor(swatch, statistics, distance)
-    return lambda sample: distance(statistics(sample), target) / floor
-
-
 def _grams(network: VGG19, layers: Sequence[str]) -> Callable[[Tensor], measures.Statistics]:
     smallest = receptive_field(max(layers, key=LAYERS.index))
     device = next(network.parameters(), torch.empty(0)).device
@@ -157,6 +152,7 @@ class Evaluation:
     swatch: Tensor
     sample: Tensor  # (1, 3, H, W), of the first seed
     figures: Figures
+    maps: Mapping[str, MapFigures] = MappingProxyType({})  # of a map set whose swatch is one too
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,6 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     print(table(evaluations))
+    for each in evaluations:
+        if each.maps:
+            print(f"\n{each.path.name}, map by map\n{map_table(each.maps)}")
     return 0
 
 
@@ -187,7 +186,9 @@ def _parser() -> argparse.ArgumentParser:
         "models", metavar="MODEL", type=Path, nargs="+", help="model file, or a picture to measure alike"
     )
     parser.add_argument(
-        "--swatch", type=Path, help="the photograph it was learned from (default: NAME.swatch.png beside each model)"
+        "--swatch",
+        type=Path,
+        help="the photograph it was learned from, or the folder of a map set (default: NAME.swatch.png beside a model)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, for programs")
     parser.add_argument(
@@ -230,6 +231,8 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
     evaluations = []
     for path, model in models.items():
         swatch_path = options.swatch or path.with_name(f"{path.stem}.swatch.png")
+        parts = recognised(swatch_path) if swatch_path.is_dir() else {}
+        swatch_path = parts.get(BASE_COLOUR.name, swatch_path)
         if not swatch_path.exists():
             raise NotMeasurable(f"There is no swatch {swatch_path} to measure {path} against. Name one with --swatch.")
         # Under one --swatch all are judged alike, pictures too: as the first model was trained on it.
@@ -243,10 +246,29 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
         figures = dataclasses.replace(judges[key].figures(samples, large), **costs)
         evaluations.append(
             Evaluation(
-                path=path, swatch_path=swatch_path, swatch=judges[key].swatch, sample=samples[:1], figures=figures
+                path=path,
+                swatch_path=swatch_path,
+                swatch=judges[key].swatch,
+                sample=samples[:1],
+                figures=figures,
+                maps=_map_figures(key, parts, model, network, options) if model and parts else {},
             )
         )
     return evaluations
+
+
+def _map_figures(
+    swatch: tuple[Path, int | None],
+    parts: Mapping[str, Path],
+    model: Model,
+    network: VGG19 | None,
+    options: argparse.Namespace,
+) -> Mapping[str, MapFigures]:
+    """Of the first seed, all maps."""
+    whole = read_map_set(read_swatch(*swatch), parts)
+    judge = MapJudge(whole.pixels, whole.maps, _grams(network, GRAM_LAYERS) if network else None)
+    painter = paintable(model, options.device, options.precision)
+    return judge.figures(texture(painter, 0, options.size), painter.maps)
 
 
 def _measurable(path: Path, side: int | None) -> Tensor:
@@ -362,6 +384,16 @@ def table(evaluations: Sequence[Evaluation]) -> str:
         + "".join(f"  {word:>{width}}" for word, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
     )
+
+
+def map_table(maps: Mapping[str, MapFigures]) -> str:
+    """One line for each map; what the columns mean stands in trainer/map_measures.py."""
+    names = [each.name for each in dataclasses.fields(MapFigures)]
+    lines = [f"{'':12}" + "".join(f"{name:>8}" for name in names)]
+    for map, figures in maps.items():
+        values = [getattr(figures, name) for name in names]
+        lines.append(f"{map:12}" + "".join(f"{'n/a' if value is None else f'{value:.2f}':>8}" for value in values))
+    return "\n".join(lines)
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -7,11 +7,13 @@ Job
 
 import argparse
 import dataclasses
+import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,12 +26,22 @@ from server.lattice import Lattice
 from server.model_file import Model, write_model
 from server.model_header import SwatchFacts
 from server.stylize import stylize
-from server.texture import texture
 from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
 from trainer.contents import Contents, find_contents
-from trainer.descriptors import BuiltinDescriptor, VGG19Descriptor
+from trainer.descriptors import NetworkDescriptor
+from trainer.map_set import read_map_set
+from trainer.map_sheet import map_sheet
 from trainer.periods import find_lattice, lattice_from_periods, lattice_picture
-from trainer.pictures import Picture, as_picture, contact_sheet, filmstrip, style_sheet, thumbnail, write_picture
+from trainer.pictures import (
+    Picture,
+    as_picture,
+    base_colour,
+    contact_sheet,
+    filmstrip,
+    style_sheet,
+    thumbnail,
+    write_picture,
+)
 from trainer.recipe import Recipe
 from trainer.style_training import StyleTraining
 from trainer.swatch import read_swatch
@@ -40,8 +52,6 @@ CHECKPOINT_EVERY = 100  # iterations
 GROWTH_FRAMES = 16
 GROWTH_SIDE = 192
 SHOWN = 384  # shorter side of the contents on a style's sheet
-
-Descriptor = BuiltinDescriptor | VGG19Descriptor
 
 
 class Stop:
@@ -61,7 +71,7 @@ class Job(ABC):
         path: Path,
         output: Path,
         recipe: Recipe,
-        descriptor: Descriptor,
+        descriptor: NetworkDescriptor,
         device: torch.device,
         options: argparse.Namespace,
         say: Say,
@@ -206,10 +216,20 @@ class Job(ABC):
 
 
 class TextureJob(Job):
-    """A swatch to a texture model. `periods`: "auto", None or two periods in pixels."""
+    """A swatch to a texture model. `periods`: "auto", None or two periods in pixels.
 
-    def __init__(self, *arguments: Any, periods: object) -> None:
+    `parts`: files of other maps (trainer/map_set.py); `derive`: maps to be guessed from the swatch.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        periods: object,
+        parts: Mapping[str, Path] = MappingProxyType({}),
+        derive: Sequence[str] = (),
+    ) -> None:
         super().__init__(*arguments)
+        self.set = read_map_set(self.swatch, parts, derive)
         self.lattice = self._lattice(periods)
 
     def _lattice(self, periods: object) -> Lattice | None:
@@ -222,10 +242,20 @@ class TextureJob(Job):
 
     def _training(self) -> TextureTraining:
         return TextureTraining(
-            self.swatch.pixels, self.lattice, self.descriptor, self.recipe, device=self.device, say=self.say
+            self.set.pixels,
+            self.lattice,
+            self.descriptor,
+            self.recipe,
+            maps=self.set.maps,
+            device=self.device,
+            say=self.say,
         )
 
     def _introduce_more(self) -> None:
+        if len(self.set.maps) > 1:
+            self.say(f"  Maps: {', '.join(each.name for each in self.set.maps)}.")
+        for note in self.set.notes:
+            self.say(f"  {note}")
         if self.lattice:
             (y1, x1), (y2, x2) = self.lattice.periods()
             self.say(
@@ -235,16 +265,26 @@ class TextureJob(Job):
             write_picture(self._beside("lattice"), lattice_picture(self.swatch.pixels, self.lattice))
 
     def _frame(self, training: Training[Any]) -> Picture:
-        return as_picture(texture(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
+        return as_picture(base_colour(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
 
     def _sample(self, painter: Any) -> Picture:
-        return as_picture(texture(painter, 0, (256, 256)))
+        return as_picture(base_colour(painter, 0, (256, 256)))
 
     def _sheet(self, painter: Any, title: str) -> Picture:
         return contact_sheet(painter, self.picture, title)
 
+    def _show(self, painter: Any, training: Training[Any]) -> None:
+        if len(self.set.maps) > 1:
+            write_picture(self._beside("maps"), map_sheet(painter, self.set.pixels, self.output.stem))
+        super()._show(painter, training)
+
     def _belongs_to_more(self) -> dict[str, object]:
-        return {"lattice": dataclasses.asdict(self.lattice) if self.lattice else None}
+        maps = [each.name for each in self.set.maps]
+        digest = hashlib.sha256(self.set.pixels.numpy().tobytes()).hexdigest()
+        return {
+            "lattice": dataclasses.asdict(self.lattice) if self.lattice else None,
+            **({"maps": maps, "pixels of maps": digest} if len(maps) > 1 else {}),
+        }
 
 
 class StyleJob(Job):

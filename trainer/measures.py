@@ -81,6 +81,11 @@ def patch_statistics(image: Tensor, patch: int = PATCH_PX, scales: int = PATCH_S
     return result
 
 
+def colour_statistics(image: Tensor) -> Statistics:
+    """Those of patches of one pixel."""
+    return patch_statistics(image, 1, 1)
+
+
 def patch_distance(got: Statistics, wanted: Statistics) -> float:
     """Mean over directions and scales of the Wasserstein-1 distance, in standard deviations of `wanted`."""
     pairs = list(zip(got, wanted, strict=False))
@@ -103,6 +108,16 @@ def floor(
         return statistics(swatch[..., top : top + side, left : left + side])
 
     return max(median(distance(crop(), crop()) for _ in range(FLOOR_PAIRS)), 1e-6)
+
+
+def multiple(
+    swatch: Tensor,
+    statistics: Callable[[Tensor], Statistics],
+    distance: Callable[[Statistics, Statistics], float],
+) -> Callable[[Tensor], float]:
+    """The distance to the swatch as a multiple of its floor."""
+    target, least = statistics(swatch), floor(swatch, statistics, distance)
+    return lambda sample: distance(statistics(sample), target) / least
 
 
 # --------------------------------------------------------------------------------------------------------------- seams

@@ -1,4 +1,4 @@
-"""The descriptor that needs no weights: the distribution of all patches, sliced.
+"""The distribution of all patches, sliced: what lies beside what, to the pixel.
 
 Patches are projected on random directions; per direction the sorted values of texture and swatch are compared, which is
 the exact Wasserstein distance of the projected distributions (Heitz et al. 2021, arXiv 2006.07229, on VGG features;
@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.losses import Place, scaled
-from trainer.swatch_filters import principal_directions
 
 STRIDE = 3  # patches overlap, so some do for all; a step of three never falls in with the generator's halvings
 
@@ -73,3 +72,21 @@ class SlicedPatchLoss(nn.Module):
         top, left = torch.randint(STRIDE, (2,), generator=random).tolist()
         patches = F.unfold(images.float()[..., top:, left:], self.patch, stride=STRIDE)
         return torch.sort((directions @ patches).transpose(0, 1).flatten(1), dim=1).values
+
+
+def principal_directions(image: Tensor, patch: int, whitening: float) -> tuple[Tensor, Tensor]:
+    """Principal directions of the image's patches as rows (D, D), D = C * patch^2, and the mean patch (D,).
+
+    Each direction is scaled by (variance / largest)^(-whitening / 2), but not below a ten-thousandth, where variance is
+    noise of the file. Where the swatch holds nothing at all (the colours of a grey picture, say) it is not scaled up:
+    it must stay empty, and that must not drown the rest.
+    """
+    patches = F.unfold(image.float(), patch)[0]
+    centre = patches.mean(1)
+    patches = patches - centre[:, None]
+    covariance = patches @ patches.T / patches.shape[1]
+    variance, vectors = torch.linalg.eigh(covariance.double())
+    variance = variance.clamp_min(0) / variance[-1].clamp_min(1e-12)
+    scale = (variance + 1e-4).pow(-whitening / 2)
+    directions: Tensor = (vectors * torch.where(variance > 1e-5, scale, 1.0)).T
+    return directions.float(), centre

@@ -4,6 +4,7 @@ NAME.swatch.png   the swatch as it was trained on
 NAME.growth.png   the texture growing: the same seed after every so many iterations
 NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2, seams in the middle, a large one
                   of a style: three contents at three strengths
+NAME.maps.png     of a map set: each map beside the swatch's, and both lit (trainer/map_sheet.py)
 NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/periods.py)
 """
 
@@ -17,8 +18,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from server.generator import Generator
+from server.maps import BASE_COLOUR
 from server.replace_file import replace_file
 from server.texture import texture, to_bytes
+from trainer.map_set import channels_of
 
 Picture = NDArray[np.uint8]  # (height, width, 3), sRGB
 
@@ -33,6 +36,11 @@ LARGE = (1024, 1568)
 def as_picture(pixels: Tensor) -> Picture:
     """(1, 3, H, W) in [0, 1], clamped here, to (H, W, 3) uint8."""
     return to_bytes(pixels.clamp(0, 1).cpu())[0].numpy()
+
+
+def base_colour(generator: Generator, seed: int, size: tuple[int, int]) -> Tensor:
+    """The base colour of a texture: (1, 3, H, W) in [0, 1]."""
+    return texture(generator, seed, size)[:, channels_of(generator.maps, BASE_COLOUR.name)]
 
 
 def write_picture(path: Path, picture: Picture) -> None:
@@ -51,10 +59,10 @@ def thumbnail(picture: Picture, side: int = 160) -> Picture:
 
 def contact_sheet(generator: Generator, swatch: Picture, title: str) -> Picture:
     """Everything one has to see to judge a model, about 1.6 k x 2.3 k pixels. The generator must be frozen."""
-    seeds = [as_picture(texture(generator, seed, (SAMPLE, SAMPLE))) for seed in range(3)]
-    small = as_picture(texture(generator, 3, (SAMPLE // 2, SAMPLE // 2 + 21)))
+    seeds = [as_picture(base_colour(generator, seed, (SAMPLE, SAMPLE))) for seed in range(3)]
+    small = as_picture(base_colour(generator, 3, (SAMPLE // 2, SAMPLE // 2 + 21)))
     tiled = np.tile(small, (2, 2, 1))
-    large = as_picture(texture(generator, 4, LARGE))
+    large = as_picture(base_colour(generator, 4, LARGE))
     rows = [
         [(f"the swatch, {swatch.shape[1]} x {swatch.shape[0]}", swatch), *_named(seeds[:2], "seed {}")],
         [

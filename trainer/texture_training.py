@@ -10,6 +10,7 @@ Source: Ulyanov et al. 2016 (arXiv 1603.03417), a generator trained by the textu
 
 import copy
 import random
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from torch import Tensor
 from server.architecture import PRESETS
 from server.generator import Generator
 from server.lattice import Lattice
-from server.maps import BASE_COLOUR
+from server.maps import BASE_COLOUR, Map
+from server.normals import finished
 from server.texture import paint, paint_with_gradients
 from server.torus import Size, Window
 from trainer.descriptors import Descriptor, fast_arithmetic
@@ -37,7 +39,7 @@ JUDGE_STEP = 1 << 40  # the patch directions of judging, the same every time
 
 
 class TextureTraining(Training[Generator]):
-    """A texture generator in training."""
+    """A texture generator in training. `swatch`: (1, channels of all maps, H, W) in [0, 1]."""
 
     def __init__(
         self,
@@ -46,13 +48,15 @@ class TextureTraining(Training[Generator]):
         descriptor: Descriptor,
         recipe: Recipe,
         *,
+        maps: Sequence[Map] = (BASE_COLOUR,),
         device: torch.device,
         say: Say = print,
     ) -> None:
         self.swatch, self.lattice, self.descriptor = swatch.to(device), lattice, descriptor
+        self.maps = tuple(maps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            generator = Generator(PRESETS[recipe.arch], [BASE_COLOUR], lattice, normalisation)
+            generator = Generator(PRESETS[recipe.arch], maps, lattice, normalisation)
         with torch.no_grad():  # begin as the swatch's mean colour, faintly textured
             generator.paint.bias.copy_(swatch.mean((0, 2, 3)))  # type: ignore[union-attr]
             generator.paint.weight.mul_(0.3)
@@ -60,7 +64,8 @@ class TextureTraining(Training[Generator]):
 
     def make_objective(self) -> Sum:
         """As Training."""
-        return self.descriptor.objective(self.swatch, self.lattice, round(self.size * LOOKED_AT), self.recipe.seed)
+        side = round(self.size * LOOKED_AT)
+        return self.descriptor.objective(self.swatch, self.lattice, side, self.recipe.seed, self.maps)
 
     def before_step(self) -> None:
         """The last part is trained with the statistics that are served."""
@@ -72,7 +77,7 @@ class TextureTraining(Training[Generator]):
         size, window = self._somewhere(draws)
         seeds = [draws.getrandbits(60) for _ in range(self.batch)]
         with fast_arithmetic(self.device):
-            images = paint_with_gradients(self.generator, seeds, size, window)
+            images = finished(paint_with_gradients(self.generator, seeds, size, window), self.maps)
         loss: Tensor = self.objective(images, Place(size, window, self.step))
         return loss
 
@@ -106,7 +111,7 @@ class TextureTraining(Training[Generator]):
         for index, seed in enumerate(JUDGE_SEEDS):
             size, window = self._judged_place(index)
             with fast_arithmetic(self.device):
-                image = paint(generator or self.generator, [seed], size, window)
+                image = finished(paint(generator or self.generator, [seed], size, window), self.maps)
             total += float(self.objective(image, Place(size, window, JUDGE_STEP + index)))
         return total / len(JUDGE_SEEDS)
 

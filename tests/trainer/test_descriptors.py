@@ -37,11 +37,11 @@ def swatch() -> Tensor:
     return gravel(96, 96, stone=7)
 
 
-def forbidden(file: Path | None) -> Weights:
+def forbidden(file: Path | None, *, download: bool) -> Weights:
     raise AssertionError("weights were looked for")
 
 
-def unavailable(file: Path | None) -> Weights:
+def unavailable(file: Path | None, *, download: bool) -> Weights:
     raise WeightsUnavailable("the network is down")
 
 
@@ -56,34 +56,32 @@ def test_the_built_in_descriptor_never_looks_for_weights(monkeypatch: pytest.Mon
 def test_vgg19_is_taken_where_it_can_be_had_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch, weights: Weights, choice: str
 ) -> None:
-    monkeypatch.setattr(module, "find_weights", lambda file: weights)
+    monkeypatch.setattr(module, "find_weights", lambda file, download: weights)
     said: list[str] = []
     assert choose_descriptor(choice, None, CPU, said.append).name == "vgg19"
     assert said == ["Looking with VGG-19, weights from a test (caffe preprocessing)."]
 
 
 def test_the_named_file_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch, weights: Weights) -> None:
-    asked: list[Path | None] = []
+    asked: list[tuple[Path | None, bool]] = []
 
-    def find(file: Path | None) -> Weights:
-        asked.append(file)
+    def find(file: Path | None, *, download: bool) -> Weights:
+        asked.append((file, download))
         return weights
 
     monkeypatch.setattr(module, "find_weights", find)
-    choose_descriptor("auto", Path("mine.pth"), CPU, lambda text: None)
-    assert asked == [Path("mine.pth")]
+    for choice in ("auto", "vgg19"):
+        choose_descriptor(choice, Path("mine.pth"), CPU, lambda text: None)
+    assert asked == [(Path("mine.pth"), False), (Path("mine.pth"), True)], "auto downloads nothing"
 
 
-def test_auto_falls_back_to_the_built_in_descriptor_and_says_why_and_how_to_do_better(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_auto_looks_with_the_built_in_network_and_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_weights", unavailable)
     said: list[str] = []
     assert choose_descriptor("auto", None, CPU, said.append).name == "builtin"
     assert len(said) == 1
-    assert "built-in descriptor" in said[0]
-    assert "the network is down" in said[0]
-    assert "--vgg-weights" in said[0]
+    assert "built-in network" in said[0]
+    assert "--descriptor vgg19" in said[0]
 
 
 def test_vgg19_asked_for_and_not_to_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +107,7 @@ def test_a_bad_file_that_was_named_is_an_error_whatever_the_choice(
 def test_weights_that_end_too_early_are_an_error(monkeypatch: pytest.MonkeyPatch, weights: Weights) -> None:
     shallow = {f"{conv.key}.{part}" for conv in CONVOLUTIONS[:4] for part in ("weight", "bias")}
     cut = Weights({key: weights.tensors[key] for key in shallow}, "caffe", "a test", "ab" * 32)
-    monkeypatch.setattr(module, "find_weights", lambda file: cut)
+    monkeypatch.setattr(module, "find_weights", lambda file, download: cut)
     with pytest.raises(UnusableWeights, match="relu3_4 cannot be computed"):
         choose_descriptor("auto", None, CPU, lambda text: None)
 

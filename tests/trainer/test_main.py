@@ -58,7 +58,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
     monkeypatch.setattr(pictures, "SAMPLE", 64)
     monkeypatch.setattr(pictures, "LARGE", (64, 96))
-    monkeypatch.setattr(descriptors, "FILTER_SCALES", (1.0,))
+    monkeypatch.setattr(descriptors, "GRAM_SCALES", (1.0,))
 
 
 @pytest.fixture(scope="module")

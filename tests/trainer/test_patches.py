@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from server.torus import Size, Window
 from tests import drawn
 from trainer.losses import Place
-from trainer.patches import SlicedPatchLoss
+from trainer.patches import SlicedPatchLoss, principal_directions
 
 
 def at(step: int) -> Place:
@@ -131,3 +132,20 @@ def test_flat_swatches_have_finite_losses_and_slopes(gravel: Tensor) -> None:
         assert torch.isfinite(found)
         assert pixels.grad is not None
         assert torch.isfinite(pixels.grad).all()
+
+
+@pytest.mark.parametrize("whitening", [0.0, 0.5, 1.0])
+def test_principal_directions_are_orthogonal_and_scaled_by_the_swatch(gravel: Tensor, whitening: float) -> None:
+    patches = F.unfold(gravel, 3)[0]
+    patches = patches - patches.mean(1, keepdim=True)
+    directions, _ = principal_directions(gravel, 3, whitening)
+    assert directions.shape == (27, 27)
+    products = directions @ directions.T
+    lengths = products.diagonal().clone()
+    assert (products - lengths.diag()).abs().max() < 1e-3 * lengths.max()
+    projected = (directions @ patches).var(1, correction=0)
+    variance = torch.linalg.eigvalsh(patches @ patches.T / patches.shape[1])
+    torch.testing.assert_close(projected, lengths * variance, rtol=1e-2, atol=1e-6)
+    spread = float(projected.max() / projected.min())
+    plain = float(variance[-1] / variance[0])
+    assert {0.0: spread > 0.9 * plain, 0.5: 2 < spread < plain**0.6, 1.0: spread < 2}[whitening]

@@ -1,7 +1,7 @@
 """The training of a tiny generator: what it reaches, that it repeats, and what it does when things go wrong."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from server.architecture import PRESETS
 from server.generator import Generator
 from server.lattice import Lattice
+from server.maps import BASE_COLOUR, Map
 from server.texture import paint, paint_with_gradients
 from server.torus import Size, Window
 from tests.drawn import gravel, square_tiles
@@ -52,7 +53,9 @@ class Patches:
 
     name = "patches"
 
-    def objective(self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int) -> Sum:
+    def objective(
+        self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
+    ) -> Sum:
         patches = SlicedPatchLoss(swatch, scales=3, side=side, patch=5, directions=16, seed=seed)
         cell = [("cell", 1.0, FoldedCellLoss(swatch, lattice))] if lattice else []
         return Sum(("patch", 1.0, patches), *cell)

@@ -1,0 +1,130 @@
+"""What holds the maps of a material together, beside the losses of the base colour alone.
+
+A descriptor takes pictures of three channels. So the maps are shown to it as pictures: each by itself, and mixtures of
+all of them, in which what lies at one place in several maps meets. A mixture's Gram matrices then hold how the maps go
+together, which those of the maps one by one do not.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from server.maps import HEIGHT, NORMAL, Map
+from trainer.losses import Place, scaled
+from trainer.map_set import channels_of
+
+MIXTURES = 6
+CONTRAST = 0.22  # of a mixture's channel: about that of a photograph
+LEAST = 4 / 255  # of a channel's deviation that is stretched to it
+STEEPEST = 0.1  # of a normal's z, below which its slope is not believed
+SIZES = 3  # of the pictures whose slopes are compared: fine ones drown in a file's noise
+
+Look = Callable[[Tensor], nn.Module]  # a loss around one picture of three channels
+
+
+class Part(nn.Module):
+    """A loss that looks at some of the channels."""
+
+    def __init__(self, channels: slice, loss: nn.Module) -> None:
+        super().__init__()
+        self.channels, self.loss = channels, loss
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        return self.loss(images[:, self.channels], place)  # type: ignore[no-any-return]
+
+
+class Mixtures(nn.Module):
+    """Two pictures made of the maps at every step, by turns: one map or a few by themselves, and one mixture of all.
+
+    `look` makes the loss around a picture (1, 3, H, W) of the swatch. The mixtures follow from the seed.
+    """
+
+    def __init__(self, swatch: Tensor, maps: Sequence[Map], look: Look, seed: int) -> None:
+        super().__init__()
+        self.mean = swatch.mean((0, 2, 3))
+        self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
+        random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
+        own = [_three(rows) for rows in _by_themselves(maps)]
+        mixed = [torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T for _ in range(MIXTURES)]
+        self.own = len(own)
+        self.matrices = [matrix.to(swatch) for matrix in (*own, *mixed)]
+        self.losses = nn.ModuleList(look(self.picture(swatch, matrix)) for matrix in self.matrices)
+
+    def picture(self, images: Tensor, matrix: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 3, H, W), around one half."""
+        standard = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", matrix, standard)
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        chosen = (place.step % self.own, self.own + place.step % MIXTURES)
+        total = torch.zeros((), device=images.device)
+        for index in chosen:
+            total = total + self.losses[index](self.picture(images, self.matrices[index]), place) / len(chosen)
+        return total
+
+
+def _by_themselves(maps: Sequence[Map]) -> list[list[Tensor]]:
+    """Rows that pick channels: the normals' three, then those of one channel, up to three in a picture."""
+    count = sum(each.channels for each in maps)
+    unit = torch.eye(count)
+    pictures, singles = [], []
+    for each in maps[1:]:
+        rows = list(unit[channels_of(maps, each.name)])
+        if len(rows) == 3:
+            pictures.append(rows)
+        else:
+            singles += rows
+    return pictures + [[row] for row in singles]
+
+
+def _three(rows: list[Tensor]) -> Tensor:
+    return torch.stack(rows if len(rows) == 3 else rows * 3)
+
+
+class ReliefLoss(nn.Module):
+    """How far the normals are from the slope of the height, beyond what they are in the swatch itself.
+
+    A surface z = k h(x, y) has the normal (-k dh/dx, -k dh/dy, 1), scaled to unit length; k is fitted to the swatch.
+    For each size of picture (full, half, quarter): the squared difference of slopes relative to that of the slopes
+    themselves, and no more is asked than the swatch gives.
+    """
+
+    def __init__(self, swatch: Tensor, maps: Sequence[Map]) -> None:
+        super().__init__()
+        self.normal, self.height = channels_of(maps, NORMAL.name), channels_of(maps, HEIGHT.name)
+        self.steepness: list[Tensor] = []
+        self.own: list[Tensor] = []
+        self.size: list[Tensor] = []
+        with torch.no_grad():
+            for told, found in self._slopes(swatch, wraps=False):
+                steepness = (told * found).sum() / found.square().sum().clamp_min(1e-12)
+                size = told.square().mean().clamp_min(1e-8)
+                self.steepness.append(steepness)
+                self.own.append((told - steepness * found).square().mean() / size)
+                self.size.append(size)
+
+    def _slopes(self, images: Tensor, *, wraps: bool) -> list[tuple[Tensor, Tensor]]:
+        """For each size: what the normals say, and the height's steps per pixel; both (B, 2, h, w), right and down."""
+        slopes = []
+        for _, image in scaled(images.float(), SIZES, None):
+            normals = image[:, self.normal] * 2 - 1
+            z = normals[:, 2:].clamp_min(STEEPEST)
+            told = torch.cat([-normals[:, :1] / z, normals[:, 1:2] / z], 1)  # y is up, and rows go down
+            height = image[:, self.height]
+            if wraps:
+                height = F.pad(height, (1, 1, 1, 1), mode="circular")
+            else:
+                told = told[..., 1:-1, 1:-1]
+            right = (height[..., 1:-1, 2:] - height[..., 1:-1, :-2]) / 2
+            down = (height[..., 2:, 1:-1] - height[..., :-2, 1:-1]) / 2
+            slopes.append((told, torch.cat([right, down], 1)))
+        return slopes
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        total = torch.zeros((), device=images.device)
+        for index, (told, found) in enumerate(self._slopes(images, wraps=place.whole)):
+            off = (told - self.steepness[index] * found).square().mean() / self.size[index]
+            total = total + F.relu(off - self.own[index])
+        return total / SIZES
