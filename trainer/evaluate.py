@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -152,7 +151,7 @@ class Evaluation:
     swatch: Tensor
     sample: Tensor  # (1, 3, H, W), of the first seed
     figures: Figures
-    maps: Mapping[str, MapFigures] = MappingProxyType({})  # of a map set whose swatch is one too
+    maps: Mapping[str, MapFigures] = field(default_factory=dict)  # of a map set whose swatch is one too
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
