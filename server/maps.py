@@ -1,12 +1,15 @@
-"""The maps a generator paints: base colour today, any list of maps in the model file and in `texture()`."""
+"""The maps a generator paints: base colour, or any list of maps, and the bits that a sample of each is worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 ColourSpace = Literal["srgb", "linear"]
+Depth = Literal[8, 16]  # bits of a sample
 COLOUR_SPACES: tuple[ColourSpace, ...] = ("srgb", "linear")
 MAX_MAPS = 8
+NORMAL = "normal"  # of 3 channels: x, y, z in the way of OpenGL, each as half of itself and a half
+HEIGHT = "height"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +27,24 @@ class Map:
             raise ValueError(f"a map has 1 or 3 channels, not {self.channels!r}")
         if self.colour_space not in COLOUR_SPACES:
             raise ValueError(f"a map's colour space is one of {', '.join(COLOUR_SPACES)}")
+        if self.name == NORMAL and self.channels != 3:
+            raise ValueError(f"the map {NORMAL} has 3 channels, not {self.channels}")
+
+    @property
+    def depth(self) -> Depth:
+        """Bits a sample, where nobody asks for others: 8 bits of height make steps in displacement."""
+        return 16 if self.name == HEIGHT else 8
 
 
 def check_maps(maps: Sequence[Map]) -> None:
     """Raise ValueError unless these can be the maps of one generator."""
     if not 1 <= len(maps) <= MAX_MAPS or len({each.name for each in maps}) != len(maps):
         raise ValueError(f"a generator paints 1 to {MAX_MAPS} maps of different names")
+
+
+def depths_of(maps: Sequence[Map], depth: Depth | None) -> tuple[Depth, ...]:
+    """Bits a sample of each map: `depth`, or each map's own where that is None."""
+    return tuple(depth or each.depth for each in maps)
 
 
 BASE_COLOUR = Map(name="basecolor", channels=3, colour_space="srgb")

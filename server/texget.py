@@ -32,7 +32,7 @@ from server import __version__
 from server.client import Client, ServerUnreachable
 from server.errors import BadRequest, TexserverError
 from server.library import Entry, Library
-from server.output_file import check_folder, check_format, check_raster, sink_for
+from server.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
 from server.precision import PRECISIONS
 from server.stylize_files import Manner, Plan, Stylist, planned, stylize_files
 from server.torus import Size, Window, check_seed
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "PICTURE-MODEL.png)",
     )
     parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
-    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 8)")
+    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
     style = parser.add_argument_group("pictures in the style of the model")
     style.add_argument(
         "--stylize", metavar="PICTURE", help="a picture, a folder of them, or the frames of a sequence: frame_%%04d.png"
@@ -162,12 +162,14 @@ def _paint(arguments: argparse.Namespace) -> None:
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
     maps = None if arguments.map in (None, "all") else arguments.map.split(",")
-    depth = arguments.depth or 8
     template = arguments.output or _default_output(arguments.model, size, window)
+    depth = arguments.depth
     part = window or Window(0, 0, size.height, size.width)
     output = _named(template, seeds[0], False, ["map"])[0]
     check_format(output)
-    check_raster(output, part.height, part.width, 3, depth)
+    if depth is None and is_jpeg(output):
+        depth = 8  # whatever the maps' own
+    check_raster(output, part.height, part.width, 3, depth or 8)
     check_folder(output)
     if arguments.models is not None:
         from server.local_painter import LocalPainter
@@ -188,7 +190,7 @@ def _paint_all(
     size: Size,
     part: Window,
     maps: Sequence[str] | None,
-    depth: int,
+    depth: int | None,
     seeds: Sequence[int],
 ) -> None:
     pixels = part.height * part.width

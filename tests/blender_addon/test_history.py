@@ -31,7 +31,7 @@ entries = st.builds(
     seed=st.integers(0, 2**64 - 1),
     size=st.tuples(st.integers(1, 65536), st.integers(1, 65536)),
     maps=st.lists(st.sampled_from(["basecolor", "height", "normal"]), unique=True, min_size=1).map(tuple),
-    depth=st.sampled_from([8, 16]),
+    depth=st.sampled_from([None, 8, 16]),
     when=st.integers(0, 2**40) | st.floats(0, 2**40),
     place=st.text(max_size=100),
 )

@@ -76,7 +76,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 def truth(generator: Generator, seed: int, size: Size) -> np.ndarray:
     """(height, width, channels of all maps) uint8, computed here."""
-    return texture_bytes(generator, seed, size, Window(0, 0, size.height, size.width)).numpy()
+    maps = texture_bytes(generator, seed, size, Window(0, 0, size.height, size.width), 8)
+    return np.concatenate([each.numpy() for each in maps], 2)
 
 
 @pytest.fixture(scope="module")
