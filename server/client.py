@@ -163,7 +163,10 @@ class Client(Stylizer):
         depth: int | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
-        """Paint into any sink of blender_addon.sinks; `progress` is told the pixels done so far. Raises as save()."""
+        """Paint into any sink of blender_addon.sinks or server.map_sinks; `progress` is told the pixels done so far.
+
+        Raises as save(), and what the sink raises.
+        """
         height, width = (size, size) if isinstance(size, int) else size
         job = TextureJob(
             self._connection,

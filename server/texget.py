@@ -3,6 +3,8 @@
     texget                                                   lists the models of the server that runs here
     texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
+    texget brick --map all -o brick_{map}.tif                each map in a file of its own, height in 16 bits
+    texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
@@ -26,12 +28,13 @@ from tqdm import tqdm
 
 from blender_addon.image_file import ImageFileError
 from blender_addon.pairing import NoServer
-from blender_addon.sinks import Sink
-from blender_addon.wire import MAX_NOISE
+from blender_addon.sinks import MemorySink, Sink
+from blender_addon.wire import MAX_NOISE, MIN_SIDE
 from server import __version__
 from server.client import Client, ServerUnreachable
 from server.errors import BadRequest, TexserverError
 from server.library import Entry, Library
+from server.map_sinks import DirectxNormals, OrmSink, maps_for_orm
 from server.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
 from server.precision import PRECISIONS
 from server.stylize_files import Manner, Plan, Stylist, planned, stylize_files
@@ -99,6 +102,16 @@ def _parser() -> argparse.ArgumentParser:
         "PICTURE-MODEL.png)",
     )
     parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
+    parser.add_argument(
+        "--normals",
+        choices=("opengl", "directx"),
+        help="which way the green of a normal map points: up, as OpenGL and Blender have it, or down (default: opengl)",
+    )
+    parser.add_argument(
+        "--orm",
+        action="store_true",
+        help="one picture orm in place of the maps ao (red), roughness (green) and metallic (blue)",
+    )
     parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
     style = parser.add_argument_group("pictures in the style of the model")
     style.add_argument(
@@ -194,13 +207,15 @@ def _paint_all(
     seeds: Sequence[int],
 ) -> None:
     pixels = part.height * part.width
+    if arguments.orm:
+        maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
     with _Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
         for index, seed in enumerate(seeds):
             painter.paint(
                 arguments.model,
                 seed=seed,
                 size=(size.height, size.width),
-                sink=sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None)),
+                sink=_sink(arguments, template, seed),
                 window=(part.top, part.left, part.height, part.width),
                 maps=maps,
                 depth=depth,
@@ -208,8 +223,32 @@ def _paint_all(
             )
 
 
+def _sink(arguments: argparse.Namespace, template: str, seed: int) -> Sink:
+    """What writes the files of one seed."""
+    sink = sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None))
+    if arguments.orm:
+        sink = OrmSink(sink)
+    return DirectxNormals(sink) if arguments.normals == "directx" else sink
+
+
+def _maps_of(painter: _Painter, model: str) -> Sequence[str]:
+    """Names of all maps of a model, told by a texture of the smallest size, which is refused as any other would be."""
+    memory = MemorySink()
+    painter.paint(
+        model,
+        seed=0,
+        size=(MIN_SIDE, MIN_SIDE),
+        sink=memory,
+        window=None,
+        maps=None,
+        depth=None,
+        progress=lambda pixels: None,
+    )
+    return tuple(memory.pixels)
+
+
 def _stylize(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth")
+    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
     manner = Manner(

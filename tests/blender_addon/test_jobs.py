@@ -103,11 +103,14 @@ def test_a_server_with_strange_limits_is_served_too(most: int) -> None:
         np.testing.assert_array_equal(pixels(sink), painted(7, (16, 20)))
 
 
-def test_results_stay_within_the_bytes_the_server_allows() -> None:
-    limits = wire.Limits(tile=64, max_result_bytes=64 * 64 * 8)
+@pytest.mark.parametrize(("depth", "pixel_bytes"), [(8, 4), (16, 8), (None, 5)])
+def test_results_stay_within_the_bytes_the_server_allows(depth: int | None, pixel_bytes: int) -> None:
+    limits = wire.Limits(tile=64, max_result_bytes=64 * 64 * pixel_bytes)
     with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
-        run(TextureJob(connection, "brick", 7, (256, 256), MemorySink(), depth=16))
-        assert all(height * width * 8 <= limits.max_result_bytes for _, _, height, width in windows_asked(server))
+        run(TextureJob(connection, "brick", 7, (256, 256), MemorySink(), depth=depth))
+        assert all(
+            height * width * pixel_bytes <= limits.max_result_bytes for _, _, height, width in windows_asked(server)
+        )
         assert (64, 64) in {window[2:] for window in windows_asked(server)}
 
 
@@ -163,6 +166,32 @@ def test_parts_may_come_in_any_order(server: FakeServer, connection: Connection,
     assert job.state == "done", job.message
     with Image.open(tmp_path / "wall-basecolor.png") as image:
         np.testing.assert_array_equal(np.asarray(image), painted(7, (300, 300)))
+
+
+@pytest.mark.parametrize(
+    ("maps", "depth", "told"),
+    [(None, None, None), (["basecolor"], None, 8), (["height"], None, 16), (None, 8, 8), (None, 16, 16)],
+)
+def test_a_painting_tells_the_depth_to_ask_for_again(
+    connection: Connection, maps: Any, depth: int | None, told: int | None
+) -> None:
+    sink = MemorySink()
+    run(TextureJob(connection, "brick", 7, (64, 64), sink, maps=maps, depth=depth))
+    assert sink.painting
+    assert sink.painting.depth == told
+
+
+def test_a_server_that_has_8_bits_of_every_map_is_believed_unless_others_were_asked_for(
+    server: FakeServer, connection: Connection
+) -> None:
+    """As servers did before maps had depths of their own."""
+    server.script = lambda request: [result(replace(request, depth=8))] if isinstance(request, wire.Generate) else None
+    sink = MemorySink()
+    job = run(TextureJob(connection, "brick", 7, (100, 200), sink))
+    assert job.state == "done", job.message
+    np.testing.assert_array_equal(pixels(sink, "height"), painted(7, (100, 200), name="height", depth=8))
+    job = run(TextureJob(connection, "brick", 7, (100, 200), MemorySink(), depth=16))
+    assert (job.state, job.message[:27]) == ("failed", "The server sent other pixel")
 
 
 # -------------------------------------------------------------------------------------------------------------- files
