@@ -124,7 +124,7 @@ def against_in_process(folder: Path) -> None:
         times: dict[str, list[float]] = {"in process": [], "server": []}
         for seed in range(REPEATS + 2):
             begin = time.perf_counter()
-            here = texture_bytes(generator, seed, size, window).numpy()
+            here = texture_bytes(generator, seed, size, window)[0].numpy()
             middle = time.perf_counter()
             there = client.texture(MODEL, seed=seed, size=1024)["basecolor"]
             end = time.perf_counter()
@@ -204,7 +204,7 @@ def fairness(folder: Path, clients: int = 8, textures: int = 64) -> None:
         for number, (_, sums) in enumerate(results):
             for index in (0, textures - 1):
                 seed = 1000 * number + index
-                own = texture_bytes(generator, seed, Size(512, 512), Window(0, 0, 512, 512)).numpy()
+                own = texture_bytes(generator, seed, Size(512, 512), Window(0, 0, 512, 512))[0].numpy()
                 assert sums[index] == int(own.astype("u8").sum())
         seconds = [each[0] for each in results]
         report(

@@ -28,7 +28,7 @@ class Entry:
     seed: int
     size: tuple[int, int]  # height, width
     maps: tuple[str, ...]
-    depth: int  # bits a sample
+    depth: int | None  # bits a sample, null where each map has its own
     when: float  # seconds since 1970
     place: str  # HOST:PORT of the server
 
@@ -37,8 +37,8 @@ class Entry:
         """From the file. Raises wire.Refused, ValueError."""
         told = wire.Fields(values)
         height, width = told.wholes("size", 2, "height and width")
-        depth, when = told.whole("depth", 8, 16), values.get("when", "")
-        if min(height, width) < 1 or depth not in (8, 16) or type(when) not in (int, float):
+        depth, when = told.maybe_whole("depth", 8, 16), values.get("when", "")
+        if min(height, width) < 1 or depth not in (None, 8, 16) or type(when) not in (int, float):
             raise ValueError("no texture is like that")
         return cls(
             model=told.text("model", wire.MAX_MODEL_NAME),

@@ -26,7 +26,10 @@ MOST_CHANNELS: Final = 4 * wire.MAX_BUFFERS
 
 
 class TextureJob(Job):
-    """Paints a window of a texture, by default all of it, into a sink."""
+    """Paints a window of a texture, by default all of it, into a sink.
+
+    `depth`: bits a sample of all maps, 8 or 16; None: each map has its own, which the first part tells.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class TextureJob(Job):
         *,
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
-        depth: int = 8,
+        depth: int | None = None,
         in_flight: int = IN_FLIGHT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,12 +66,13 @@ class TextureJob(Job):
         anything = replace(self._limits, max_window_pixels=wire.MAX_ID)
         self._check_request(anything, Part(0, 0, *self.window[2:]))
         channels = 4 * len(self.maps) if self.maps else MOST_CHANNELS
-        first, *_ = cut(self.size, self.window, self._limits.tile, self._most_pixels(channels))
+        first, *_ = cut(
+            self.size, self.window, self._limits.tile, self._most_pixels(channels * (self.depth or 16) // 8)
+        )
         return first
 
-    def _most_pixels(self, channels: int) -> int:
-        most_bytes = self._limits.max_result_bytes
-        return max(1, min(self._limits.max_window_pixels, most_bytes // (channels * self.depth // 8)))
+    def _most_pixels(self, pixel_bytes: int) -> int:
+        return max(1, min(self._limits.max_window_pixels, self._limits.max_result_bytes // pixel_bytes))
 
     def _request(self, place: Part, id: int) -> wire.Generate:
         top, left, _, _ = self.window
@@ -101,11 +105,19 @@ class TextureJob(Job):
 
     def _accept(self, part: Portion, result: wire.Result) -> None:
         """The first answer is believed, if it makes sense; the others must be like it."""
-        maps = tuple(PaintedMap(name=b.name, channels=b.shape[2], colour_space=b.colour_space) for b in result.buffers)
+        maps = tuple(
+            PaintedMap(
+                name=each.name,
+                channels=each.shape[2],
+                colour_space=each.colour_space,
+                depth=8 * wire.ITEM_BYTES[each.dtype],
+            )
+            for each in result.buffers
+        )
         names = tuple(each.name for each in maps)
-        dtype, shape = f"uint{self.depth}", (part.place.height, part.place.width)
-        if any(each.dtype != dtype or each.shape[:2] != shape for each in result.buffers) or (
+        if any(each.shape[:2] != (part.place.height, part.place.width) for each in result.buffers) or (
             not names
+            or any(each.depth != (self.depth or each.depth) for each in maps)
             or len(set(names)) < len(names)
             or not all(name.isidentifier() for name in names)  # they become names of files
             or (self.maps is not None and names != self.maps)
@@ -131,14 +143,13 @@ class TextureJob(Job):
             size=self.size,
             window=self.window,
             maps=maps,
-            depth=self.depth,
             precision=result.precision,
             software=self.connection.welcome.server,
             server=self.connection.place,
         )
         self.state = "running"
         self._sink.begin(self.painting)
-        most_pixels = self._most_pixels(sum(each.channels for each in maps))
+        most_pixels = self._most_pixels(sum(each.channels * each.depth // 8 for each in maps))
         rest = remaining(self.size, self.window, self._limits.tile, most_pixels, first.place)
         self._parts.extend(Portion(place) for place in rest)
         # a row of tiles, or what is under way: no more is held when one part keeps the others waiting

@@ -92,7 +92,7 @@ def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
         "seed": str(painting.seed),
         "width": width,
         "height": height,
-        "depth": painting.depth,
+        "depth": map.depth,
         "precision": painting.precision,
         "server": painting.server,
         "software": painting.software,

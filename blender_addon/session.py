@@ -112,8 +112,8 @@ class Session:
         self.wanted = True
         self._last_id += 1
         files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
-        map = f"image_{token_hex(4)}"  # no other picture's file, though all else may be alike
-        name = partial(_name, files, suffix, maps=[map])
+        own = f"image_{token_hex(4)}"  # no other picture's file, though all else may be alike
+        name = partial(_name, files, suffix, name=own)
         patience_s, clock = self.patience_s, self._clock
         task = StyleTask(self._last_id, order, self.connection, name, patience_s=patience_s, clock=clock)
         self.tasks.append(task)
@@ -240,13 +240,13 @@ class Session:
             self.waiting = waiting if isinstance(waiting, int) else None
 
 
-def _name(files: TextureFiles, suffix: str, painting: Painting, *, maps: Sequence[str] | None = None) -> list[Path]:
+def _name(files: TextureFiles, suffix: str, painting: Painting, *, name: str = "") -> list[Path]:
+    """`name`: in place of that of the one map."""
     return files.paths(
         model=painting.model,
         sha256=painting.sha256,
         seed=painting.seed,
         size=painting.size,
-        maps=maps or [each.name for each in painting.maps],
-        depth=painting.depth,
+        maps={name or each.name: each.depth for each in painting.maps},
         suffix=suffix,
     )

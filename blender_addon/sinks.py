@@ -19,6 +19,7 @@ class PaintedMap:
     name: str
     channels: int
     colour_space: str  # "srgb" or "linear"
+    depth: int  # bits a sample, 8 or 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,15 @@ class Painting:
     size: tuple[int, int]  # height, width: the period
     window: tuple[int, int, int, int]  # top, left, height, width
     maps: tuple[PaintedMap, ...]
-    depth: int  # bits a sample
     precision: str
     software: str  # name and version of the server
     server: str  # HOST:PORT
+
+    @property
+    def depth(self) -> int | None:
+        """Bits a sample, to ask for again: None where each map has its own."""
+        depths = {each.depth for each in self.maps}
+        return depths.pop() if len(depths) == 1 else None
 
     def provenance(self, map: PaintedMap) -> dict[str, str]:
         """For the file of one map, in the words of texget."""
@@ -80,7 +86,7 @@ class MemorySink:
     def begin(self, painting: Painting) -> None:
         self.painting = painting
         _, _, height, width = painting.window
-        self._pixel_bytes = {each.name: each.channels * painting.depth // 8 for each in painting.maps}
+        self._pixel_bytes = {each.name: each.channels * each.depth // 8 for each in painting.maps}
         self._width = width
         self.pixels = {name: bytearray(height * width * each) for name, each in self._pixel_bytes.items()}
 
@@ -123,7 +129,7 @@ class FileSink:
                 width=width,
                 height=height,
                 channels=each.channels,
-                depth=painting.depth,
+                depth=each.depth,
                 metadata=painting.provenance(each),
                 srgb=each.colour_space == "srgb",
                 durable=self._durable,

@@ -103,6 +103,7 @@ class StylizeJob(Job):
         if [(each.name, each.dtype, each.shape) for each in result.buffers] != [(IMAGE, self.content.dtype, shape)]:
             raise NotPainted("", "The server sent another picture than was asked for. Update it, or this client.")
         assert self.connection.welcome
+        depth = 8 * wire.ITEM_BYTES[self.content.dtype]
         self.statistics = result.statistics
         self.picture = StylizedPicture(
             model=self.model,
@@ -110,8 +111,7 @@ class StylizeJob(Job):
             seed=self.seed,
             size=(height, width),
             window=(0, 0, height, width),
-            maps=(PaintedMap(name=IMAGE, channels=channels, colour_space="srgb"),),
-            depth=8 * wire.ITEM_BYTES[self.content.dtype],
+            maps=(PaintedMap(name=IMAGE, channels=channels, colour_space="srgb", depth=depth),),
             precision=result.precision,
             software=self.connection.welcome.server,
             server=self.connection.place,

@@ -27,7 +27,7 @@ class Order:
     seed: int  # in [0, 2^64)
     size: Size  # height, width in pixels
     maps: tuple[str, ...] | None = None
-    depth: int = 8  # bits a sample
+    depth: int | None = None  # bits a sample of all maps; None: each map has its own
     preview: Size | None = None
 
     @property

@@ -12,7 +12,7 @@ No bpy here, and the standard library alone.
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -46,16 +46,18 @@ class TextureFiles:
         sha256: str,
         seed: int,
         size: tuple[int, int],
-        maps: Sequence[str],
-        depth: int,
+        maps: Mapping[str, int],
         suffix: str = ".tif",
     ) -> list[Path]:
-        """One file for each map, in that order, whether they are there or not. `size` is (height, width)."""
+        """One file for each map, in that order, whether they are there or not.
+
+        `size` is (height, width); `maps` tells the bits of a sample of each.
+        """
         self._make()  # someone may have emptied the disk meanwhile
         height, width = size
-        bits = "" if depth == 8 else f"{depth}bit-"
-        stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-{bits}"
-        return [self.folder / f"{stem}{_distinct(each)}{suffix}" for each in maps]
+        stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-"
+        bits = {8: "", 16: "16bit-"}
+        return [self.folder / f"{stem}{bits[depth]}{_distinct(name)}{suffix}" for name, depth in maps.items()]
 
     def prune(self, keep: Collection[Path]) -> None:
         """Remove those made longest ago until the rest is under the cap, but none of `keep`, and old leftovers.

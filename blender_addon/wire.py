@@ -348,7 +348,7 @@ class Generate:
     size: tuple[int, int]  # height, width: the period of the texture
     window: tuple[int, int, int, int] | None = None  # top, left, height, width; it wraps; by default all of it
     maps: tuple[str, ...] | None = None  # by default all of the model's
-    depth: int = 8  # bits a sample: 8 or 16
+    depth: int | None = None  # bits a sample of all maps: 8 or 16; by default each map has its own
     sha256: str = ""  # only from the model file of this hash
     deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
     progress: bool = False  # whether Progress is wanted on the way
@@ -358,8 +358,8 @@ class Generate:
         _read_no_buffers(header, frames)
         values = Fields(header)
         size = _read_size(values, limits)
-        depth = values.whole("depth", 8, 16, 8)
-        if depth not in (8, 16):
+        depth = values.maybe_whole("depth", 8, 16)
+        if depth not in (None, 8, 16):
             raise _wrong("depth", depth, "8 or 16")
         return cls(
             id=id,

@@ -5,18 +5,20 @@ Neither torch nor numpy: rows are copied from memory to memory, about a quarter 
 
 from collections.abc import Sequence
 
-from server.maps import Map
+from server.maps import Depth, Map
 from server.tile_cache import Planes
 from server.torus import Piece, Size, Window, pieces
 
 
 class Assembly:
-    """The samples of some maps of one window. `wanted`: which of the model's maps, by index."""
+    """The samples of some maps of one window. `wanted`: which of the model's maps, by index; `depths`: of all."""
 
-    def __init__(self, size: Size, window: Window, maps: Sequence[Map], wanted: Sequence[int], depth: int) -> None:
+    def __init__(
+        self, size: Size, window: Window, maps: Sequence[Map], wanted: Sequence[int], depths: Sequence[Depth]
+    ) -> None:
         self.window = window
         self._wanted = tuple(wanted)
-        self._strides = [maps[index].channels * depth // 8 for index in wanted]  # bytes of a pixel
+        self._strides = [maps[index].channels * depths[index] // 8 for index in wanted]  # bytes of a pixel
         self._planes: list[bytearray | memoryview] | None = None
         self.missing: dict[Window, list[Piece]] = {}  # what each tile not yet here gives
         for piece in pieces(size, window):

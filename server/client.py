@@ -114,9 +114,11 @@ class Client(Stylizer):
         size: int | tuple[int, int],
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
-        depth: int = 8,
+        depth: int | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """The maps by name: (height, width, channels), uint8, or uint16 for a `depth` of 16 bits. All in memory.
+        """The maps by name: (height, width, channels), uint8, or uint16 at a depth of 16 bits. All in memory.
+
+        `depth`: 8 or 16 bits for all maps; by default each has its own: 16 for `height`, 8 for the others.
 
         Raises RequestRefused, TimedOut, ServerUnreachable.
         """
@@ -125,8 +127,8 @@ class Client(Stylizer):
         assert sink.painting
         rows, columns = sink.painting.window[2:]
         return {
-            name: np.frombuffer(pixels, "u1" if depth == 8 else "<u2").reshape(rows, columns, -1)
-            for name, pixels in sink.pixels.items()
+            each.name: np.frombuffer(sink.pixels[each.name], f"<u{each.depth // 8}").reshape(rows, columns, -1)
+            for each in sink.painting.maps
         }
 
     def save(
@@ -138,7 +140,7 @@ class Client(Stylizer):
         size: int | tuple[int, int],
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
-        depth: int = 8,
+        depth: int | None = None,
     ) -> dict[str, Path]:
         """Paint into PNG or TIFF files, one for each map, of any size in little memory. Returns them by map.
 
@@ -158,10 +160,13 @@ class Client(Stylizer):
         sink: Sink,
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
-        depth: int = 8,
+        depth: int | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
-        """Paint into any sink of blender_addon.sinks; `progress` is told the pixels done so far. Raises as save()."""
+        """Paint into any sink of blender_addon.sinks or server.map_sinks; `progress` is told the pixels done so far.
+
+        Raises as save(), and what the sink raises.
+        """
         height, width = (size, size) if isinstance(size, int) else size
         job = TextureJob(
             self._connection,

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from blender_addon import wire
 from blender_addon.wire import Refused
 from server.assembly import Assembly
-from server.maps import Map
+from server.maps import Depth, depths_of
 from server.model_header import WrongKind
 from server.order import Order, picture_order, tile_order
 from server.shelf import Version
@@ -93,7 +93,8 @@ class TextureWindow(Job[wire.Generate]):
 
     assembly: Assembly | None = None
     todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
-    maps: list[Map] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)  # which of the version's maps, by index
+    depths: tuple[Depth, ...] = ()  # of all the version's maps
 
     @property
     def pixels(self) -> int:
@@ -104,21 +105,19 @@ class TextureWindow(Job[wire.Generate]):
         return request == self.request
 
     def check(self, version: Version, limits: wire.Limits) -> None:
-        self._wanted(version, limits)
+        self._choose(version, limits)
 
     def begin(self, version: Version, limits: wire.Limits) -> None:
         """Cut the window into tiles."""
-        wanted = self._wanted(version, limits)
+        self._choose(version, limits)
         self.version = version
         assert self.request.window is not None
-        maps = version.facts.maps
         size, window = Size(*self.request.size), Window(*self.request.window)
-        self.assembly = Assembly(size, window, maps, wanted, self.request.depth)
-        self.maps = [maps[index] for index in wanted]
+        self.assembly = Assembly(size, window, version.facts.maps, self.wanted, self.depths)
         self.todo = deque(self.assembly.missing)
 
-    def _wanted(self, version: Version, limits: wire.Limits) -> list[int]:
-        """Which of the version's maps are wanted, by index."""
+    def _choose(self, version: Version, limits: wire.Limits) -> None:
+        """Which of the version's maps are wanted, and how deep."""
         request = self.request
         if version.facts.kind != "texture":
             raise WrongKind(request.model, version.facts.kind)
@@ -131,8 +130,9 @@ class TextureWindow(Job[wire.Generate]):
                 raise Refused(
                     "bad_request", f"maps: {request.model!r} has no {name[:40]!a}; it has {', '.join(names)}."
                 )
-        indices = [names.index(name) for name in wanted]
-        size = self.pixels * sum(maps[index].channels for index in indices) * request.depth // 8
+        self.wanted = [names.index(name) for name in wanted]
+        self.depths = depths_of(maps, request.depth)  # type: ignore[arg-type]  # one that the wire lets through
+        size = self.pixels * sum(maps[index].channels * self.depths[index] // 8 for index in self.wanted)
         if size > limits.max_result_bytes:
             raise Refused(
                 "bad_request",
@@ -140,13 +140,12 @@ class TextureWindow(Job[wire.Generate]):
                 "at once; ask for smaller windows or fewer maps.",
             )
         self.bytes = size
-        return indices
 
     def next_order(self) -> Order:
         assert self.version is not None
         request = self.request
-        key = TileKey(self.version.sha256, request.seed, Size(*request.size), self.todo[0], request.depth)
-        return tile_order(key, request.model, [each.channels for each in self.version.facts.maps])
+        key = TileKey(self.version.sha256, request.seed, Size(*request.size), self.todo[0], self.depths)
+        return tile_order(key, request.model, self.version.facts.maps)
 
     def handed_out(self) -> bool:
         self.todo.popleft()
@@ -163,22 +162,23 @@ class TextureWindow(Job[wire.Generate]):
         assert self.version is not None
         request = self.request
         assert request.window is not None
+        maps = self.version.facts.maps
         buffers = tuple(
             wire.Buffer(
-                name=each.name,
-                dtype=f"uint{request.depth}",
-                shape=(*request.window[2:], each.channels),
+                name=maps[index].name,
+                dtype=f"uint{self.depths[index]}",
+                shape=(*request.window[2:], maps[index].channels),
                 data=plane,
-                colour_space=each.colour_space,
+                colour_space=maps[index].colour_space,
             )
-            for each, plane in zip(self.maps, self.assembly.planes(), strict=True)
+            for index, plane in zip(self.wanted, self.assembly.planes(), strict=True)
         )
         return wire.Result(id=request.id, sha256=self.version.sha256, precision=self.precision, buffers=buffers)
 
     def described(self) -> str:
         request = self.request
         height, width = request.size
-        return f"seed={request.seed} size={width}x{height} window={request.window} depth={request.depth}"
+        return f"seed={request.seed} size={width}x{height} window={request.window} depth={request.depth or 'own'}"
 
 
 @dataclass(eq=False)

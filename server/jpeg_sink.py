@@ -9,6 +9,7 @@ from PIL import Image
 
 from blender_addon.image_file import Data
 from blender_addon.sinks import MemorySink, Painting
+from server.errors import BadRequest
 from server.replace_file import replace_file
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -18,7 +19,10 @@ JPEG_QUALITY = 95
 
 
 class JpegSink:
-    """Writes one JPEG for each map, as blender_addon.sinks.FileSink writes PNG and TIFF. Raises UnusableOutput."""
+    """Writes one JPEG for each map, as blender_addon.sinks.FileSink writes PNG and TIFF.
+
+    Raises UnusableOutput, and BadRequest for 16 bits a sample.
+    """
 
     def __init__(self, name_files: Callable[[Sequence[str]], Sequence[Path]]) -> None:
         self.paths: dict[str, Path] = {}  # by map
@@ -27,6 +31,8 @@ class JpegSink:
 
     def begin(self, painting: Painting) -> None:
         names = [each.name for each in painting.maps]
+        if any(each.depth != 8 for each in painting.maps):
+            raise BadRequest("output: a JPEG has 8 bits a sample; ask for a depth of 8, or for another format.")
         self.paths = dict(zip(names, self._name_files(names), strict=True))
         self._memory.begin(painting)
 

@@ -13,13 +13,14 @@ from server.devices import choose_device, choose_precision, prepare
 from server.errors import BadRequest
 from server.generator import Generator
 from server.library import Library
+from server.maps import Depth, depths_of
 from server.model_file import Model, read_model
 from server.precision import Precision
 from server.statistics_token import parse_statistics, statistics_text
 from server.style_generator import Statistics, StyleGenerator
 from server.stylize import freeze, measure, stylized_bands
 from server.stylized import Stylizer, checked_content
-from server.texture import Depth, bands
+from server.texture import bands
 from server.torus import Size, Window
 
 
@@ -42,7 +43,7 @@ class LocalPainter(Stylizer):
         sink: Sink,
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
-        depth: Depth = 8,
+        depth: Depth | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
         """As `server.client.Client.paint`.
@@ -55,15 +56,14 @@ class LocalPainter(Stylizer):
         assert isinstance(generator, Generator)
         torus = Size(*size)
         part = Window(*window) if window else Window(0, 0, *size)
-        wanted = _wanted(found, maps)
+        wanted = _wanted(found, maps, depth)
         painting = Painting(
             model=found.name,
             sha256=found.sha256,
             seed=seed,
             size=size,
             window=(part.top, part.left, part.height, part.width),
-            maps=tuple(each for each, _ in wanted),
-            depth=depth,
+            maps=tuple(wanted),
             precision=self._precision,
             software=f"texserver {__version__}",
             server="",
@@ -72,10 +72,10 @@ class LocalPainter(Stylizer):
         try:
             sink.begin(painting)
             for band in bands(generator, seed, torus, part, depth):
-                for each, first in wanted:
-                    samples = band[..., first : first + each.channels].contiguous().numpy()
-                    sink.write(each.name, done, 0, band.shape[0], part.width, samples.data.cast("B"))
-                done += band.shape[0]
+                rows = len(band[0])
+                for each, index in wanted.items():
+                    sink.write(each.name, done, 0, rows, part.width, band[index].numpy().data.cast("B"))
+                done += rows
                 progress(done * part.width)
             sink.finish()
         except BaseException:
@@ -116,8 +116,7 @@ class LocalPainter(Stylizer):
             seed=seed,
             size=(height, width),
             window=(0, 0, height, width),
-            maps=(PaintedMap(name=IMAGE, channels=max(channels, 3), colour_space="srgb"),),
-            depth=8 * array.dtype.itemsize,
+            maps=(PaintedMap(name=IMAGE, channels=max(channels, 3), colour_space="srgb", depth=8 * array.itemsize),),
             precision=self._precision,
             software=f"texserver {__version__}",
             server="",
@@ -147,14 +146,14 @@ class LocalPainter(Stylizer):
         return self._model
 
 
-def _wanted(model: Model, names: Sequence[str] | None) -> list[tuple[PaintedMap, int]]:
-    """The maps wanted, and where the channels of each begin."""
-    first, found = 0, {}
-    for each in model.texture_generator().maps:
-        painted = PaintedMap(name=each.name, channels=each.channels, colour_space=each.colour_space)
-        found[each.name] = (painted, first)
-        first += each.channels
+def _wanted(model: Model, names: Sequence[str] | None, depth: Depth | None) -> dict[PaintedMap, int]:
+    """The maps wanted, and which of the model's each is."""
+    maps = model.texture_generator().maps
+    found = {
+        each.name: (PaintedMap(name=each.name, channels=each.channels, colour_space=each.colour_space, depth=bits), at)
+        for at, (each, bits) in enumerate(zip(maps, depths_of(maps, depth), strict=True))
+    }
     for name in names or ():
         if name not in found:
             raise BadRequest(f"maps: there is no {name[:40]!a}; {model.name} has {', '.join(found)}.")
-    return [found[name] for name in names or found]
+    return dict(found[name] for name in names or found)

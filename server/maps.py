@@ -1,12 +1,15 @@
-"""The maps a generator paints: base colour today, any list of maps in the model file and in `texture()`."""
+"""The maps a generator paints: base colour, or any list of maps, and the bits that a sample of each is worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 ColourSpace = Literal["srgb", "linear"]
+Depth = Literal[8, 16]  # bits of a sample
 COLOUR_SPACES: tuple[ColourSpace, ...] = ("srgb", "linear")
 MAX_MAPS = 8
+NORMAL_NAME = "normal"
+HEIGHT_NAME = "height"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,13 @@ class Map:
             raise ValueError(f"a map has 1 or 3 channels, not {self.channels!r}")
         if self.colour_space not in COLOUR_SPACES:
             raise ValueError(f"a map's colour space is one of {', '.join(COLOUR_SPACES)}")
+        if self.name == NORMAL_NAME and self.channels != 3:
+            raise ValueError(f"the map {NORMAL_NAME} has 3 channels, not {self.channels}")
+
+    @property
+    def depth(self) -> Depth:
+        """Bits a sample, where nobody asks for others: 8 bits of height make steps in displacement."""
+        return 16 if self.name == HEIGHT_NAME else 8
 
 
 def check_maps(maps: Sequence[Map]) -> None:
@@ -32,10 +42,15 @@ def check_maps(maps: Sequence[Map]) -> None:
         raise ValueError(f"a generator paints 1 to {MAX_MAPS} maps of different names")
 
 
+def depths_of(maps: Sequence[Map], depth: Depth | None) -> tuple[Depth, ...]:
+    """Bits a sample of each map: `depth`, or each map's own where that is None."""
+    return tuple(depth or each.depth for each in maps)
+
+
 BASE_COLOUR = Map(name="basecolor", channels=3, colour_space="srgb")
-NORMAL = Map(name="normal", channels=3, colour_space="linear")  # OpenGL: x right, y up, z out; (n + 1) / 2
+NORMAL = Map(name=NORMAL_NAME, channels=3, colour_space="linear")  # OpenGL: x right, y up, z out; (n + 1) / 2
 ROUGHNESS = Map(name="roughness", channels=1, colour_space="linear")
 METALLIC = Map(name="metallic", channels=1, colour_space="linear")
 OCCLUSION = Map(name="ao", channels=1, colour_space="linear")
-HEIGHT = Map(name="height", channels=1, colour_space="linear")
+HEIGHT = Map(name=HEIGHT_NAME, channels=1, colour_space="linear")
 MATERIAL = (BASE_COLOUR, NORMAL, ROUGHNESS, METALLIC, OCCLUSION, HEIGHT)  # a whole set, in the order of its channels

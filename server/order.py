@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blender_addon import wire
+from server.maps import Map
 from server.tile_cache import TileKey
 
 
@@ -25,8 +26,8 @@ class Order:
     answer_bytes: Sequence[int]  # of each buffer that must come back
 
 
-def tile_order(key: TileKey, model: str, channels: Sequence[int]) -> Order:
-    """One tile. `channels`: of each map of the model, which all come back."""
+def tile_order(key: TileKey, model: str, maps: Sequence[Map]) -> Order:
+    """One tile. `maps`: all of the model's, which all come back."""
     size, tile = key.size, key.tile
     pixels = tile.height * tile.width
     return Order(
@@ -40,9 +41,9 @@ def tile_order(key: TileKey, model: str, channels: Sequence[int]) -> Order:
             "seed": key.seed,
             "size": [size.height, size.width],
             "tile": [tile.top, tile.left, tile.height, tile.width],
-            "depth": key.depth,
+            "depths": list(key.depths),
         },
-        answer_bytes=[pixels * each * key.depth // 8 for each in channels],
+        answer_bytes=[pixels * each.channels * depth // 8 for each, depth in zip(maps, key.depths, strict=True)],
     )
 
 

@@ -66,7 +66,7 @@ def stylized_of(sink: MemorySink, statistics: str) -> Stylized:
     """What a finished sink holds."""
     assert sink.painting
     height, width = sink.painting.size
-    samples = np.frombuffer(sink.pixels[IMAGE], "u1" if sink.painting.depth == 8 else "<u2")
+    samples = np.frombuffer(sink.pixels[IMAGE], "u1" if sink.painting.maps[0].depth == 8 else "<u2")
     return Stylized(image=samples.reshape(height, width, -1), statistics=statistics)
 
 

@@ -3,6 +3,8 @@
     texget                                                   lists the models of the server that runs here
     texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
+    texget brick --map all -o brick_{map}.tif                each map in a file of its own, height in 16 bits
+    texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
@@ -26,13 +28,14 @@ from tqdm import tqdm
 
 from blender_addon.image_file import ImageFileError
 from blender_addon.pairing import NoServer
-from blender_addon.sinks import Sink
-from blender_addon.wire import MAX_NOISE
+from blender_addon.sinks import MemorySink, Sink
+from blender_addon.wire import MAX_NOISE, MIN_SIDE
 from server import __version__
 from server.client import Client, ServerUnreachable
 from server.errors import BadRequest, TexserverError
 from server.library import Entry, Library
-from server.output_file import check_folder, check_format, check_raster, sink_for
+from server.map_sinks import DirectxNormals, OrmSink, maps_for_orm
+from server.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
 from server.precision import PRECISIONS
 from server.stylize_files import Manner, Plan, Stylist, planned, stylize_files
 from server.torus import Size, Window, check_seed
@@ -99,7 +102,17 @@ def _parser() -> argparse.ArgumentParser:
         "PICTURE-MODEL.png)",
     )
     parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
-    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 8)")
+    parser.add_argument(
+        "--normals",
+        choices=("opengl", "directx"),
+        help="which way the green of a normal map points: up, as OpenGL and Blender have it, or down (default: opengl)",
+    )
+    parser.add_argument(
+        "--orm",
+        action="store_true",
+        help="one picture orm in place of the maps ao (red), roughness (green) and metallic (blue)",
+    )
+    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
     style = parser.add_argument_group("pictures in the style of the model")
     style.add_argument(
         "--stylize", metavar="PICTURE", help="a picture, a folder of them, or the frames of a sequence: frame_%%04d.png"
@@ -162,12 +175,14 @@ def _paint(arguments: argparse.Namespace) -> None:
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
     maps = None if arguments.map in (None, "all") else arguments.map.split(",")
-    depth = arguments.depth or 8
     template = arguments.output or _default_output(arguments.model, size, window)
+    depth = arguments.depth
     part = window or Window(0, 0, size.height, size.width)
     output = _named(template, seeds[0], False, ["map"])[0]
     check_format(output)
-    check_raster(output, part.height, part.width, 3, depth)
+    if depth is None and is_jpeg(output):
+        depth = 8  # whatever the maps' own
+    check_raster(output, part.height, part.width, 3, depth or 8)
     check_folder(output)
     if arguments.models is not None:
         from server.local_painter import LocalPainter
@@ -188,17 +203,19 @@ def _paint_all(
     size: Size,
     part: Window,
     maps: Sequence[str] | None,
-    depth: int,
+    depth: int | None,
     seeds: Sequence[int],
 ) -> None:
     pixels = part.height * part.width
+    if arguments.orm:
+        maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
     with _Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
         for index, seed in enumerate(seeds):
             painter.paint(
                 arguments.model,
                 seed=seed,
                 size=(size.height, size.width),
-                sink=sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None)),
+                sink=_sink(arguments, template, seed),
                 window=(part.top, part.left, part.height, part.width),
                 maps=maps,
                 depth=depth,
@@ -206,8 +223,32 @@ def _paint_all(
             )
 
 
+def _sink(arguments: argparse.Namespace, template: str, seed: int) -> Sink:
+    """What writes the files of one seed."""
+    sink = sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None))
+    if arguments.orm:
+        sink = OrmSink(sink)
+    return DirectxNormals(sink) if arguments.normals == "directx" else sink
+
+
+def _maps_of(painter: _Painter, model: str) -> Sequence[str]:
+    """Names of all maps of a model, told by a texture of the smallest size, which is refused as any other would be."""
+    memory = MemorySink()
+    painter.paint(
+        model,
+        seed=0,
+        size=(MIN_SIDE, MIN_SIDE),
+        sink=memory,
+        window=None,
+        maps=None,
+        depth=None,
+        progress=lambda pixels: None,
+    )
+    return tuple(memory.pixels)
+
+
 def _stylize(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth")
+    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
     manner = Manner(

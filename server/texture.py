@@ -6,19 +6,17 @@ tiles (server/torus.py), each computed alone, and nothing in a frozen generator 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from server.errors import BadRequest
 from server.generator import Generator
+from server.maps import Depth, Map, depths_of
 from server.noise import Field
 from server.normals import finished
 from server.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
 from server.waves import waves
-
-Depth = Literal[8, 16]  # bits of a sample
 
 _DTYPES = {8: torch.uint8, 16: torch.uint16}
 _NOISE_MEAN = 0.5
@@ -46,26 +44,34 @@ def texture(
     return result
 
 
-def texture_bytes(generator: Generator, seed: int, size: Size, window: Window, depth: Depth = 8) -> Tensor:
-    """`texture` of one seed as files and the wire take it: (height, width, channels), rounded to nearest.
+def texture_bytes(
+    generator: Generator, seed: int, size: Size, window: Window, depth: Depth | None = None
+) -> list[Tensor]:
+    """`texture` of one seed as files and the wire take it: of each map (height, width, channels), rounded to nearest.
 
-    uint8, or uint16 at a depth of 16 bits.
+    uint8, or uint16 at a depth of 16 bits; by default each map has its own.
     """
-    channels = sum(each.channels for each in generator.maps)
-    result = torch.empty(window.height, window.width, channels, dtype=_DTYPES[depth])
+    depths = depths_of(generator.maps, depth)
+    result = [
+        torch.empty(window.height, window.width, each.channels, dtype=_DTYPES[bits])
+        for each, bits in zip(generator.maps, depths, strict=True)
+    ]
     for piece in pieces(size, window):
-        result[piece.target] = tile_bytes(generator, seed, size, piece.tile, depth)[piece.source]
+        tile = tile_bytes(generator, seed, size, piece.tile, depths)
+        for plane, part in zip(result, tile, strict=True):
+            plane[piece.target] = part[piece.source]
     return result
 
 
-def tile_bytes(generator: Generator, seed: int, size: Size, tile: Window, depth: Depth = 8) -> Tensor:
+def tile_bytes(generator: Generator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]) -> list[Tensor]:
     """One canonical tile (server/torus.py), as `texture_bytes`: the unit of work of which all windows are cut."""
-    return to_bytes(_tile(generator, seed, size, tile)[None], depth)[0]
+    check_seed(seed)
+    return map_bytes(painted(generator, seed, size, tile), generator.maps, depths)
 
 
 def bands(
-    generator: Generator, seed: int, size: Size, window: Window | None = None, depth: Depth = 8
-) -> Iterator[Tensor]:
+    generator: Generator, seed: int, size: Size, window: Window | None = None, depth: Depth | None = None
+) -> Iterator[list[Tensor]]:
     """The window from top to bottom in bands of a tile's height or less, each as `texture_bytes` gives it.
 
     So memory is bounded by one band of bytes, whatever the height.
@@ -84,6 +90,12 @@ def to_bytes(pixels: Tensor, depth: Depth = 8) -> Tensor:
     return whole.to(_DTYPES[depth]).permute(0, 2, 3, 1).contiguous()
 
 
+def map_bytes(pixels: Tensor, maps: Sequence[Map], depths: Sequence[Depth]) -> list[Tensor]:
+    """Pixels of one texture, (1, channels of all maps, H, W), as the samples of each map: (H, W, channels)."""
+    parts = torch.split(pixels, [each.channels for each in maps], 1)
+    return [to_bytes(part, depth)[0] for part, depth in zip(parts, depths, strict=True)]
+
+
 def _size(size: object) -> Size:
     if isinstance(size, Size):
         return size
@@ -100,7 +112,12 @@ def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Itera
 
 def _tile(generator: Generator, seed: int, size: Size, tile: Window) -> Tensor:
     check_seed(seed)
-    return finished(paint(generator, [seed], size, tile), generator.maps)[0].clamp_(0, 1).cpu()
+    return painted(generator, seed, size, tile)[0]
+
+
+def painted(generator: Generator, seed: int, size: Size, window: Window) -> Tensor:
+    """One window, painted at once and finished: (1, channels, height, width) float32 in [0, 1] on the CPU."""
+    return finished(paint(generator, [seed], size, window), generator.maps).clamp_(0, 1).cpu()
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from server.maps import Depth
 from server.torus import Size, Window
 
 
@@ -14,7 +15,7 @@ class TileKey(NamedTuple):
     seed: int
     size: Size
     tile: Window
-    depth: int
+    depths: tuple[Depth, ...]  # of each map of the model
 
 
 Planes = tuple[memoryview, ...]  # of a tile: the samples of each map of the model, row-major, interleaved

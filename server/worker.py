@@ -38,11 +38,12 @@ from server import __version__
 from server.devices import choose_device, choose_precision, prepare
 from server.errors import TexserverError
 from server.generator import Generator
+from server.maps import Depth
 from server.model_file import parse_model
 from server.short_memory import NoMemory, is_out_of_memory
 from server.style_generator import StyleGenerator
 from server.stylist import Stylist
-from server.texture import Depth, paint, tile_bytes, to_bytes
+from server.texture import map_bytes, painted, tile_bytes
 from server.torus import Size, Window
 from server.worker_config import MISCONFIGURED, WorkerConfig
 
@@ -253,19 +254,20 @@ class Worker:
         generator = self.generators[message["sha256"]]
         assert not isinstance(generator, StyleGenerator)  # the front knows kinds
         samples = self._samples(
-            generator, message["seed"], Size(*message["size"]), Window(*message["tile"]), message["depth"]
+            generator, message["seed"], Size(*message["size"]), Window(*message["tile"]), message["depths"]
         )
-        counts = [each.channels for each in generator.maps]
-        return [plane.contiguous().numpy().data.cast("B") for plane in torch.split(samples, counts, dim=2)]
+        return [plane.numpy().data.cast("B") for plane in samples]
 
-    def _samples(self, generator: Generator, seed: int, size: Size, tile: Window, depth: Depth) -> torch.Tensor:
+    def _samples(
+        self, generator: Generator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+    ) -> list[torch.Tensor]:
         try:
-            return tile_bytes(generator.to(self.device), seed, size, tile, depth)  # back, where memory had been short
+            return tile_bytes(generator.to(self.device), seed, size, tile, depths)  # back, where memory had been short
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
         self._make_room(generator)
-        return in_pieces(generator, self.device, seed, size, tile, depth)
+        return in_pieces(generator, self.device, seed, size, tile, depths)
 
     def _make_room(self, wanted: Generator | StyleGenerator | None = None) -> None:
         """Models that are not wanted leave the device."""
@@ -285,8 +287,8 @@ def _failed(task: int, code: str, text: str) -> Answer:
 
 
 def in_pieces(
-    generator: Generator, device: torch.device, seed: int, size: Size, tile: Window, depth: Depth
-) -> torch.Tensor:
+    generator: Generator, device: torch.device, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+) -> list[torch.Tensor]:
     """The tile, painted quarter by quarter on half the memory and less. Raises NoMemory at the smallest."""
     if min(tile.height, tile.width) < 2 * SMALLEST_PX:
         raise NoMemory
@@ -296,21 +298,20 @@ def in_pieces(
         parts = []
         for left, right in ((0, centre), (centre, tile.width)):
             part = Window(tile.top + top, tile.left + left, bottom - top, right - left)
-            piece = _piece(generator, device, seed, size, part, depth)
+            piece = _piece(generator, device, seed, size, part, depths)
             if piece is None:  # here, where the failed one's tensors are gone
-                piece = in_pieces(generator, device, seed, size, part, depth)
+                piece = in_pieces(generator, device, seed, size, part, depths)
             parts.append(piece)
-        rows.append(torch.cat(parts, 1))
-    return torch.cat(rows, 0)
+        rows.append([torch.cat(planes, 1) for planes in zip(*parts, strict=True)])
+    return [torch.cat(planes, 0) for planes in zip(*rows, strict=True)]
 
 
 def _piece(
-    generator: Generator, device: torch.device, seed: int, size: Size, part: Window, depth: Depth
-) -> torch.Tensor | None:
+    generator: Generator, device: torch.device, seed: int, size: Size, part: Window, depths: Sequence[Depth]
+) -> list[torch.Tensor] | None:
     """A part of a tile, or None where memory is too short for it."""
     try:
-        pixels = paint(generator.to(device), [seed], size, part).clamp_(0, 1).cpu()
-        return to_bytes(pixels, depth)[0]
+        return map_bytes(painted(generator.to(device), seed, size, part), generator.maps, depths)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

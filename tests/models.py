@@ -25,6 +25,14 @@ TINY_STYLES = {
     "pyramid": StyleArchitecture(name="pyramid", widths=(3, 3), blocks=0, noise=(2, 2)),
 }
 TINY_LATTICE = Lattice(basis=((0.0, 1 / 16), (1 / 24, 0.0)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.8)
+MAP_SET = (
+    BASE_COLOUR,
+    Map(name="normal", channels=3, colour_space="linear"),
+    Map(name="roughness", channels=1, colour_space="linear"),
+    Map(name="metallic", channels=1, colour_space="linear"),
+    Map(name="ao", channels=1, colour_space="linear"),
+    Map(name="height", channels=1, colour_space="linear"),
+)
 
 
 def tiny_generator(
@@ -63,10 +71,17 @@ def tiny_model(
     )
 
 
-def save_tiny(folder: Path, name: str = "tiny", seed: int = 0, *, lattice: bool = False) -> Path:
+def save_tiny(
+    folder: Path,
+    name: str = "tiny",
+    seed: int = 0,
+    *,
+    lattice: bool = False,
+    maps: Sequence[Map] = (BASE_COLOUR,),
+) -> Path:
     """Write a tiny model into the folder and return its path."""
     path = folder / f"{name}.safetensors"
-    write_model(path, tiny_model(seed, name=name, lattice=lattice))
+    write_model(path, tiny_model(seed, name=name, lattice=lattice, maps=maps))
     return path
 
 

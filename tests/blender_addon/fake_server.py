@@ -21,6 +21,7 @@ from server.msgpack_codec import CODECS
 SHA256 = "ab" * 32
 CHANNELS = {"basecolor": 3, "height": 1}
 COLOUR_SPACES = {"basecolor": "srgb", "height": "linear"}
+DEPTHS = {"basecolor": 8, "height": 16}  # of whom nobody asks for another
 STATISTICS = "c3RhdGlzdGljcw=="  # that its pictures are painted by, if by none other
 
 Answer = wire.Reply | Sequence[bytes]  # a reply, or raw frames
@@ -32,7 +33,7 @@ def painted(
     size: tuple[int, int],
     window: tuple[int, int, int, int] | None = None,
     name: str = "basecolor",
-    depth: int = 8,
+    depth: int | None = None,
 ) -> NDArray[Any]:
     """The fake texture: (height, width, channels) of a window that wraps, uint8 or little-endian uint16."""
     top, left, height, width = window or (0, 0, *size)
@@ -41,7 +42,7 @@ def painted(
     channels = np.arange(CHANNELS[name], dtype=np.uint64) + np.uint64(len(name))
     mixed = (rows * np.uint64(0x9E3779B1) ^ columns * np.uint64(0x85EBCA77)) + channels * np.uint64(0xC2B2AE3D)
     mixed = (mixed + np.uint64(seed % 2**32)) * np.uint64(0x27D4EB2F)
-    return (mixed >> np.uint64(16)).astype("u1" if depth == 8 else "<u2")
+    return (mixed >> np.uint64(16)).astype("u1" if (depth or DEPTHS[name]) == 8 else "<u2")
 
 
 def result(request: wire.Generate, sha256: str = SHA256, precision: str = "exact") -> wire.Result:
@@ -52,7 +53,7 @@ def result(request: wire.Generate, sha256: str = SHA256, precision: str = "exact
         buffers.append(
             wire.Buffer(
                 name=name,
-                dtype="uint8" if request.depth == 8 else "uint16",
+                dtype=pixels.dtype.name,
                 shape=pixels.shape,
                 data=pixels.tobytes(),
                 colour_space=COLOUR_SPACES[name],

@@ -31,7 +31,7 @@ entries = st.builds(
     seed=st.integers(0, 2**64 - 1),
     size=st.tuples(st.integers(1, 65536), st.integers(1, 65536)),
     maps=st.lists(st.sampled_from(["basecolor", "height", "normal"]), unique=True, min_size=1).map(tuple),
-    depth=st.sampled_from([8, 16]),
+    depth=st.sampled_from([None, 8, 16]),
     when=st.integers(0, 2**40) | st.floats(0, 2**40),
     place=st.text(max_size=100),
 )
@@ -77,7 +77,15 @@ def test_the_same_texture_made_again_moves_up_and_is_there_once(path: Path) -> N
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "b"}, {"sha256": "cd" * 32}, {"seed": 1}, {"size": (2048, 1024)}, {"maps": ("height",)}, {"depth": 8}],
+    [
+        {"model": "b"},
+        {"sha256": "cd" * 32},
+        {"seed": 1},
+        {"size": (2048, 1024)},
+        {"maps": ("height",)},
+        {"depth": 8},
+        {"depth": None},
+    ],
     ids=str,
 )
 def test_another_texture_is_another_entry(path: Path, change: dict[str, Any]) -> None:
@@ -85,6 +93,14 @@ def test_another_texture_is_another_entry(path: Path, change: dict[str, Any]) ->
     history.add(BRICK)
     history.add(replace(BRICK, **change))
     assert len(history.entries) == 2
+
+
+@pytest.mark.parametrize("depth", [8, 16, None])
+def test_a_file_tells_one_depth_or_that_each_map_has_its_own(path: Path, depth: int | None) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content(depth=depth))
+    (entry,) = History(path).entries
+    assert entry == replace(BRICK, depth=depth)
 
 
 def test_the_oldest_are_forgotten(path: Path) -> None:

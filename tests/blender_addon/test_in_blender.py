@@ -75,8 +75,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 
 def truth(generator: Generator, seed: int, size: Size) -> np.ndarray:
-    """(height, width, channels of all maps) uint8, computed here."""
-    return texture_bytes(generator, seed, size, Window(0, 0, size.height, size.width)).numpy()
+    """(height, width, channels of all maps) uint8, computed here; those of 16 bits are rounded as a reader would."""
+    maps = [each.numpy() for each in texture_bytes(generator, seed, size, Window(0, 0, size.height, size.width))]
+    return np.concatenate([np.rint(each / np.iinfo(each.dtype).max * 255).astype(np.uint8) for each in maps], 2)
 
 
 @pytest.fixture(scope="module")

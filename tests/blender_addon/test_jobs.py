@@ -54,7 +54,8 @@ def run(job: TextureJob, within_s: float = 20.0, until: Callable[[], object] = l
 def pixels(sink: MemorySink, name: str = "basecolor") -> NDArray[Any]:
     assert sink.painting
     height, width = sink.painting.window[2:]
-    return np.frombuffer(sink.pixels[name], f"<u{sink.painting.depth // 8}").reshape(height, width, -1)
+    (depth,) = (each.depth for each in sink.painting.maps if each.name == name)
+    return np.frombuffer(sink.pixels[name], f"<u{depth // 8}").reshape(height, width, -1)
 
 
 def files(folder: Path, suffix: str = ".png") -> FileSink:
@@ -68,7 +69,7 @@ def windows_asked(server: FakeServer) -> list[tuple[int, int, int, int]]:
 # ------------------------------------------------------------------------------------------------------------- pixels
 
 
-@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("depth", [8, 16, None])
 @pytest.mark.parametrize(
     ("size", "window"),
     [
@@ -83,7 +84,7 @@ def windows_asked(server: FakeServer) -> list[tuple[int, int, int, int]]:
     ids=str,
 )
 def test_every_pixel_comes_to_its_place(
-    connection: Connection, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int
+    connection: Connection, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int | None
 ) -> None:
     sink = MemorySink()
     job = run(TextureJob(connection, "brick", 2**64 - 1, size, sink, window=window, depth=depth))
@@ -102,11 +103,14 @@ def test_a_server_with_strange_limits_is_served_too(most: int) -> None:
         np.testing.assert_array_equal(pixels(sink), painted(7, (16, 20)))
 
 
-def test_results_stay_within_the_bytes_the_server_allows() -> None:
-    limits = wire.Limits(tile=64, max_result_bytes=64 * 64 * 8)
+@pytest.mark.parametrize(("depth", "pixel_bytes"), [(8, 4), (16, 8), (None, 5)])
+def test_results_stay_within_the_bytes_the_server_allows(depth: int | None, pixel_bytes: int) -> None:
+    limits = wire.Limits(tile=64, max_result_bytes=64 * 64 * pixel_bytes)
     with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
-        run(TextureJob(connection, "brick", 7, (256, 256), MemorySink(), depth=16))
-        assert all(height * width * 8 <= limits.max_result_bytes for _, _, height, width in windows_asked(server))
+        run(TextureJob(connection, "brick", 7, (256, 256), MemorySink(), depth=depth))
+        assert all(
+            height * width * pixel_bytes <= limits.max_result_bytes for _, _, height, width in windows_asked(server)
+        )
         assert (64, 64) in {window[2:] for window in windows_asked(server)}
 
 
@@ -164,13 +168,39 @@ def test_parts_may_come_in_any_order(server: FakeServer, connection: Connection,
         np.testing.assert_array_equal(np.asarray(image), painted(7, (300, 300)))
 
 
+@pytest.mark.parametrize(
+    ("maps", "depth", "told"),
+    [(None, None, None), (["basecolor"], None, 8), (["height"], None, 16), (None, 8, 8), (None, 16, 16)],
+)
+def test_a_painting_tells_the_depth_to_ask_for_again(
+    connection: Connection, maps: Any, depth: int | None, told: int | None
+) -> None:
+    sink = MemorySink()
+    run(TextureJob(connection, "brick", 7, (64, 64), sink, maps=maps, depth=depth))
+    assert sink.painting
+    assert sink.painting.depth == told
+
+
+def test_a_server_that_has_8_bits_of_every_map_is_believed_unless_others_were_asked_for(
+    server: FakeServer, connection: Connection
+) -> None:
+    """As servers did before maps had depths of their own."""
+    server.script = lambda request: [result(replace(request, depth=8))] if isinstance(request, wire.Generate) else None
+    sink = MemorySink()
+    job = run(TextureJob(connection, "brick", 7, (100, 200), sink))
+    assert job.state == "done", job.message
+    np.testing.assert_array_equal(pixels(sink, "height"), painted(7, (100, 200), name="height", depth=8))
+    job = run(TextureJob(connection, "brick", 7, (100, 200), MemorySink(), depth=16))
+    assert (job.state, job.message[:27]) == ("failed", "The server sent other pixel")
+
+
 # -------------------------------------------------------------------------------------------------------------- files
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("depth", [8, 16, None])
 def test_files_hold_the_texture_and_say_how_it_was_made(
-    server: FakeServer, connection: Connection, tmp_path: Path, suffix: str, depth: int
+    server: FakeServer, connection: Connection, tmp_path: Path, suffix: str, depth: int | None
 ) -> None:
     size, window = (301, 173), (-17, 150, 250, 170)
     sink = files(tmp_path, suffix)
@@ -181,10 +211,10 @@ def test_files_hold_the_texture_and_say_how_it_was_made(
         want = painted(7, size, window, name, depth)
         if suffix == ".tif":
             np.testing.assert_array_equal(tifffile.imread(path).reshape(want.shape), want)
-        elif depth == 16:
+        elif want.dtype == "u2":
             np.testing.assert_array_equal(decode_png(path.read_bytes()), want)
         with Image.open(path) as image:
-            if depth == 8:
+            if want.dtype == "u1":
                 np.testing.assert_array_equal(np.asarray(image).reshape(want.shape), want)
             said = json.loads(image.tag_v2[270]) if suffix == ".tif" else image.text  # type: ignore[attr-defined]
             assert said == {
@@ -267,7 +297,7 @@ def test_a_png_holds_back_no_more_than_a_row_of_tiles(tmp_path: Path) -> None:
             time.sleep(0.002)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        a_row_of_tiles = 64 * 1024 * 4
+        a_row_of_tiles = 64 * 1024 * 5
         assert len(windows_asked(server)) <= 1 + 4  # a row of tiles is four parts
         held = sum(len(row) for file in sink._files.values() for row in file._rows.values())  # type: ignore[union-attr]
         assert 0 < held <= 2 * a_row_of_tiles

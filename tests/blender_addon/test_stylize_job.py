@@ -68,7 +68,7 @@ def run(job: StylizeJob, within_s: float = 20.0, until: Callable[[], object] = l
 def image_of(sink: MemorySink) -> Pixels:
     assert sink.painting
     assert list(sink.pixels) == ["image"]
-    samples = np.frombuffer(sink.pixels["image"], f"<u{sink.painting.depth // 8}")
+    samples = np.frombuffer(sink.pixels["image"], f"<u{sink.painting.maps[0].depth // 8}")
     return samples.reshape(*sink.painting.size, -1)
 
 

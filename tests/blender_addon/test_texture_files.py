@@ -20,8 +20,7 @@ BRICK: dict[str, Any] = {
     "sha256": "1a2b3c4d" + "e" * 56,
     "seed": 7,
     "size": (1024, 2048),
-    "maps": ("basecolor", "height"),
-    "depth": 8,
+    "maps": {"basecolor": 8, "height": 16},
 }
 RESERVED = ("CON", "nul", "aux.x", "COM1", "lpt1.tif", "con.foo.bar")
 names = st.text(max_size=200) | st.sampled_from(["", ".", "..", "../../x", "a/b\\c", "-rf", "~", "x ", "x.", *RESERVED])
@@ -40,7 +39,7 @@ def ages() -> Iterator[int]:
 
 def texture(files: TextureFiles, seed: int, size: int, age_s: float = 0) -> Path:
     """A file of so many bytes, used so long ago."""
-    (path,) = files.paths(**BRICK | {"seed": seed, "maps": ["basecolor"]})
+    (path,) = files.paths(**BRICK | {"seed": seed, "maps": {"basecolor": 8}})
     path.write_bytes(bytes(size))
     os.utime(path, (time.time() - age_s,) * 2)
     return path
@@ -56,16 +55,16 @@ def left(files: TextureFiles) -> set[str]:
 def test_a_name_says_what_the_texture_is(files: TextureFiles) -> None:
     assert [path.name for path in files.paths(**BRICK)] == [
         "brick-1a2b3c4d-7-2048x1024-basecolor.tif",
-        "brick-1a2b3c4d-7-2048x1024-height.tif",
+        "brick-1a2b3c4d-7-2048x1024-16bit-height.tif",
     ]
-    (deep,) = files.paths(**BRICK | {"depth": 16, "maps": ["height"], "suffix": ".png"})
-    assert deep == files.folder / "brick-1a2b3c4d-7-2048x1024-16bit-height.png"
+    (shallow,) = files.paths(**BRICK | {"maps": {"height": 8}, "suffix": ".png"})
+    assert shallow == files.folder / "brick-1a2b3c4d-7-2048x1024-height.png"
 
 
 @given(model=names, map=names, seed=st.integers(0, 2**64 - 1), sha256=st.text(max_size=64))
 def test_every_name_is_one_that_every_system_takes(model: str, map: str, seed: int, sha256: str) -> None:
-    wanted = BRICK | {"model": model, "maps": [map], "seed": seed, "sha256": sha256, "size": (65536, 65536)}
-    (path,) = TextureFiles(Path(), 0).paths(**wanted | {"depth": 16})
+    wanted = BRICK | {"model": model, "maps": {map: 16}, "seed": seed, "sha256": sha256, "size": (65536, 65536)}
+    (path,) = TextureFiles(Path(), 0).paths(**wanted)
     name = path.name
     assert len(name) <= 160
     assert name.isascii()
@@ -81,13 +80,20 @@ maps = st.text(min_size=1, max_size=60) | st.sampled_from(["Height", "height", "
 
 @given(st.sets(maps, min_size=2))
 def test_every_map_has_a_file_of_its_own(maps: set[str]) -> None:
-    paths = TextureFiles(Path(), 0).paths(**BRICK | {"maps": list(maps)})
+    paths = TextureFiles(Path(), 0).paths(**BRICK | {"maps": dict.fromkeys(maps, 8)})
     assert len({path.name.lower() for path in paths}) == len(maps)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "brock"}, {"sha256": "f" * 64}, {"seed": 70}, {"size": (2048, 1024)}, {"depth": 16}, {"suffix": ".png"}],
+    [
+        {"model": "brock"},
+        {"sha256": "f" * 64},
+        {"seed": 70},
+        {"size": (2048, 1024)},
+        {"maps": {"basecolor": 16, "height": 8}},
+        {"suffix": ".png"},
+    ],
     ids=str,
 )
 def test_another_texture_has_other_files(files: TextureFiles, change: dict[str, Any]) -> None:
@@ -145,7 +151,7 @@ def test_what_is_not_ours_is_not_touched(files: TextureFiles) -> None:
     for name in others:
         (files.folder / name).write_bytes(bytes(2000))
         os.utime(files.folder / name, (0, 0))
-    (folder,) = files.paths(**BRICK | {"maps": ["basecolor"]})
+    (folder,) = files.paths(**BRICK | {"maps": {"basecolor": 8}})
     folder.mkdir()
     files.prune([])
     assert left(files) == {*others, folder.name}

@@ -109,7 +109,7 @@ def generates(draw: st.DrawFn) -> Generate:
         size=(height, width),
         window=draw(st.none() | window),
         maps=draw(st.none() | st.lists(texts, min_size=1, max_size=wire.MAX_BUFFERS, unique=True).map(tuple)),
-        depth=draw(st.sampled_from([8, 16])),
+        depth=draw(st.sampled_from([None, 8, 16])),
         sha256=draw(hashes),
         deadline_ms=draw(st.none() | st.integers(1, 24 * 3600 * 1000)),
         progress=draw(st.booleans()),

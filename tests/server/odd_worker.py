@@ -8,7 +8,6 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +38,21 @@ def _behave(seed: int, height: int, width: int) -> None:
 def _work() -> int:
     from server import stylist, worker
 
-    tile_bytes, paint, paint_block = worker.tile_bytes, worker.paint, stylist.paint_block
+    tile_bytes, painted, paint_block = worker.tile_bytes, worker.painted, stylist.paint_block
 
-    def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depth: Any) -> Any:
+    def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depths: Any) -> Any:
         _behave(seed, tile.height, tile.width)
-        return tile_bytes(generator, seed, size, tile, depth)
+        return tile_bytes(generator, seed, size, tile, depths)
 
-    def odd_paint(generator: Any, seeds: Sequence[int], size: Any, window: Any) -> Any:
-        _behave(seeds[0], window.height, window.width)
-        return paint(generator, seeds, size, window)
+    def odd_painted(generator: Any, seed: int, size: Any, window: Any) -> Any:
+        _behave(seed, window.height, window.width)
+        return painted(generator, seed, size, window)
 
     def odd_paint_block(frozen: Any, seen: Any, part: Any, size: Any, place: Any, seed: int, **options: Any) -> Any:
         _behave(seed, place.height, place.width)
         return paint_block(frozen, seen, part, size, place, seed, **options)
 
-    worker.tile_bytes, worker.paint, stylist.paint_block = odd_tile_bytes, odd_paint, odd_paint_block
+    worker.tile_bytes, worker.painted, stylist.paint_block = odd_tile_bytes, odd_painted, odd_paint_block
     return worker.main()
 
 

@@ -333,10 +333,9 @@ def code_of(reply: wire.Reply | None) -> str:
 
 
 def data_of(reply: wire.Reply | None) -> bytes:
-    """The samples of the one map in a result."""
+    """The samples of the maps in a result, one after the other."""
     assert isinstance(reply, wire.Result), reply
-    (buffer,) = reply.buffers
-    return bytes(buffer.data)
+    return b"".join(bytes(buffer.data) for buffer in reply.buffers)
 
 
 # --------------------------------------------------------------------------------------------------------------- truth
@@ -353,19 +352,19 @@ def painted(
     seed: int,
     size: tuple[int, int] = (64, 64),
     window: tuple[int, int, int, int] | None = None,
-    depth: int = 8,
+    depth: int | None = None,
 ) -> bytes:
-    """The samples that a server must answer, computed here."""
+    """The samples that a server must answer, one map after the other, computed here."""
     generator = _generator(path, path.stat().st_mtime_ns)
     return _bytes(generator, seed, size, window, depth)
 
 
 @functools.lru_cache(maxsize=200)
 def _bytes(
-    generator: Generator, seed: int, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int
+    generator: Generator, seed: int, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int | None
 ) -> bytes:
     pixels = texture_bytes(generator, seed, Size(*size), Window(*(window or (0, 0, *size))), depth)  # type: ignore[arg-type]
-    return pixels.numpy().tobytes()
+    return b"".join(each.numpy().tobytes() for each in pixels)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

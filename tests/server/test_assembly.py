@@ -6,21 +6,19 @@ import pytest
 
 from server.assembly import Assembly
 from server.generator import Generator
-from server.maps import BASE_COLOUR, Map
+from server.maps import BASE_COLOUR, Depth, Map, depths_of
 from server.texture import texture_bytes, tile_bytes
 from server.torus import Size, Window
 from tests.models import tiny_generator
 
-MAPS = (BASE_COLOUR, Map(name="roughness", channels=1, colour_space="linear"))
+MAPS = (BASE_COLOUR, Map(name="height", channels=1, colour_space="linear"))
 
 
-def tile_planes(generator: Generator, size: Size, tile: Window, depth: int) -> tuple[memoryview, ...]:
-    samples = tile_bytes(generator, 5, size, tile, depth)  # type: ignore[arg-type]
-    parts = samples.split([each.channels for each in generator.maps], dim=2)
-    return tuple(part.contiguous().numpy().data.cast("B") for part in parts)
+def tile_planes(generator: Generator, size: Size, tile: Window, depths: Sequence[Depth]) -> tuple[memoryview, ...]:
+    return tuple(part.numpy().data.cast("B") for part in tile_bytes(generator, 5, size, tile, depths))
 
 
-@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("depth", [8, 16, None])
 @pytest.mark.parametrize("wanted", [(0,), (1, 0)], ids=str)
 @pytest.mark.parametrize(
     ("size", "window"),
@@ -34,26 +32,26 @@ def tile_planes(generator: Generator, size: Size, tile: Window, depth: int) -> t
     ],
 )
 def test_a_window_put_together_is_the_window_painted(
-    size: tuple[int, int], window: tuple[int, int, int, int], wanted: Sequence[int], depth: int
+    size: tuple[int, int], window: tuple[int, int, int, int], wanted: Sequence[int], depth: Depth | None
 ) -> None:
     generator = tiny_generator(2, maps=MAPS)
     torus, where = Size(*size), Window(*window)
-    assembly = Assembly(torus, where, MAPS, wanted, depth)
+    depths = depths_of(MAPS, depth)
+    assembly = Assembly(torus, where, MAPS, wanted, depths)
     pixels = 0
     for tile in reversed(list(assembly.missing)):
         assert not assembly.complete
-        planes = tile_planes(generator, torus, tile, depth)
+        planes = tile_planes(generator, torus, tile, depths)
         pixels += assembly.add(tile, planes)
         assert assembly.add(tile, planes) == 0  # the same again changes nothing
     assert assembly.complete
     assert pixels == window[2] * window[3]
-    whole = texture_bytes(generator, 5, torus, where, depth)  # type: ignore[arg-type]
-    parts = whole.split([each.channels for each in MAPS], dim=2)
+    parts = texture_bytes(generator, 5, torus, where, depth)
     for plane, index in zip(assembly.planes(), wanted, strict=True):
-        assert bytes(plane) == parts[index].contiguous().numpy().tobytes()
+        assert bytes(plane) == parts[index].numpy().tobytes()
 
 
 def test_a_tile_of_another_window_is_not_taken() -> None:
-    assembly = Assembly(Size(2048, 2048), Window(0, 0, 100, 100), MAPS, (0,), 8)
+    assembly = Assembly(Size(2048, 2048), Window(0, 0, 100, 100), MAPS, (0,), (8, 16))
     assert assembly.add(Window(512, 512, 512, 512), ()) == 0
     assert not assembly.complete

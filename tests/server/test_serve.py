@@ -387,7 +387,7 @@ WRONG_FIELDS: dict[str, tuple[Any, ...]] = {
     "window": ([0, 0, 0, 1], [0, 0, 65, 64], [64, 0, 1, 1], [-65, 0, 1, 1], [0, 0, 1], [0, 0, 1, 1.5], "all",
                [0, 0, -1, 1], [0, 0, True, 1], [2**60, 0, 1, 1]),
     "seed": (None, -1, 2**64, 1.5, "7", True, [7]),
-    "depth": (0, 1, 12, 32, "8", None),
+    "depth": (0, 1, 12, 32, "8", True),
     "maps": ([], ["basecolor", "basecolor"], ["albedo"], [7], "basecolor", ["x"] * 17),
     "deadline_ms": (0, -1, 1.5, 2**40),
     "progress": (1, "yes", None),

@@ -53,14 +53,14 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return err.removeprefix("texget: ").strip()
 
 
-def pixels(path: str | Path) -> NDArray[np.uint8]:
+def pixels(path: str | Path) -> NDArray[Any]:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
-def wanted(folder: Path, name: str, seed: int, size: Size) -> NDArray[np.uint8]:
+def wanted(folder: Path, name: str, seed: int, size: Size, depth: Any = 8) -> NDArray[Any]:
     generator = paintable(read_model(folder / "models" / f"{name}.safetensors"))
-    return to_bytes(texture(generator, seed, size))[0].numpy()
+    return to_bytes(texture(generator, seed, size), depth)[0].numpy()
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures
@@ -147,13 +147,17 @@ def test_each_map_has_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     for output in ("wall.png", "{map}-of-wall.tif", "wall-{map}.jpg"):
         run("wall", "--size", "50x40", "--seed", "2", "-o", output)
-    both = wanted(tmp_path, "wall", 2, Size(height=40, width=50))
-    assert np.array_equal(pixels("wall-height.png"), both[..., 0])
+    both, deep = (wanted(tmp_path, "wall", 2, Size(height=40, width=50), depth) for depth in (8, 16))
+    assert np.array_equal(pixels("wall-height.png"), deep[..., 0])
     assert np.array_equal(pixels("wall-basecolor.png"), both[..., 1:])
-    assert np.array_equal(pixels("height-of-wall.tif"), both[..., 0])
+    assert np.array_equal(pixels("height-of-wall.tif"), deep[..., 0])
+    run("wall", "--size", "50x40", "--seed", "2", "--depth", "8", "-o", "flat.png")
+    assert np.array_equal(pixels("flat-height.png"), both[..., 0])
     with Image.open("wall-height.png") as height, Image.open("wall-basecolor.png") as colour:
         assert ("srgb" in height.info, "srgb" in colour.info) == (False, True)
-    assert pixels("wall-height.jpg").shape == (40, 50)
+    jpeg = pixels("wall-height.jpg")
+    assert (jpeg.shape, jpeg.dtype) == ((40, 50), np.uint8)
+    assert np.abs(jpeg.astype(int) - both[..., 0]).mean() < 4
 
 
 @pytest.mark.parametrize(

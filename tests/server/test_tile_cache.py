@@ -5,7 +5,7 @@ from server.torus import Size, Window
 
 
 def key(seed: int) -> TileKey:
-    return TileKey("00", seed, Size(64, 64), Window(0, 0, 64, 64), 8)
+    return TileKey("00", seed, Size(64, 64), Window(0, 0, 64, 64), (8,))
 
 
 def planes(size: int, value: int = 0) -> tuple[memoryview, ...]:
@@ -49,10 +49,10 @@ def test_every_part_of_the_key_tells_tiles_apart() -> None:
     cache.put(key(1), planes(10))
     size, tile = Size(64, 64), Window(0, 0, 64, 64)
     others = [
-        TileKey("11", 1, size, tile, 8),
-        TileKey("00", 2, size, tile, 8),
-        TileKey("00", 1, Size(64, 65), tile, 8),
-        TileKey("00", 1, size, Window(0, 1, 64, 64), 8),
-        TileKey("00", 1, size, tile, 16),
+        TileKey("11", 1, size, tile, (8,)),
+        TileKey("00", 2, size, tile, (8,)),
+        TileKey("00", 1, Size(64, 65), tile, (8,)),
+        TileKey("00", 1, size, Window(0, 1, 64, 64), (8,)),
+        TileKey("00", 1, size, tile, (16,)),
     ]
     assert [cache.get(other) for other in others] == [None] * 5
