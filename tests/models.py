@@ -24,6 +24,14 @@ TINY_STYLES = {
     "residual": StyleArchitecture(name="residual", widths=(4, 6, 8), blocks=1, noise=(2,)),
     "pyramid": StyleArchitecture(name="pyramid", widths=(3, 3), blocks=0, noise=(2, 2)),
 }
+MATERIAL_MAPS = (
+    BASE_COLOUR,
+    Map(name="normal", channels=3, colour_space="linear"),
+    Map(name="roughness", channels=1, colour_space="linear"),
+    Map(name="metallic", channels=1, colour_space="linear"),
+    Map(name="height", channels=1, colour_space="linear"),
+    Map(name="ao", channels=1, colour_space="linear"),
+)
 TINY_LATTICE = Lattice(basis=((0.0, 1 / 16), (1 / 24, 0.0)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.8)
 
 
@@ -41,6 +49,10 @@ def tiny_generator(
         std, mean = torch.std_mean(raw, (0, 2, 3))
         generator.paint.weight.mul_(0.2 / std[:, None, None, None])
         generator.paint.bias.sub_(mean).mul_(0.2 / std).add_(0.5)
+        names = [each.name for each in maps for _ in range(each.channels)]
+        if "normal" in names:  # looks up everywhere
+            up = names.index("normal") + 2
+            generator.paint.weight[up], generator.paint.bias[up] = 0, 0.95
     return generator.eval().requires_grad_(False)
 
 
@@ -63,10 +75,12 @@ def tiny_model(
     )
 
 
-def save_tiny(folder: Path, name: str = "tiny", seed: int = 0, *, lattice: bool = False) -> Path:
+def save_tiny(
+    folder: Path, name: str = "tiny", seed: int = 0, *, lattice: bool = False, maps: Sequence[Map] = (BASE_COLOUR,)
+) -> Path:
     """Write a tiny model into the folder and return its path."""
     path = folder / f"{name}.safetensors"
-    write_model(path, tiny_model(seed, name=name, lattice=lattice))
+    write_model(path, tiny_model(seed, name=name, lattice=lattice, maps=maps))
     return path
 
 

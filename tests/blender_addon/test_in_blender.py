@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 from server.generator import Generator
-from server.maps import BASE_COLOUR, Map
 from server.model_file import write_model
 from server.texture import texture_bytes
 from server.torus import Size, Window
-from tests.models import tiny_model, tiny_style
+from tests.models import MATERIAL_MAPS, tiny_model, tiny_style
 from tests.packaging.bare_blender import python_of
 from tests.server.session import Session, environment
 
@@ -35,14 +34,6 @@ BLENDERS = [
     pytest.param("4.2.23", marks=pytest.mark.slow),
     pytest.param("5.0.1", marks=pytest.mark.slow),
 ]
-STONE = (
-    BASE_COLOUR,
-    Map(name="normal", channels=3, colour_space="linear"),
-    Map(name="roughness", channels=1, colour_space="linear"),
-    Map(name="metallic", channels=1, colour_space="linear"),
-    Map(name="height", channels=1, colour_space="linear"),
-    Map(name="ao", channels=1, colour_space="linear"),
-)
 INSTALL = """
 import bpy, os, sys
 bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
@@ -61,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     models = {
         "tiny": tiny_model(1, name="tiny"),
         "tiles": tiny_model(2, name="tiles", lattice=True),
-        "stone": tiny_model(3, name="stone", maps=STONE),
+        "stone": tiny_model(3, name="stone", maps=MATERIAL_MAPS),
         "ink": tiny_style(4, name="ink"),
     }
     for name, model in models.items():
