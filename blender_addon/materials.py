@@ -24,8 +24,8 @@ MARK: Final = "texserver"
 COORDINATES: Final = "coordinates"  # the parts that nodes are marked with, beside the names of maps
 MAPPING: Final = "mapping"
 RELIEF: Final = "normal map"
-DISPLACEMENT: Final = "displacement"
-OCCLUSION: Final = "occlusion"  # of the base colour
+DISPLACEMENT: Final = "surface displacement"  # with a blank, which no name of a map has
+OCCLUSION: Final = "occluded colour"
 EXPORTED: Final = "occlusion in glTF"
 NEEDS: Final = {  # the maps that these are there for
     RELIEF: {"normal"},
