@@ -146,6 +146,8 @@ class TEXSERVER_OT_generate(PaintingOperator):
     mapping: EnumProperty(name="Mapping", items=MAPPINGS, options={"SKIP_SAVE"})
     blend: FloatProperty(name="Blend", min=0, max=1, default=0.2, options={"SKIP_SAVE"})
     texels: FloatProperty(name="Texels per Metre", min=1, max=1e6, default=1024, options={"SKIP_SAVE"})
+    displace: BoolProperty(name="Displace Surface", options={"SKIP_SAVE"})
+    displacement: FloatProperty(name="Displacement", min=0, max=100, default=0.05, options={"SKIP_SAVE"})
 
     def made(self, context: Any) -> Made:
         names = type(self).__annotations__

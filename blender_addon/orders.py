@@ -1,7 +1,7 @@
 """From the panel's settings to an order: which model, which size, which maps, and where the texture goes."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ def with_order(context: Any, order: Order, **given: Any) -> Made:
     wish = wish_for(
         objects,
         target=settings.target,
-        look=Look(mapping=settings.mapping, blend=settings.blend, texels=settings.texels),
+        look=Look(**{each.name: getattr(settings, each.name) for each in fields(Look)}),
         replace_links=settings.replace_links,
         pack=chosen.storage == "PACK",
     )
@@ -162,6 +162,14 @@ def _size(settings: "Settings", model: Model) -> Size:
 def planned_size(settings: Any, model: Model) -> Size:
     """The size that Generate would ask for: height, width."""
     return _size(Settings(settings, {}), model)
+
+
+def has_height(settings: Any) -> bool:
+    """Whether Generate would ask for a map of the height."""
+    try:
+        return "height" in _maps(settings, chosen_model(settings.model))
+    except NotOrdered:
+        return False
 
 
 def _maps(settings: "Settings", model: Model) -> tuple[str, ...]:

@@ -117,6 +117,9 @@ class _Material(_Panel):
         if settings.mapping == "BOX":
             layout.prop(settings, "blend")
         layout.prop(settings, "texels", text="Texels / m")
+        if orders.has_height(settings):
+            layout.prop(settings, "displace")
+            layout.prop(settings, "displacement")
         layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
 
 

@@ -12,8 +12,8 @@ MAPS = (
     ("normal", "Normal", "Fine relief, as a normal map"),
     ("roughness", "Rough", "Roughness"),
     ("metallic", "Metal", "Metallic"),
-    ("height", "Height", "Displacement"),
-    ("ao", "AO", "Ambient occlusion"),
+    ("height", "Height", "The relief's height, for displacement"),
+    ("ao", "AO", "Ambient occlusion: darkens the base colour where little light comes"),
 )
 TARGETS = (
     ("UPDATE", "Update or New", "The material in the active slot if it was made here, or else a new one"),
@@ -126,6 +126,23 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
         max=1e6,
         precision=0,
         step=6400,
+    )
+    displace: BoolProperty(
+        name="Displace Surface",
+        description="Off: the relief is shading alone, by the normal map; by the height where there is no normal map "
+        "or the mapping is not UV; never by both. On: the height moves the surface as well, which needs a finely "
+        "subdivided mesh; lower the Strength of the Normal Map node where the mesh shows all of the relief",
+    )
+    displacement: FloatProperty(
+        name="Displacement",
+        description="How deep the relief is from its lowest to its highest point: in metres at 1024 texels per metre, "
+        "and as many texels at any other. A Scale that was changed in the Displacement node stays",
+        default=0.05,
+        min=0,
+        max=100,
+        soft_max=0.5,
+        precision=3,
+        step=1,
     )
     style: PointerProperty(type=TEXSERVER_PG_style)
     variations: IntProperty(name="Variations", description="How many seeds to look at", default=4, min=2, max=16)

@@ -21,7 +21,9 @@ def finished(pixels: Tensor, maps: Sequence[Map]) -> Tensor:
     if all(each.name != NORMAL_NAME for each in maps):
         return pixels
     parts = torch.split(pixels, [each.channels for each in maps], 1)
-    return torch.cat([_unit(part) if each.name == NORMAL_NAME else part for each, part in zip(maps, parts, strict=True)], 1)
+    return torch.cat(
+        [_unit(part) if each.name == NORMAL_NAME else part for each, part in zip(maps, parts, strict=True)], 1
+    )
 
 
 def _unit(pixels: Tensor) -> Tensor:

@@ -25,14 +25,6 @@ TINY_STYLES = {
     "pyramid": StyleArchitecture(name="pyramid", widths=(3, 3), blocks=0, noise=(2, 2)),
 }
 TINY_LATTICE = Lattice(basis=((0.0, 1 / 16), (1 / 24, 0.0)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.8)
-MAP_SET = (
-    BASE_COLOUR,
-    Map(name="normal", channels=3, colour_space="linear"),
-    Map(name="roughness", channels=1, colour_space="linear"),
-    Map(name="metallic", channels=1, colour_space="linear"),
-    Map(name="ao", channels=1, colour_space="linear"),
-    Map(name="height", channels=1, colour_space="linear"),
-)
 
 
 def tiny_generator(
@@ -49,6 +41,10 @@ def tiny_generator(
         std, mean = torch.std_mean(raw, (0, 2, 3))
         generator.paint.weight.mul_(0.2 / std[:, None, None, None])
         generator.paint.bias.sub_(mean).mul_(0.2 / std).add_(0.5)
+        names = [each.name for each in maps for _ in range(each.channels)]
+        if "normal" in names:  # looks up everywhere
+            up = names.index("normal") + 2
+            generator.paint.weight[up], generator.paint.bias[up] = 0, 0.95
     return generator.eval().requires_grad_(False)
 
 

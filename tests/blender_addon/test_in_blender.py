@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from server.generator import Generator
-from server.maps import BASE_COLOUR, Map
+from server.maps import MATERIAL
 from server.model_file import write_model
 from server.texture import texture_bytes
 from server.torus import Size, Window
@@ -26,7 +26,7 @@ from tests.server.session import Session, environment
 pytestmark = pytest.mark.blender
 
 INSIDE = Path(__file__).resolve().parents[1] / "in_blender"
-FILES = ("generating", "keeping", "failing", "drawing", "scripting", "wandering", "stylizing")
+FILES = ("generating", "sets", "keeping", "failing", "drawing", "scripting", "wandering", "stylizing")
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
 BLENDERS = [
@@ -35,14 +35,6 @@ BLENDERS = [
     pytest.param("4.2.23", marks=pytest.mark.slow),
     pytest.param("5.0.1", marks=pytest.mark.slow),
 ]
-STONE = (
-    BASE_COLOUR,
-    Map(name="normal", channels=3, colour_space="linear"),
-    Map(name="roughness", channels=1, colour_space="linear"),
-    Map(name="metallic", channels=1, colour_space="linear"),
-    Map(name="height", channels=1, colour_space="linear"),
-    Map(name="ao", channels=1, colour_space="linear"),
-)
 INSTALL = """
 import bpy, os, sys
 bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
@@ -61,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     models = {
         "tiny": tiny_model(1, name="tiny"),
         "tiles": tiny_model(2, name="tiles", lattice=True),
-        "stone": tiny_model(3, name="stone", maps=STONE),
+        "stone": tiny_model(3, name="stone", maps=MATERIAL),
         "ink": tiny_style(4, name="ink"),
     }
     for name, model in models.items():

@@ -124,6 +124,19 @@ def test_maps_are_offered_where_there_are_several(editor: str) -> None:
         assert ("maps" in names(drawn(editor)["Texserver"])) == offered
 
 
+def test_displacement_is_offered_where_there_is_a_height_to_come(editor: str) -> None:
+    settings = bpy.context.scene.texserver
+    settings.model = "stone"
+    offered = {"displace", "displacement"}
+    assert not offered & names(drawn(editor)["Material"])  # no model is known yet
+    connect()
+    assert offered <= names(drawn(editor)["Material"])
+    settings.maps = {"basecolor", "normal"}
+    assert not offered & names(drawn(editor)["Material"])
+    settings.model = "tiny"
+    assert not offered & names(drawn(editor)["Material"])
+
+
 def test_a_model_that_is_gone_is_told_of(editor: str) -> None:
     connect()
     bpy.context.scene.texserver.model = "granite"

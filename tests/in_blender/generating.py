@@ -10,7 +10,21 @@ import pytest
 from bl_ext.user_default.texserver import pump, state
 from inside import LARGE, LARGE_PREVIEW, begin, generate, turn, until, until_ended, until_previewed
 from pictures import difference, of_image, of_render, truth
-from scenery import add, everything, foreign_material, graph, node, ours, plane, select, source, textures, unused_images
+from scenery import (
+    add,
+    colour,
+    everything,
+    foreign_material,
+    graph,
+    node,
+    ours,
+    plane,
+    select,
+    socket,
+    source,
+    textures,
+    unused_images,
+)
 
 SMALL = {"width": 64, "height": 64}
 SAME = 1.0  # step of 255: what a render may differ from the texture on average
@@ -144,11 +158,15 @@ def test_the_scale_gives_every_texel_the_same_size(width: int, height: int, mapp
 
 
 def test_every_map_is_connected_to_what_it_is_for() -> None:
-    material = generate("stone", **SMALL)
+    material = generate("stone", displace=True, **SMALL)
     found, shader, output = textures(material), node(material, "BSDF_PRINCIPLED"), node(material, "OUTPUT_MATERIAL")
     assert set(found) == {"basecolor", "normal", "roughness", "metallic", "height", "ao"}
-    for map, socket in (("basecolor", "Base Color"), ("roughness", "Roughness"), ("metallic", "Metallic")):
-        assert source(shader.inputs[socket]) == found[map]
+    for map, input in (("roughness", "Roughness"), ("metallic", "Metallic")):
+        assert source(shader.inputs[input]) == found[map]
+    mix = source(shader.inputs["Base Color"])
+    assert (mix.type, mix.data_type, mix.blend_type) == ("MIX", "RGBA", "MULTIPLY")
+    assert source(socket(mix, "A_Color")) == found["basecolor"]
+    assert source(socket(mix, "B_Color")) == found["ao"]
     assert source(shader.inputs["Normal"]).type == "NORMAL_MAP"
     assert source(source(shader.inputs["Normal"]).inputs["Color"]) == found["normal"]
     assert source(output.inputs["Displacement"]).type == "DISPLACEMENT"
@@ -301,7 +319,7 @@ def test_add_replaces_links_where_that_is_asked_for() -> None:
     thing.data.materials.append(brass)
     generate("stone", target="ADD", replace_links=True, **SMALL)
     shader = node(brass, "BSDF_PRINCIPLED")
-    assert source(shader.inputs["Base Color"]) == textures(brass)["basecolor"]
+    assert colour(shader) == textures(brass)["basecolor"]
     assert source(shader.inputs["Roughness"]) == textures(brass)["roughness"]
     assert node(brass, "TEX_NOISE")  # stays, for whoever wants it back
 
@@ -315,7 +333,7 @@ def test_add_finds_the_shader_that_is_seen() -> None:
     other = brass.node_tree.nodes.new("ShaderNodeBsdfPrincipled")
     brass.node_tree.links.new(other.outputs["BSDF"], output.inputs["Surface"])
     generate("stone", target="ADD", **SMALL)
-    assert source(other.inputs["Base Color"]) == textures(brass)["basecolor"]
+    assert colour(other) == textures(brass)["basecolor"]
     assert source(seen.inputs["Metallic"]) is None
 
 

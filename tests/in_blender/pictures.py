@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 from inside import MODELS
+from mathutils import Vector
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]  # (height, width, channels)
@@ -28,10 +29,13 @@ def truth(name: str) -> Pixels:
     return found
 
 
-def of_render(side: int, folder: Path, *, upright: bool = False) -> Pixels:
+def of_render(
+    side: int, folder: Path, *, upright: bool = False, sun: tuple[float, float] | None = None, exact: bool = True
+) -> Pixels:
     """The square metre around the origin from above (or from the front), in even white light, as on a screen.
 
-    The active object alone is seen. In such light a matt surface looks exactly as its base colour.
+    The active object alone is seen. In such light a matt surface looks exactly as its base colour. With a sun, that
+    alone shines: from this side (x, y), halfway up. `exact` shows texels as squares, which leaves a height no slopes.
     """
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
@@ -46,15 +50,16 @@ def of_render(side: int, folder: Path, *, upright: bool = False) -> Pixels:
     scene.world.cycles.sampling_method = "NONE"
     background = next(each for each in scene.world.node_tree.nodes if each.type == "BACKGROUND")
     background.inputs["Color"].default_value = (1, 1, 1, 1)
-    background.inputs["Strength"].default_value = 1
+    background.inputs["Strength"].default_value = 0 if sun else 1
     for each in bpy.data.objects:
         each.hide_render = each != bpy.context.object
+    lamp = _sun(*sun) if sun else None
     camera = scene.camera
     camera.data.type, camera.data.ortho_scale = "ORTHO", 1
     camera.location = (0, -2, 0) if upright else (0, 0, 2)
     camera.rotation_euler = (np.pi / 2, 0, 0) if upright else (0, 0, 0)
     for material in bpy.data.materials:
-        _make_matt(material)
+        _make_matt(material, "Closest" if exact else "Linear")
     path = folder / f"render-{len(list(folder.iterdir()))}.png"
     scene.render.filepath = str(path)
     with _quietly():
@@ -62,7 +67,18 @@ def of_render(side: int, folder: Path, *, upright: bool = False) -> Pixels:
     image = bpy.data.images.load(str(path))
     pixels = of_image(image)
     bpy.data.images.remove(image)
+    if lamp:
+        bpy.data.lights.remove(lamp.data)
     return pixels
+
+
+def _sun(x: float, y: float) -> Any:
+    """Which shines from this side, halfway up."""
+    lamp = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
+    lamp.data.energy = 3
+    lamp.rotation_euler = Vector((x, y, 1)).to_track_quat("Z", "Y").to_euler()
+    bpy.context.scene.collection.objects.link(lamp)
+    return lamp
 
 
 @contextmanager
@@ -79,12 +95,12 @@ def _quietly() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _make_matt(material: Any) -> None:
+def _make_matt(material: Any, interpolation: str) -> None:
     for node in material.node_tree.nodes if material.node_tree else ():
         if node.type == "BSDF_PRINCIPLED":
             node.inputs["Specular IOR Level"].default_value = 0
         if node.type == "TEX_IMAGE":
-            node.interpolation = "Closest"
+            node.interpolation = interpolation
 
 
 def difference(one: Pixels, other: Pixels) -> float:

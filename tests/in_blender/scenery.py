@@ -66,6 +66,18 @@ def source(socket: Any) -> Any:
     return socket.links[0].from_node if socket.is_linked else None
 
 
+def colour(shader: Any) -> Any:
+    """The node of the base colour, behind the extension's own that darkens it."""
+    first = source(shader.inputs["Base Color"])
+    mixed = first and first.type == "MIX" and "texserver" in first
+    return source(socket(first, "A_Color")) if mixed else first
+
+
+def socket(node: Any, identifier: str) -> Any:
+    """The input of that identifier: several may have one name."""
+    return next(each for each in node.inputs if each.identifier == identifier)
+
+
 def ours(collection: Any) -> list[Any]:
     """Images or materials that were made by the extension."""
     return [each for each in collection if "texserver" in each]
@@ -80,6 +92,7 @@ def everything() -> dict[str, Any]:
     return {
         "objects": {each.name: _slots(each) for each in bpy.data.objects},
         "materials": {each.name: graph(each) for each in bpy.data.materials},
+        "groups": sorted(each.name for each in bpy.data.node_groups),
         "images": {each.name: (tuple(each.size), _properties(each)) for each in bpy.data.images},
     }
 
@@ -92,17 +105,23 @@ def graph(material: Any) -> dict[str, Any]:
     links = [
         (each.from_node.name, each.from_socket.name, each.to_node.name, each.to_socket.name) for each in tree.links
     ]
-    return {"nodes": {each.name: _node(each) for each in tree.nodes}, "links": sorted(links), **_properties(material)}
+    return {
+        "nodes": {each.name: _node(each) for each in tree.nodes},
+        "links": sorted(links),
+        "displacement": material.displacement_method,
+        **_properties(material),
+    }
 
 
 def _node(node: Any) -> dict[str, Any]:
-    values = {each.name: _plain(each.default_value) for each in node.inputs if hasattr(each, "default_value")}
+    values = {each.identifier: _plain(each.default_value) for each in node.inputs if hasattr(each, "default_value")}
     image = getattr(node, "image", None)
     return {
         "type": node.type,
         "image": image and image.name,
         "projection": (getattr(node, "projection", ""), getattr(node, "projection_blend", 0)),
         "values": values,
+        "linked": node.get("texserver_linked"),
         **_properties(node),
     }
 

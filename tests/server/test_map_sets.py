@@ -18,16 +18,17 @@ from server.client import Client as ScriptClient
 from server.errors import BadRequest
 from server.library import Library
 from server.local_painter import LocalPainter
+from server.maps import MATERIAL
 from server.model_file import read_model
 from server.texture import texture_bytes
 from server.torus import Size, Window
-from tests.models import MAP_SET, save_tiny
+from tests.models import save_tiny
 from tests.server.session import ROOT, Client, Session, data_of, environment, painted
 from tests.server.test_front import House
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads /proc")
 
-NAMES = tuple(each.name for each in MAP_SET)
+NAMES = tuple(each.name for each in MATERIAL)
 OWN = {"basecolor": "uint8", "normal": "uint8", "roughness": "uint8", "metallic": "uint8", "ao": "uint8",
        "height": "uint16"}  # fmt: skip
 
@@ -36,7 +37,7 @@ OWN = {"basecolor": "uint8", "normal": "uint8", "roughness": "uint8", "metallic"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     home = tmp_path_factory.mktemp("home")
     save_tiny(home / "models", "brick")
-    save_tiny(home / "models", "stone", 3, maps=MAP_SET)
+    save_tiny(home / "models", "stone", 3, maps=MATERIAL)
     with Session(home / "models", home) as session:
         yield session
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from server.maps import BASE_COLOUR, Map
+from server.maps import BASE_COLOUR, MATERIAL, Map
 from server.normals import finished
 from server.texture import paint, texture, texture_bytes
 from server.torus import Size, Window
-from tests.models import MAP_SET, tiny_generator
+from tests.models import tiny_generator
 
 NORMALS = Map(name="normal", channels=3, colour_space="linear")
 SIZE = Size(96, 130)
@@ -20,7 +20,7 @@ def lengths(normals: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_map_normal_has_unit_length_and_the_others_are_as_they_were() -> None:
-    generator = tiny_generator(3, maps=MAP_SET)
+    generator = tiny_generator(3, maps=MATERIAL)
     raw = paint(generator, [7], SIZE, WHOLE)
     image = texture(generator, 7, SIZE)
     assert (lengths(raw[:, 3:6]) - 1).abs().max() > 0.1
@@ -30,7 +30,7 @@ def test_the_map_normal_has_unit_length_and_the_others_are_as_they_were() -> Non
 
 
 def test_each_keeps_its_direction() -> None:
-    generator = tiny_generator(3, maps=MAP_SET)
+    generator = tiny_generator(3, maps=MATERIAL)
     raw = 2 * paint(generator, [7], SIZE, WHOLE)[:, 3:6] - 1
     unit = 2 * texture(generator, 7, SIZE)[:, 3:6] - 1
     far = raw.norm(dim=1) > 0.05
@@ -40,7 +40,7 @@ def test_each_keeps_its_direction() -> None:
 
 @pytest.mark.parametrize("depth", [8, 16, None])
 def test_samples_of_a_normal_are_of_unit_length_up_to_their_rounding(depth: int | None) -> None:
-    generator = tiny_generator(3, maps=MAP_SET)
+    generator = tiny_generator(3, maps=MATERIAL)
     samples = texture_bytes(generator, 7, SIZE, WHOLE, depth)[1]  # type: ignore[arg-type]
     most = 65535 if depth == 16 else 255
     rounding = 2 * 3**0.5 * 0.5 / most
@@ -49,7 +49,7 @@ def test_samples_of_a_normal_are_of_unit_length_up_to_their_rounding(depth: int 
 
 @pytest.mark.parametrize("window", [Window(50, 600, 60, 300), Window(-7, -9, 40, 50), Window(511, 0, 2, 700)], ids=str)
 def test_any_window_of_a_map_set_is_cut_from_the_same_texture(window: Window) -> None:
-    generator = tiny_generator(3, maps=MAP_SET)
+    generator = tiny_generator(3, maps=MATERIAL)
     size = (520, 700)
     whole = texture(generator, 7, size).roll((-window.top, -window.left), (2, 3))
     assert torch.equal(texture(generator, 7, size, window), whole[..., : window.height, : window.width])
@@ -89,6 +89,6 @@ def test_a_normal_map_has_three_channels() -> None:
 
 
 def test_height_has_16_bits_and_the_others_8() -> None:
-    assert {each.name: each.depth for each in MAP_SET} == {
+    assert {each.name: each.depth for each in MATERIAL} == {
         "basecolor": 8, "normal": 8, "roughness": 8, "metallic": 8, "ao": 8, "height": 16
     }  # fmt: skip

@@ -557,6 +557,43 @@ def scene_undo() -> Steps:
     }
 
 
+def scene_undo_set() -> Steps:
+    """A set of maps at 1K takes the place of one at 512 and moves the surface; undone, and done again."""
+    desk = yield from new_file()
+    found = [model.name for model in session().catalogue.models if len(model.maps) > 1]
+    if not found:
+        return None
+    settings().model = found[0]
+    told = {}
+    for side, name in ((512, "small"), (1024, "large")):
+        settings().displace = side == 1024
+        task, _ = yield from generate(desk, side, 5)
+        yield from until(lambda task=task: is_assigned(task), "the texture")
+        yield DRAWN_S
+        told[name] = _set_of(cube().active_material)
+    yield from desk.press("Z", ctrl=True)
+    yield from until(lambda: _set_of(cube().active_material)["sizes"] == [512], "the smaller one", 10)
+    told["undone"] = _set_of(cube().active_material)
+    yield from desk.press("Z", ctrl=True, shift=True)
+    yield from until(lambda: _set_of(cube().active_material)["sizes"] == [1024], "the larger one", 10)
+    told["redone"] = _set_of(cube().active_material)
+    return told
+
+
+def _set_of(material: Any) -> dict[str, Any]:
+    tree = material.node_tree
+    images = addon("materials").images_of(material)
+    return {
+        "nodes": sorted(node.name for node in tree.nodes),
+        "links": sorted([each.from_node.name, each.to_node.name, each.to_socket.identifier] for each in tree.links),
+        "maps": sorted(images),
+        "sizes": sorted({image.size[0] for image in images.values()}),
+        "has_pixels": all(image.has_data or len(image.pixels) for image in images.values()),
+        "method": material.displacement_method,
+        "images": len(of_ours()["images"]),
+    }
+
+
 def scene_undo_under_way() -> Steps:
     """Ctrl+Z while a job runs: what the artist did before is undone, and the texture still comes, or says why not."""
     told: dict[str, Any] = {}

@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 import pytest
 from PIL import ImageGrab
 
+from server.maps import MATERIAL
 from tests.models import save_tiny, save_tiny_style
 from tests.server.session import SERVER, Session, environment, eventually, runs
 
@@ -47,6 +48,7 @@ SCENES = (
     "escape_foreign",
     "cross",
     "undo",
+    "undo_set",
     "undo_under_way",
     "edit_mode",
     "save",
@@ -175,6 +177,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     save_tiny(folder, "grass", 1)
     save_tiny_style(folder, "ink", 1)
+    save_tiny(folder, "stone", 2, maps=MATERIAL)
     return folder
 
 
@@ -347,6 +350,18 @@ def test_undo_takes_the_texture_away_in_one_step_and_redo_brings_it_back(played:
     assert told["redone"] == told["after"]
     assert told["pixels"] == 1024 * 1024
     assert told["differs"], "the pixels are gone"
+
+
+def test_undo_brings_a_set_of_maps_back_as_it_was_in_its_place(played: Stage) -> None:
+    told = played.fact("undo_set")
+    if told is None:
+        pytest.skip("no model here paints several maps")
+    assert told["undone"] == told["small"]
+    assert told["redone"] == told["large"]
+    assert told["large"]["nodes"] == told["small"]["nodes"]
+    assert [told[each]["images"] for each in ("small", "large")] == [len(told["small"]["maps"])] * 2
+    assert told["small"]["has_pixels"]
+    assert (told["small"]["method"], told["large"]["method"]) == ("BUMP", "DISPLACEMENT")
 
 
 def test_undo_in_the_midst_of_a_job_takes_back_what_was_done_before_it(played: Stage) -> None:
