@@ -35,7 +35,7 @@ class DirectxNormals:
         depth = next((each.depth for each in painting.maps if each.name == NORMAL_NAME and each.channels == 3), None)
         if depth is None:
             raise BadRequest(
-                f"normals: no map {NORMAL_NAME!r} of {painting.model!r} is painted here, so there is nothing to turn into "
+                f"normals: no map {NORMAL_NAME!r} of {painting.model!r} is painted here, so nothing can be turned into "
                 "DirectX's; leave it out."
             )
         self._dtype = f"<u{depth // 8}"
