@@ -51,6 +51,7 @@ MEASURED = 40  # batches of eight, from which the beginning is measured
 DREAMS = 32  # that are dreamt at the same time, by turns
 DREAM_STEPS = 60  # after which one begins anew
 RATE = 1e-3
+TEACHER = "VGG-19 to conv3_4, K. Simonyan and A. Zisserman, CC BY 4.0"
 
 
 @dataclass
@@ -340,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.distillation", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--vgg-weights", type=Path, help="file with VGG-19's weights (or set TEXTURE_VGG19)")
     parser.add_argument("--out", type=Path, default=FILE, help="where the weights go (default: where they are shipped)")
-    parser.add_argument("--steps", type=int, default=8000, help="of teaching (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=4000, help="of teaching (default: %(default)s)")
     parser.add_argument(
         "--batch", type=int, default=8, help="pictures a step, half of them dreams (default: %(default)s)"
     )
@@ -357,14 +358,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.time()
     shown: dict[str, float] = {}
     for done in (bar := tqdm(range(1, options.steps + 1), mininterval=60)):
-        told = lesson.step(done)
-        shown = {name: 0.99 * shown.get(name, value) + 0.01 * value for name, value in told.items()}
+        losses = lesson.step(done)
+        shown = {name: 0.99 * shown.get(name, value) + 0.01 * value for name, value in losses.items()}
         if done % 50 == 0:
             bar.set_postfix({name: f"{value:.4f}" for name, value in shown.items()})
         if done % 1000 == 0 or done == options.steps:
-            _write(
-                lesson.pupil, options.out, {"steps": str(done), "seed": str(options.seed), "teacher": weights.source}
-            )
+            told = {"steps": str(done), "batch": str(options.batch), "seed": str(options.seed)}
+            _write(lesson.pupil, options.out, {**told, "sha256 of the teacher": weights.sha256})
     print(f"{options.out}: {time.time() - began:.0f} s, " + ", ".join(f"{n} {v:.4f}" for n, v in shown.items()))
     return 0
 
@@ -372,8 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(pupil: Pupil, path: Path, told: dict[str, str]) -> None:
     tensors = {name: value.detach() for name, value in pupil.convolutions.state_dict().items()}
     tensors |= {f"root.{layer}": pupil.rooted(layer).detach() for layer in LAYERS}
-    save(tensors, told, path)
-    torch.save({"state": pupil.state_dict(), "scales": pupil.scales}, path.with_suffix(".pt"))
+    save(tensors, {"teacher": TEACHER, **told}, path)
 
 
 if __name__ == "__main__":

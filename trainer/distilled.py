@@ -6,14 +6,16 @@ Zisserman. Each layer's features are given in a basis in which their distances, 
 the ones of the teacher's features as the network knows them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from server.replace_file import replace_file
 from trainer.vgg19 import POOLED_BEFORE
 
 FILE = Path(__file__).with_name("distilled.safetensors")
@@ -82,6 +84,7 @@ class Distilled(nn.Module):
         return {layer: self.roots[layer](features) for layer, features in found.items()}
 
 
-def save(tensors: dict[str, Tensor], told: dict[str, str], path: Path) -> None:
-    """In half precision."""
-    save_file({name: value.half().contiguous() for name, value in tensors.items()}, path, told)
+def save(tensors: Mapping[str, Tensor], told: Mapping[str, str], path: Path) -> None:
+    """Write the weights in half precision, in one step. Raises UnusableOutput."""
+    halves = {name: value.half().contiguous() for name, value in tensors.items()}
+    replace_file(path, to_bytes(halves, dict(told)))
