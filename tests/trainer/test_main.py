@@ -47,7 +47,7 @@ TINY_SIZES = """
 
     PRESETS["taper"] = TINY["taper"]
     recipe.Recipe.MIN_SIZE, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
-    training.JUDGE_EVERY, descriptors.FILTER_SCALES = 3, (1.0,)
+    training.JUDGE_EVERY, descriptors.GRAM_SCALES = 3, (1.0,)
     """
 
 
@@ -645,3 +645,61 @@ def test_a_full_disk_is_a_sentence_and_the_old_model_stays(photo: Path, tmp_path
 def test_facts_of_a_model_are_plain_json(typed: tuple[Path, Ended]) -> None:
     model = read_model(typed[0] / "models/wet_gravel.safetensors")
     assert json.loads(json.dumps(dict(model.training))) == dict(model.training)
+
+
+# ------------------------------------------------------------------------------------------------------------ map sets
+
+
+@pytest.fixture
+def stone(tmp_path: Path) -> Path:
+    """A folder of a material's maps, named as the libraries do."""
+    folder = tmp_path / "stone"
+    folder.mkdir()
+    save_picture(folder / "stone_diff_1k.png", gravel(128, 128, stone=7))
+    save_picture(folder / "stone_rough_1k.png", gravel(128, 128, seed=2, stone=7))
+    save_picture(folder / "stone_disp_1k.png", gravel(128, 128, seed=3, stone=9))
+    return folder
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_folder_of_maps_gives_one_model_that_paints_them_all(
+    stone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*SMALL, "--swatch", str(stone), "--derive", "normal", "--out", str(tmp_path / "models")]) == 0
+    said = capsys.readouterr().out
+    assert "is a map set: basecolor stone_diff_1k.png" in said
+    assert "Maps: basecolor, normal, roughness, height." in said
+    assert "Guessed from light and dark: normal." in said
+    model = read_model(tmp_path / "models" / "stone.safetensors")
+    assert [each.name for each in model.texture_generator().maps] == ["basecolor", "normal", "roughness", "height"]
+    assert (tmp_path / "models" / "stone.maps.png").exists()
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_maps_are_named_one_by_one(stone: Path, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "wall.safetensors"
+    rough = f"roughness={stone / 'stone_rough_1k.png'}"
+    swatch = ["--swatch", str(stone / "stone_diff_1k.png")]
+    assert main([*SMALL, *swatch, "--map", rough, "--out", str(out)]) == 0
+    assert [each.name for each in read_model(out).texture_generator().maps] == ["basecolor", "roughness"]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["--map", "roughness=nowhere.png"], "nowhere.png"),
+        (["--map", "shine=x.png"], "NAME=FILE"),
+        (["--map", "ao=x.png", "--map", "ao=y.png"], "given twice"),
+        (["--derive", "ao"], "--derive"),
+        (["--derive", "normal", "--kind", "style"], "for textures"),
+        (["--map", "ao=x.png", "--swatch", "{stone}"], "belongs to one swatch"),
+    ],
+)
+def test_maps_that_cannot_be_are_refused_in_a_sentence(
+    stone: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], why: str
+) -> None:
+    more = [each.format(stone=stone) for each in more]
+    assert main([*REAL, "--swatch", str(photo), *more, "--out", str(tmp_path / "models")]) == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert a_sentence(said)
