@@ -2,9 +2,8 @@
 
 Source: Johnson et al. 2016 (arXiv 1603.08155), a network trained by the losses of Gatys et al. 2015 (1508.06576).
 Differs: every term is relative to its target's own size, so that none rules the sum; the style is looked at on several
-image scales, which stand in for the deeper layers of VGG-19; the mark of the pixel grid is pressed down as in textures
-(trainer/grid.py); and the weights follow the strength of each sample, so that one network learns the whole range
-between content and style.
+image scales, which stand in for the deeper layers of VGG-19; and the weights follow the strength of each sample, so that
+one network learns the whole range between content and style.
 """
 
 from collections.abc import Mapping
@@ -12,15 +11,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from server.torus import Size, Window
-from trainer.grid import GridLoss
-from trainer.losses import Features, Place, gram, scaled
+from trainer.losses import Features, gram, scaled
 
 STYLE_WEIGHT = 10.0  # at strength 1; it grows with the square of the strength
 PIXEL_WEIGHT = 1.0  # at strength 0, where the picture is to come out as it went in
 SMOOTHNESS_WEIGHT = 0.05
 STEADINESS_WEIGHT = 20.0  # at strength 1
-GRID_WEIGHT = 1.0
 
 
 class StyleObjective(nn.Module):
@@ -33,7 +29,6 @@ class StyleObjective(nn.Module):
     def __init__(self, features: list[Features], style: Tensor, *, content: str, smallest: int) -> None:
         super().__init__()
         self.features, self.content, self.smallest = features, content, smallest
-        self.grid = GridLoss(style)
         with torch.no_grad():
             self.targets = [
                 {name: gram(found) for name, found in features[scale](image).items()}
@@ -58,9 +53,6 @@ class StyleObjective(nn.Module):
             + for_pixels * pixel / contents.var((1, 2, 3)).clamp_min(1e-3)
             + SMOOTHNESS_WEIGHT * roughness(images)
         )
-        height, width = images.shape[2:]
-        place = Place(Size(height, width), Window(0, 0, height, width), 0)
-        weighted = weighted + GRID_WEIGHT * self.grid(images, place)
         if move is not None:
             weighted = weighted + STEADINESS_WEIGHT * strengths.square() * unsteadiness(images, move)
         loss: Tensor = (weighted / (1 + for_style + for_pixels)).mean()  # or strong samples would drown the others
