@@ -2,8 +2,8 @@
 
 Source: Johnson et al. 2016 (arXiv 1603.08155), a network trained by the losses of Gatys et al. 2015 (1508.06576).
 Differs: every term is relative to its target's own size, so that none rules the sum; the style is looked at on several
-image scales, which stand in for the deeper layers of VGG-19; and the weights follow the strength of each sample, so that
-one network learns the whole range between content and style.
+image scales, which stand in for the deeper layers of VGG-19; and the weights follow the strength of each sample, so
+that one network learns the whole range between content and style.
 """
 
 from collections.abc import Mapping
