@@ -48,6 +48,7 @@ lint: setup
 
 bench: setup
 	$(RUN) benchmarks/generate.py
+	$(RUN) benchmarks/train.py
 	$(RUN) benchmarks/memory.py
 	$(RUN) benchmarks/serve.py
 	$(RUN) benchmarks/stylize.py

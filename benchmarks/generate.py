@@ -20,8 +20,9 @@ from server.architecture import PRESETS
 from server.devices import choose_device, choose_precision, prepare
 from server.generator import Generator
 from server.lattice import Lattice
-from server.maps import BASE_COLOUR
-from server.texture import texture
+from server.maps import BASE_COLOUR, MATERIAL
+from server.texture import texture, texture_bytes
+from server.torus import Size, Window
 
 
 class PlainPyramid(nn.Module):
@@ -73,6 +74,10 @@ def main() -> None:
         contenders[name] = lambda generator=generator: texture(generator, 0, (side, side))
     exact = prepare(Generator(PRESETS["taper"], [BASE_COLOUR]), device, "exact")
     contenders["taper, exact"] = lambda: texture(exact, 0, (side, side))
+    for count in (1, 5):  # as bytes, as they are served
+        painter = prepare(Generator(PRESETS["taper"], MATERIAL[:count]), device)
+        whole = Size(side, side), Window(0, 0, side, side)
+        contenders[f"taper, maps: {count}"] = lambda painter=painter: texture_bytes(painter, 0, *whole)
 
     print(f"{side} x {side} RGB on {device}, {torch.get_num_threads()} threads, auto is {choose_precision(device)}")
     times: dict[str, list[float]] = {name: [] for name in ("reference", *contenders)}
@@ -87,6 +92,10 @@ def main() -> None:
     for name, taken in times.items():
         ratio = statistics.median(b / t for b, t in zip(base, taken, strict=True))
         print(f"{name:32} {statistics.median(taken) * 1e3:8.1f} ms  {ratio:6.1f}x")
+    pairs = zip(times["taper, maps: 5"], times["taper, maps: 1"], strict=True)
+    print(
+        f"five maps take {statistics.median(five / one for five, one in pairs):.2f} times as long as the colour alone"
+    )
 
 
 if __name__ == "__main__":
