@@ -74,9 +74,9 @@ def main() -> None:
         contenders[name] = lambda generator=generator: texture(generator, 0, (side, side))
     exact = prepare(Generator(PRESETS["taper"], [BASE_COLOUR]), device, "exact")
     contenders["taper, exact"] = lambda: texture(exact, 0, (side, side))
+    whole = Size(side, side), Window(0, 0, side, side)
     for count in (1, 5):  # as bytes, as they are served
         painter = prepare(Generator(PRESETS["taper"], MATERIAL[:count]), device)
-        whole = Size(side, side), Window(0, 0, side, side)
         contenders[f"taper, maps: {count}"] = lambda painter=painter: texture_bytes(painter, 0, *whole)
 
     print(f"{side} x {side} RGB on {device}, {torch.get_num_threads()} threads, auto is {choose_precision(device)}")
