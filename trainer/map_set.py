@@ -76,6 +76,7 @@ def channels_of(maps: Sequence[Map], name: str) -> slice:
 
 
 def has_map(maps: Sequence[Map], map: Map) -> bool:
+    """Whether one of the maps has this one's name."""
     return any(each.name == map.name for each in maps)
 
 
