@@ -27,7 +27,8 @@ def test_the_default_recipe_without_weights_learns_a_running_bond() -> None:
     kept = lattice_kept(sample, swatch, lattice)
     assert kept is not None
     assert kept >= 0.85
-    assert seam(sample) <= 1.05
+    # A joint may lie on the wrap; so the wrap is compared with all places where joints lie.
+    assert seam(sample) <= 1.02 * max(seam(sample.roll((-shift, -shift), (2, 3))) for shift in range(4, 508, 4))
 
     target = patch_statistics(swatch)
     own = floor(swatch, patch_statistics, patch_distance)
