@@ -110,26 +110,37 @@ class Mixed:
 
 
 def dead_leaves(seed: int, side: int) -> NDArray[np.float32]:
-    """A scene of leaves over each other: (side, side, 3) in [0, 1].
-
-    Discs, boxes and bars with sizes by a power law, each of its own colour, with a gradient and sometimes a grain.
-    """
+    """A scene of leaves over each other: (side, side, 3) in [0, 1]."""
     random = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side].astype(np.float32) / side
     palette = random.uniform(0, 1, (6, 1)) + random.normal(0, 0.15, (6, 3))  # as muted as the world
+    return np.clip(leaves_over_each_other(random, palette, side), 0, 1).astype(np.float32)
+
+
+def leaves_over_each_other(random: np.random.Generator, palette: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Leaves over each other: discs, boxes and bars with sizes by a power law, each shaded, some with a grain.
+
+    Source: the "dead leaves" model, Lee, Mumford & Huang (2001).
+    """
+    y, x = np.mgrid[:side, :side].astype(np.float32) / side
     image = _shaded(random, palette, x, y)
     for _ in range(LEAVES):
         centre_y, centre_x, angle = random.uniform(-0.1, 1.1), random.uniform(-0.1, 1.1), random.uniform(0, np.pi)
         radius = 0.05 / np.sqrt(random.uniform(0.01, 1.0))
-        dx, dy = x - centre_x, y - centre_y
-        u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
         slender = random.uniform(0.15, 1.0)
+        # Only the leaf's own square is drawn on.
+        top, bottom = (int(np.clip((centre_y + step * radius * 1.5) * side, 0, side)) for step in (-1, 1))
+        left, right = (int(np.clip((centre_x + step * radius * 1.5) * side, 0, side)) for step in (-1, 1))
+        if top >= bottom or left >= right:
+            continue
+        part = np.s_[top:bottom, left:right]
+        dx, dy = x[part] - centre_x, y[part] - centre_y
+        u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
         if random.uniform() < 0.5:
             inside = (u / radius) ** 2 + (v / (radius * slender)) ** 2 < 1
         else:
             inside = (np.abs(u) < radius) & (np.abs(v) < radius * slender)
-        image = np.where(inside[..., None], _shaded(random, palette, x, y), image)
-    return np.clip(image, 0, 1).astype(np.float32)
+        image[part] = np.where(inside[..., None], _shaded(random, palette, x[part], y[part]), image[part])
+    return image
 
 
 def _shaded(

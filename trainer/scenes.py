@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from trainer.contents import leaves_over_each_other
+
 Picture = NDArray[np.float32]  # (side, side, 3) in [0, 1]
 Field = NDArray[np.float64]  # (side, side)
-
-LEAVES = 90
 
 
 def draw(seed: int, side: int) -> Picture:
@@ -33,32 +33,9 @@ def draw(seed: int, side: int) -> Picture:
     return clipped
 
 
-def dead_leaves(random: np.random.Generator, side: int, leaves: int = LEAVES) -> NDArray[np.float64]:
-    """Leaves over each other: discs, boxes and bars with sizes by a power law, each shaded, some with a grain.
-
-    Source: the "dead leaves" model, Lee, Mumford & Huang (2001).
-    """
-    y, x = np.mgrid[:side, :side].astype(np.float32) / side
-    palette = palette_of(random)
-    image = _shaded(random, palette, x, y)
-    for _ in range(leaves):
-        centre_y, centre_x, angle = random.uniform(-0.1, 1.1), random.uniform(-0.1, 1.1), random.uniform(0, np.pi)
-        radius = 0.05 / np.sqrt(random.uniform(0.01, 1.0))
-        slender = random.uniform(0.15, 1.0)
-        # Only the leaf's own square is drawn on.
-        top, bottom = (int(np.clip((centre_y + step * radius * 1.5) * side, 0, side)) for step in (-1, 1))
-        left, right = (int(np.clip((centre_x + step * radius * 1.5) * side, 0, side)) for step in (-1, 1))
-        if top >= bottom or left >= right:
-            continue
-        part = np.s_[top:bottom, left:right]
-        dx, dy = x[part] - centre_x, y[part] - centre_y
-        u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
-        if random.uniform() < 0.5:
-            inside = (u / radius) ** 2 + (v / (radius * slender)) ** 2 < 1
-        else:
-            inside = (np.abs(u) < radius) & (np.abs(v) < radius * slender)
-        image[part] = np.where(inside[..., None], _shaded(random, palette, x[part], y[part]), image[part])
-    return image
+def dead_leaves(random: np.random.Generator, side: int) -> NDArray[np.float64]:
+    """Leaves over each other, large and small (trainer/contents.py)."""
+    return leaves_over_each_other(random, palette_of(random), side)
 
 
 def small_leaves(random: np.random.Generator, side: int) -> NDArray[np.float64]:
@@ -241,15 +218,3 @@ def _mixed(one: NDArray[np.float64], other: NDArray[np.float64], random: np.rand
         share = np.clip(clouds(random, side, 1.8) * 4 * (how == 1) + 0.5, 0, 1)[..., None]
         mixed = one * share + other * (1 - share)
     return mixed
-
-
-def _shaded(
-    random: np.random.Generator, palette: NDArray[np.float64], x: NDArray[np.float32], y: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """One colour, brighter to one side, with or without a grain."""
-    colour = np.clip(palette[random.integers(len(palette))] + random.normal(0, 0.08, 3), 0, 1)
-    light = 1 + random.uniform(-0.6, 0.6) * (x - 0.5) + random.uniform(-0.6, 0.6) * (y - 0.5)
-    shaded: NDArray[np.float64] = colour * light[..., None]
-    if random.uniform() < 0.3:
-        shaded = shaded + random.normal(0, random.uniform(0.01, 0.06), shaded.shape)
-    return shaded
