@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from server.maps import HEIGHT, NORMAL, Map
+from server.maps import Map
 from trainer.losses import Place, scaled
 from trainer.map_set import channels_of
+from trainer.relief import slopes
 
 MIXTURES = 6
 CONTRAST = 0.22  # of a mixture's channel: about that of a photograph
 LEAST = 4 / 255  # of a channel's deviation that is stretched to it
-STEEPEST = 0.1  # of a normal's z, below which its slope is not believed
 SIZES = 3  # of the pictures whose slopes are compared: fine ones drown in a file's noise
 
 Look = Callable[[Tensor], nn.Module]  # a loss around one picture of three channels
@@ -86,14 +86,14 @@ def _three(rows: list[Tensor]) -> Tensor:
 class ReliefLoss(nn.Module):
     """How far the normals are from the slope of the height, beyond what they are in the swatch itself.
 
-    A surface z = k h(x, y) has the normal (-k dh/dx, -k dh/dy, 1), scaled to unit length; k is fitted to the swatch.
+    A height of 1 is k pixels high (trainer/relief.py), and k is fitted to the swatch.
     For each size of picture (full, half, quarter): the squared difference of slopes relative to that of the slopes
     themselves, and no more is asked than the swatch gives.
     """
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map]) -> None:
         super().__init__()
-        self.normal, self.height = channels_of(maps, NORMAL.name), channels_of(maps, HEIGHT.name)
+        self.maps = tuple(maps)
         self.steepness: list[Tensor] = []
         self.own: list[Tensor] = []
         self.size: list[Tensor] = []
@@ -106,21 +106,7 @@ class ReliefLoss(nn.Module):
                 self.size.append(size)
 
     def _slopes(self, images: Tensor, *, wraps: bool) -> list[tuple[Tensor, Tensor]]:
-        """For each size: what the normals say, and the height's steps per pixel; both (B, 2, h, w), right and down."""
-        slopes = []
-        for _, image in scaled(images.float(), SIZES, None):
-            normals = image[:, self.normal] * 2 - 1
-            z = normals[:, 2:].clamp_min(STEEPEST)
-            told = torch.cat([-normals[:, :1] / z, normals[:, 1:2] / z], 1)  # y is up, and rows go down
-            height = image[:, self.height]
-            if wraps:
-                height = F.pad(height, (1, 1, 1, 1), mode="circular")
-            else:
-                told = told[..., 1:-1, 1:-1]
-            right = (height[..., 1:-1, 2:] - height[..., 1:-1, :-2]) / 2
-            down = (height[..., 2:, 1:-1] - height[..., :-2, 1:-1]) / 2
-            slopes.append((told, torch.cat([right, down], 1)))
-        return slopes
+        return [slopes(image, self.maps, wraps=wraps) for _, image in scaled(images.float(), SIZES, None)]
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)

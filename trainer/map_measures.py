@@ -21,6 +21,7 @@ from torch import Tensor
 from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map
 from trainer import measures
 from trainer.map_set import channels_of, has_map
+from trainer.relief import slopes
 
 BLUR_PX = 5  # of edges: lines that run side by side belong together
 
@@ -97,25 +98,14 @@ def edges(pixels: Tensor) -> Tensor:
 
 def steepness_of(pixels: Tensor, maps: Sequence[Map]) -> float:
     """Pixels of height that a height of 1 stands for, by least squares of the normals' slopes."""
-    told, found = _slopes(pixels, maps)
+    told, found = slopes(pixels, maps)
     return float((told * found).sum() / found.square().sum().clamp_min(1e-12))
 
 
 def relief_angle(pixels: Tensor, maps: Sequence[Map], steepness: float) -> float:
     """Median angle between the normals and those of the height, degrees."""
     normals = F.normalize(pixels[:, channels_of(maps, NORMAL.name)] * 2 - 1, dim=1)[..., 1:-1, 1:-1]
-    _, steps = _slopes(pixels, maps)
+    _, steps = slopes(pixels, maps)
     derived = torch.cat([-steepness * steps[:, :1], steepness * steps[:, 1:], torch.ones_like(steps[:, :1])], 1)
     cosine = (normals * F.normalize(derived, dim=1)).sum(1).clamp(-1, 1)
     return float(torch.rad2deg(torch.arccos(cosine)).median())
-
-
-def _slopes(pixels: Tensor, maps: Sequence[Map]) -> tuple[Tensor, Tensor]:
-    """What the normals say, and the height's steps per pixel: (1, 2, H - 2, W - 2), right and down."""
-    normals = pixels[:, channels_of(maps, NORMAL.name)] * 2 - 1
-    z = normals[:, 2:].clamp_min(0.1)
-    told = torch.cat([-normals[:, :1] / z, normals[:, 1:2] / z], 1)[..., 1:-1, 1:-1]
-    height = pixels[:, channels_of(maps, HEIGHT.name)]
-    right = (height[..., 1:-1, 2:] - height[..., 1:-1, :-2]) / 2
-    down = (height[..., 2:, 1:-1] - height[..., :-2, 1:-1]) / 2
-    return told, torch.cat([right, down], 1)

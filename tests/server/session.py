@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 import msgpack
+import pytest
 import torch
 import zmq
 
@@ -371,3 +372,11 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to a process that may have ended meanwhile."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def beside(server: Session, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make this the current folder, and the server the one that texget finds."""
+    monkeypatch.chdir(folder)
+    for name, value in environment(server.home).items():
+        monkeypatch.setenv(name, value)
+    return folder

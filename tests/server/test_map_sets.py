@@ -23,7 +23,7 @@ from server.model_file import read_model
 from server.texture import texture_bytes
 from server.torus import Size, Window
 from tests.models import save_tiny
-from tests.server.session import ROOT, Client, Session, data_of, environment, painted
+from tests.server.session import ROOT, Client, Session, beside, data_of, painted
 from tests.server.test_front import House
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads /proc")
@@ -51,10 +51,7 @@ def client(server: Session) -> Iterator[Client]:
 @pytest.fixture
 def folder(server: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder; the server of the runtime folder is the one that texget finds."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in environment(server.home).items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
+    return beside(server, tmp_path, monkeypatch)
 
 
 def truth(server: Session, seed: int, size: tuple[int, int], depth: Any = None) -> dict[str, np.ndarray]:

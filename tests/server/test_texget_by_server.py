@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from tests.models import save_tiny
-from tests.server.session import ROOT, Session, environment
+from tests.server.session import ROOT, Session, beside
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads /proc")
 
@@ -33,10 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 @pytest.fixture
 def folder(server: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder; the server of the runtime folder is the one that texget finds."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in environment(server.home).items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
+    return beside(server, tmp_path, monkeypatch)
 
 
 def texget(*arguments: str) -> "subprocess.CompletedProcess[str]":
