@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.lattice import Cycles, Lattice
-from server.maps import Map
+from server.maps import Map, have_relief
 
 ARCHITECTURES = ("taper", "pyramid")
 MAX_LEVELS = 8
@@ -103,4 +103,6 @@ def parameter_shapes(
         for index, kernel in enumerate((3, 3, 1) if plan.coarser else ()):
             convolution(f"levels.{level}.joined.{index}.conv", plan.outputs, plan.outputs, kernel)
     convolution("paint", plans[-1].outputs, sum(each.channels for each in maps), 1)
+    if have_relief(maps):
+        shapes["steepness"] = (1,)
     return shapes

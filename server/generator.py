@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from server.architecture import Architecture, carried, level_plans
 from server.lattice import Lattice
-from server.maps import Map, check_maps
+from server.maps import Map, check_maps, have_relief
+from server.normals import RELIEF_MARGIN, on_relief
 
 SLOPE = 0.2  # of the leaky ReLU
 
@@ -118,6 +119,14 @@ class Generator(nn.Module):
                 level = PyramidLevel(plan.own, plan.coarser, plan.width, normalisation)
             self.levels.append(level)
         self.paint = nn.Conv2d(plans[-1].outputs, sum(each.channels for each in maps), 1)
+        self.has_relief = have_relief(maps)
+        if self.has_relief:  # pixels of height that a height of 1 stands for
+            self.register_buffer("steepness", torch.ones(1))
+
+    @property
+    def paint_margin(self) -> int:
+        """Pixels beyond the window on every side that painting it needs."""
+        return RELIEF_MARGIN if self.has_relief else 0
 
     def margins(self, level: int) -> tuple[int, int]:
         """Cells of halo that the level needs: of its own noise and waves, of the coarser result."""
@@ -139,7 +148,8 @@ class Generator(nn.Module):
             result = self.levels[level](cells, result)
         assert result is not None
         with torch.autocast(result.device.type, enabled=False):  # colours keep float32 where the levels do without
-            return _painted(result.float(), self.paint)
+            pixels = _painted(result.float(), self.paint)
+            return on_relief(pixels, self.maps, self.get_buffer("steepness")) if self.has_relief else pixels
 
 
 def _upsampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

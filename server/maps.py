@@ -42,6 +42,11 @@ def check_maps(maps: Sequence[Map]) -> None:
         raise ValueError(f"a generator paints 1 to {MAX_MAPS} maps of different names")
 
 
+def have_relief(maps: Sequence[Map]) -> bool:
+    """Whether both maps of a surface's shape are there: its height and its normals."""
+    return {HEIGHT_NAME, NORMAL_NAME} <= {each.name for each in maps}
+
+
 def depths_of(maps: Sequence[Map], depth: Depth | None) -> tuple[Depth, ...]:
     """Bits a sample of each map: `depth`, or each map's own where that is None."""
     return tuple(depth or each.depth for each in maps)

@@ -134,6 +134,7 @@ def paint_with_gradients(generator: Generator, seeds: Sequence[int], size: Size,
     levels = generator.architecture.levels
     axes = Axis(size.height, levels), Axis(size.width, levels)
     wanted = Span(window.top, window.top + window.height), Span(window.left, window.left + window.width)
+    wanted = wanted[0].grown(generator.paint_margin), wanted[1].grown(generator.paint_margin)
     weight = next(generator.parameters())
     own: list[Tensor] = []
     parents: list[tuple[Tensor, Tensor]] = []

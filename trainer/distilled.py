@@ -16,7 +16,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from server.replace_file import replace_file
-from trainer.vgg19 import POOLED_BEFORE
+from trainer.vgg19 import POOLED_BEFORE, wrapped
 
 FILE = Path(__file__).with_name("distilled.safetensors")
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
@@ -54,7 +54,7 @@ class Convolutions(nn.ModuleDict):
             if layer in POOLED_BEFORE:
                 x = F.avg_pool2d(x, 2)
             if wraps:
-                x = F.pad(x, (1, 1, 1, 1), mode="circular")
+                x = wrapped(x)
             x = F.relu(convolution(x))
             if layer in LAYERS:
                 features[layer] = x
@@ -73,15 +73,18 @@ class Distilled(nn.Module):
         for layer in LAYERS:
             root = tensors.pop(f"root.{layer}")
             channels = WIDTHS[layer]
-            self.roots[layer] = nn.Conv2d(channels, channels + 1, 1)
-            self.roots[layer].load_state_dict({"weight": root[:, :channels, None, None], "bias": root[:, channels]})
+            self.roots[layer] = nn.Linear(channels, channels + 1)
+            self.roots[layer].load_state_dict({"weight": root[:, :channels], "bias": root[:, channels]})
         self.convolutions.load_state_dict(tensors)
         self.requires_grad_(False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
         found = self.convolutions(images, wraps=wraps)
-        return {layer: self.roots[layer](features) for layer, features in found.items()}
+        return {
+            layer: self.roots[layer](features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            for layer, features in found.items()
+        }
 
 
 def save(tensors: Mapping[str, Tensor], told: Mapping[str, str], path: Path) -> None:

@@ -90,6 +90,10 @@ def folded(generator: Generator) -> Generator:
     """The same generator without normalisation layers: float32 on the CPU, ready for a model file."""
     result = Generator(generator.architecture, generator.maps, generator.lattice)
     result.paint.load_state_dict(generator.paint.state_dict())
+    for (_, kept), (_, own) in zip(
+        generator.named_buffers(recurse=False), result.named_buffers(recurse=False), strict=True
+    ):
+        own.copy_(kept)
     pairs = zip(_blocks(generator), _blocks(result), strict=True)
     for trained, served in pairs:
         norm = trained.norm

@@ -74,8 +74,8 @@ def scaled(images: Tensor, scales: int, side: int | None) -> Iterator[tuple[int,
 
 def gram(features: Tensor) -> Tensor:
     """Gram matrices (B, C, C) of features (B, C, H, W), per position: Gatys et al. 2015, eq. 3, divided by H * W."""
-    flat = features.flatten(2).float()
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+    flat = features.permute(0, 2, 3, 1).flatten(1, 2).float()  # no copy: networks hand on channels-last features
+    return flat.transpose(1, 2) @ flat / flat.shape[1]
 
 
 class GramLoss(nn.Module):

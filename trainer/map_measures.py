@@ -21,7 +21,7 @@ from torch import Tensor
 from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map
 from trainer import measures
 from trainer.map_set import channels_of, has_map
-from trainer.relief import slopes
+from trainer.relief import slopes, steepness_of
 
 BLUR_PX = 5  # of edges: lines that run side by side belong together
 
@@ -94,12 +94,6 @@ def edges(pixels: Tensor) -> Tensor:
     down, right = pixels.diff(dim=2)[..., :-1], pixels.diff(dim=3)[..., :-1, :]
     length = (down.square() + right.square()).sum(1, keepdim=True).sqrt()
     return F.avg_pool2d(length, BLUR_PX, 1, BLUR_PX // 2, count_include_pad=False)[0, 0]
-
-
-def steepness_of(pixels: Tensor, maps: Sequence[Map]) -> float:
-    """Pixels of height that a height of 1 stands for, by least squares of the normals' slopes."""
-    told, found = slopes(pixels, maps)
-    return float((told * found).sum() / found.square().sum().clamp_min(1e-12))
 
 
 def relief_angle(pixels: Tensor, maps: Sequence[Map], steepness: float) -> float:

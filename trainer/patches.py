@@ -71,10 +71,20 @@ class SlicedPatchLoss(nn.Module):
     def _project(self, images: Tensor, directions: Tensor, random: torch.Generator) -> Tensor:
         """Sorted projections of every ninth patch, from a random start, or of some of them: (directions, patches)."""
         top, left = torch.randint(STRIDE, (2,), generator=random).tolist()
-        patches = F.unfold(images.float()[..., top:, left:], self.patch, stride=STRIDE)
-        if patches.shape[2] > MOST:
-            patches = patches[:, :, torch.randint(patches.shape[2], (MOST,), generator=random).to(patches.device)]
+        images = images.float()[..., top:, left:]
+        rows, columns = ((length - self.patch) // STRIDE + 1 for length in images.shape[2:])
+        if rows * columns > MOST:
+            chosen = torch.randint(rows * columns, (MOST,), generator=random).to(images.device)
+            patches = self._some(images, chosen // columns * STRIDE, chosen % columns * STRIDE)
+        else:
+            patches = F.unfold(images, self.patch, stride=STRIDE)
         return torch.sort((directions @ patches).transpose(0, 1).flatten(1), dim=1).values
+
+    def _some(self, images: Tensor, tops: Tensor, lefts: Tensor) -> Tensor:
+        """The patches at these places, as F.unfold gives them: (B, C * patch^2, places)."""
+        step = torch.arange(self.patch, device=images.device)
+        rows, columns = tops + step[:, None, None], lefts + step[:, None]
+        return images[:, :, rows, columns].flatten(1, 3)
 
 
 def principal_directions(image: Tensor, patch: int, whitening: float) -> tuple[Tensor, Tensor]:

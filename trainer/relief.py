@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.maps import HEIGHT, NORMAL, Map
+from server.normals import central_steps
 from trainer.map_set import channels_of
 
 STEEPEST = 0.1  # of a normal's z, below which its slope is not believed
@@ -26,6 +27,10 @@ def slopes(pixels: Tensor, maps: Sequence[Map], *, wraps: bool = False) -> tuple
         height = F.pad(height, (1, 1, 1, 1), mode="circular")
     else:
         told = told[..., 1:-1, 1:-1]
-    right = (height[..., 1:-1, 2:] - height[..., 1:-1, :-2]) / 2
-    down = (height[..., 2:, 1:-1] - height[..., :-2, 1:-1]) / 2
-    return told, torch.cat([right, down], 1)
+    return told, central_steps(height)
+
+
+def steepness_of(pixels: Tensor, maps: Sequence[Map]) -> float:
+    """Pixels of height that a height of 1 stands for, by least squares of the normals' slopes."""
+    told, found = slopes(pixels, maps)
+    return float((told * found).sum() / found.square().sum().clamp_min(1e-12))

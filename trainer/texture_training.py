@@ -26,6 +26,7 @@ from trainer.descriptors import Descriptor, fast_arithmetic
 from trainer.freezing import calibrate, folded, freeze, normalisation, somewhere
 from trainer.losses import Place, Sum
 from trainer.recipe import Recipe
+from trainer.relief import steepness_of
 from trainer.training import Say, Training
 
 SIDE_STEP = 16  # sides of tori: every scale of every descriptor divides them
@@ -60,6 +61,8 @@ class TextureTraining(Training[Generator]):
         with torch.no_grad():  # begin as the swatch's mean colour, faintly textured
             generator.paint.bias.copy_(swatch.mean((0, 2, 3)))  # type: ignore[union-attr]
             generator.paint.weight.mul_(0.3)
+            if generator.has_relief:
+                generator.get_buffer("steepness").fill_(steepness_of(swatch, maps))
         super().__init__(generator, recipe, device=device, say=say)
 
     def make_objective(self) -> Sum:

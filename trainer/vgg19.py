@@ -66,7 +66,7 @@ class VGG19(nn.Module):
             if layer in POOLED_BEFORE:
                 x = self.pool(x, 2)
             if wraps:
-                x = F.pad(x, (1, 1, 1, 1), mode="circular")
+                x = wrapped(x)
             x = F.relu(convolution(x), inplace=True)
             if layer in self.layers:
                 features[layer] = x
@@ -84,6 +84,12 @@ class VGG19(nn.Module):
             raise ValueError(
                 f"images: {height} x {width} px, but a torus for {deepest} has multiples of {stride(deepest)} px"
             )
+
+
+def wrapped(x: Tensor) -> Tensor:
+    """One more cell on every side, of a torus: as F.pad does, but channels-last stays so, in less than half the time."""
+    x = torch.cat((x[:, :, -1:], x, x[:, :, :1]), 2)
+    return torch.cat((x[..., -1:], x, x[..., :1]), 3)
 
 
 def stride(layer: str) -> int:

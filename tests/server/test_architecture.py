@@ -2,23 +2,25 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from server.architecture import PRESETS, parameter_shapes
 from server.generator import Generator
 from server.lattice import Lattice
-from server.maps import BASE_COLOUR, Map
+from server.maps import BASE_COLOUR, MATERIAL, Map
 
 LATTICE = Lattice(basis=((1 / 40, 1 / 90), (-1 / 40, 1 / 90)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.8)
 MAPS = [BASE_COLOUR, Map(name="roughness", channels=1, colour_space="linear")]
 
 
+@pytest.mark.parametrize("maps", [MAPS, MATERIAL], ids=["two maps", "a material"])
 @pytest.mark.parametrize("lattice", [None, LATTICE], ids=["no lattice", "lattice"])
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_shapes_said_without_torch_are_the_networks(preset: str, lattice: Lattice | None) -> None:
-    state = Generator(PRESETS[preset], MAPS, lattice).state_dict()
-    assert parameter_shapes(PRESETS[preset], MAPS, lattice) == {name: tuple(each.shape) for name, each in state.items()}
+def test_shapes_said_without_torch_are_the_networks(preset: str, lattice: Lattice | None, maps: Sequence[Map]) -> None:
+    state = Generator(PRESETS[preset], maps, lattice).state_dict()
+    assert parameter_shapes(PRESETS[preset], maps, lattice) == {name: tuple(each.shape) for name, each in state.items()}
 
 
 def test_a_models_facts_are_read_without_torch() -> None:

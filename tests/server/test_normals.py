@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from server.maps import BASE_COLOUR, MATERIAL, Map
+from server.maps import BASE_COLOUR, HEIGHT, MATERIAL, NORMAL, Map
 from server.normals import finished
 from server.texture import paint, texture, texture_bytes
 from server.torus import Size, Window
@@ -53,6 +53,29 @@ def test_any_window_of_a_map_set_is_cut_from_the_same_texture(window: Window) ->
     size = (520, 700)
     whole = texture(generator, 7, size).roll((-window.top, -window.left), (2, 3))
     assert torch.equal(texture(generator, 7, size, window), whole[..., : window.height, : window.width])
+
+
+def test_without_a_detail_of_their_own_the_normals_are_the_slope_of_the_height() -> None:
+    """z = k h(x, y) has the normal (-k dh/dx, -k dh/dy, 1), rows going down and y up; on a torus, at its seam too."""
+    generator = tiny_generator(3, maps=(BASE_COLOUR, NORMAL, HEIGHT))
+    with torch.no_grad():
+        generator.paint.weight[3:6], generator.paint.bias[3:6] = 0, torch.tensor([0.5, 0.5, 1.0])
+        generator.get_buffer("steepness").fill_(4.0)
+    image = texture(generator, 7, SIZE)[0]
+    height = 4 * image[6]
+    right = (height.roll(-1, 1) - height.roll(1, 1)) / 2
+    down = (height.roll(-1, 0) - height.roll(1, 0)) / 2
+    slope = torch.nn.functional.normalize(torch.stack([-right, down, torch.ones_like(right)]), dim=0)
+    assert right.abs().max() > 0.1
+    assert (2 * image[3:6] - 1 - slope).abs().max() < 1e-5
+
+
+def test_the_detail_is_added_to_the_slope() -> None:
+    generator = tiny_generator(3, maps=(BASE_COLOUR, NORMAL, HEIGHT))
+    with torch.no_grad():
+        generator.paint.weight[3:7], generator.paint.bias[3:7] = 0, torch.tensor([0.8, 0.5, 1.0, 0.3])
+    normal = 2 * texture(generator, 7, SIZE)[0, 3:6] - 1  # a flat height, and a detail that leans to the right
+    assert (normal[0] / normal[2] - 0.6).abs().max() < 1e-5
 
 
 def test_a_normal_that_points_nowhere_points_straight_up() -> None:

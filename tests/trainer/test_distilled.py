@@ -34,10 +34,10 @@ def test_it_is_small_and_cheap(network: Distilled) -> None:
     assert ours <= theirs / 8
 
 
-def _products(conv: nn.Module, layer: str) -> float:
+def _products(layer_of_weights: nn.Module, layer: str) -> float:
     """For each pixel of the image."""
-    assert isinstance(conv, nn.Conv2d)
-    return conv.weight.numel() / stride(layer) ** 2
+    assert isinstance(layer_of_weights, nn.Conv2d | nn.Linear)
+    return layer_of_weights.weight.numel() / stride(layer) ** 2
 
 
 def test_features_lie_where_those_of_vgg19_lie(network: Distilled) -> None:
