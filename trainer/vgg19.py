@@ -87,7 +87,7 @@ class VGG19(nn.Module):
 
 
 def wrapped(x: Tensor) -> Tensor:
-    """One more cell on every side, of a torus: as F.pad does, but channels-last stays so, in less than half the time."""
+    """One more cell on every side, of a torus: as F.pad does, in half the time and still channels-last."""
     x = torch.cat((x[:, :, -1:], x, x[:, :, :1]), 2)
     return torch.cat((x[..., -1:], x, x[..., :1]), 3)
 
