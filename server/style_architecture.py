@@ -71,9 +71,14 @@ class StyleArchitecture:
     def halo(self) -> int:
         """Pixels of content needed beyond a window on every side, a multiple of the stride."""
         if self.name == "residual":
-            return self.stride * (2 + 2 * self.blocks)
+            return self.stride * (2 + self.spare + 2 * self.blocks)
         farthest = max(margin * cell for margin, cell in zip(self.margins, self.cells, strict=True))
         return -(-farthest // self.stride) * self.stride
+
+    @property
+    def spare(self) -> int:
+        """Pixels of a residual's halo that nothing looks at: doubling linearly takes whole cells of the halo."""
+        return int(len(self.widths) > 1)
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -115,7 +120,7 @@ class LayerPlan:
     cell: int
     kernel: int = 3
     stride: int = 1
-    doubles: bool = False  # it sees its input at twice the size, each cell four times
+    doubles: bool = False  # it sees its input at twice the size, linear between cells
     slope: float = 0.0  # of its leaky ReLU: 0 cuts, 1 is none
 
 

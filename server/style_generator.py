@@ -23,8 +23,9 @@ reach, and gradients do not die there; whoever shows the picture clamps it to [0
 
 All convolutions are valid (no padding): the caller hands the content with a halo, so there is no border here. Shapes:
 content (B, 3, H + 2 halo, W + 2 halo), H and W multiples of the stride; the result (B, 3, H, W). A convolution over a
-doubled picture (each cell four times) is computed as a 2x2 convolution to four times the channels, which are then laid
-out side by side: the same sums, less than half the products.
+picture doubled by linear interpolation is computed as a convolution of the picture itself to four times the channels,
+which are then laid out side by side: the same sums, and nothing is interpolated. Differs: cells repeated four times,
+which is the usual doubling, left stairs of four pixels on slanted strokes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -230,7 +231,7 @@ class StyleGenerator(nn.Module):
             x = run(f"block{block}b", inner) + _cropped(x, 2)
         for level in reversed(levels):
             x = run(f"up{level}", x)
-        return x
+        return _cropped(x, self.architecture.spare)
 
     def _pyramid(self, content: Tensor, noise: Sequence[Tensor], run: Run) -> Tensor:
         architecture = self.architecture
@@ -344,13 +345,16 @@ class FrozenStyle:
 
 # ------------------------------------------------------------------------------------------------------------- pixels
 
-# Rows: the taps of a 3-tap kernel over doubled cells, as they fall on two neighbours, for the second half of the first
-# cell and for the first half of the second.
-_TAPS = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
+# How the three taps of a kernel over doubled cells (columns) fall on a cell's neighbour before it, the cell and the one
+# after it (rows), for the cell's first half and for its second: halves lie a quarter and three quarters from centres.
+_TAPS = (
+    ((0.75, 0.25, 0.0), (0.25, 0.75, 0.75), (0.0, 0.0, 0.25)),
+    ((0.25, 0.0, 0.0), (0.75, 0.75, 0.25), (0.0, 0.25, 0.75)),
+)
 
 
 def _four_kernels(weight: Tensor) -> Tensor:
-    """3x3 over a doubled picture as 2x2 over the picture: (O, I, 3, 3) -> (4 O, I, 2, 2), four quarters of O."""
+    """3x3 over a picture doubled linearly as 3x3 over the picture: (O, I, 3, 3) -> (4 O, I, 3, 3), four quarters."""
     taps = weight.new_tensor(_TAPS)
     four = torch.einsum("apk,bql,oikl->aboipq", taps, taps, weight)
     return four.flatten(0, 2).contiguous(memory_format=torch.channels_last)

@@ -27,7 +27,8 @@ from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
-STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
+# Of a style: at full weight, the full size fills every plain with fine hatching, and larger strokes show at the others.
+STYLE_SCALES = (0.3, 1.0, 1.0)
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 PATCH_WEIGHT = 0.2
 GRID_WEIGHT = 0.5
@@ -122,8 +123,9 @@ class NetworkDescriptor:
 
     def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
         """As StyleDescriptor."""
-        same: list[Features] = [self.features] * STYLE_SCALES
-        return StyleObjective(same, style, content=CONTENT_LAYER, smallest=receptive_field(LAYERS[-1]))
+        same: list[Features] = [self.features] * len(STYLE_SCALES)
+        smallest = receptive_field(LAYERS[-1])
+        return StyleObjective(same, style, scales=STYLE_SCALES, content=CONTENT_LAYER, smallest=smallest)
 
 
 class BuiltinDescriptor(NetworkDescriptor):

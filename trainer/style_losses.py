@@ -6,7 +6,7 @@ image scales, which stand in for the deeper layers of VGG-19; and the weights fo
 that one network learns the whole range between content and style.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,15 @@ STEADINESS_WEIGHT = 20.0  # at strength 1
 class StyleObjective(nn.Module):
     """Style, content and smoothness of a batch, by strength; a number for each sample, to be averaged.
 
-    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, of which the one named `content` is the subject.
-    `smallest`: the least side of an image that gives features.
+    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, of which the one named `content` is the subject;
+    `scales` weighs the style at each, the full one first. `smallest`: the least side of an image that gives features.
     """
 
-    def __init__(self, features: list[Features], style: Tensor, *, content: str, smallest: int) -> None:
+    def __init__(
+        self, features: list[Features], style: Tensor, *, scales: Sequence[float], content: str, smallest: int
+    ) -> None:
         super().__init__()
-        self.features, self.content, self.smallest = features, content, smallest
+        self.features, self.scales, self.content, self.smallest = features, tuple(scales), content, smallest
         with torch.no_grad():
             self.targets = [
                 {name: gram(found) for name, found in features[scale](image).items()}
@@ -61,7 +63,7 @@ class StyleObjective(nn.Module):
     def distances(self, images: Tensor, contents: Tensor) -> tuple[Tensor, Tensor]:
         """How far a batch is from the style, and from its contents: (B,) each."""
         style = torch.zeros(len(images), device=images.device)
-        count = 0
+        weights = 0.0
         found: Mapping[str, Tensor] = {}
         for scale, image in scaled(images, len(self.targets), None):
             if min(image.shape[2:]) < self.smallest:
@@ -70,12 +72,12 @@ class StyleObjective(nn.Module):
             found = found or features
             for name, target in self.targets[scale].items():
                 difference = (gram(features[name]) - target).square().sum((1, 2))
-                style = style + difference / target.square().sum().clamp_min(1e-9)
-                count += 1
+                style = style + self.scales[scale] * difference / target.square().sum().clamp_min(1e-9)
+                weights += self.scales[scale]
         with torch.no_grad():
             wanted = self.features[0](contents)[self.content].float()
         difference = (found[self.content].float() - wanted).square().mean((1, 2, 3))
-        return style / max(count, 1), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
+        return style / max(weights, 1e-6), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
 
 
 def unsteadiness(images: Tensor, move: tuple[int, int]) -> Tensor:

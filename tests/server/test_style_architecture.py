@@ -60,7 +60,7 @@ def test_dimensions_and_blocks_are_known_without_torch() -> None:
         ("residual", {"noise": (65,)}, "1 to 64 channels"),
         ("residual", {"blocks": -1}, "0 to 16 blocks"),
         ("residual", {"blocks": 17}, "0 to 16 blocks"),
-        ("residual", {"widths": (4,) * 6, "blocks": 8}, f"at most {MAX_HALO} pixels far, not 576"),
+        ("residual", {"widths": (4,) * 6, "blocks": 8}, f"at most {MAX_HALO} pixels far, not 608"),
         ("residual", {"widths": (4, 4, 512), "blocks": 4}, f"at most {MAX_NORMALISED} normalised"),
         ("pyramid", {"blocks": 1}, "no residual blocks"),
         ("pyramid", {"noise": (2,)}, "noise on every level"),
@@ -87,7 +87,7 @@ def test_the_halo_is_whole_cells_of_the_coarsest_size(architecture: StyleArchite
 def test_the_presets_are_those_of_the_papers() -> None:
     """The default's sizes and blocks; the pyramid's six levels, which look 128 pixels far (docs of the texture's)."""
     residual, pyramid = PRESETS["residual"], PRESETS["pyramid"]
-    assert (residual.widths, residual.blocks, residual.stride, residual.halo) == ((16, 32, 64), 4, 4, 40)
+    assert (residual.widths, residual.blocks, residual.stride, residual.halo) == ((16, 32, 64), 4, 4, 44)
     assert [name for name, plan in layer_plans(residual).items() if plan.stride == 2] == ["down1", "down2"]
     assert len(pyramid.widths) == 6
     assert (pyramid.stride, pyramid.halo, pyramid.margins) == (32, 128, (4, 6, 6, 6, 5, 4))

@@ -22,7 +22,7 @@ TINY = StyleArchitecture(name="residual", widths=(4, 6), blocks=1, noise=(1,))
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
-    monkeypatch.setattr("trainer.descriptors.STYLE_SCALES", 1)
+    monkeypatch.setattr("trainer.descriptors.STYLE_SCALES", (1.0,))
     monkeypatch.setattr("trainer.style_training.JUDGED", 2)
     monkeypatch.setitem(PRESETS, "residual", TINY)
 
