@@ -149,3 +149,16 @@ def test_principal_directions_are_orthogonal_and_scaled_by_the_swatch(gravel: Te
     spread = float(projected.max() / projected.min())
     plain = float(variance[-1] / variance[0])
     assert {0.0: spread > 0.9 * plain, 0.5: 2 < spread < plain**0.6, 1.0: spread < 2}[whitening]
+
+
+def test_of_a_large_picture_some_patches_are_looked_at() -> None:
+    """Each of them as it lies in the picture, and so many that the distance hardly differs from that of all."""
+    image = drawn.gravel(256, 256, seed=1, stone=6)
+    loss = SlicedPatchLoss(image, scales=1, side=256)
+    tops, lefts = torch.tensor([0, 9, 249]), torch.tensor([249, 0, 120])
+    for place, patch in enumerate(loss._some(image, tops, lefts).unbind(2)):
+        top, left = int(tops[place]), int(lefts[place])
+        assert torch.equal(patch.view(3, 7, 7), image[0, :, top : top + 7, left : left + 7])
+    kin = drawn.gravel(192, 192, seed=2, stone=6)
+    few, all_of_them = mean_loss(loss, kin), mean_loss(SlicedPatchLoss(image[..., :192, :192], scales=1, side=256), kin)
+    assert few == pytest.approx(all_of_them, abs=0.01)
