@@ -27,8 +27,11 @@ from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
-# Of a style: at full weight, the full size fills every plain with fine hatching, and larger strokes show at the others.
+# Of a style: the full size at full weight fills every plain with fine hatching, and larger strokes show at the others.
 STYLE_SCALES = (0.3, 1.0, 1.0)
+FINE_LAYER = (
+    "relu2_1"  # the last that is looked at there: the deeper ones cost most and see little more at half the size
+)
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 PATCH_WEIGHT = 0.2
 GRID_WEIGHT = 0.5
@@ -94,6 +97,11 @@ class NetworkDescriptor:
         with fast_arithmetic(images.device):
             return self.network(images, wraps=wraps)  # type: ignore[no-any-return]
 
+    def fine_features(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
+        """Those up to FINE_LAYER."""
+        with fast_arithmetic(images.device):
+            return self.network(images, wraps=wraps, last=FINE_LAYER)  # type: ignore[no-any-return]
+
     def objective(
         self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
     ) -> Sum:
@@ -123,9 +131,9 @@ class NetworkDescriptor:
 
     def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
         """As StyleDescriptor."""
-        same: list[Features] = [self.features] * len(STYLE_SCALES)
+        features = (self.fine_features, *[self.features] * (len(STYLE_SCALES) - 1))
         smallest = receptive_field(LAYERS[-1])
-        return StyleObjective(same, style, scales=STYLE_SCALES, content=CONTENT_LAYER, smallest=smallest)
+        return StyleObjective(features, style, scales=STYLE_SCALES, content=CONTENT_LAYER, smallest=smallest)
 
 
 class BuiltinDescriptor(NetworkDescriptor):

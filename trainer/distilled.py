@@ -47,7 +47,7 @@ class Convolutions(nn.ModuleDict):
         assert isinstance(found, nn.Conv2d)
         return found
 
-    def forward(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, *, wraps: bool = False, last: str | None = None) -> dict[str, Tensor]:
         x = images.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
         for layer, convolution in self.items():
@@ -58,6 +58,8 @@ class Convolutions(nn.ModuleDict):
             x = F.relu(convolution(x))
             if layer in LAYERS:
                 features[layer] = x
+            if layer == last:
+                break
         return features
 
 
@@ -79,8 +81,8 @@ class Distilled(nn.Module):
         self.requires_grad_(False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
-        found = self.convolutions(images, wraps=wraps)
+    def forward(self, images: Tensor, *, wraps: bool = False, last: str | None = None) -> dict[str, Tensor]:
+        found = self.convolutions(images, wraps=wraps, last=last)
         return {
             layer: self.roots[layer](features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             for layer, features in found.items()

@@ -2,8 +2,9 @@
 
 Source: Johnson et al. 2016 (arXiv 1603.08155), a network trained by the losses of Gatys et al. 2015 (1508.06576).
 Differs: every term is relative to its target's own size, so that none rules the sum; the style is looked at on several
-image scales, which stand in for the deeper layers of VGG-19; and the weights follow the strength of each sample, so
-that one network learns the whole range between content and style.
+image scales, which stand in for the deeper layers of VGG-19, and the subject at half the size, which leaves room for
+strokes; and the weights follow the strength of each sample, so that one network learns the whole range between content
+and style.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,20 +18,22 @@ STYLE_WEIGHT = 10.0  # at strength 1; it grows with the square of the strength
 PIXEL_WEIGHT = 1.0  # at strength 0, where the picture is to come out as it went in
 SMOOTHNESS_WEIGHT = 0.05
 STEADINESS_WEIGHT = 20.0  # at strength 1
+CONTENT_SCALE = 1  # half the size
 
 
 class StyleObjective(nn.Module):
     """Style, content and smoothness of a batch, by strength; a number for each sample, to be averaged.
 
-    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, of which the one named `content` is the subject;
-    `scales` weighs the style at each, the full one first. `smallest`: the least side of an image that gives features.
+    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, of which the one named `content` is the subject at
+    CONTENT_SCALE; `scales` weighs the style at each, the full one first. `smallest`: the least side of an image that
+    gives features.
     """
 
     def __init__(
-        self, features: list[Features], style: Tensor, *, scales: Sequence[float], content: str, smallest: int
+        self, features: Sequence[Features], style: Tensor, *, scales: Sequence[float], content: str, smallest: int
     ) -> None:
         super().__init__()
-        self.features, self.scales, self.content, self.smallest = features, tuple(scales), content, smallest
+        self.features, self.scales, self.content, self.smallest = tuple(features), tuple(scales), content, smallest
         with torch.no_grad():
             self.targets = [
                 {name: gram(found) for name, found in features[scale](image).items()}
@@ -61,22 +64,22 @@ class StyleObjective(nn.Module):
         return loss
 
     def distances(self, images: Tensor, contents: Tensor) -> tuple[Tensor, Tensor]:
-        """How far a batch is from the style, and from its contents: (B,) each."""
+        """How far a batch is from the style, and from its contents: (B,) each. A side is 2 * `smallest` or more."""
         style = torch.zeros(len(images), device=images.device)
         weights = 0.0
-        found: Mapping[str, Tensor] = {}
+        found: list[Mapping[str, Tensor]] = []
         for scale, image in scaled(images, len(self.targets), None):
             if min(image.shape[2:]) < self.smallest:
                 break
-            features = self.features[scale](image)
-            found = found or features
+            found.append(self.features[scale](image))
             for name, target in self.targets[scale].items():
-                difference = (gram(features[name]) - target).square().sum((1, 2))
+                difference = (gram(found[scale][name]) - target).square().sum((1, 2))
                 style = style + self.scales[scale] * difference / target.square().sum().clamp_min(1e-9)
                 weights += self.scales[scale]
         with torch.no_grad():
-            wanted = self.features[0](contents)[self.content].float()
-        difference = (found[self.content].float() - wanted).square().mean((1, 2, 3))
+            *_, (_, smaller) = scaled(contents, CONTENT_SCALE + 1, None)
+            wanted = self.features[CONTENT_SCALE](smaller)[self.content].float()
+        difference = (found[CONTENT_SCALE][self.content].float() - wanted).square().mean((1, 2, 3))
         return style / max(weights, 1e-6), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
 
 

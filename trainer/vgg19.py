@@ -52,8 +52,8 @@ class VGG19(nn.Module):
             self.convolutions[layer] = module
         self.requires_grad_(False)
 
-    def forward(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
-        """Images (B, 3, H, W), sRGB in [0, 1] -> features (B, C, h, w) of each layer, shallow to deep.
+    def forward(self, images: Tensor, *, wraps: bool = False, last: str | None = None) -> dict[str, Tensor]:
+        """Images (B, 3, H, W), sRGB in [0, 1] -> features (B, C, h, w) of each layer, shallow to deep, up to `last`.
 
         Images that wrap are whole tori, of sides that the deepest layer's stride divides, and so are their features; of
         others each convolution takes one pixel off on all sides. Nothing deeper than the deepest layer is computed.
@@ -70,6 +70,8 @@ class VGG19(nn.Module):
             x = F.relu(convolution(x), inplace=True)
             if layer in self.layers:
                 features[layer] = x
+            if layer == last:
+                break
         return features
 
     def _check(self, images: Tensor, wraps: bool) -> None:

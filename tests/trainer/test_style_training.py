@@ -21,8 +21,7 @@ TINY = StyleArchitecture(name="residual", widths=(4, 6), blocks=1, noise=(1,))
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
-    monkeypatch.setattr("trainer.descriptors.STYLE_SCALES", (1.0,))
+    monkeypatch.setattr("trainer.descriptors.STYLE_SCALES", (0.3, 1.0))
     monkeypatch.setattr("trainer.style_training.JUDGED", 2)
     monkeypatch.setitem(PRESETS, "residual", TINY)
 
@@ -33,7 +32,7 @@ def style() -> Tensor:
 
 
 def start(style: Tensor, **recipe: object) -> StyleTraining:
-    chosen = Recipe.of("style", **{"size": 64, "iterations": 8, **recipe})
+    chosen = Recipe.of("style", **{"size": 96, "iterations": 8, **recipe})
     return StyleTraining(style, Drawn(), BuiltinDescriptor(), chosen, device=CPU, say=lambda text: None)
 
 
@@ -88,7 +87,7 @@ def test_the_finished_generator_asks_for_no_gradient(style: Tensor) -> None:
 
 def test_the_content_itself_is_without_loss_at_strength_0_but_for_its_roughness(style: Tensor) -> None:
     objective = BuiltinDescriptor().style_objective(style, 0)
-    contents = torch.stack([Drawn().crop(random.Random(each), 64) for each in (1, 2)])
+    contents = torch.stack([Drawn().crop(random.Random(each), 96) for each in (1, 2)])
     nothing, everything = torch.zeros(2), torch.ones(2)
     own = objective(contents, contents, nothing)
     assert own < 0.1
