@@ -49,6 +49,13 @@ def test_features_lie_where_those_of_vgg19_lie(network: Distilled) -> None:
         assert network(image[..., :smallest, :smallest])[LAYERS[0]].numel() > 0 if layer == LAYERS[-1] else True
 
 
+def test_up_to_a_layer_the_features_are_the_same(network: Distilled) -> None:
+    image = drawn.gravel(96, 80, seed=1)
+    everything, some = network(image), network(image, last="relu2_1")
+    assert list(some) == ["relu1_1", "relu2_1"]
+    assert all(torch.equal(found, everything[layer]) for layer, found in some.items())
+
+
 def test_features_of_a_torus_wrap(network: Distilled) -> None:
     torus = drawn.gravel(64, 48, seed=2)
     found, moved = network(torus, wraps=True), network(torus.roll((8, 16), (2, 3)), wraps=True)

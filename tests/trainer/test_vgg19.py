@@ -168,6 +168,13 @@ def test_nothing_deeper_than_the_deepest_layer_is_computed() -> None:
     assert list(VGG19(random_weights(), ["relu1_2"]).convolutions) == ["relu1_1", "relu1_2"]
 
 
+def test_up_to_a_layer_the_features_are_the_same() -> None:
+    network = VGG19(random_weights(), SHALLOW)
+    everything, some = network(photo()), network(photo(), last="relu1_2")
+    assert list(some) == [layer for layer in everything if layer.startswith("relu1")]
+    assert all(torch.equal(found, everything[layer]) for layer, found in some.items())
+
+
 def test_only_the_layers_asked_for_come_back() -> None:
     assert list(VGG19(random_weights(), ["relu2_1", "relu1_1"])(photo())) == ["relu1_1", "relu2_1"]
 
