@@ -16,8 +16,6 @@ from server.maps import HEIGHT_NAME, NORMAL_NAME, Map
 
 SHORTEST = 1e-6  # a normal shorter than this points nowhere
 RELIEF_MARGIN = 1  # pixels around a window whose height its slopes need
-# Of the gradient that normals send to the height when they are trained: a steep surface's would drown all others.
-SHARE = 0.3
 
 
 def central_steps(height: Tensor) -> Tensor:
@@ -30,10 +28,7 @@ def central_steps(height: Tensor) -> Tensor:
 def on_relief(pixels: Tensor, maps: Sequence[Map], steepness: Tensor) -> Tensor:
     """The pixels with the slope of the height added to the normals; RELIEF_MARGIN pixels fall away on every side."""
     parts = dict(zip([each.name for each in maps], torch.split(pixels, [m.channels for m in maps], 1), strict=True))
-    height = parts[HEIGHT_NAME].clamp(0, 1)
-    if height.requires_grad:
-        height = SHARE * height + (1 - SHARE) * height.detach()
-    steps = central_steps(height) * steepness
+    steps = central_steps(parts[HEIGHT_NAME].clamp(0, 1)) * steepness
     slope = torch.cat([-steps[:, :1], steps[:, 1:], torch.zeros_like(steps[:, :1])], 1)  # y is up, and rows go down
     inner = {name: part[..., 1:-1, 1:-1] for name, part in parts.items()}
     inner[NORMAL_NAME] = inner[NORMAL_NAME] + slope / 2

@@ -38,6 +38,7 @@ GRID_WEIGHT = 0.5
 PATCH_DIRECTIONS = 32
 CELL_WEIGHT = 0.3
 MAPS_WEIGHT = 1.0
+COLOUR_WEIGHT = 1.5  # of the base colour beside other maps: people see it first
 RELIEF_WEIGHT = 0.2
 
 Say = Callable[[str], None]
@@ -117,7 +118,7 @@ class NetworkDescriptor:
             swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
         )
         terms: list[tuple[str, float, nn.Module]] = [
-            ("gram", 1.0, Part(colour, look(swatch[:, colour]))),
+            ("gram", 1.0 if len(maps) == 1 else COLOUR_WEIGHT, Part(colour, look(swatch[:, colour]))),
             ("patch", PATCH_WEIGHT, patches),
             ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
         ]
