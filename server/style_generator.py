@@ -16,10 +16,11 @@ Its means and deviations are those of the picture itself (training, and a look a
 given ones nothing looks at the whole picture any more, and the normalisation, which is then a line for every channel,
 is folded into the convolutions: see `StyleGenerator.frozen`.
 
-The picture is `0.5 + k (content - 0.5) + painted`, where k = k0 + s k1 is learned for each colour, and begins as 1 - s.
-So strength 0 begins as the content to the pixel, which no network that halves its picture twice could give, and
-strength 1 owes the content's pixels nothing. Nothing is squeezed by a sigmoid: the content's black and white are in
-reach, and gradients do not die there; whoever shows the picture clamps it to [0, 1].
+The picture is `0.5 + k (1 - s) (content - 0.5) + painted`, where k is learned for each colour, and begins as 1. So
+strength 0 begins as the content to the pixel, which no network that halves its picture twice could give, and at
+strength 1 everything is painted: no grain of a photograph shines through the strokes. Nothing is squeezed by a sigmoid:
+the content's black and white are in reach, and gradients do not die there; whoever shows the picture clamps it to
+[0, 1].
 
 All convolutions are valid (no padding): the caller hands the content with a halo, so there is no border here. Shapes:
 content (B, 3, H + 2 halo, W + 2 halo), H and W multiples of the stride; the result (B, 3, H, W). A convolution over a
@@ -133,7 +134,7 @@ class StyleGenerator(nn.Module):
         self.paint = nn.Conv2d(inputs, outputs, kernel)
         assert self.paint.bias is not None
         nn.init.zeros_(self.paint.bias)
-        self.skip = nn.Parameter(torch.tensor((1.0, -1.0))[:, None].repeat(1, 3))
+        self.skip = nn.Parameter(torch.ones(3))
 
     @property
     def halo(self) -> int:
@@ -213,7 +214,7 @@ class StyleGenerator(nn.Module):
         features = self._features(content, noise, run)
         with torch.autocast(content.device.type, enabled=False):  # colours keep float32 where the layers do without
             painted = F.conv2d(features.float(), self.paint.weight, self.paint.bias)
-            kept = (self.skip[0] + strength[:, None] * self.skip[1])[:, :, None, None]
+            kept = ((1 - strength[:, None]) * self.skip)[:, :, None, None]
             return torch.addcmul(painted.add_(0.5), kept, _cropped(content, self.halo) - 0.5)
 
     def _features(self, content: Tensor, noise: Sequence[Tensor], run: Run) -> Tensor:

@@ -25,7 +25,7 @@ from trainer.descriptors import CHOICES, choose_descriptor
 from trainer.job import Job, Stop, StyleJob, TextureJob
 from trainer.map_set import PARTS, parse_map, recognised
 from trainer.periods import parse_lattice
-from trainer.recipe import STYLE, Recipe
+from trainer.recipe import STYLE, SWATCH_SIZES, Recipe
 from trainer.swatch import UnusableSwatch, find_swatches, model_name
 
 
@@ -104,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--swatch-size",
         type=int,
-        default=384,
-        help="shorter side the swatch is scaled down to, in pixels (default: 384)",
+        help="shorter side the swatch is scaled down to, in pixels "
+        f"(default: {SWATCH_SIZES['texture']}, for a style {SWATCH_SIZES['style']})",
     )
     for each in dataclasses.fields(Recipe):
         other = f", for a style {STYLE[each.name]}" if each.name in STYLE else ""
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "--descriptor",
         choices=CHOICES,
         default="auto",
-        help="what looks at the textures (default: auto, VGG-19 if it can be had)",
+        help="what looks at the pictures (default: auto, VGG-19 where its weights are at hand)",
     )
     parser.add_argument("--vgg-weights", type=Path, help="file with VGG-19's weights (or set TEXTURE_VGG19)")
     parser.add_argument(

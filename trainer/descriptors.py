@@ -28,7 +28,7 @@ from trainer.weights import WeightsUnavailable, find_weights
 CHOICES = ("auto", "vgg19", "builtin")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
 # Of a style: the full size at full weight fills every plain with fine hatching, and larger strokes show at the others.
-STYLE_SCALES = (0.3, 1.0, 1.0)
+STYLE_SCALES = (0.5, 1.0, 1.0)
 FINE_LAYER = (
     "relu2_1"  # the last that is looked at there: the deeper ones cost most and see little more at half the size
 )

@@ -42,7 +42,7 @@ from trainer.pictures import (
     thumbnail,
     write_picture,
 )
-from trainer.recipe import Recipe
+from trainer.recipe import SWATCH_SIZES, Recipe
 from trainer.style_training import StyleTraining
 from trainer.swatch import read_swatch
 from trainer.texture_training import TextureTraining
@@ -78,7 +78,9 @@ class Job(ABC):
     ) -> None:
         self.output, self.recipe, self.descriptor, self.device = output, recipe, descriptor, device
         self.quiet, self.resume, self.say = options.quiet, options.resume, say
-        self.swatch = read_swatch(path, options.swatch_size)
+        self.swatch = read_swatch(
+            path, SWATCH_SIZES[recipe.kind] if options.swatch_size is None else options.swatch_size
+        )
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
 

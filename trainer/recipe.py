@@ -10,6 +10,8 @@ from server.style_architecture import PRESETS as STYLE_PRESETS
 
 ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType({"texture": PRESETS, "style": STYLE_PRESETS})
 KINDS = tuple(ARCHITECTURES)
+# The shorter side in pixels that a swatch of each kind is scaled down to: a painting's strokes should come out large.
+SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"texture": 384, "style": 512})
 STYLE: Mapping[str, Any] = MappingProxyType(
     {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.004}
 )
