@@ -42,6 +42,21 @@ def check_maps(maps: Sequence[Map]) -> None:
         raise ValueError(f"a generator paints 1 to {MAX_MAPS} maps of different names")
 
 
+def channels_of(maps: Sequence[Map], name: str) -> slice:
+    """Which of the channels of all maps are those of this name. Raises KeyError."""
+    first = 0
+    for each in maps:
+        if each.name == name:
+            return slice(first, first + each.channels)
+        first += each.channels
+    raise KeyError(name)
+
+
+def has_map(maps: Sequence[Map], map: Map) -> bool:
+    """Whether one of the maps has this one's name."""
+    return any(each.name == map.name for each in maps)
+
+
 def have_relief(maps: Sequence[Map]) -> bool:
     """Whether both maps of a surface's shape are there: its height and its normals."""
     return {HEIGHT_NAME, NORMAL_NAME} <= {each.name for each in maps}

@@ -26,8 +26,8 @@ NOTE = "Guessed from light and dark: {}. Dark colours come out deep, and light f
 def derived(pixels: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Maps by name, (1, channels, H, W) in [0, 1], of a swatch (1, 3, H, W). Edges go on as their mirror image."""
     light = (pixels.square() * pixels.new_tensor(LIGHT)[:, None, None]).sum(1, keepdim=True).sqrt()
-    height = sum((_standard(light - _blurred(light, reach)) * reach**0.5 for reach in REACHES), torch.zeros_like(light))
-    height = (0.5 + 0.18 * _standard(_blurred(height, 1))).clamp(0, 1)
+    height = sum((_standard(light - blurred(light, reach)) * reach**0.5 for reach in REACHES), torch.zeros_like(light))
+    height = (0.5 + 0.18 * _standard(blurred(height, 1))).clamp(0, 1)
     found = {}
     if HEIGHT.name in names:
         found[HEIGHT.name] = height
@@ -40,8 +40,8 @@ def derived(pixels: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         normals = torch.cat([-steep * right, steep * down, torch.ones_like(right)], 1)
         found[NORMAL.name] = F.normalize(normals, dim=1).add(1).div(2)
     if ROUGHNESS.name in names:
-        uneven = _blurred((light - _blurred(light, 2)).abs(), 3)
-        found[ROUGHNESS.name] = (0.65 + 0.1 * _standard(uneven) - 0.08 * _standard(_blurred(light, 2))).clamp(0.05, 1)
+        uneven = blurred((light - blurred(light, 2)).abs(), 3)
+        found[ROUGHNESS.name] = (0.65 + 0.1 * _standard(uneven) - 0.08 * _standard(blurred(light, 2))).clamp(0.05, 1)
     return found
 
 
@@ -57,7 +57,7 @@ def _standard(values: Tensor) -> Tensor:
     return (values - values.mean()) / values.std().clamp_min(1e-6)
 
 
-def _blurred(values: Tensor, reach: int) -> Tensor:
+def blurred(values: Tensor, reach: int) -> Tensor:
     """Three boxes, nearly a Gaussian of this deviation."""
     for _ in range(3):
         values = F.avg_pool2d(F.pad(values, (reach,) * 4, mode="reflect"), 2 * reach + 1, 1)

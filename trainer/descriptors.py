@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from server.devices import choose_precision
 from server.lattice import Lattice
-from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map
+from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map, channels_of, has_map
 from trainer.distilled import LAYERS, Distilled
 from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
 from trainer.losses import Features, FoldedCellLoss, GramLoss, Sum
 from trainer.map_losses import Mixtures, Part, ReliefLoss
-from trainer.map_set import channels_of, has_map
 from trainer.patches import SlicedPatchLoss
 from trainer.style_losses import StyleObjective
 from trainer.vgg19 import VGG19, receptive_field

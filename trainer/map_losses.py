@@ -11,15 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from server.maps import HEIGHT, Map
+from server.maps import Map, channels_of
 from trainer.losses import Place, scaled
-from trainer.map_set import channels_of, has_map
 from trainer.relief import slopes
 
 MIXTURES = 6
 CONTRAST = 0.22  # of a mixture's channel: about that of a photograph
 LEAST = 4 / 255  # of a channel's deviation that is stretched to it
-SURROUNDINGS_PX = 15  # a side
 SIZES = 3  # of the pictures whose slopes are compared: fine ones drown in a file's noise
 
 Look = Callable[[Tensor], nn.Module]  # a loss around one picture of three channels
@@ -39,55 +37,31 @@ class Part(nn.Module):
 class Mixtures(nn.Module):
     """Two pictures made of the maps at every step, by turns: one map or a few by themselves, and one mixture of all.
 
-    `look` makes the loss around a picture (1, 3, H, W) of the swatch. The mixtures follow from the seed. In them the
-    height is what it is beside its surroundings: it rises and falls slowly, and its steps, which lie where the colours'
-    edges lie, would drown in that.
+    `look` makes the loss around a picture (1, 3, H, W) of the swatch. The mixtures follow from the seed.
     """
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map], look: Look, seed: int) -> None:
         super().__init__()
-        self.height = channels_of(maps, HEIGHT.name) if has_map(maps, HEIGHT) else None
-        self.whole, self.beside = _Standard(swatch), _Standard(self._beside(swatch, wraps=False))
+        self.mean = swatch.mean((0, 2, 3))
+        self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
         random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
         own = [_three(rows) for rows in _by_themselves(maps)]
         mixed = [torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T for _ in range(MIXTURES)]
         self.own = len(own)
         self.matrices = [matrix.to(swatch) for matrix in (*own, *mixed)]
-        self.losses = nn.ModuleList(
-            look(self.picture(swatch, index, wraps=False)) for index in range(len(self.matrices))
-        )
+        self.losses = nn.ModuleList(look(self.picture(swatch, matrix)) for matrix in self.matrices)
 
-    def picture(self, images: Tensor, index: int, *, wraps: bool) -> Tensor:
-        """(B, C, H, W) -> the picture of this number, (B, 3, H, W), around one half."""
-        standard = self.whole(images) if index < self.own else self.beside(self._beside(images, wraps=wraps))
-        return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", self.matrices[index], standard)
-
-    def _beside(self, images: Tensor, *, wraps: bool) -> Tensor:
-        """The images with their height above that of the surroundings."""
-        if self.height is None:
-            return images
-        height = images[:, self.height]
-        padded = F.pad(height, (SURROUNDINGS_PX // 2,) * 4, mode="circular" if wraps else "reflect")
-        detail = height - F.avg_pool2d(padded, SURROUNDINGS_PX, 1)
-        return torch.cat([images[:, : self.height.start], detail, images[:, self.height.stop :]], 1)
+    def picture(self, images: Tensor, matrix: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 3, H, W), around one half."""
+        standard = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", matrix, standard)
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         chosen = (place.step % self.own, self.own + place.step % MIXTURES)
         total = torch.zeros((), device=images.device)
         for index in chosen:
-            total = total + self.losses[index](self.picture(images, index, wraps=place.whole), place) / len(chosen)
+            total = total + self.losses[index](self.picture(images, self.matrices[index]), place) / len(chosen)
         return total
-
-
-class _Standard:
-    """Channels by the mean and deviation that they have in the swatch."""
-
-    def __init__(self, swatch: Tensor) -> None:
-        self.mean = swatch.mean((0, 2, 3))[:, None, None]
-        self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)[:, None, None]
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.deviation
 
 
 def _by_themselves(maps: Sequence[Map]) -> list[list[Tensor]]:

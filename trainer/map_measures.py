@@ -18,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map
+from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map, channels_of, has_map
 from trainer import measures
-from trainer.map_set import channels_of, has_map
 from trainer.relief import slopes, steepness_of
 
 BLUR_PX = 5  # of edges: lines that run side by side belong together

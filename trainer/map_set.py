@@ -19,9 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from server.maps import BASE_COLOUR, HEIGHT, MATERIAL, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, Map
+from server.maps import (
+    BASE_COLOUR,
+    HEIGHT,
+    MATERIAL,
+    METALLIC,
+    NORMAL,
+    OCCLUSION,
+    ROUGHNESS,
+    Map,
+    channels_of,
+)
 from server.picture_file import UnusablePicture, guarded, picture_bytes, pictures_in, quoted, stored_picture
 from trainer.derive import NOTE, derived
+from trainer.relief import levelled
 from trainer.swatch import MIN_SIDE_PX, Swatch, UnusableSwatch
 
 DIRECTX = "normal_dx"
@@ -63,21 +74,6 @@ class MapSet:
     def channels(self, map: Map) -> slice:
         """Which of the channels are this map's."""
         return channels_of(self.maps, map.name)
-
-
-def channels_of(maps: Sequence[Map], name: str) -> slice:
-    """Which of the channels of all maps are those of this name. Raises KeyError."""
-    first = 0
-    for each in maps:
-        if each.name == name:
-            return slice(first, first + each.channels)
-        first += each.channels
-    raise KeyError(name)
-
-
-def has_map(maps: Sequence[Map], map: Map) -> bool:
-    """Whether one of the maps has this one's name."""
-    return any(each.name == map.name for each in maps)
 
 
 def recognised(folder: Path) -> Mapping[str, Path]:
@@ -148,6 +144,8 @@ def read_map_set(swatch: Swatch, parts: Mapping[str, Path], derive: Sequence[str
                 notes.append(f"The {each.name} map is {float(value.mean()):.2f} everywhere; it was left out.")
             else:
                 found[each.name] = value
+    if HEIGHT.name in found:
+        found |= levelled(found[HEIGHT.name], found.get(NORMAL.name), notes)
     if guessed := [name for name in derive if name not in found]:
         found |= derived(swatch.pixels, guessed)
         notes.append(NOTE.format(", ".join(guessed)))

@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.generator import Generator
-from server.maps import BASE_COLOUR, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, Map
+from server.maps import BASE_COLOUR, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, Map, channels_of, has_map
 from server.texture import texture
-from trainer.map_set import channels_of, has_map
 from trainer.pictures import Picture, as_picture, laid_out
 
 SIDE = 384

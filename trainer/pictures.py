@@ -18,10 +18,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from server.generator import Generator
-from server.maps import BASE_COLOUR
+from server.maps import BASE_COLOUR, channels_of
 from server.replace_file import replace_file
 from server.texture import texture, to_bytes
-from trainer.map_set import channels_of
 
 Picture = NDArray[np.uint8]  # (height, width, 3), sRGB
 

@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.maps import HEIGHT, NORMAL, Map
+from server.maps import HEIGHT, NORMAL, Map, channels_of
 from server.normals import central_steps
-from trainer.map_set import channels_of
+from trainer.derive import blurred
 
+SLOW_PX = 24  # the deviation of a blur
+SLOW_SHARE = 0.3  # of a height's deviation, above which its slow part is worth a word
 STEEPEST = 0.1  # of a normal's z, below which its slope is not believed
 
 
@@ -34,3 +36,23 @@ def steepness_of(pixels: Tensor, maps: Sequence[Map]) -> float:
     """Pixels of height that a height of 1 stands for, by least squares of the normals' slopes."""
     told, found = slopes(pixels, maps)
     return float((told * found).sum() / found.square().sum().clamp_min(1e-12))
+
+
+def levelled(height: Tensor, normals: Tensor | None, notes: list[str]) -> dict[str, Tensor]:
+    """The maps by name without their slow rise and fall, and a note where that was much of it.
+
+    A torus of training is too small for a hill of a hundred pixels, so every texture would get a pit and a hill
+    squeezed into it. (1, 1, H, W) and (1, 3, H, W) in [0, 1].
+    """
+    slow = blurred(height, SLOW_PX)
+    if float(slow.std()) > SLOW_SHARE * float(height.std()):
+        notes.append(f"The height's rise and fall over more than about {4 * SLOW_PX} pixels was levelled.")
+    found = {HEIGHT.name: (height - slow + slow.mean()).clamp(0, 1)}
+    if normals is not None:
+        steepness = steepness_of(torch.cat([normals, height], 1), (NORMAL, HEIGHT))
+        steps = central_steps(F.pad(slow, (1, 1, 1, 1), mode="replicate")) * steepness
+        up = normals * 2 - 1
+        z = up[:, 2:].clamp_min(STEEPEST)
+        flatter = torch.cat([up[:, :1] + z * steps[:, :1], up[:, 1:2] - z * steps[:, 1:], up[:, 2:]], 1)
+        found[NORMAL.name] = F.normalize(flatter, dim=1) / 2 + 0.5
+    return found

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.maps import BASE_COLOUR, HEIGHT, NORMAL, ROUGHNESS, Map
+from server.maps import BASE_COLOUR, HEIGHT, NORMAL, ROUGHNESS, Map, channels_of
 from server.torus import Size, Window
 from tests.drawn import clouds, gravel
 from trainer.derive import derived, parse_names
@@ -15,7 +15,6 @@ from trainer.descriptors import BuiltinDescriptor
 from trainer.losses import Place
 from trainer.map_losses import ReliefLoss
 from trainer.map_measures import MapJudge, relief_angle, steepness_of
-from trainer.map_set import channels_of
 
 MAPS = (BASE_COLOUR, NORMAL, ROUGHNESS, HEIGHT)
 WHOLE = Place(Size(128, 128), Window(0, 0, 128, 128), 3)
