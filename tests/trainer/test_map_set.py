@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from server.maps import channels_of
+from server.maps import HEIGHT, NORMAL, channels_of
+from server.normals import central_steps
 from tests.drawn import gravel
+from trainer.map_measures import relief_angle
 from trainer.map_set import parse_map, part_of, read_map_set, recognised
 from trainer.relief import levelled
 from trainer.swatch import Swatch, UnusableSwatch, read_swatch
@@ -156,3 +158,25 @@ def test_derived_maps_fill_what_is_not_given(swatch: Swatch, tmp_path: Path) -> 
     assert [each.name for each in whole.maps] == ["basecolor", "normal", "roughness", "height"]
     torch.testing.assert_close(whole.pixels[:, 6:7], gravel(96, 96, seed=9)[:, :1], atol=1 / 500, rtol=0)
     assert any("Guessed from light and dark: normal, height." in note for note in whole.notes)
+
+
+def test_a_height_s_slow_rise_is_levelled_and_the_normals_stay_its_slopes() -> None:
+    """A hill over the whole picture goes, the stones on it stay."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 192), torch.linspace(-1, 1, 192), indexing="ij")
+    stones = gravel(192, 192, seed=3, stone=9).mean(1, keepdim=True)
+    stones = 0.15 * F.avg_pool2d(F.pad(stones, (2,) * 4, mode="reflect"), 5, 1)
+    height = stones + 0.6 * (1 - (y.square() + x.square()) / 2)
+    steps = 12 * central_steps(F.pad(height, (1,) * 4, mode="replicate"))
+    slope = torch.cat([-steps[:, :1], steps[:, 1:], torch.ones_like(height)], 1)
+    notes: list[str] = []
+    found = levelled(height, F.normalize(slope, dim=1) / 2 + 0.5, notes)
+    assert len(notes) == 1
+    inner = (..., slice(48, -48), slice(48, -48))  # at the edges the hill goes on as its mirror image
+    assert found["height"][inner].std() < 1.1 * stones[inner].std() < 0.5 * height.std()
+    both = torch.stack([found["height"][inner].flatten(), stones[inner].flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.95
+    pixels, maps = torch.cat([found["normal"], found["height"]], 1)[inner], (NORMAL, HEIGHT)
+    assert relief_angle(pixels, maps, 12) < 0.5
+    flat: list[str] = []
+    levelled(stones + 0.3, None, flat)
+    assert flat == []
