@@ -131,9 +131,8 @@ class NetworkDescriptor:
 
     def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
         """As StyleDescriptor."""
-        features = (self.fine_features, *[self.features] * (len(STYLE_SCALES) - 1))
-        smallest = receptive_field(LAYERS[-1])
-        return StyleObjective(features, style, scales=STYLE_SCALES, content=CONTENT_LAYER, smallest=smallest)
+        features = (self.fine_features, *[self.features] * (STYLE_SCALES - 1))
+        return StyleObjective(features, style, content=CONTENT_LAYER, smallest=receptive_field(LAYERS[-1]))
 
 
 class BuiltinDescriptor(NetworkDescriptor):

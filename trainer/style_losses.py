@@ -24,16 +24,13 @@ CONTENT_SCALE = 1  # half the size
 class StyleObjective(nn.Module):
     """Style, content and smoothness of a batch, by strength; a number for each sample, to be averaged.
 
-    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, of which the one named `content` is the subject at
-    CONTENT_SCALE; `scales` weighs the style at each, the full one first. `smallest`: the least side of an image that
-    gives features.
+    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, the full one first, of which the one named `content`
+    is the subject at CONTENT_SCALE. `smallest`: the least side of an image that gives features.
     """
 
-    def __init__(
-        self, features: Sequence[Features], style: Tensor, *, scales: Sequence[float], content: str, smallest: int
-    ) -> None:
+    def __init__(self, features: Sequence[Features], style: Tensor, *, content: str, smallest: int) -> None:
         super().__init__()
-        self.features, self.scales, self.content, self.smallest = tuple(features), tuple(scales), content, smallest
+        self.features, self.content, self.smallest = tuple(features), content, smallest
         with torch.no_grad():
             self.targets = [
                 {name: gram(found) for name, found in features[scale](image).items()}
@@ -66,7 +63,7 @@ class StyleObjective(nn.Module):
     def distances(self, images: Tensor, contents: Tensor) -> tuple[Tensor, Tensor]:
         """How far a batch is from the style, and from its contents: (B,) each. A side is 2 * `smallest` or more."""
         style = torch.zeros(len(images), device=images.device)
-        weights = 0.0
+        count = 0
         found: list[Mapping[str, Tensor]] = []
         for scale, image in scaled(images, len(self.targets), None):
             if min(image.shape[2:]) < self.smallest:
@@ -74,13 +71,13 @@ class StyleObjective(nn.Module):
             found.append(self.features[scale](image))
             for name, target in self.targets[scale].items():
                 difference = (gram(found[scale][name]) - target).square().sum((1, 2))
-                style = style + self.scales[scale] * difference / target.square().sum().clamp_min(1e-9)
-                weights += self.scales[scale]
+                style = style + difference / target.square().sum().clamp_min(1e-9)
+                count += 1
         with torch.no_grad():
             *_, (_, smaller) = scaled(contents, CONTENT_SCALE + 1, None)
             wanted = self.features[CONTENT_SCALE](smaller)[self.content].float()
         difference = (found[CONTENT_SCALE][self.content].float() - wanted).square().mean((1, 2, 3))
-        return style / max(weights, 1e-6), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
+        return style / max(count, 1), difference / wanted.square().mean((1, 2, 3)).clamp_min(1e-6)
 
 
 def unsteadiness(images: Tensor, move: tuple[int, int]) -> Tensor:
