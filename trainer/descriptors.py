@@ -26,11 +26,10 @@ from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
 GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
-# Of a style: the full size at full weight fills every plain with fine hatching, and larger strokes show at the others.
-STYLE_SCALES = (0.5, 1.0, 1.0)
-FINE_LAYER = (
-    "relu2_1"  # the last that is looked at there: the deeper ones cost most and see little more at half the size
-)
+STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
+# The last layer that is looked at in full size: the deeper ones cost most, and would fill every plain with fine
+# hatching; at half the size they see strokes.
+FINE_LAYER = "relu2_1"
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 PATCH_WEIGHT = 0.2
 GRID_WEIGHT = 0.5
