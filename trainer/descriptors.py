@@ -32,6 +32,7 @@ STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
 FINE_LAYER = "relu2_1"
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 PATCH_WEIGHT = 0.2
+PATCH_WEIGHT_OF_A_SET = 0.8  # at less, smooth puddles appear in all maps at once
 GRID_WEIGHT = 0.5
 PATCH_DIRECTIONS = 32
 CELL_WEIGHT = 0.3
@@ -117,7 +118,7 @@ class NetworkDescriptor:
         )
         terms: list[tuple[str, float, nn.Module]] = [
             ("gram", 1.0 if len(maps) == 1 else COLOUR_WEIGHT, Part(colour, look(swatch[:, colour]))),
-            ("patch", PATCH_WEIGHT, patches),
+            ("patch", PATCH_WEIGHT if len(maps) == 1 else PATCH_WEIGHT_OF_A_SET, patches),
             ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
         ]
         if len(maps) > 1:
