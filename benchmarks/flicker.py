@@ -8,8 +8,8 @@ folder if it is empty. Flicker is the mean absolute difference, in 1/255, betwee
 pulled back along the motion, at full strength.
 
 The reference is the first model used as on single pictures: each frame by its own instance statistics and with noise of
-its own. `own statistics` has the noise fixed to the screen; `sequence` has the first frame's statistics too, which is
-what texget and Blender do with an animation.
+its own. `own statistics` has the noise fixed to the screen; `sequence` has the first frame's statistics too, and at half
+the noise it is what texget and Blender do with an animation.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from PIL import Image
 from skimage.registration import optical_flow_tvl1
 from torch import Tensor
 
+from blender_addon.stylize_job import CALM
 from server.devices import choose_device, prepare
 from server.model_file import read_model
 from server.style_generator import StyleGenerator
@@ -75,15 +76,16 @@ def flicker(frames: Sequence[Frame], contents: Sequence[Frame], motions: Sequenc
 
 def ways(generator: StyleGenerator, contents: Sequence[Tensor]) -> dict[str, list[Frame]]:
     """The frames as single pictures, and as a sequence."""
-    first = measure(generator, contents[0], SEED, 1.0)
     return {
         "frame by frame": [_floats(stylize(generator, each, SEED + i, 1.0)) for i, each in enumerate(contents)],
         "own statistics": [_floats(stylize(generator, each, SEED, 1.0)) for each in contents],
-        "sequence": [_floats(stylize(generator, each, SEED, 1.0, statistics=first)) for each in contents],
-        "sequence, no noise": [
-            _floats(stylize(generator, each, SEED, 1.0, statistics=first, noise=0.0)) for each in contents
-        ],
+        **{f"sequence, noise {noise:g}": _sequence(generator, contents, noise) for noise in (1.0, CALM, 0.0)},
     }
+
+
+def _sequence(generator: StyleGenerator, contents: Sequence[Tensor], noise: float) -> list[Frame]:
+    first = measure(generator, contents[0], SEED, 1.0, noise=noise)
+    return [_floats(stylize(generator, each, SEED, 1.0, statistics=first, noise=noise)) for each in contents]
 
 
 def _floats(pixels: Tensor) -> Frame:

@@ -23,7 +23,7 @@ from .image_file import ImageFileError
 from .job import State
 from .picture_reader import PictureError, read_picture
 from .sinks import FileSink, MemorySink, Painting
-from .stylize_job import StylizedPicture, StylizeJob
+from .stylize_job import CALM, StylizedPicture, StylizeJob
 from .tasks import Name, Painted
 
 RECORD: Final = "sequence.json"
@@ -125,7 +125,9 @@ class _Styling:
         self._job = None  # it holds a picture
         self.state, self.message = state, message
 
-    def _start(self, look: Look, content: Path, sink: FileSink | MemorySink, statistics: str = "") -> StylizeJob:
+    def _start(
+        self, look: Look, content: Path, sink: FileSink | MemorySink, statistics: str = "", noise: float = 1.0
+    ) -> StylizeJob:
         """Raises PictureError."""
         picture = read_picture(content)
         self._heard = None
@@ -139,6 +141,7 @@ class _Styling:
             strength=look.strength,
             seed=look.seed,
             keep_colours=look.keep_colours,
+            noise=noise,
             statistics=statistics,
             clock=self._clock,
         )
@@ -301,7 +304,7 @@ class SequenceTask(_Styling):
             return
         self._number, self._content = number, content
         self._sink = MemorySink() if again else FileSink(lambda _: [path], durable=False)
-        self._job = self._start(self.order.look, content, self._sink, self._statistics or "")
+        self._job = self._start(self.order.look, content, self._sink, self._statistics or "", CALM)
 
 
 # -------------------------------------------------------------------------------------------------------------- record

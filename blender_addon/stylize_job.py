@@ -19,6 +19,7 @@ from .windows import Part
 
 IMAGE: Final = "image"  # the one map, as sinks know it
 FEATURE: Final = "stylize"  # of a server's welcome
+CALM: Final = 0.5  # noise of a sequence's frames: it stays on the screen while the scene moves under it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from blender_addon.image_file import ImageFileError
 from blender_addon.pairing import NoServer
 from blender_addon.sinks import MemorySink, Sink
+from blender_addon.stylize_job import CALM
 from blender_addon.wire import MAX_NOISE, MIN_SIDE
 from server import __version__
 from server.client import Client, ServerUnreachable
@@ -119,7 +120,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     style.add_argument("--strength", metavar="S", help="from 0, the picture itself, to 1 (default: 1)")
     style.add_argument("--keep-colours", action="store_true", help="the style's light and dark, the picture's colours")
-    style.add_argument("--noise", metavar="N", help=f"how strongly chance shows, from 0 to {MAX_NOISE} (default: 1)")
+    style.add_argument(
+        "--noise",
+        metavar="N",
+        help=f"how strongly chance shows, from 0 to {MAX_NOISE} (default: 1, in a sequence {CALM:g})",
+    )
     style.add_argument(
         "--statistics",
         choices=("first", "own"),
@@ -251,14 +256,15 @@ def _stylize(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
+    plan = planned(arguments.stylize, arguments.output, arguments.model)
+    sequence = plan.several and arguments.statistics != "own"
     manner = Manner(
         model=arguments.model,
         strength=parse_number("strength", arguments.strength, 1),
         seed=parse_seed(arguments.seed),
         keep_colours=arguments.keep_colours,
-        noise=parse_number("noise", arguments.noise, MAX_NOISE),
+        noise=parse_number("noise", arguments.noise, MAX_NOISE, CALM if sequence else 1.0),
     )
-    plan = planned(arguments.stylize, arguments.output, arguments.model)
     if arguments.models is not None:
         from server.local_painter import LocalPainter
 
@@ -349,10 +355,10 @@ def parse_window(text: str) -> Window:
     return Window(top=top, left=left, height=height, width=width)
 
 
-def parse_number(name: str, text: str | None, most: float) -> float:
-    """A number from 0 to `most`; 1 where there is none. Raises BadRequest."""
+def parse_number(name: str, text: str | None, most: float, default: float = 1.0) -> float:
+    """A number from 0 to `most`; where there is none, the default. Raises BadRequest."""
     if text is None:
-        return 1.0
+        return default
     try:
         value = float(text)
     except ValueError:

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from blender_addon.stylize_job import CALM
 from server import stylize_files
 from server.devices import stylizing
 from server.model_file import read_model
@@ -60,10 +61,12 @@ def frame(number: int, shape: tuple[int, int, int] = (50, 60, 3)) -> Pixels:
 def wanted(
     pixels: Pixels, model: str = "ink", seed: int = 0, strength: float = 1.0, by: Pixels | None = None, **manner: Any
 ) -> Pixels:
-    """What must come out; `by`: of whose statistics."""
+    """What must come out; `by`: of whose statistics, in a sequence, which has less noise unless it is told."""
+    if by is not None:
+        manner = {"noise": CALM, **manner}
     generator = stylizing(read_model(Path("models") / f"{model}.safetensors"), "cpu", "exact")
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    given = None if by is None else measure(generator, torch.from_numpy(by), seed, strength)
+    given = None if by is None else measure(generator, torch.from_numpy(by), seed, strength, noise=manner["noise"])
     picture = stylize(generator, torch.from_numpy(pixels.copy()), seed, strength, statistics=given, **manner)
     return picture.numpy()
 
