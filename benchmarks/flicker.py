@@ -7,9 +7,9 @@ explain are left out. A pan: rendered by Blender with the motion of every pixel 
 folder if it is empty. Flicker is the mean absolute difference, in 1/255, between a stylized frame and the next one
 pulled back along the motion, at full strength.
 
-The reference is the first model used as on single pictures: each frame by its own instance statistics and with noise of
-its own. `own statistics` has the noise fixed to the screen; `sequence` has the first frame's statistics too, and at half
-the noise it is what texget and Blender do with an animation.
+The reference is the first model used as on single pictures: each frame by its own instance statistics and with noise
+of its own. `own statistics` has the noise fixed to the screen; `sequence` has the first frame's statistics too. At
+half the noise it is what texget and Blender do with an animation.
 """
 
 import argparse
