@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.maps import HEIGHT, NORMAL, ROUGHNESS
+from server.normals import central_steps
 
 CAN = (NORMAL.name, HEIGHT.name, ROUGHNESS.name)
 LIGHT = (0.2126, 0.7152, 0.0722)  # Rec. 709
@@ -32,12 +33,9 @@ def derived(pixels: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     if HEIGHT.name in names:
         found[HEIGHT.name] = height
     if NORMAL.name in names:
-        wide = F.pad(height, (1, 1, 1, 1), mode="reflect")
-        right = (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]) / 2
-        down = (wide[..., 2:, 1:-1] - wide[..., :-2, 1:-1]) / 2
-        slope = torch.cat([right, down], 1)
-        steep = STEEP / slope.square().sum(1).sqrt().mean().clamp_min(1e-6)
-        normals = torch.cat([-steep * right, steep * down, torch.ones_like(right)], 1)
+        steps = central_steps(F.pad(height, (1, 1, 1, 1), mode="reflect"))
+        steep = STEEP / steps.square().sum(1).sqrt().mean().clamp_min(1e-6)
+        normals = torch.cat([-steep * steps[:, :1], steep * steps[:, 1:], torch.ones_like(height)], 1)
         found[NORMAL.name] = F.normalize(normals, dim=1).add(1).div(2)
     if ROUGHNESS.name in names:
         uneven = blurred((light - blurred(light, 2)).abs(), 3)

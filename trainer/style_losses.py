@@ -65,11 +65,11 @@ class StyleObjective(nn.Module):
         style = torch.zeros(len(images), device=images.device)
         count = 0
         found: list[Mapping[str, Tensor]] = []
-        for scale, image in scaled(images, len(self.targets), None):
+        for scale, image in scaled(images, len(self.features), None):
             if min(image.shape[2:]) < self.smallest:
                 break
             found.append(self.features[scale](image))
-            for name, target in self.targets[scale].items():
+            for name, target in self.targets[scale].items() if scale < len(self.targets) else ():
                 difference = (gram(found[scale][name]) - target).square().sum((1, 2))
                 style = style + difference / target.square().sum().clamp_min(1e-9)
                 count += 1

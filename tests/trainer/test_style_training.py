@@ -104,6 +104,14 @@ def test_the_style_itself_is_nearest_to_the_style(style: Tensor) -> None:
     assert far[1] == 0
 
 
+def test_a_style_too_small_for_the_smaller_scales_is_looked_at_in_full_size_alone() -> None:
+    objective = BuiltinDescriptor().style_objective(gravel(64, 64, stone=7), 0)
+    contents = Drawn().crop(random.Random(1), 96)[None]
+    style, content = objective.distances(contents, contents)
+    assert style > 0
+    assert content == 0
+
+
 def test_a_view_that_moves_along_is_steady(style: Tensor) -> None:
     for down, right in ((0, 0), (3, 5), (-4, 2), (7, -6)):
         first, second = style[..., 8:72, 8:72], style[..., 8 + down : 72 + down, 8 + right : 72 + right]
