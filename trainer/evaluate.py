@@ -118,7 +118,7 @@ class Judge:
             lattice=_mean([measures.lattice_kept(one, self.swatch, self.lattice) for one in each])
             if self.lattice
             else None,
-            grid=measures.grid(samples, self.swatch),
+            grid=measures.grid(samples, self.swatch, self.lattice),
             copying=measures.copying(each[0], self.swatch),
             diversity=measures.diversity(samples, self.swatch, self.lattice),
             repeats=measures.repeats(each[0] if large is None else large, self.swatch),

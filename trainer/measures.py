@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.lattice import Lattice
+from server.torus import Size
 from trainer.losses import gram, scaled
 
 Statistics = list[Tensor]
@@ -36,6 +37,7 @@ COPY_NEARER = 0.5
 COPY_PIECES = 256
 COMPONENTS = 32
 GRID_PERIODS_PX = (2, 4, 8, 16)  # the cells of the generator's finer levels
+GRID_HARMONICS = 8  # of a lattice, that have been seen to stand out
 GRID_VIEW_PX = 64  # a mark is as strong as a view of this width shows it
 
 
@@ -305,36 +307,47 @@ def _pieces(halved: Tensor, corners: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------- grid
 
 
-def grid(samples: Tensor, swatch: Tensor) -> float:
+def grid(samples: Tensor, swatch: Tensor, lattice: Lattice | None = None) -> float:
     """The strongest mark of the pixel grid, relative to the swatch's own power there. 1: none beyond the swatch's.
 
     A generator of halving levels may leave lines, dots or a change of sharpness every 2, 4, 8 or 16 pixels. Each shows
     as a line in the power spectrum along an axis: lines and dots in that of the pixels; what changes its sign from
     place to place only in that of its strength: of the steps from pixel to pixel, larger between cells than inside, or
     of the bends at a pixel, larger where it is sharp. Strength is taken of strips, as it is the same along a column.
+    Where the samples' `lattice` has a wave of just such a period, as 16 rows of tiles in 512 pixels have, nothing can
+    be told of the grid, and nothing is.
     """
     wanted = grid_marks(swatch[..., : swatch.shape[2] // 16 * 16, : swatch.shape[3] // 16 * 16])
-    return max(a / max(b, 1.0) for a, b in zip(grid_marks(samples), wanted, strict=True))
+    return max(a / max(b, 1.0) for a, b in zip(grid_marks(samples, lattice), wanted, strict=True))
 
 
-def grid_marks(images: Tensor) -> list[float]:
+def grid_marks(images: Tensor, lattice: Lattice | None = None) -> list[float]:
     """Power at the frequency of each of GRID_PERIODS_PX over the median of the frequencies around it, along x, then y.
 
     Measured over the whole width, where it tells a mark from any lattice, whose lines lie elsewhere; a line stands out
     the more the longer it is followed, so the result is brought to what GRID_VIEW_PX of it would show. The levels of a
-    texture of width W have round(W / period) cells.
+    texture of width W have round(W / period) cells. 1 where a wave of the `lattice` is as long as a cell.
     """
     marks = []
-    for turned in (images, images.transpose(2, 3)):
+    for axis, turned in ((1, images), (0, images.transpose(2, 3))):
         width = turned.shape[3]
+        waves = _lattice_frequencies(lattice, Size(*images.shape[2:]), axis) if lattice else frozenset()
         padded = F.pad(turned, (1, 1, 0, 0), mode="replicate")
         steps = padded[..., 1:-1] - padded[..., :-2]
         bends = steps - (padded[..., 2:] - padded[..., 1:-1])
         for lines in (turned.flatten(0, 2), _strips(steps), _strips(bends)):
             power = torch.fft.fft((lines - lines.mean(1, keepdim=True)) * torch.hann_window(width))
             power = power.abs().square().mean(0)
-            marks += [_line(power, round(width / period)) for period in GRID_PERIODS_PX]
+            cells = [round(width / period) for period in GRID_PERIODS_PX]
+            marks += [1.0 if each in waves else _line(power, each) for each in cells]
     return marks
+
+
+def _lattice_frequencies(lattice: Lattice, size: Size, axis: int) -> frozenset[int]:
+    """Along one axis, in cycles: of all waves up to the eighth multiple of each basis wave."""
+    first, second = (cycles[axis] for cycles in lattice.cycles(size))
+    several = range(-GRID_HARMONICS, GRID_HARMONICS + 1)
+    return frozenset(abs(m * first + n * second) for m in several for n in several)
 
 
 def _strips(values: Tensor) -> Tensor:

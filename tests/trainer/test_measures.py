@@ -291,6 +291,14 @@ def test_a_lattice_is_not_taken_for_a_grid() -> None:
     assert measures.grid(wider, stones()) < 2
 
 
+def test_rows_as_long_as_a_cell_are_not_taken_for_a_grid_and_hide_no_other() -> None:
+    rows = stones(seed=1) + 0.1 * torch.cos(2 * torch.pi * torch.arange(256) / 16)[:, None]
+    lattice = Lattice(basis=((1 / 32, 0.0), (0.0, 1 / 40)), harmonics=((1, 0), (0, 1)), strength=0.5)
+    assert measures.grid(rows, stones()) > 3
+    assert measures.grid(rows, stones(), lattice) < 2
+    assert measures.grid(checkerboard(rows, 1, 0.015), stones(), lattice) > 2.5
+
+
 def test_more_samples_make_the_grid_surer() -> None:
     samples = torch.cat([stones(seed) for seed in (1, 2, 3)])
     assert measures.grid(samples, stones()) < 1.5
