@@ -40,7 +40,10 @@ class TEXSERVER_OT_stylize_image(_Stylizing):
     keep_colours: BoolProperty(name="Keep Colours", options=_SKIP)
 
     def made(self, context: Any) -> style_orders.MadePicture:
-        return style_orders.picture(context, **self._given())
+        given = self._given()
+        if given.get("image"):
+            given.setdefault("content", "IMAGE")
+        return style_orders.picture(context, **given)
 
 
 class TEXSERVER_OT_stylize_animation(_Stylizing):

@@ -170,7 +170,7 @@ def test_the_output_settings_stay_as_they_were(format: str, tmp_path: Path) -> N
     render()
     stylize()
     bpy.data.images.new("Photo", 8, 8)
-    stylize(content="IMAGE", image="Photo")
+    stylize(image="Photo")
     animate(tmp_path / "out", frame_end=1)
     assert output_settings() == before
     assert list(tmp_path.glob("mine-*")) == []
