@@ -37,7 +37,7 @@ COPY_NEARER = 0.5
 COPY_PIECES = 256
 COMPONENTS = 32
 GRID_PERIODS_PX = (2, 4, 8, 16)  # the cells of the generator's finer levels
-GRID_HARMONICS = 8  # of a lattice, that have been seen to stand out
+GRID_HARMONICS = 8  # multiples of a lattice's basis waves, that have been seen to stand out
 GRID_VIEW_PX = 64  # a mark is as strong as a view of this width shows it
 
 
@@ -344,10 +344,12 @@ def grid_marks(images: Tensor, lattice: Lattice | None = None) -> list[float]:
 
 
 def _lattice_frequencies(lattice: Lattice, size: Size, axis: int) -> frozenset[int]:
-    """Along one axis, in cycles: of all waves up to the eighth multiple of each basis wave."""
-    first, second = (cycles[axis] for cycles in lattice.cycles(size))
+    """Along one axis, in cycles: of the lattice's own waves, and of all that run along this axis alone."""
+    first, second = lattice.cycles(size)
     several = range(-GRID_HARMONICS, GRID_HARMONICS + 1)
-    return frozenset(abs(m * first + n * second) for m in several for n in several)
+    waves = {(m, n): [m * a + n * b for a, b in zip(first, second, strict=True)] for m in several for n in several}
+    own = set(lattice.harmonics)
+    return frozenset(abs(wave[axis]) for each, wave in waves.items() if each in own or wave[1 - axis] == 0)
 
 
 def _strips(values: Tensor) -> Tensor:
