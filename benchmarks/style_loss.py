@@ -1,6 +1,6 @@
 """How well a style is learned in the same time, against a network in the manner of Johnson et al. 2016.
 
-usage: python benchmarks/style_loss.py STYLE --content FILE ... [--vgg-weights FILE] [--iterations 900] [--rate 0.001]
+usage: python benchmarks/style_loss.py STYLE --pictures FILE ... [--vgg-weights FILE] [--iterations 900] [--rate 0.001]
 
 Ours is trained by its default recipe: all strengths, and to move along with its content. The reference learns strength
 1 alone, by the same objective, on the same contents, with the same optimiser and course of its rate; --rate are the
@@ -107,7 +107,7 @@ def judged(name: str, objective: StyleObjective, results: list[Tensor], contents
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("style", type=Path)
-    parser.add_argument("--content", type=Path, nargs="+", required=True, help="pictures to judge by")
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="pictures to judge by")
     parser.add_argument("--vgg-weights", type=Path)
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--rate", type=float, nargs="+", default=[0.001])
@@ -126,7 +126,7 @@ def main() -> None:
     print(f"a step takes {mine:.2f} s, the reference's {its:.2f} s, {torch.get_num_threads()} threads", flush=True)
     steps = round(recipe.iterations * mine / its)
 
-    pictures = [read_swatch(path, SHOWN_PX).pixels for path in options.content]
+    pictures = [read_swatch(path, SHOWN_PX).pixels for path in options.pictures]
     pictures = [each[..., : each.shape[2] // FOUR * FOUR, : each.shape[3] // FOUR * FOUR] for each in pictures]
     objective = descriptor.style_objective(style, recipe.seed)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -34,16 +34,15 @@ class TEXSERVER_OT_stylize_image(_Stylizing):
 
     model: StringProperty(name="Style", options=_SKIP)
     content: EnumProperty(name="Content", items=CONTENTS, options=_SKIP)
-    image: StringProperty(name="Image", description="Its name; empty: that of the Image Editor", options=_SKIP)
+    image: StringProperty(
+        name="Image", description="Its name, which makes it the content; empty: that of the Image Editor", options=_SKIP
+    )
     strength: FloatProperty(name="Strength", min=0, max=1, default=1, options=_SKIP)
     seed: IntProperty(name="Seed", min=0, options=_SKIP)
     keep_colours: BoolProperty(name="Keep Colours", options=_SKIP)
 
     def made(self, context: Any) -> style_orders.MadePicture:
-        given = self._given()
-        if given.get("image"):
-            given.setdefault("content", "IMAGE")
-        return style_orders.picture(context, **given)
+        return style_orders.picture(context, **self._given())
 
 
 class TEXSERVER_OT_stylize_animation(_Stylizing):

@@ -73,7 +73,12 @@ class MadeSequence:
 
 
 def picture(context: Any, *, automatic: bool = False, **given: Any) -> MadePicture:
-    """By the scene's settings, but for what is given under the settings' names. Raises NotOrdered."""
+    """By the scene's settings, but for what is given under the settings' names; an image is the content if it is given.
+
+    Raises NotOrdered.
+    """
+    if given.get("image"):
+        given.setdefault("content", "IMAGE")
     settings = orders.Settings(context.scene.texserver.style, given)
     look = _look(settings, chosen_model(settings.model, "style"))
     chosen = preferences.get()

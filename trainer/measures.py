@@ -345,11 +345,11 @@ def grid_marks(images: Tensor, lattice: Lattice | None = None) -> list[float]:
 
 def _lattice_frequencies(lattice: Lattice, size: Size, axis: int) -> frozenset[int]:
     """Along one axis, in cycles: of the lattice's own waves, and of all that run along this axis alone."""
-    first, second = lattice.cycles(size)
+    (y1, x1), (y2, x2) = lattice.cycles(size)
+    along, across = ((x1, x2), (y1, y2)) if axis else ((y1, y2), (x1, x2))
     several = range(-GRID_HARMONICS, GRID_HARMONICS + 1)
-    waves = {(m, n): [m * a + n * b for a, b in zip(first, second, strict=True)] for m in several for n in several}
-    own = set(lattice.harmonics)
-    return frozenset(abs(wave[axis]) for each, wave in waves.items() if each in own or wave[1 - axis] == 0)
+    straight = {(m, n) for m in several for n in several if m * across[0] + n * across[1] == 0}
+    return frozenset(abs(m * along[0] + n * along[1]) for m, n in straight | set(lattice.harmonics))
 
 
 def _strips(values: Tensor) -> Tensor:

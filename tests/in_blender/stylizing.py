@@ -128,6 +128,13 @@ def test_an_image_is_taken_as_it_is() -> None:
     assert (tuple(styled.size), styled.name) == ((20, 10), "Photo in ink")
 
 
+def test_an_image_that_is_named_is_the_content_unless_another_is_asked_for() -> None:
+    render()
+    bpy.data.images.new("Photo", 20, 10)
+    assert tuple(stylize(image="Photo").size) == (20, 10)
+    assert tuple(stylize(image="Photo", content="RENDER").size) == tuple(stylize().size) != (20, 10)
+
+
 def test_the_rows_of_an_image_are_not_turned_over() -> None:
     image = bpy.data.images.new("Half", 8, 8, alpha=False)
     image.pixels = [1.0, 1.0, 1.0, 1.0] * 32 + [0.0, 0.0, 0.0, 1.0] * 32  # white below
@@ -170,7 +177,7 @@ def test_the_output_settings_stay_as_they_were(format: str, tmp_path: Path) -> N
     render()
     stylize()
     bpy.data.images.new("Photo", 8, 8)
-    stylize(image="Photo")
+    stylize(content="IMAGE", image="Photo")
     animate(tmp_path / "out", frame_end=1)
     assert output_settings() == before
     assert list(tmp_path.glob("mine-*")) == []
