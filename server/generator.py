@@ -12,6 +12,7 @@ All convolutions are valid (no padding): the caller hands every level the halo i
 and there is no edge anywhere. Levels are numbered from 0, the coarsest. Upsampling is nearest (server/torus.py).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -40,7 +41,7 @@ class Block(nn.Module):
         return F.leaky_relu_(self.norm(self.conv(x)), SLOPE)
 
 
-class Level(nn.Module):
+class Level(nn.Module, ABC):
     """One level: its own noise and waves, and the upsampled coarser result, in; features out.
 
     `own_margin` and `margin` are the cells it needs beyond its output on every side: of noise, of the coarser result.
@@ -50,8 +51,9 @@ class Level(nn.Module):
     margin: int
     channels: int
 
+    @abstractmethod
     def forward(self, own: Tensor, coarser: Tensor | None) -> Tensor:
-        raise NotImplementedError
+        """(B, C, rows, columns) each, to features with no margin left."""
 
 
 class TaperLevel(Level):
