@@ -17,7 +17,7 @@ from server.lattice import Lattice
 from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map, channels_of, has_map
 from trainer.distilled import LAYERS, Distilled
 from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
-from trainer.losses import Features, FoldedCellLoss, GramLoss, Sum
+from trainer.losses import Features, FoldedCellLoss, MomentsLoss, Sum
 from trainer.map_losses import Mixtures, Part, ReliefLoss
 from trainer.patches import SlicedPatchLoss
 from trainer.style_losses import StyleObjective
@@ -25,7 +25,7 @@ from trainer.vgg19 import VGG19, receptive_field
 from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
-GRAM_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
+FEATURE_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
 STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
 # The last layer that is looked at in full size: the deeper ones cost most, and would fill every plain with fine
 # hatching; at half the size they see strokes.
@@ -79,7 +79,7 @@ def choose_descriptor(choice: str, weights: Path | None, device: torch.device, s
 
 
 class NetworkDescriptor:
-    """Gram matrices of a network's features at three image scales (Gatys et al. 2015), and patches beside them.
+    """Means and covariances of a network's features at three image scales (after Gatys et al. 2015), and patches.
 
     NetworkDescriptor
     ├── BuiltinDescriptor
@@ -107,17 +107,17 @@ class NetworkDescriptor:
     ) -> Sum:
         """As Descriptor."""
 
-        def look(picture: Tensor) -> GramLoss:
-            same: list[Features] = [self.features] * len(GRAM_SCALES)
+        def look(picture: Tensor) -> MomentsLoss:
+            same: list[Features] = [self.features] * len(FEATURE_SCALES)
             smallest = receptive_field(LAYERS[-1])
-            return GramLoss(same, picture, scales=GRAM_SCALES, side=side, smallest=smallest)
+            return MomentsLoss(same, picture, scales=FEATURE_SCALES, side=side, smallest=smallest)
 
         colour = channels_of(maps, BASE_COLOUR.name)
         patches = SlicedPatchLoss(
-            swatch, scales=len(GRAM_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
+            swatch, scales=len(FEATURE_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
         )
         terms: list[tuple[str, float, nn.Module]] = [
-            ("gram", 1.0 if len(maps) == 1 else COLOUR_WEIGHT, Part(colour, look(swatch[:, colour]))),
+            ("features", 1.0 if len(maps) == 1 else COLOUR_WEIGHT, Part(colour, look(swatch[:, colour]))),
             ("patch", PATCH_WEIGHT if len(maps) == 1 else PATCH_WEIGHT_OF_A_SET, patches),
             ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
         ]

@@ -6,7 +6,7 @@ all maps; it returns one number. Losses that need to know where the windows lie 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from server.torus import Size, Span, Window
 from server.waves import phases
 
 SMALLEST_TORUS = 8  # pixels a side, of which features are worth a look
+LEAST_SPREAD = 0.005  # of the squared mean: a covariance below it says nothing, and must not rule a plain swatch
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,38 @@ def gram(features: Tensor) -> Tensor:
     return flat.transpose(1, 2) @ flat / flat.shape[1]
 
 
-class GramLoss(nn.Module):
-    """Squared distance of Gram matrices, per layer and scale, relative to the swatch's own norm (Gatys et al. 2015).
+@dataclass(frozen=True)
+class Moments:
+    """Mean (B, C) and covariance (B, C, C) of features over all positions."""
 
-    Differs: each term is divided by the squared norm of its target, so that no layer rules the sum; several image
-    scales stand in for the deeper layers of VGG-19, which then need not be had.
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Self:
+        """Of features (B, C, H, W)."""
+        mean = features.float().mean((2, 3))
+        return cls(mean, gram(features) - mean[:, :, None] * mean[:, None])
+
+    def distance(self, other: "Moments") -> Tensor:
+        """Squared distance, relative to the size of `other`: the sum of that of the means and the covariances, (B,)."""
+        size = other.mean.square().sum(1)
+        spread = other.covariance.square().sum((1, 2))
+        between_means = (self.mean - other.mean).square().sum(1) / size.clamp_min(1e-9)
+        difference = (self.covariance - other.covariance).square().sum((1, 2))
+        return between_means + difference / torch.maximum(spread, (LEAST_SPREAD * size).square()).clamp_min(1e-9)
+
+
+class MomentsLoss(nn.Module):
+    """Distance of the means and covariances of features, per layer and scale, in place of Gram matrices.
+
+    Source: Gatys et al. 2015 compare Gram matrices, which are covariance + mean * mean^T. Differs: both parts are
+    compared on their own, each relative to the swatch's. In a swatch of little contrast the means make up nearly all of
+    a Gram matrix (of a dark slate, 99 % of its squared norm; of a veneer, 99.9 %), and what varies in it is not seen.
+    Several image scales stand in for the deeper layers of VGG-19, which then need not be had.
 
     Of a whole torus every pixel is looked at, features wrap, and all scales count the same. Of a window only the middle
-    `side` pixels of each scale are, and `scales` weighs them, the full one first: the Gram matrix of a small window is
+    `side` pixels of each scale are, and `scales` weighs them, the full one first: the moments of a small window are
     mostly chance at the coarse scales, and full weight there teaches less. `descriptors` holds the features of each
     scale, which may all be the same; `smallest` is the least side of an image that gives them.
     """
@@ -104,7 +129,7 @@ class GramLoss(nn.Module):
         self.scales, self.side, self.smallest = tuple(scales), side, smallest
         with torch.no_grad():
             self.targets = [
-                {name: gram(found) for name, found in self._features(image, scale, wraps=False).items()}
+                {name: Moments.of(found) for name, found in self._features(image, scale, wraps=False).items()}
                 for scale, image in scaled(swatch, len(scales), None)
             ]
 
@@ -120,8 +145,7 @@ class GramLoss(nn.Module):
             for name, found in self._features(image, scale, place.whole).items():
                 target = self.targets[scale].get(name)
                 if target is not None:
-                    difference = (gram(found) - target).square().sum((1, 2)) / target.square().sum().clamp_min(1e-9)
-                    total = total + weight * difference.mean()
+                    total = total + weight * Moments.of(found).distance(target).mean()
                     weights += weight
         return total / max(weights, 1e-6)
 

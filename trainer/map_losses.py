@@ -1,8 +1,8 @@
 """What holds the maps of a material together, beside the losses of the base colour alone.
 
 A descriptor takes pictures of three channels. So the maps are shown to it as pictures: each by itself, and mixtures of
-all of them, in which what lies at one place in several maps meets. A mixture's Gram matrices then hold how the maps go
-together, which those of the maps one by one do not.
+all of them, in which what lies at one place in several maps meets. The covariances of a mixture's features then hold
+how the maps go together, which those of the maps one by one do not.
 """
 
 from collections.abc import Callable, Sequence

@@ -47,7 +47,7 @@ TINY_SIZES = """
 
     PRESETS["taper"] = TINY["taper"]
     recipe.Recipe.MIN_SIZE, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
-    training.JUDGE_EVERY, descriptors.GRAM_SCALES = 3, (1.0,)
+    training.JUDGE_EVERY, descriptors.FEATURE_SCALES = 3, (1.0,)
     """
 
 
@@ -58,7 +58,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recipe, "MIN_SIZE", 48)
     monkeypatch.setattr(pictures, "SAMPLE", 64)
     monkeypatch.setattr(pictures, "LARGE", (64, 96))
-    monkeypatch.setattr(descriptors, "GRAM_SCALES", (1.0,))
+    monkeypatch.setattr(descriptors, "FEATURE_SCALES", (1.0,))
 
 
 @pytest.fixture(scope="module")
