@@ -60,6 +60,26 @@ def test_training_lowers_what_is_judged(style: Tensor) -> None:
     assert training.judged_loss() < 0.9 * before
 
 
+def test_the_first_half_knows_strength_1_alone_and_no_motion(style: Tensor) -> None:
+    training = start(style, iterations=16)
+    seen: list[tuple[Tensor, bool]] = []
+    objective = training.objective
+
+    def watched(images: Tensor, contents: Tensor, strengths: Tensor, move: tuple[int, int] | None = None) -> Tensor:
+        seen.append((strengths, move is not None))
+        loss: Tensor = objective(images, contents, strengths, move)
+        return loss
+
+    for step in range(16):
+        training.step = step
+        training.objective = watched  # type: ignore[assignment]
+        training.loss_of(random.Random(step))
+    first, second = seen[:8], seen[8:]
+    assert all(torch.equal(strengths, torch.ones(2)) and not moved for strengths, moved in first)
+    assert [moved for _, moved in second] == [False, True] * 4
+    assert len({float(each) for strengths, _ in second for each in strengths}) > 4
+
+
 def test_the_same_recipe_gives_the_same_model_and_another_seed_another(style: Tensor) -> None:
     assert equal(finish(start(style)), finish(start(style)))
     assert not equal(finish(start(style)), finish(start(style, seed=1)))
