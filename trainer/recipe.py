@@ -13,7 +13,7 @@ KINDS = tuple(ARCHITECTURES)
 # The shorter side in pixels that a swatch of each kind is scaled down to: a painting's strokes should come out large.
 SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"texture": 384, "style": 512})
 STYLE: Mapping[str, Any] = MappingProxyType(
-    {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.004}
+    {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.002}
 )
 
 
