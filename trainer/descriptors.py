@@ -33,11 +33,10 @@ FINE_LAYER = "relu2_1"
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 PATCH_WEIGHT = 0.2
 PATCH_WEIGHT_OF_A_SET = 0.8  # at less, smooth puddles appear in all maps at once
-GRID_WEIGHT = 0.5
+GRID_WEIGHT = 1.0
 PATCH_DIRECTIONS = 32
 CELL_WEIGHT = 0.3
-MAPS_WEIGHT = 1.0
-COLOUR_WEIGHT = 1.5  # of the base colour beside other maps: people see it first
+MAPS_WEIGHT = 2.0  # at half as much, a wall's normals do not keep to the joints of its colours
 RELIEF_WEIGHT = 0.2
 
 Say = Callable[[str], None]
@@ -117,7 +116,7 @@ class NetworkDescriptor:
             swatch, scales=len(FEATURE_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
         )
         terms: list[tuple[str, float, nn.Module]] = [
-            ("features", 1.0 if len(maps) == 1 else COLOUR_WEIGHT, Part(colour, look(swatch[:, colour]))),
+            ("features", 1.0, Part(colour, look(swatch[:, colour]))),
             ("patch", PATCH_WEIGHT if len(maps) == 1 else PATCH_WEIGHT_OF_A_SET, patches),
             ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
         ]
