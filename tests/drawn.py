@@ -5,7 +5,10 @@ other colours, other noise and another place of the lattice. Lengths are pixels 
 because everything is drawn at `FINE` times the resolution. `*_periods` gives two vectors (y, x) that span the lattice.
 """
 
+import functools
 import math
+from collections.abc import Callable
+from typing import ParamSpec
 
 import numpy as np
 import torch
@@ -15,8 +18,21 @@ from torch import Tensor
 FINE = 3  # samples per pixel and axis
 
 Vec = tuple[float, float]
+Arguments = ParamSpec("Arguments")
 
 
+def once(draw: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """The same picture is not drawn twice in a run: pebbles fall one by one. Every caller gets a copy of its own."""
+    drawn = functools.lru_cache(maxsize=128)(draw)
+
+    @functools.wraps(draw)
+    def copied(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        return drawn(*args, **kwargs).clone()
+
+    return copied
+
+
+@once
 def running_bond(height: int = 384, width: int = 384, seed: int = 0, brick: Vec = (27, 76)) -> Tensor:
     """Brick wall: rows `brick[0]` high, bricks `brick[1]` wide (mortar included), every second row shifted by half."""
     draw = _Draw(height, width, seed)
@@ -32,6 +48,7 @@ def running_bond_periods(brick: Vec = (27, 76)) -> tuple[Vec, Vec]:
     return (brick[0], brick[1] / 2), (0.0, brick[1])
 
 
+@once
 def square_tiles(height: int = 384, width: int = 384, seed: int = 0, tile: Vec = (32, 32)) -> Tensor:
     """Tiles of `tile` (grout included) in straight rows and columns."""
     draw = _Draw(height, width, seed)
@@ -45,6 +62,7 @@ def square_tiles_periods(tile: Vec = (32, 32)) -> tuple[Vec, Vec]:
     return (tile[0], 0.0), (0.0, tile[1])
 
 
+@once
 def hexagons(height: int = 384, width: int = 384, seed: int = 0, across: float = 36) -> Tensor:
     """Hexagonal tiles, `across` from side to opposite side; rows of them run along x."""
     draw = _Draw(height, width, seed)
@@ -69,6 +87,7 @@ def hexagons_periods(across: float = 36) -> tuple[Vec, Vec]:
     return (across * math.sqrt(3) / 2, across / 2), (0.0, across)
 
 
+@once
 def rotated_weave(
     height: int = 384, width: int = 384, seed: int = 0, pitch: float = 16, angle_degrees: float = 20
 ) -> Tensor:
@@ -94,6 +113,7 @@ def rotated_weave_periods(pitch: float = 16, angle_degrees: float = 20) -> tuple
     return (rows[0] + columns[0], rows[1] + columns[1]), (rows[0] - columns[0], rows[1] - columns[1])
 
 
+@once
 def gravel(height: int = 384, width: int = 384, seed: int = 0, stone: float = 11) -> Tensor:
     """Pebbles of about `stone` radius fallen at random, each partly over the earlier ones. No lattice."""
     draw = _Draw(height, width, seed)
@@ -118,6 +138,7 @@ def gravel(height: int = 384, width: int = 384, seed: int = 0, stone: float = 11
     return draw.finish(picture)
 
 
+@once
 def clouds(height: int = 384, width: int = 384, seed: int = 0, slope: float = 1.5) -> Tensor:
     """Fractal noise: amplitude falls as frequency^-slope. No lattice, and no wrap: it is cut from a larger torus."""
     random = torch.Generator().manual_seed(seed)
