@@ -180,7 +180,7 @@ def parameter_shapes(architecture: StyleArchitecture) -> Mapping[str, tuple[int,
     shapes: dict[str, tuple[int, ...]] = {}
     for name, plan in layer_plans(architecture).items():
         shapes[f"layers.{name}.conv.weight"] = (plan.outputs, plan.inputs, plan.kernel, plan.kernel)
-        shapes[f"layers.{name}.norm.gain"] = shapes[f"layers.{name}.norm.bias"] = (2, plan.outputs)
+        shapes[f"layers.{name}.norm.gain"] = shapes[f"layers.{name}.norm.bias"] = (3, plan.outputs)
     shapes["paint.weight"], shapes["paint.bias"] = paint_shape(architecture), (3,)
     shapes["skip"] = (3,)
     return shapes

@@ -10,7 +10,8 @@ that size go through a block (3x3, 3x3, 1x1), join the doubled coarser result, a
 
 Every convolution but the last is followed by **conditional instance normalisation** (Ulyanov et al. 2017, arXiv
 1701.02096; Dumoulin et al. 2017, arXiv 1610.07629): `(x - mean) / std * (g0 + s g1) + (b0 + s b1)`. Differs: the
-condition is one number, the strength s in [0, 1], and gain and bias go along a line.
+condition is one number, the strength s in [0, 1], and gain and bias follow it along a parabola; along a line, both ends
+are held back by all that lies between. That adds `s (1 - s) g2` to the gain, and the same to the bias.
 
 Its means and deviations are those of the picture itself (training, and a look at a thumbnail), or they are given. With
 given ones nothing looks at the whole picture any more, and the normalisation, which is then a line for every channel,
@@ -71,18 +72,22 @@ class Statistics:
 
 
 class Norm(nn.Module):
-    """The learned half of a conditional instance normalisation: gain and bias at strength 0, and how both change."""
+    """The learned half of a conditional instance normalisation.
+
+    `gain` and `bias` (3, C): at strength 0, what strength 1 adds, and how far the way from one to the other bends.
+    """
 
     def __init__(self, channels: int, gain: tuple[float, float] = (1.0, 0.0)) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.tensor(gain)[:, None].repeat(1, channels))
-        self.bias = nn.Parameter(torch.zeros(2, channels))
+        self.gain = nn.Parameter(torch.tensor((*gain, 0.0))[:, None].repeat(1, channels))
+        self.bias = nn.Parameter(torch.zeros(3, channels))
 
     def line(self, strength: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         """Factor and summand that do it all: strength (B,), mean and std (B, C) or (1, C) -> two (B, C)."""
         s = strength[:, None]
-        factor = (self.gain[0] + s * self.gain[1]) / std
-        return factor, self.bias[0] + s * self.bias[1] - mean * factor
+        bend = s * (1 - s)
+        factor = (self.gain[0] + s * self.gain[1] + bend * self.gain[2]) / std
+        return factor, self.bias[0] + s * self.bias[1] + bend * self.bias[2] - mean * factor
 
 
 class Layer(nn.Module):

@@ -2,12 +2,10 @@
 
 Source: Ulyanov et al. 2017 (arXiv 1701.02096): a network with instance normalisation, trained by the losses of Gatys et
 al. on content images. Differs: every sample has a strength of its own, drawn anew, which the network is told and the
-loss goes by (trainer/style_losses.py), so that one network gives everything between content and style.
+loss goes by (trainer/style_losses.py), so that one network gives everything between content and style. What is learned
+last weighs most; so strength 1, the hardest, is drawn most often in the last steps.
 
-The first half of the training knows strength 1 alone, the hardest, and what is learned there serves all others: after
-300 steps in all, the loss at strength 1 is a tenth lower than when all are learned from the start.
-
-In the other half every second step looks at one scene twice, a few pixels apart, and asks that the result moves along
+Every second step looks at one scene twice, a few pixels apart, and asks that the result moves along
 with it: that is what keeps an animation from boiling (after Ruder et al. 2016, arXiv 1604.08610, whose loss compares
 frames along known motion). The noise stays where it is, fixed to the screen. In all other steps the halo of a sample is
 its own mirror image, as at the edges of the pictures that are served.
@@ -29,8 +27,9 @@ from trainer.recipe import Recipe
 from trainer.style_losses import StyleObjective
 from trainer.training import Say, Training
 
-ALONE = 0.5  # of the iterations: until then every sample has strength 1, and no scene is looked at twice
-ENDS = 0.2  # of the samples at strength 1, and half as many at 0: what is between is easier
+LATE = 0.6  # of the iterations: from here on
+FULL, FULL_LATE = 0.2, 0.6  # shares of the samples at strength 1
+NOTHING = 0.1  # at strength 0; all others are anywhere between
 MOVED = 12  # pixels at most, that a scene is moved by
 JUDGED = 4  # contents that are never trained on
 JUDGED_AT = (1.0, 0.5)  # strengths
@@ -66,17 +65,16 @@ class StyleTraining(Training[StyleGenerator]):
 
     def loss_of(self, draws: random.Random) -> Tensor:
         """As Training."""
-        alone = self.step < ALONE * self.recipe.iterations
-        if not alone and self.step % 2 and self.batch > 1:
+        if self.step % 2 and self.batch > 1:
             return self._loss_of_a_pair(draws)
-        strengths = [1.0 if alone else _strength(draws) for _ in range(self.batch)]
+        strengths = [self._strength(draws) for _ in range(self.batch)]
         contents = torch.stack([self.contents.crop(draws, self.side) for _ in range(self.batch)])
         seeds = [draws.getrandbits(60) for _ in range(self.batch)]
         return self._loss(contents, strengths, seeds)
 
     def _loss_of_a_pair(self, draws: random.Random) -> Tensor:
         """One scene twice, moved by whole pixels under the same noise."""
-        strength = torch.full((2,), _strength(draws), device=self.device)
+        strength = torch.full((2,), self._strength(draws), device=self.device)
         halo, side = self.generator.halo, self.side
         scene = self.contents.crop(draws, side + MOVED + 2 * halo)
         first, second = ((draws.randrange(MOVED + 1), draws.randrange(MOVED + 1)) for _ in range(2))
@@ -89,6 +87,13 @@ class StyleTraining(Training[StyleGenerator]):
             images = self.generator(seen, noise, strength)
             loss: Tensor = self.objective(images, seen[:, :, halo:-halo, halo:-halo], strength, move)
         return loss
+
+    def _strength(self, draws: random.Random) -> float:
+        full = FULL_LATE if self.step >= LATE * self.recipe.iterations else FULL
+        place = draws.random()
+        if place < full:
+            return 1.0
+        return 0.0 if place < full + NOTHING else draws.random()
 
     def _loss(self, contents: Tensor, strengths: list[float], seeds: list[int]) -> Tensor:
         contents = contents.to(self.device)
@@ -121,11 +126,3 @@ class StyleTraining(Training[StyleGenerator]):
         if self.best:
             generator.load_state_dict(self.best)
         return generator.float().cpu().eval().requires_grad_(False)
-
-
-def _strength(draws: random.Random) -> float:
-    """Both ends of the range often, and all that lies between."""
-    place = draws.random()
-    if place < ENDS:
-        return 1.0
-    return 0.0 if place < 1.5 * ENDS else draws.random()

@@ -49,7 +49,26 @@ def test_both_architectures_are_there_by_name(name: str) -> None:
 
 
 def test_the_default_is_small() -> None:
-    assert sum(each.numel() for each in StyleGenerator(PRESETS["residual"]).parameters()) == 344_838
+    assert sum(each.numel() for each in StyleGenerator(PRESETS["residual"]).parameters()) == 346_182
+
+
+@every_architecture
+def test_how_the_way_between_bends_leaves_both_ends_as_they_are(architecture: str) -> None:
+    generator = tiny(architecture)
+    content, noise = content_for(generator, 16, 16), noise_of(generator, 16, 16)
+
+    def pictures() -> list[Tensor]:
+        return [generator(content, noise, torch.tensor([strength])) for strength in (0.0, 1.0, 0.5)]
+
+    before = pictures()
+    with torch.no_grad():
+        for name in generator.layers:
+            generator.layer(name).norm.gain[2] += 0.7
+            generator.layer(name).norm.bias[2] -= 0.4
+    nothing, everything, between = (torch.equal(*pair) for pair in zip(before, pictures(), strict=True))
+    assert nothing
+    assert everything
+    assert not between
 
 
 @every_architecture
