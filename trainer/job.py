@@ -235,8 +235,10 @@ class TextureJob(Job):
         self.lattice = self._lattice(periods)
 
     def _lattice(self, periods: object) -> Lattice | None:
-        if periods == "auto":
-            return find_lattice(self.swatch.pixels)
+        if periods == "auto":  # the joints of old bricks can be plainer in the AO than in the colours
+            pictures = [self.set.pixels[:, self.set.channels(each)].expand(-1, 3, -1, -1) for each in self.set.maps]
+            found = [lattice for lattice in map(find_lattice, pictures) if lattice]
+            return max(found, key=lambda lattice: lattice.strength, default=None)
         if periods is None:
             return None
         assert isinstance(periods, tuple)

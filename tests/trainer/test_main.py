@@ -676,6 +676,15 @@ def test_a_folder_of_maps_gives_one_model_that_paints_them_all(
 
 
 @pytest.mark.usefixtures("_tiny")
+def test_the_lattice_of_a_set_is_found_in_whichever_map_shows_it(stone: Path, tmp_path: Path) -> None:
+    save_picture(stone / "stone_ao_1k.png", square_tiles(128, 128, tile=(16, 16)))
+    assert main([*SMALL, "--swatch", str(stone), "--out", str(tmp_path / "models")]) == 0
+    lattice = read_model(tmp_path / "models" / "stone.safetensors").texture_generator().lattice
+    assert lattice
+    assert [round(max(map(abs, period))) for period in lattice.periods()] == [16, 16]
+
+
+@pytest.mark.usefixtures("_tiny")
 def test_maps_are_named_one_by_one(stone: Path, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "wall.safetensors"
     rough = f"roughness={stone / 'stone_rough_1k.png'}"
