@@ -51,7 +51,7 @@ class Sum(nn.Module):
 
 
 class Features(Protocol):
-    """What a Gram loss looks at: images (B, 3, H, W) -> features (B, C, h, w) by name."""
+    """What MomentsLoss looks at: images (B, 3, H, W) -> features (B, C, h, w) by name."""
 
     def __call__(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
         """Of whole tori when the images wrap, else of what lies within them."""

@@ -5,10 +5,10 @@ al. on content images. Differs: every sample has a strength of its own, drawn an
 loss goes by (trainer/style_losses.py), so that one network gives everything between content and style. What is learned
 last weighs most; so strength 1, the hardest, is drawn most often in the last steps.
 
-Every second step looks at one scene twice, a few pixels apart, and asks that the result moves along
-with it: that is what keeps an animation from boiling (after Ruder et al. 2016, arXiv 1604.08610, whose loss compares
-frames along known motion). The noise stays where it is, fixed to the screen. In all other steps the halo of a sample is
-its own mirror image, as at the edges of the pictures that are served.
+Every second step looks at one scene twice, a few pixels apart, and asks that the result moves along with it: that is
+what keeps an animation from boiling (after Ruder et al. 2016, arXiv 1604.08610, whose loss compares frames along known
+motion). The noise stays where it is, fixed to the screen. In the other steps the halo of a sample is its own mirror
+image, as at the edges of the pictures that are served.
 """
 
 import copy

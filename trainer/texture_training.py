@@ -1,6 +1,7 @@
 """The training of a texture generator on one swatch.
 
 Source: Ulyanov et al. 2016 (arXiv 1603.03417), a generator trained by the texture loss of Gatys et al. 2015. Differs:
+ - In place of Gram matrices their two parts are compared, means and covariances (trainer/losses.py).
  - Samples are whole small tori as in the paper, of several sizes, whose features wrap: no pixel is lost to a border.
    Where the swatch has a lattice they are windows of large tori of random size at random places instead, for small
    tori would bend it, and every size and place meets its phases differently.
