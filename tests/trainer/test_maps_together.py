@@ -83,7 +83,7 @@ def test_the_objective_prefers_maps_that_belong_together(swatch: Tensor) -> None
     objective = BuiltinDescriptor().objective(swatch, None, 96, 0, MAPS)
     together = material(1).roll((16, 32), (2, 3))
     apart = torch.cat([together[:, :3], together[:, 3:].roll((40, 24), (2, 3))], 1)
-    assert set(objective.names) >= {"gram", "patch", "maps", "relief"}
+    assert set(objective.names) >= {"features", "patch", "maps", "relief"}
     for step in range(4):
         place = Place(WHOLE.size, WHOLE.window, step)
         assert objective(together, place) < 0.5 * objective(apart, place)
@@ -91,7 +91,7 @@ def test_the_objective_prefers_maps_that_belong_together(swatch: Tensor) -> None
 
 def test_colour_alone_is_looked_at_as_before() -> None:
     colour = gravel(128, 128, seed=1)
-    assert BuiltinDescriptor().objective(colour, None, 96, 0).names == ["gram", "patch", "grid"]
+    assert BuiltinDescriptor().objective(colour, None, 96, 0).names == ["features", "patch", "grid"]
 
 
 def test_measures_tell_aligned_maps_from_others(swatch: Tensor) -> None:
