@@ -7,7 +7,7 @@ width, and for each layer a 1 x 1 map from its own channels to the teacher's, as
 al. 2020, arXiv 2003.08436). Three things are asked of the mapped features:
 
     features    each channel, by its own deviation, so that no strong channel rules and no weak one is given up
-    Gram        the matrices that textures are judged by, relative to the teacher's
+    Gram        the matrices that styles, and in their two parts textures, are judged by, relative to the teacher's
     change      how a Gram matrix differs between two pictures, relative to how the teacher's differ
 
 Pictures are drawn (trainer/scenes.py) or scikit-image's photographs, and half of every batch are dreams: pixels that
