@@ -105,9 +105,9 @@ class MomentsLoss(nn.Module):
     """Distance of the means and covariances of features, per layer and scale, in place of Gram matrices.
 
     Source: Gatys et al. 2015 compare Gram matrices, which are covariance + mean * mean^T. Differs: both parts are
-    compared on their own, each relative to the swatch's. In a swatch of little contrast the covariance is a small part of
-    a Gram matrix (of a dark rock 0.5 to 6 % of its squared norm, by layer; of a veneer 0.01 to 0.8 %), and what varies
-    is not seen. Several image scales stand in for the deeper layers of VGG-19, which then need not be had.
+    compared on their own, each relative to the swatch's. In a swatch of little contrast the covariance is a small part
+    of a Gram matrix (of a dark rock 0.5 to 6 % of its squared norm, by layer; of a veneer 0.01 to 0.8 %), and what
+    varies is not seen. Several image scales stand in for the deeper layers of VGG-19, which then need not be had.
 
     Of a whole torus every pixel is looked at, features wrap, and all scales count the same. Of a window only the middle
     `side` pixels of each scale are, and `scales` weighs them, the full one first: the moments of a small window are
