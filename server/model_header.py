@@ -301,7 +301,10 @@ def _places(table: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dat
             raise ValueError(f"its tensor {name!r} is of type {_quoted(entry['dtype'])}, not {dtype}")
         shape = [_whole(side, f"a side of its tensor {name!r}", 0, 2**40) for side in _list(entry["shape"], name, 0, 4)]
         if tuple(shape) != shapes[name]:
-            raise ValueError(f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}")
+            raise ValueError(
+                f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}: it is damaged, or was written by "
+                "another trainer, and is to be trained anew"
+            )
         begin, end = (
             _whole(offset, f"an offset of its tensor {name!r}", 0, data_bytes)
             for offset in _list(entry["data_offsets"], f"the place of its tensor {name!r}", 2, 2)

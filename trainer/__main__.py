@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outputs = [_output(options.out, path, alone=len(swatches) == 1) for path in named]
         device = choose_device(options.device)
         descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
+        if options.iterations is None and recipe.kind == "texture":
+            recipe = dataclasses.replace(recipe, iterations=descriptor.iterations)
         for path, output in zip(swatches, outputs, strict=True):
             with _stop_requests() as stop:
                 say = _say(options.quiet)
@@ -114,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
             type=type(each.default),
             default=None if each.name != "kind" else each.default,
             choices=each.metadata.get("choices"),
-            help=f"{each.metadata['help']} (default: {each.default}{other})",
+            help=f"{each.metadata['help']} (default: {each.metadata.get('default', each.default)}{other})",
         )
     parser.add_argument(
         "--map",

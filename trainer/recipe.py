@@ -28,7 +28,10 @@ class Recipe:
     MIN_SIZE: ClassVar = 96  # pixels a side, below which the coarse scales show nothing
 
     kind: str = field(default="texture", metadata={"help": "what is learned", "choices": KINDS})
-    iterations: int = field(default=1000, metadata={"help": "steps of training"})
+    iterations: int = field(
+        default=1000,
+        metadata={"help": "steps of training", "default": "1000 with VGG-19, 2000 with the built-in network"},
+    )
     batch: int = field(default=1, metadata={"help": "samples per step"})
     size: int = field(default=160, metadata={"help": "side of a sample in pixels"})
     seed: int = field(default=0, metadata={"help": "of everything random in the training"})

@@ -52,6 +52,11 @@ def test_the_built_in_descriptor_never_looks_for_weights(monkeypatch: pytest.Mon
     assert said == []
 
 
+def test_the_built_in_network_makes_twice_as_many_steps_in_the_same_time(weights: Weights) -> None:
+    assert descriptor("vgg19", weights).iterations == 1000
+    assert descriptor("builtin", weights).iterations == 2000
+
+
 @pytest.mark.parametrize("choice", ["auto", "vgg19"])
 def test_vgg19_is_taken_where_it_can_be_had_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch, weights: Weights, choice: str

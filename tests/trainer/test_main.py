@@ -202,6 +202,37 @@ def test_the_same_seed_in_another_process_gives_the_same_model(typed: tuple[Path
     assert one.swatch == other.swatch
 
 
+class Untrained:
+    """In place of a job: keeps the recipe it would train by."""
+
+    recipes: list[Recipe]
+
+    def __init__(self, swatch: Path, output: Path, recipe: Recipe, *arguments: object, **more: object) -> None:
+        self.recipes.append(recipe)
+
+    def run(self, stop: job.Stop) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "iterations"),
+    [
+        ([], 2000),
+        (["--iterations", "7"], 7),
+        (["--iterations", "1000"], 1000),
+        (["--kind", "style"], 900),
+    ],
+)
+def test_the_descriptor_gives_a_textures_steps_unless_they_are_told(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], iterations: int
+) -> None:
+    monkeypatch.setattr(Untrained, "recipes", [], raising=False)
+    monkeypatch.setattr(module, "TextureJob", Untrained)
+    monkeypatch.setattr(module, "StyleJob", Untrained)
+    assert main(["--swatch", str(photo), "--out", str(tmp_path), *BUILTIN, *arguments]) == 0
+    assert [recipe.iterations for recipe in Untrained.recipes] == [iterations]
+
+
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="needs VGG-19's weights beside the repository")
 @pytest.mark.usefixtures("_tiny")
 def test_real_weights_of_vgg19_are_trained_with(
