@@ -35,11 +35,11 @@ CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surfac
 # Of a texture's training: a step with the built-in network takes half the time of one with VGG-19.
 ITERATIONS: Mapping[str, int] = MappingProxyType({"vgg19": 1000, "builtin": 2000})
 PATCH_WEIGHT = 0.2
-PATCH_WEIGHT_OF_A_SET = 0.8  # at less, smooth puddles appear in all maps at once
+PATCH_WEIGHT_OF_A_SET = 1.0  # at less, smooth puddles appear in all maps at once
 GRID_WEIGHT = 1.0
 PATCH_DIRECTIONS = 32
-CELL_WEIGHT = 0.3
-MAPS_WEIGHT = 2.0  # at half as much, a wall's normals do not keep to the joints of its colours
+CELL_WEIGHT = 2.0  # at less than half of it the rows of tiles begin to wander
+MAPS_WEIGHT = 1.0  # at half as much, a wall's normals do not keep to the joints of its colours
 RELIEF_WEIGHT = 0.2
 
 Say = Callable[[str], None]

@@ -35,9 +35,10 @@ class Part(nn.Module):
 
 
 class Mixtures(nn.Module):
-    """Two pictures made of the maps at every step, by turns: one map or a few by themselves, and one mixture of all.
+    """Pictures made of the maps, looked at in every step: the normals, one map of one channel, one mixture of all.
 
-    `look` makes the loss around a picture (1, 3, H, W) of the swatch. The mixtures follow from the seed.
+    The maps of one channel take turns, and so do the mixtures, which follow from the seed. `look` makes the loss around
+    a picture (1, 3, H, W) of the swatch. The sum of the losses.
     """
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map], look: Look, seed: int) -> None:
@@ -45,10 +46,10 @@ class Mixtures(nn.Module):
         self.mean = swatch.mean((0, 2, 3))
         self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
         random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
-        own = [_three(rows) for rows in _by_themselves(maps)]
+        always, turns = _by_themselves(maps)
         mixed = [torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T for _ in range(MIXTURES)]
-        self.own = len(own)
-        self.matrices = [matrix.to(swatch) for matrix in (*own, *mixed)]
+        self.counts = (len(always), len(turns), len(mixed))
+        self.matrices = [matrix.to(swatch) for matrix in (*always, *turns, *mixed)]
         self.losses = nn.ModuleList(look(self.picture(swatch, matrix)) for matrix in self.matrices)
 
     def picture(self, images: Tensor, matrix: Tensor) -> Tensor:
@@ -57,29 +58,25 @@ class Mixtures(nn.Module):
         return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", matrix, standard)
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
-        chosen = (place.step % self.own, self.own + place.step % MIXTURES)
         total = torch.zeros((), device=images.device)
-        for index in chosen:
-            total = total + self.losses[index](self.picture(images, self.matrices[index]), place) / len(chosen)
+        for index in self.looked_at(place.step):
+            total = total + self.losses[index](self.picture(images, self.matrices[index]), place)
         return total
 
-
-def _by_themselves(maps: Sequence[Map]) -> list[list[Tensor]]:
-    """Rows that pick channels: the normals' three, then those of one channel, up to three in a picture."""
-    count = sum(each.channels for each in maps)
-    unit = torch.eye(count)
-    pictures, singles = [], []
-    for each in maps[1:]:
-        rows = list(unit[channels_of(maps, each.name)])
-        if len(rows) == 3:
-            pictures.append(rows)
-        else:
-            singles += rows
-    return pictures + [[row] for row in singles]
+    def looked_at(self, step: int) -> list[int]:
+        """Which pictures."""
+        always, turns, mixed = self.counts
+        chosen = [always + step % turns] if turns else []
+        return [*range(always), *chosen, always + turns + step % mixed]
 
 
-def _three(rows: list[Tensor]) -> Tensor:
-    return torch.stack(rows if len(rows) == 3 else rows * 3)
+def _by_themselves(maps: Sequence[Map]) -> tuple[list[Tensor], list[Tensor]]:
+    """Matrices (3, channels of all maps) that pick maps beside the base colour: those of three channels, the others."""
+    unit = torch.eye(sum(each.channels for each in maps))
+    picked = [unit[channels_of(maps, each.name)] for each in maps[1:]]
+    always = [rows for rows in picked if len(rows) == 3]
+    turns = [row.expand(3, -1) for rows in picked if len(rows) != 3 for row in rows]
+    return always, turns
 
 
 class ReliefLoss(nn.Module):

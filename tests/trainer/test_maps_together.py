@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from server.maps import BASE_COLOUR, HEIGHT, NORMAL, ROUGHNESS, Map, channels_of
 from server.torus import Size, Window
@@ -13,7 +13,7 @@ from tests.drawn import clouds, gravel
 from trainer.derive import derived, parse_names
 from trainer.descriptors import BuiltinDescriptor
 from trainer.losses import Place
-from trainer.map_losses import ReliefLoss
+from trainer.map_losses import MIXTURES, Mixtures, ReliefLoss
 from trainer.map_measures import MapJudge, relief_angle, steepness_of
 
 MAPS = (BASE_COLOUR, NORMAL, ROUGHNESS, HEIGHT)
@@ -52,6 +52,40 @@ def test_derived_maps_agree_with_each_other() -> None:
     assert (maps["normal"] * 2 - 1).mean((0, 2, 3))[2] > 0.7
     dark = colour.mean(1, keepdim=True) < colour.mean() - colour.std()
     assert maps["height"][dark].mean() < maps["height"][~dark].mean() - 0.1
+
+
+class Nothing(nn.Module):
+    """A loss that keeps how often it was asked, and of which swatch."""
+
+    def __init__(self, picture: Tensor) -> None:
+        super().__init__()
+        self.picture, self.asked = picture, 0
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        self.asked += 1
+        return images.sum() * 0 + 1
+
+
+@pytest.mark.parametrize(
+    ("maps", "per_step"), [(MAPS, 3), ((BASE_COLOUR, NORMAL), 2), ((BASE_COLOUR, ROUGHNESS, HEIGHT), 2)], ids=str
+)
+def test_normals_are_looked_at_in_every_step_and_other_maps_by_turns(
+    swatch: Tensor, maps: Sequence[Map], per_step: int
+) -> None:
+    pixels = torch.cat([swatch[:, channels_of(MAPS, each.name)] for each in maps], 1)
+    loss = Mixtures(pixels, maps, Nothing, seed=0)
+    steps = 2 * MIXTURES
+    for step in range(steps):
+        assert loss(pixels, Place(WHOLE.size, WHOLE.window, step)) == per_step
+    asked = {}
+    for each in loss.losses:
+        assert isinstance(each, Nothing)
+        grey = bool((each.picture == each.picture[:, :1]).all())
+        asked.setdefault(grey, []).append(each.asked)
+    singles = [steps / 2] * 2 if ROUGHNESS in maps else []
+    assert asked.get(True, []) == singles
+    normals = [steps] if NORMAL in maps else []
+    assert asked[False] == normals + [2] * MIXTURES
 
 
 @pytest.mark.parametrize("text", ["", "normal,normal", "ao", "height;normal"])
