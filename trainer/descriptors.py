@@ -38,7 +38,7 @@ PATCH_WEIGHT = 0.2
 PATCH_WEIGHT_OF_A_SET = 1.0  # at less, smooth puddles appear in all maps at once
 GRID_WEIGHT = 1.0
 PATCH_DIRECTIONS = 32
-CELL_WEIGHT = 2.0  # at less than half of it the rows of tiles begin to wander
+CELL_WEIGHT = 2.0  # at half as much the rows of white tiles wander
 MAPS_WEIGHT = 1.0  # at half as much, a wall's normals do not keep to the joints of its colours
 RELIEF_WEIGHT = 0.2
 
@@ -133,7 +133,7 @@ class NetworkDescriptor:
         if has_map(maps, NORMAL) and has_map(maps, HEIGHT):
             terms.append(("relief", RELIEF_WEIGHT, ReliefLoss(swatch, maps)))
         if lattice:  # a weak one gets a weak pull: old bricks must not be straightened
-            terms.append(("cell", CELL_WEIGHT * lattice.strength**0.5, FoldedCellLoss(swatch, lattice)))
+            terms.append(("cell", CELL_WEIGHT * lattice.strength, FoldedCellLoss(swatch, lattice)))
         return Sum(*terms)
 
     def style_objective(self, style: Tensor, seed: int) -> StyleObjective:
