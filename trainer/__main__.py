@@ -21,7 +21,7 @@ from server.errors import TexserverError
 from server.maps import BASE_COLOUR
 from server.replace_file import UnusableOutput
 from trainer.derive import CAN, parse_names
-from trainer.descriptors import CHOICES, choose_descriptor
+from trainer.descriptors import CHOICES, SET_ITERATIONS, choose_descriptor
 from trainer.job import Job, Stop, StyleJob, TextureJob
 from trainer.map_set import PARTS, parse_map, recognised
 from trainer.periods import parse_lattice
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = choose_device(options.device)
         descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
         if options.iterations is None and recipe.kind == "texture":
-            recipe = dataclasses.replace(recipe, iterations=descriptor.iterations)
+            share = SET_ITERATIONS if derive or parts.keys() - {BASE_COLOUR.name} else 1
+            recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
         for path, output in zip(swatches, outputs, strict=True):
             with _stop_requests() as stop:
                 say = _say(options.quiet)

@@ -221,6 +221,8 @@ class Untrained:
         (["--iterations", "7"], 7),
         (["--iterations", "1000"], 1000),
         (["--kind", "style"], 900),
+        (["--derive", "height,normal"], 1600),
+        (["--derive", "height", "--iterations", "2000"], 2000),
     ],
 )
 def test_the_descriptor_gives_a_textures_steps_unless_they_are_told(
