@@ -55,7 +55,7 @@ def test_derived_maps_agree_with_each_other() -> None:
 
 
 class Nothing(nn.Module):
-    """A loss that keeps how often it was asked, and of which swatch."""
+    """A loss that keeps what it was built around and how often it was asked."""
 
     def __init__(self, picture: Tensor) -> None:
         super().__init__()
