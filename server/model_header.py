@@ -302,8 +302,8 @@ def _places(table: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dat
         shape = [_whole(side, f"a side of its tensor {name!r}", 0, 2**40) for side in _list(entry["shape"], name, 0, 4)]
         if tuple(shape) != shapes[name]:
             raise ValueError(
-                f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}: it is damaged, or was written by "
-                "another trainer, and is to be trained anew"
+                f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}: "
+                "it is damaged, or was written by another trainer, and is to be trained anew"
             )
         begin, end = (
             _whole(offset, f"an offset of its tensor {name!r}", 0, data_bytes)
