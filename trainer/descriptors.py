@@ -19,7 +19,7 @@ from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map, channels_of, has_map
 from trainer.distilled import LAYERS, Distilled
 from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
 from trainer.losses import Features, FoldedCellLoss, MomentsLoss, Sum
-from trainer.map_losses import Mixtures, Part, ReliefLoss
+from trainer.map_losses import Part, ReliefLoss, Views
 from trainer.patches import SlicedPatchLoss
 from trainer.style_losses import StyleObjective
 from trainer.vgg19 import VGG19, receptive_field
@@ -56,9 +56,9 @@ class Descriptor(Protocol):
     iterations: int
 
     def objective(
-        self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
+        self, swatch: Tensor, lattice: Lattice | None, side: int | None, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
     ) -> Sum:
-        """`swatch` (1, channels of all maps, H, W) in [0, 1]; `side`: pixels across of what every scale looks at."""
+        """`swatch` (1, channels of all maps, H, W) in [0, 1]; `side`: pixels of a scale that are looked at, or all."""
 
 
 class StyleDescriptor(Protocol):
@@ -111,7 +111,7 @@ class NetworkDescriptor:
             return self.network(images, wraps=wraps, last=FINE_LAYER)  # type: ignore[no-any-return]
 
     def objective(
-        self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
+        self, swatch: Tensor, lattice: Lattice | None, side: int | None, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
     ) -> Sum:
         """As Descriptor."""
 
@@ -125,12 +125,12 @@ class NetworkDescriptor:
             swatch, scales=len(FEATURE_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
         )
         terms: list[tuple[str, float, nn.Module]] = [
-            ("features", 1.0, Part(colour, look(swatch[:, colour]))),
+            ("features", 1.0, Part(colour, swatch, look)),
             ("patch", PATCH_WEIGHT if len(maps) == 1 else PATCH_WEIGHT_OF_A_SET, patches),
             ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
         ]
         if len(maps) > 1:
-            terms.append(("maps", MAPS_WEIGHT, Mixtures(swatch, maps, look, seed)))
+            terms.append(("maps", MAPS_WEIGHT, Views(swatch, maps, look, seed)))
         if has_map(maps, NORMAL) and has_map(maps, HEIGHT):
             terms.append(("relief", RELIEF_WEIGHT, ReliefLoss(swatch, maps)))
         if lattice:  # a weak one gets a weak pull: old bricks must not be straightened

@@ -60,8 +60,8 @@ class Features(Protocol):
 def scaled(images: Tensor, scales: int, side: int | None) -> Iterator[tuple[int, Tensor]]:
     """The images at scale 1, 1/2, 1/4 …, each cut to its middle `side` pixels: equally many samples at every scale.
 
-    With None nothing is cut, which leaves a torus a torus. Fine statistics need few pixels and coarse ones many, so the
-    descriptor's cost is spent evenly.
+    With None nothing is cut. Fine statistics need few pixels and coarse ones many, so the descriptor's cost is spent
+    evenly.
     """
     for scale in range(scales):
         if scale:
@@ -109,10 +109,10 @@ class MomentsLoss(nn.Module):
     of a Gram matrix (of a dark rock 0.5 to 6 % of its squared norm, by layer; of a veneer 0.01 to 0.8 %), and what
     varies is not seen. Several image scales stand in for the deeper layers of VGG-19, which then need not be had.
 
-    Of a whole torus every pixel is looked at, features wrap, and all scales count the same. Of a window only the middle
-    `side` pixels of each scale are, and `scales` weighs them, the full one first: the moments of a small window are
-    mostly chance at the coarse scales, and full weight there teaches less. `descriptors` holds the features of each
-    scale, which may all be the same; `smallest` is the least side of an image that gives them.
+    Only the middle `side` pixels of each scale are looked at, or all; where these are a whole torus, features wrap.
+    Scales of a torus count the same. Those of a window are weighed by `scales`, the full one first: the moments of a
+    small window are mostly chance at the coarse scales, and full weight there teaches less. `descriptors` holds the
+    features of each scale, which may all be the same; `smallest` is the least side of an image that gives them.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class MomentsLoss(nn.Module):
         swatch: Tensor,
         *,
         scales: Sequence[float],
-        side: int,
+        side: int | None,
         smallest: int,
     ) -> None:
         super().__init__()
@@ -140,9 +140,10 @@ class MomentsLoss(nn.Module):
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)
         weights = 0.0
-        for scale, image in scaled(images, len(self.scales), None if place.whole else self.side):
+        for scale, image in scaled(images, len(self.scales), self.side):
             weight = 1.0 if place.whole else self.scales[scale]
-            for name, found in self._features(image, scale, place.whole).items():
+            wraps = place.whole and (self.side is None or max(images.shape[2:]) >> scale <= self.side)
+            for name, found in self._features(image, scale, wraps).items():
                 target = self.targets[scale].get(name)
                 if target is not None:
                     total = total + weight * Moments.of(found).distance(target).mean()

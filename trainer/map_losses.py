@@ -24,18 +24,42 @@ Look = Callable[[Tensor], nn.Module]  # a loss around one picture of three chann
 
 
 class Part(nn.Module):
-    """A loss that looks at some of the channels."""
+    """A loss that looks at one map by itself, as it is: stretched contrast would show what lies in a file's noise."""
 
-    def __init__(self, channels: slice, loss: nn.Module) -> None:
+    def __init__(self, channels: slice, swatch: Tensor, look: Look) -> None:
         super().__init__()
-        self.channels, self.loss = channels, loss
+        self.channels = channels
+        self.loss = look(self.picture(swatch))
+
+    def picture(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 3, H, W)."""
+        return images[:, self.channels].expand(-1, 3, -1, -1)
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
-        return self.loss(images[:, self.channels], place)  # type: ignore[no-any-return]
+        return self.loss(self.picture(images), place)  # type: ignore[no-any-return]
 
 
-class Mixtures(nn.Module):
-    """Pictures made of the maps, looked at in every step: the normals, one map of one channel, one mixture of all.
+class Mixture(nn.Module):
+    """A loss that looks at three random mixtures of all channels, each of which counts the same in them."""
+
+    def __init__(self, random: torch.Generator, swatch: Tensor, look: Look) -> None:
+        super().__init__()
+        self.mean = swatch.mean((0, 2, 3))
+        self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
+        self.matrix = torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T.to(swatch)
+        self.loss = look(self.picture(swatch))
+
+    def picture(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 3, H, W), around one half."""
+        standard = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", self.matrix, standard)
+
+    def forward(self, images: Tensor, place: Place) -> Tensor:
+        return self.loss(self.picture(images), place)  # type: ignore[no-any-return]
+
+
+class Views(nn.Module):
+    """What is looked at in every step beside the base colour: the normals, one map of one channel, one mixture of all.
 
     The maps of one channel take turns, and so do the mixtures, which follow from the seed. `look` makes the loss around
     a picture (1, 3, H, W) of the swatch. The sum of the losses.
@@ -43,40 +67,15 @@ class Mixtures(nn.Module):
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map], look: Look, seed: int) -> None:
         super().__init__()
-        self.mean = swatch.mean((0, 2, 3))
-        self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
         random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
-        always, turns = _by_themselves(maps)
-        mixed = [torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T for _ in range(MIXTURES)]
-        self.counts = (len(always), len(turns), len(mixed))
-        self.matrices = [matrix.to(swatch) for matrix in (*always, *turns, *mixed)]
-        self.losses = nn.ModuleList(look(self.picture(swatch, matrix)) for matrix in self.matrices)
-
-    def picture(self, images: Tensor, matrix: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 3, H, W), around one half."""
-        standard = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
-        return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", matrix, standard)
+        beside = {each: Part(channels_of(maps, each.name), swatch, look) for each in maps[1:]}
+        self.always = nn.ModuleList(part for each, part in beside.items() if each.channels == 3)
+        self.turns = nn.ModuleList(part for each, part in beside.items() if each.channels == 1)
+        self.mixtures = nn.ModuleList(Mixture(random, swatch, look) for _ in range(MIXTURES))
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
-        total = torch.zeros((), device=images.device)
-        for index in self.looked_at(place.step):
-            total = total + self.losses[index](self.picture(images, self.matrices[index]), place)
-        return total
-
-    def looked_at(self, step: int) -> list[int]:
-        """Which pictures."""
-        always, turns, mixed = self.counts
-        chosen = [always + step % turns] if turns else []
-        return [*range(always), *chosen, always + turns + step % mixed]
-
-
-def _by_themselves(maps: Sequence[Map]) -> tuple[list[Tensor], list[Tensor]]:
-    """Matrices (3, channels of all maps) that pick maps beside the base colour: those of three channels, the others."""
-    unit = torch.eye(sum(each.channels for each in maps))
-    picked = [unit[channels_of(maps, each.name)] for each in maps[1:]]
-    always = [rows for rows in picked if len(rows) == 3]
-    turns = [row.expand(3, -1) for rows in picked if len(rows) != 3 for row in rows]
-    return always, turns
+        by_turns = [each[place.step % len(each)] for each in (self.turns, self.mixtures) if len(each)]
+        return torch.stack([loss(images, place) for loss in (*self.always, *by_turns)]).sum()
 
 
 class ReliefLoss(nn.Module):

@@ -32,7 +32,7 @@ class SlicedPatchLoss(nn.Module):
         swatch: Tensor,
         *,
         scales: int,
-        side: int,
+        side: int | None,
         patch: int = 7,
         directions: int = 32,
         whitening: float = 0.5,

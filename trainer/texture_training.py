@@ -31,9 +31,11 @@ from trainer.relief import steepness_of
 from trainer.training import Say, Training
 
 SIDE_STEP = 16  # sides of tori: every scale of every descriptor divides them
-# With a lattice, in sizes: the window that is painted, and what the descriptor sees of it at full size, which costs as
-# much as a torus. More steps teach more than more pixels.
+# In sizes: the window that is painted with a lattice, the torus of a map set, and what the descriptor sees of either at
+# full size, so that they cost as much as a torus of one. A set is worth the larger ones: a surface's shapes are large,
+# and what a small torus cannot hold of them comes out round. Else more steps teach more than more pixels.
 WINDOW = 1.6
+TORUS_OF_A_SET = 1.4
 LOOKED_AT = 0.7
 FROZEN_FROM = 0.8  # of the iterations: from here on the statistics are frozen
 JUDGE_SEEDS = tuple((1 << 61) + each for each in range(4))  # never trained on
@@ -68,7 +70,7 @@ class TextureTraining(Training[Generator]):
 
     def make_objective(self) -> Sum:
         """As Training."""
-        side = round(self.size * LOOKED_AT)
+        side = round(self.size * LOOKED_AT) if self.lattice or len(self.maps) > 1 else None
         return self.descriptor.objective(self.swatch, self.lattice, side, self.recipe.seed, self.maps)
 
     def before_step(self) -> None:
@@ -88,13 +90,14 @@ class TextureTraining(Training[Generator]):
     def _somewhere(self, draws: random.Random) -> tuple[Size, Window]:
         if self.generator.lattice:
             return somewhere(draws, self.window)
-        sides = [self.size // SIDE_STEP * SIDE_STEP + step for step in (-SIDE_STEP, 0, SIDE_STEP)]
+        side = round(self.size * (TORUS_OF_A_SET if len(self.maps) > 1 else 1)) // SIDE_STEP * SIDE_STEP
+        sides = [side + step for step in (-SIDE_STEP, 0, SIDE_STEP)]
         size = Size(draws.choice(sides), draws.choice(sides))
         return size, Window(0, 0, size.height, size.width)
 
     @property
     def window(self) -> int:
-        """Side of a window of a large torus, in pixels."""
+        """Side of a window of a large torus, in pixels, and of what is judged."""
         return round(self.size * WINDOW)
 
     def _freeze(self) -> None:

@@ -301,3 +301,14 @@ def test_all_scales_of_a_whole_torus_count_the_same() -> None:
     whole = Place(Size(64, 64), Window(0, 0, 64, 64), step=0)
     one, other = (moments_loss(swatch, scales=scales)(torus, whole) for scales in ((1.0, 1.0, 1.0), (1.0, 0.1, 0.01)))
     torch.testing.assert_close(one, other)
+
+
+def test_of_a_large_torus_the_middle_is_looked_at_in_full_size_and_all_of_it_at_smaller_scales() -> None:
+    swatch, torus = drawn.gravel(96, 96, seed=1), drawn.gravel(64, 64, seed=2)
+    whole = Place(Size(64, 64), Window(0, 0, 64, 64), step=0)
+    full, both = (moments_loss(swatch, scales=(1.0,) * count, side=40) for count in (1, 2))
+    rolled = torus.roll((24, 40), dims=(2, 3))
+    assert float(full(torus, whole)) == float(full(torus[..., 12:52, 12:52], ANYWHERE))
+    assert abs(float(full(torus, whole)) - float(full(rolled, whole))) > 1e-4
+    halves = [2 * both(image, whole) - full(image, whole) for image in (torus, rolled)]
+    torch.testing.assert_close(*halves)
