@@ -18,7 +18,7 @@ from server.lattice import Lattice
 from server.maps import BASE_COLOUR, HEIGHT, NORMAL, Map, channels_of, has_map
 from trainer.distilled import LAYERS, Distilled
 from trainer.grid import SCALES, SCALES_ON_A_LATTICE, GridLoss
-from trainer.losses import Features, FoldedCellLoss, MomentsLoss, Sum
+from trainer.losses import FoldedCellLoss, Look, MomentsLoss, Sum
 from trainer.map_losses import Part, ReliefLoss, Views
 from trainer.patches import SlicedPatchLoss
 from trainer.style_losses import StyleObjective
@@ -26,18 +26,22 @@ from trainer.vgg19 import VGG19, receptive_field
 from trainer.weights import WeightsUnavailable, find_weights
 
 CHOICES = ("auto", "vgg19", "builtin")
-FEATURE_SCALES = (1.0, 0.6, 0.15)  # weights of the image at full size, a half, a quarter
+# Weights of the image at full size, a half, a quarter. Of a small window the moments are mostly chance at the coarse
+# scales, and full weight there teaches less.
+FEATURE_SCALES = (1.0, 1.0, 1.0)
+FEATURE_SCALES_OF_A_WINDOW = (1.0, 0.6, 0.15)
 STYLE_SCALES = 3  # of a style: larger strokes show at the smaller ones
-# The last layer that is looked at in full size: the deeper ones cost most, and would fill every plain with fine
-# hatching; at half the size they see strokes.
+# The last layer that is looked at of a style in full size: the deeper ones cost most, and would fill every plain with
+# fine hatching; at half the size they see strokes. And of a surface's large shapes: an eighth has few pixels for more.
 FINE_LAYER = "relu2_1"
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 # Of a texture's training: a step with the built-in network takes half the time of one with VGG-19.
 ITERATIONS: Mapping[str, int] = MappingProxyType({"vgg19": 1000, "builtin": 2000})
-SET_ITERATIONS = 0.8  # of these, where a step looks at the pictures of a map set
+SET_ITERATIONS = 0.7  # of these, where a step looks at the pictures of a map set
 PATCH_WEIGHT = 0.2
 PATCH_WEIGHT_OF_A_SET = 1.0  # at 0.2, craters appear in all maps at once
 GRID_WEIGHT = 1.0
+PATCH_SCALES = 4
 PATCH_DIRECTIONS = 32
 CELL_WEIGHT = 2.0  # at half as much the rows of white tiles wander
 MAPS_WEIGHT = 1.0  # at half as much, a wall's normals do not keep to the joints of its colours
@@ -115,22 +119,23 @@ class NetworkDescriptor:
     ) -> Sum:
         """As Descriptor."""
 
-        def look(picture: Tensor) -> MomentsLoss:
-            same: list[Features] = [self.features] * len(FEATURE_SCALES)
-            smallest = receptive_field(LAYERS[-1])
-            return MomentsLoss(same, picture, scales=FEATURE_SCALES, side=side, smallest=smallest)
+        weights = FEATURE_SCALES_OF_A_WINDOW if lattice else FEATURE_SCALES
+        looks = [Look(features=self.features, weight=each, smallest=receptive_field(LAYERS[-1])) for each in weights]
+        if len(maps) > 1 and not lattice:  # a surface's large shapes, which a rock's plates are made of
+            looks.append(Look(features=self.fine_features, weight=1.0, smallest=receptive_field(FINE_LAYER)))
+
+        def around(picture: Tensor) -> MomentsLoss:
+            return MomentsLoss(looks, picture, side=side)
 
         colour = channels_of(maps, BASE_COLOUR.name)
-        patches = SlicedPatchLoss(
-            swatch, scales=len(FEATURE_SCALES) + 1, side=side, directions=PATCH_DIRECTIONS, seed=seed
-        )
+        patches = SlicedPatchLoss(swatch, scales=PATCH_SCALES, side=side, directions=PATCH_DIRECTIONS, seed=seed)
         terms: list[tuple[str, float, nn.Module]] = [
-            ("features", 1.0, Part(colour, swatch, look)),
+            ("features", 1.0, Part(colour, swatch, around)),
             ("patch", PATCH_WEIGHT if len(maps) == 1 else PATCH_WEIGHT_OF_A_SET, patches),
             ("grid", GRID_WEIGHT, GridLoss(swatch, SCALES_ON_A_LATTICE if lattice else SCALES)),
         ]
         if len(maps) > 1:
-            terms.append(("maps", MAPS_WEIGHT, Views(swatch, maps, look, seed)))
+            terms.append(("maps", MAPS_WEIGHT, Views(swatch, maps, around, seed)))
         if has_map(maps, NORMAL) and has_map(maps, HEIGHT):
             terms.append(("relief", RELIEF_WEIGHT, ReliefLoss(swatch, maps)))
         if lattice:  # a weak one gets a weak pull: old bricks must not be straightened

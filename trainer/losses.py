@@ -101,6 +101,15 @@ class Moments:
         return between_means + difference / torch.maximum(spread, (LEAST_SPREAD * size).square()).clamp_min(1e-9)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How one scale is looked at; `smallest` is the least side in pixels of an image that has such features."""
+
+    features: Features
+    weight: float
+    smallest: int
+
+
 class MomentsLoss(nn.Module):
     """Distance of the means and covariances of features, per layer and scale, in place of Gram matrices.
 
@@ -109,39 +118,29 @@ class MomentsLoss(nn.Module):
     of a Gram matrix (of a dark rock 0.5 to 6 % of its squared norm, by layer; of a veneer 0.01 to 0.8 %), and what
     varies is not seen. Several image scales stand in for the deeper layers of VGG-19, which then need not be had.
 
-    Only the middle `side` pixels of each scale are looked at, or all; where these are a whole torus, features wrap.
-    Scales of a torus count the same. Those of a window are weighed by `scales`, the full one first: the moments of a
-    small window are mostly chance at the coarse scales, and full weight there teaches less. `descriptors` holds the
-    features of each scale, which may all be the same; `smallest` is the least side of an image that gives them.
+    `looks` are those of scale 1, 1/2, 1/4 …, of which only the middle `side` pixels are looked at, or all; where these
+    are a whole torus, features wrap. The average by weight.
     """
 
-    def __init__(
-        self,
-        descriptors: Sequence[Features],
-        swatch: Tensor,
-        *,
-        scales: Sequence[float],
-        side: int | None,
-        smallest: int,
-    ) -> None:
+    def __init__(self, looks: Sequence[Look], swatch: Tensor, *, side: int | None) -> None:
         super().__init__()
-        self.descriptors = list(descriptors)
-        self.scales, self.side, self.smallest = tuple(scales), side, smallest
+        self.looks, self.side = tuple(looks), side
         with torch.no_grad():
             self.targets = [
                 {name: Moments.of(found) for name, found in self._features(image, scale, wraps=False).items()}
-                for scale, image in scaled(swatch, len(scales), None)
+                for scale, image in scaled(swatch, len(looks), None)
             ]
 
     def _features(self, image: Tensor, scale: int, wraps: bool) -> dict[str, Tensor]:
-        smallest = SMALLEST_TORUS if wraps else self.smallest
-        return self.descriptors[scale](image, wraps=wraps) if min(image.shape[2:]) >= smallest else {}
+        look = self.looks[scale]
+        smallest = SMALLEST_TORUS if wraps else look.smallest
+        return look.features(image, wraps=wraps) if min(image.shape[2:]) >= smallest else {}
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)
         weights = 0.0
-        for scale, image in scaled(images, len(self.scales), self.side):
-            weight = 1.0 if place.whole else self.scales[scale]
+        for scale, image in scaled(images, len(self.looks), self.side):
+            weight = self.looks[scale].weight
             wraps = place.whole and (self.side is None or max(images.shape[2:]) >> scale <= self.side)
             for name, found in self._features(image, scale, wraps).items():
                 target = self.targets[scale].get(name)

@@ -20,16 +20,16 @@ CONTRAST = 0.22  # of a mixture's channel: about that of a photograph
 LEAST = 4 / 255  # of a channel's deviation that is stretched to it
 SIZES = 3  # of the pictures whose slopes are compared: fine ones drown in a file's noise
 
-Look = Callable[[Tensor], nn.Module]  # a loss around one picture of three channels
+Around = Callable[[Tensor], nn.Module]  # makes the loss around one picture of three channels
 
 
 class Part(nn.Module):
     """A loss that looks at one map by itself, as it is: stretched contrast would show what lies in a file's noise."""
 
-    def __init__(self, channels: slice, swatch: Tensor, look: Look) -> None:
+    def __init__(self, channels: slice, swatch: Tensor, around: Around) -> None:
         super().__init__()
         self.channels = channels
-        self.loss = look(self.picture(swatch))
+        self.loss = around(self.picture(swatch))
 
     def picture(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 3, H, W)."""
@@ -42,12 +42,12 @@ class Part(nn.Module):
 class Mixture(nn.Module):
     """A loss that looks at three random mixtures of all channels, each of which counts the same in them."""
 
-    def __init__(self, random: torch.Generator, swatch: Tensor, look: Look) -> None:
+    def __init__(self, random: torch.Generator, swatch: Tensor, around: Around) -> None:
         super().__init__()
         self.mean = swatch.mean((0, 2, 3))
         self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
         self.matrix = torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T.to(swatch)
-        self.loss = look(self.picture(swatch))
+        self.loss = around(self.picture(swatch))
 
     def picture(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 3, H, W), around one half."""
@@ -61,17 +61,17 @@ class Mixture(nn.Module):
 class Views(nn.Module):
     """What is looked at in every step beside the base colour: the normals, one map of one channel, one mixture of all.
 
-    The maps of one channel take turns, and so do the mixtures, which follow from the seed. `look` makes the loss around
-    a picture (1, 3, H, W) of the swatch. The sum of the losses.
+    The maps of one channel take turns, and so do the mixtures, which follow from the seed. `around` makes the loss
+    around a picture (1, 3, H, W) of the swatch. The sum of the losses.
     """
 
-    def __init__(self, swatch: Tensor, maps: Sequence[Map], look: Look, seed: int) -> None:
+    def __init__(self, swatch: Tensor, maps: Sequence[Map], around: Around, seed: int) -> None:
         super().__init__()
         random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
-        beside = {each: Part(channels_of(maps, each.name), swatch, look) for each in maps[1:]}
+        beside = {each: Part(channels_of(maps, each.name), swatch, around) for each in maps[1:]}
         self.always = nn.ModuleList(part for each, part in beside.items() if each.channels == 3)
         self.turns = nn.ModuleList(part for each, part in beside.items() if each.channels == 1)
-        self.mixtures = nn.ModuleList(Mixture(random, swatch, look) for _ in range(MIXTURES))
+        self.mixtures = nn.ModuleList(Mixture(random, swatch, around) for _ in range(MIXTURES))
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         by_turns = [each[place.step % len(each)] for each in (self.turns, self.mixtures) if len(each)]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from server.lattice import Lattice
+from server.maps import BASE_COLOUR, HEIGHT, Map
 from server.torus import Size, Window
 from tests.drawn import gravel
 from trainer import descriptors as module
@@ -18,6 +19,7 @@ from trainer.weights import CONVOLUTIONS, UnusableWeights, Weights, WeightsUnava
 CPU = torch.device("cpu")
 LATTICE = Lattice(basis=((1 / 24, 0.0), (0.0, 1 / 24)), harmonics=((1, 0), (0, 1)), strength=0.5)
 PLACE = Place(Size(200, 220), Window(10, 30, 96, 96), 0)
+WHOLE = Window(0, 0, 192, 192)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,22 @@ def test_an_objective_is_one_number_that_prefers_the_swatch_and_has_a_slope(
     assert grey.grad is not None
     assert grey.grad.isfinite().all()
     assert grey.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("maps", "lattice", "sides"),
+    [((BASE_COLOUR,), None, {48}), ((BASE_COLOUR, HEIGHT), None, {48, 24}), ((BASE_COLOUR, HEIGHT), LATTICE, {48})],
+    ids=["colour", "set", "set on a lattice"],
+)
+def test_the_large_shapes_of_a_set_are_looked_at_an_eighth_in_size(
+    maps: tuple[Map, ...], lattice: Lattice | None, sides: set[int]
+) -> None:
+    made = BuiltinDescriptor()
+    objective = made.objective(torch.rand(1, sum(each.channels for each in maps), 192, 192), lattice, 48, 0, maps)
+    seen = set()
+    made.network.register_forward_hook(lambda network, arguments, found: seen.add(arguments[0].shape[2]))
+    objective(torch.rand(1, sum(each.channels for each in maps), 192, 192), Place(Size(192, 192), WHOLE, 0))
+    assert seen == sides
 
 
 def test_a_batch_is_looked_at_as_a_whole(swatch: Tensor, weights: Weights) -> None:
