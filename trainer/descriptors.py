@@ -37,7 +37,7 @@ FINE_LAYER = "relu2_1"
 CONTENT_LAYER = "relu3_4"  # the deepest at hand: the subject without its surface
 # Of a texture's training: a step with the built-in network takes half the time of one with VGG-19.
 ITERATIONS: Mapping[str, int] = MappingProxyType({"vgg19": 1000, "builtin": 2000})
-SET_ITERATIONS = 0.7  # of these, where a step looks at the pictures of a map set
+SET_ITERATIONS = 0.8  # of these, where a step looks at the pictures of a map set
 PATCH_WEIGHT = 0.2
 PATCH_WEIGHT_OF_A_SET = 1.0  # at 0.2, craters appear in all maps at once
 GRID_WEIGHT = 1.0

@@ -24,29 +24,25 @@ Around = Callable[[Tensor], nn.Module]  # makes the loss around one picture of t
 
 
 class Part(nn.Module):
-    """A loss that looks at one map by itself, as it is: stretched contrast would show what lies in a file's noise."""
+    """A loss that looks at one map of three channels as it is."""
 
     def __init__(self, channels: slice, swatch: Tensor, around: Around) -> None:
         super().__init__()
         self.channels = channels
-        self.loss = around(self.picture(swatch))
-
-    def picture(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 3, H, W)."""
-        return images[:, self.channels].expand(-1, 3, -1, -1)
+        self.loss = around(swatch[:, channels])
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
-        return self.loss(self.picture(images), place)  # type: ignore[no-any-return]
+        return self.loss(images[:, self.channels], place)  # type: ignore[no-any-return]
 
 
 class Mixture(nn.Module):
-    """A loss that looks at three random mixtures of all channels, each of which counts the same in them."""
+    """A loss that looks at a mixture of channels, each standardised first: `matrix` (3, channels)."""
 
-    def __init__(self, random: torch.Generator, swatch: Tensor, around: Around) -> None:
+    def __init__(self, matrix: Tensor, swatch: Tensor, around: Around) -> None:
         super().__init__()
+        self.matrix = matrix.to(swatch)
         self.mean = swatch.mean((0, 2, 3))
         self.deviation = swatch.std((0, 2, 3)).clamp_min(LEAST)
-        self.matrix = torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T.to(swatch)
         self.loss = around(self.picture(swatch))
 
     def picture(self, images: Tensor) -> Tensor:
@@ -61,17 +57,22 @@ class Mixture(nn.Module):
 class Views(nn.Module):
     """What is looked at in every step beside the base colour: the normals, one map of one channel, one mixture of all.
 
-    The maps of one channel take turns, and so do the mixtures, which follow from the seed. `around` makes the loss
-    around a picture (1, 3, H, W) of the swatch. The sum of the losses.
+    Normals are shown as they are: stretched, what their third channel hardly shows would count as much as the slopes. A
+    map of one channel is stretched, for it may have little contrast. These maps take turns, and so do the mixtures,
+    which follow from the seed. `around` makes the loss around a picture (1, 3, H, W) of the swatch. The sum of the
+    losses.
     """
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map], around: Around, seed: int) -> None:
         super().__init__()
+        beside = [(each.channels, channels_of(maps, each.name)) for each in maps[1:]]
+        unit = torch.eye(swatch.shape[1])
+        grey = [unit[channels].expand(3, -1) for count, channels in beside if count == 1]
         random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
-        beside = {each: Part(channels_of(maps, each.name), swatch, around) for each in maps[1:]}
-        self.always = nn.ModuleList(part for each, part in beside.items() if each.channels == 3)
-        self.turns = nn.ModuleList(part for each, part in beside.items() if each.channels == 1)
-        self.mixtures = nn.ModuleList(Mixture(random, swatch, around) for _ in range(MIXTURES))
+        mixed = [torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T for _ in range(MIXTURES)]
+        self.always = nn.ModuleList(Part(channels, swatch, around) for count, channels in beside if count == 3)
+        self.turns = nn.ModuleList(Mixture(matrix, swatch, around) for matrix in grey)
+        self.mixtures = nn.ModuleList(Mixture(matrix, swatch, around) for matrix in mixed)
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         by_turns = [each[place.step % len(each)] for each in (self.turns, self.mixtures) if len(each)]

@@ -32,7 +32,7 @@ class Recipe:
         default=1000,
         metadata={
             "help": "steps of training",
-            "default": "1000 with VGG-19, 2000 with the built-in network; for a map set 0.7 times as many",
+            "default": "1000 with VGG-19, 2000 with the built-in network; for a map set 0.8 times as many",
         },
     )
     batch: int = field(default=1, metadata={"help": "samples per step"})

@@ -221,7 +221,7 @@ class Untrained:
         (["--iterations", "7"], 7),
         (["--iterations", "1000"], 1000),
         (["--kind", "style"], 900),
-        (["--derive", "height,normal"], 1400),
+        (["--derive", "height,normal"], 1600),
         (["--derive", "height", "--iterations", "2000"], 2000),
     ],
 )
