@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from server.architecture import PRESETS
 from server.generator import Generator
 from server.lattice import Lattice
-from server.maps import BASE_COLOUR, Map
+from server.maps import BASE_COLOUR, ROUGHNESS, Map
 from server.texture import paint, paint_with_gradients
 from server.torus import Size, Window
 from tests.drawn import gravel, square_tiles
@@ -54,7 +54,7 @@ class Patches:
     name = "patches"
 
     def objective(
-        self, swatch: Tensor, lattice: Lattice | None, side: int, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
+        self, swatch: Tensor, lattice: Lattice | None, side: int | None, seed: int, maps: Sequence[Map] = (BASE_COLOUR,)
     ) -> Sum:
         patches = SlicedPatchLoss(swatch, scales=3, side=side, patch=5, directions=16, seed=seed)
         cell = [("cell", 1.0, FoldedCellLoss(swatch, lattice))] if lattice else []
@@ -318,6 +318,25 @@ def test_a_judgement_that_is_not_finite_never_wins(swatch: Tensor, monkeypatch: 
     training = start(swatch)
     after = snapshots(training)
     assert equal(training.best, after[4])
+
+
+def test_a_set_is_painted_on_larger_tori_than_a_colour(swatch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+
+    def painted(generator: Generator, seeds: list[int], size: Size, window: Window) -> Tensor:
+        assert (window.height, window.width) == (size.height, size.width)
+        sides.append(size.height)
+        return paint_with_gradients(generator, seeds, size, window)
+
+    monkeypatch.setattr(texture_training, "paint_with_gradients", painted)
+    rough = torch.cat([swatch, swatch[:, :1]], 1)
+    reached = []
+    for pixels, maps in ((swatch, (BASE_COLOUR,)), (rough, (BASE_COLOUR, ROUGHNESS))):
+        recipe = Recipe(iterations=12, size=96)
+        run(TextureTraining(pixels, None, Patches(), recipe, maps=maps, device=CPU))
+        reached.append((min(sides), max(sides)))
+        sides.clear()
+    assert reached == [(80, 112), (112, 144)]
 
 
 def test_judging_repeats_and_looks_at_other_seeds_than_training(
