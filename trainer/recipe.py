@@ -36,7 +36,7 @@ class Recipe:
         },
     )
     batch: int = field(default=1, metadata={"help": "samples per step"})
-    size: int = field(default=160, metadata={"help": "side of a sample in pixels"})
+    size: int = field(default=160, metadata={"help": "side of a sample in pixels; a map set has wider ones"})
     seed: int = field(default=0, metadata={"help": "of everything random in the training"})
     arch: str = field(default="taper", metadata={"help": "architecture of the generator"})
     rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
