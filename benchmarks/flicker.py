@@ -27,11 +27,11 @@ from PIL import Image
 from skimage.registration import optical_flow_tvl1
 from torch import Tensor
 
-from blender_addon.stylize_job import CALM
-from server.devices import choose_device, prepare
-from server.model_file import read_model
-from server.style_generator import StyleGenerator
-from server.stylize import measure, stylize
+from blender_addon.client.stylize_job import CALM
+from server.network.devices import choose_device, prepare
+from server.network.model_file import read_model
+from server.network.style_generator import StyleGenerator
+from server.network.stylize import measure, stylize
 
 SEED = 5
 BLENDER = "4.5.15"

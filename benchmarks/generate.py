@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from server.architecture import PRESETS
-from server.devices import choose_device, choose_precision, prepare
-from server.generator import Generator
-from server.lattice import Lattice
-from server.maps import BASE_COLOUR, MATERIAL
-from server.texture import texture, texture_bytes
-from server.torus import Size, Window
+from server.model.architecture import PRESETS
+from server.model.lattice import Lattice
+from server.model.maps import BASE_COLOUR, MATERIAL
+from server.model.torus import Size, Window
+from server.network.devices import choose_device, choose_precision, prepare
+from server.network.generator import Generator
+from server.network.texture import texture, texture_bytes
 
 
 class PlainPyramid(nn.Module):

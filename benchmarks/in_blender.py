@@ -17,7 +17,7 @@ from pathlib import Path
 
 from serve import MODEL, Served, save_model
 
-from server.maps import BASE_COLOUR, Map
+from server.model.maps import BASE_COLOUR, Map
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "packaging"))
@@ -49,7 +49,7 @@ def main() -> None:
         zips = addon.build(folder / "extension")
         zip = zips["4.2" if options.blender < "5.1" else "5.1"]
         server = Served(options.models or folder)
-        server.client().close()
+        server.client.client().close()
         try:
             told = subprocess.run(
                 [

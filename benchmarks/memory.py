@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from blender_addon.image_file import open_image
-from server.architecture import PRESETS
-from server.devices import prepare
-from server.generator import Generator
-from server.maps import BASE_COLOUR
-from server.texture import bands
-from server.torus import Size
+from blender_addon.client.image_file import open_image
+from server.model.architecture import PRESETS
+from server.model.maps import BASE_COLOUR
+from server.model.torus import Size
+from server.network.devices import prepare
+from server.network.generator import Generator
+from server.network.texture import bands
 
 
 def peak_mb() -> float:

@@ -20,16 +20,16 @@ import torch
 from plain_johnson import PlainJohnson
 from torch import Tensor
 
-from server.devices import choose_device, prepare
-from server.stylize import stylize
-from trainer.contents import Contents, find_contents
-from trainer.descriptors import NetworkDescriptor, choose_descriptor, fast_arithmetic
-from trainer.pictures import as_picture, write_picture
-from trainer.recipe import SWATCH_SIZES, Recipe
-from trainer.style_losses import StyleObjective
-from trainer.style_training import JUDGED, StyleTraining
-from trainer.swatch import read_swatch
-from trainer.training import Network, Training
+from server.network.devices import choose_device, prepare
+from server.network.stylize import stylize
+from trainer.descriptor.descriptors import NetworkDescriptor, choose_descriptor, fast_arithmetic
+from trainer.judge.pictures import as_picture, write_picture
+from trainer.loss.style_losses import StyleObjective
+from trainer.swatch.contents import Contents, find_contents
+from trainer.swatch.swatch import read_swatch
+from trainer.training.recipe import SWATCH_SIZES, Recipe
+from trainer.training.style_training import JUDGED, StyleTraining
+from trainer.training.training import Network, Training
 
 TIMED = 6  # steps of each, after two that warm up
 SHOWN_PX = 512  # the shorter side of the pictures that are judged

@@ -22,10 +22,10 @@ import torch
 from plain_johnson import PlainJohnson
 from torch import Tensor
 
-from server.devices import choose_device, choose_precision, prepare
-from server.style_architecture import PRESETS
-from server.style_generator import StyleGenerator
-from server.stylize import measure, stylize
+from server.model.style_architecture import PRESETS
+from server.network.devices import choose_device, choose_precision, prepare
+from server.network.style_generator import StyleGenerator
+from server.network.stylize import measure, stylize
 
 MEMORY_BAR_MB = 800
 SPEED_BAR = 3.0

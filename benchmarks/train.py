@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 
-from server.devices import choose_device
-from server.maps import BASE_COLOUR, HEIGHT, NORMAL, ROUGHNESS
-from trainer.derive import derived
-from trainer.descriptors import BuiltinDescriptor, VGG19Descriptor
-from trainer.distilled import LAYERS
-from trainer.recipe import Recipe
-from trainer.scenes import draw
-from trainer.texture_training import TextureTraining
-from trainer.vgg19 import VGG19
-from trainer.weights import find_weights
+from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL, ROUGHNESS
+from server.network.devices import choose_device
+from trainer.descriptor.descriptors import BuiltinDescriptor, VGG19Descriptor
+from trainer.descriptor.distilled import LAYERS
+from trainer.descriptor.vgg19 import VGG19
+from trainer.descriptor.weights import find_weights
+from trainer.swatch.derive import derived
+from trainer.swatch.scenes import draw
+from trainer.training.recipe import Recipe
+from trainer.training.texture_training import TextureTraining
 
 
 def main() -> None:

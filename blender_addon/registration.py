@@ -4,21 +4,11 @@ from typing import Any
 
 import bpy
 
-from . import (
-    gallery,
-    handlers,
-    operators,
-    panels,
-    preferences,
-    pump,
-    settings,
-    state,
-    style_operators,
-    style_orders,
-    style_panels,
-)
-from .local_server import LocalServer
-from .session import Session
+from .loop import handlers, pump
+from .panel import gallery, operators, panels, preferences, settings, style_operators, style_orders, style_panels
+from .tasks import state
+from .tasks.local_server import LocalServer
+from .tasks.session import Session
 
 _MODULES = (preferences, settings, operators, style_operators, panels, style_panels)
 

@@ -1,3 +1,5 @@
-"""Runs texture generators: `pixels = texture(model, seed, size, window)`, a pure function (see `server.texture`)."""
+"""Runs texture generators: `pixels = texture(model, seed, size, window)`, a pure function (see
+`server.network.texture`).
+"""
 
 __version__ = "0.1.0"

@@ -3,15 +3,15 @@
 - TexserverError: anything the caller can mend
     - RequestError: a texture was asked for that cannot be made; `code` crosses the wire
         - BadRequest: a value out of range; names the field
-        - UnknownModel: no model of that name (server/library.py)
-            - UnusableModel: there is one, and it cannot be had (server/shelf.py)
-        - WrongKind: a model of a style where one of a texture is needed, or the other way (server/model_header.py)
-    - NoLibrary: there is no folder of models (server/library.py)
-    - BrokenModel: a model file that must not be used (server/model_header.py)
-    - UnusablePicture: a file is no picture of use (server/picture_file.py)
+        - UnknownModel: no model of that name (server/model/library.py)
+            - UnusableModel: there is one, and it cannot be had (server/front/shelf.py)
+        - WrongKind: a model of a style where one of a texture is needed, or the other way (server/model/header.py)
+    - NoLibrary: there is no folder of models (server/model/library.py)
+    - BrokenModel: a model file that must not be used (server/model/header.py)
+    - UnusablePicture: a file is no picture of use (server/files/picture_file.py)
     - UnusableOutput: a file could not be written (server/replace_file.py)
-    - NoSuchDevice: the device asked for is not in this machine (server/devices.py)
-    - a client's (server/client.py): ServerUnreachable, RequestRefused with the server's `code`, TimedOut
+    - NoSuchDevice: the device asked for is not in this machine (server/network/devices.py)
+    - a client's (server/client/client.py): ServerUnreachable, RequestRefused with the server's `code`, TimedOut
     - the trainer's: UnusableSwatch, UnusableWeights, UnusableLattice, UnusableCheckpoint, TrainingFailed, NotMeasurable
 """
 

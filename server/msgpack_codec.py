@@ -10,7 +10,7 @@ from typing import Final
 
 import msgpack
 
-from blender_addon import wire
+from blender_addon.protocol import wire
 
 
 class MsgPack:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from server.architecture import Architecture
-from server.generator import Generator
-from server.lattice import Lattice
-from server.maps import BASE_COLOUR, Map
-from server.model_file import Model, write_model
-from server.model_header import SwatchFacts
-from server.style_architecture import StyleArchitecture
-from server.style_generator import StyleGenerator
-from server.texture import paint, texture, to_bytes
-from server.torus import Size, Window
+from server.model.architecture import Architecture
+from server.model.header import SwatchFacts
+from server.model.lattice import Lattice
+from server.model.maps import BASE_COLOUR, Map
+from server.model.style_architecture import StyleArchitecture
+from server.model.torus import Size, Window
+from server.network.generator import Generator
+from server.network.model_file import Model, write_model
+from server.network.style_generator import StyleGenerator
+from server.network.texture import paint, texture, to_bytes
 
 TINY = {
     "taper": Architecture(name="taper", widths=(10, 8, 6), noise=(4, 3, 2)),

@@ -70,13 +70,16 @@ def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone(path: Path) -> 
     assert {name.split(".")[0] for name in absolute} <= allowed
 
 
-def own_imports(path: Path) -> set[Path]:
-    """The add-on's modules that one of them imports when it is loaded."""
-    names: set[str] = set()
+def loaded(path: Path) -> set[Path]:
+    """The add-on's modules that one of them imports when it is loaded, packages too."""
+    package = path.relative_to(ROOT).parent.parts
+    found: set[Path] = set()
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.level:
-            names |= {node.module} if node.module else {alias.name for alias in node.names}
-    return {path.with_name(f"{name}.py") for name in names}
+            home = ROOT.joinpath(*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+            for alias in node.names:
+                found |= {home / f"{alias.name}.py", home.with_suffix(".py"), home / "__init__.py"}
+    return {path for path in found if path.exists()}
 
 
 def needs_bpy(path: Path) -> bool:
@@ -89,8 +92,90 @@ def needs_bpy(path: Path) -> bool:
             isinstance(n, ast.Import) and n.names[0].name == "bpy" for n in ast.parse(module.read_text("utf-8")).body
         ):
             return True
-        ahead |= own_imports(module) - seen
+        ahead |= loaded(module) - seen
     return False
+
+
+# Rooms: the folders of each package, and which other rooms of it each may import. What lies beside the rooms (errors,
+# names of precisions) is everyone's. A room stands below those that it may import, so there is no circle.
+ROOMS: dict[str, dict[str, set[str]]] = {
+    "blender_addon": {
+        "protocol": set(),
+        "client": {"protocol"},
+        "tasks": {"protocol", "client"},
+        "material": {"protocol", "client", "tasks"},
+        "loop": {"protocol", "client", "tasks", "material"},
+        "panel": {"protocol", "client", "tasks", "material", "loop"},
+    },
+    "server": {
+        "model": set(),
+        "front": {"model"},
+        "files": {"model"},
+        "network": {"model"},
+        "worker": {"model", "network"},
+        "client": {"model", "network"},  # the local painter paints without a server
+        "service": {"model", "front", "worker"},
+        "cli": {"model", "files", "client"},
+    },
+    "trainer": {
+        "swatch": set(),
+        "loss": {"swatch"},
+        "descriptor": {"swatch", "loss"},
+        "training": {"swatch", "loss", "descriptor"},
+        "judge": {"swatch", "loss"},
+    },
+}
+# Which rooms of another package a package may enter.
+DOORS = {
+    ("server", "blender_addon"): {"protocol", "client"},
+    ("trainer", "server"): {"model", "files", "network"},
+    ("trainer", "blender_addon"): {"client"},
+}
+WITH_TORCH = {"network", "worker"}  # rooms of the server
+ABOVE_THE_LINE = {"protocol", "client", "tasks"}  # rooms of the add-on without bpy
+# The local painter paints without a server; it is loaded only when that is asked for.
+TORCH_BESIDE = {"server/client/local_painter.py"}
+
+
+def room_of(parts: tuple[str, ...]) -> str:
+    """The room of a module's full name or path; "" for what lies beside the rooms."""
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS[parts[0]] else ""
+
+
+@every_module
+def test_rooms_are_entered_one_way(path: Path) -> None:
+    package, *_ = parts = path.relative_to(ROOT).parts
+    own = room_of(parts)
+    for name in imported(path):
+        target = tuple(name.split("."))
+        if target[0] not in PACKAGES or not (room := room_of(target)):
+            continue
+        if target[0] != package:
+            assert room in DOORS[package, target[0]], f"{named(path)} imports {name}"
+        elif own and room != own:
+            assert room in ROOMS[package][own], f"{named(path)} imports {name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_table_of_rooms_names_every_folder_and_has_no_circle(package: str) -> None:
+    folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert folders == set(ROOMS[package])
+    done: set[str] = set()
+    for room, may in ROOMS[package].items():
+        assert may <= done, f"{room} stands before a room that it imports"
+        done.add(room)
+
+
+@pytest.mark.parametrize("path", python_files("server"), ids=named)
+def test_torch_stays_in_its_rooms(path: Path) -> None:
+    if room_of(path.relative_to(ROOT).parts) in WITH_TORCH or named(path) in TORCH_BESIDE:
+        return
+    assert not {name.split(".")[0] for name in imported(path)} & {"torch", "safetensors"}
+
+
+@pytest.mark.parametrize("path", python_files(*(f"blender_addon/{room}" for room in ABOVE_THE_LINE)), ids=named)
+def test_bpy_stays_below_the_line(path: Path) -> None:
+    assert not needs_bpy(path)
 
 
 @pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blender_addon import pairing, wire
+from blender_addon.protocol import pairing, wire
 from server.msgpack_codec import CODECS
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "PROTOCOL.md").read_text("utf-8")
@@ -190,7 +190,7 @@ def test_the_links_of_the_contents_lead_to_sections() -> None:
 
 
 def test_the_steps_told_are_those_tiles_are_cut_in() -> None:
-    from server.torus import TILE, Size, canonical_tiles
+    from server.model.torus import TILE, Size, canonical_tiles
 
     assert wire.Limits().tile == TILE
     for side, step in ((2048, 512), (1000, 500), (1025, 342)):
@@ -204,8 +204,8 @@ def test_the_wire_says_where_its_document_is() -> None:
 
 def test_the_status_report_is_described_figure_by_figure(tmp_path: Path) -> None:
     """What the front reports and what the document lists are the same keys."""
-    from server.front import Front
-    from server.shelf import Shelf
+    from server.front.front import Front
+    from server.front.shelf import Shelf
 
     front = Front(Shelf(tmp_path), limits=wire.Limits(), cache_bytes=0, watchdog_s=1.0)
     section = TEXT.partition("## The status report")[2].partition("\n## ")[0]

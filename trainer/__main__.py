@@ -16,17 +16,17 @@ from types import FrameType
 from tqdm import tqdm
 
 from server import __version__
-from server.devices import choose_device
 from server.errors import TexserverError
-from server.maps import BASE_COLOUR
+from server.model.maps import BASE_COLOUR
+from server.network.devices import choose_device
 from server.replace_file import UnusableOutput
-from trainer.derive import CAN, parse_names
-from trainer.descriptors import CHOICES, SET_ITERATIONS, choose_descriptor
+from trainer.descriptor.descriptors import CHOICES, SET_ITERATIONS, choose_descriptor
 from trainer.job import Job, Stop, StyleJob, TextureJob
-from trainer.map_set import PARTS, parse_map, recognised
-from trainer.periods import parse_lattice
-from trainer.recipe import STYLE, SWATCH_SIZES, Recipe
-from trainer.swatch import UnusableSwatch, find_swatches, model_name
+from trainer.swatch.derive import CAN, parse_names
+from trainer.swatch.map_set import PARTS, parse_map, recognised
+from trainer.swatch.periods import parse_lattice
+from trainer.swatch.swatch import UnusableSwatch, find_swatches, model_name
+from trainer.training.recipe import STYLE, SWATCH_SIZES, Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """`python -m trainer.evaluate MODEL --swatch FILE`: how good a model is, in numbers and, asked for, on a sheet.
 
-What the numbers mean stands in `Figures` and is printed by --help; how they are got stands in trainer/measures.py. A
-picture may take a model's place, so that the results of other methods are measured alike.
+What the numbers mean stands in `Figures` and is printed by --help; how they are got stands in
+trainer/judge/measures.py. A picture may take a model's place, so that the results of other methods are measured alike.
 
 Exit codes: 0 done; 2 something asked for can't be done, one sentence says what to do.
 """
@@ -25,25 +25,25 @@ import torch
 from torch import Tensor
 
 from server import __version__
-from server.devices import choose_device, paintable
 from server.errors import TexserverError
-from server.generator import Generator
-from server.lattice import Lattice
-from server.maps import BASE_COLOUR
-from server.model_file import Model, read_model
-from server.model_header import SUFFIX
+from server.model.header import SUFFIX
+from server.model.lattice import Lattice
+from server.model.maps import BASE_COLOUR
+from server.model.torus import Size
+from server.network.devices import choose_device, paintable
+from server.network.generator import Generator
+from server.network.model_file import Model, read_model
+from server.network.texture import texture
 from server.precision import PRECISIONS, Precision
 from server.replace_file import replace_file
-from server.texture import texture
-from server.torus import Size
-from trainer import measures
-from trainer.map_measures import MapFigures, MapJudge
-from trainer.map_set import read_map_set, recognised
-from trainer.periods import find_lattice
-from trainer.pictures import Picture, as_picture, laid_out, write_picture
-from trainer.swatch import read_swatch
-from trainer.vgg19 import LAYERS, VGG19, receptive_field
-from trainer.weights import WeightsUnavailable, find_weights
+from trainer.descriptor.vgg19 import LAYERS, VGG19, receptive_field
+from trainer.descriptor.weights import WeightsUnavailable, find_weights
+from trainer.judge import measures
+from trainer.judge.map_measures import MapFigures, MapJudge
+from trainer.judge.pictures import Picture, as_picture, laid_out, write_picture
+from trainer.swatch.map_set import read_map_set, recognised
+from trainer.swatch.periods import find_lattice
+from trainer.swatch.swatch import read_swatch
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 DEEP_LAYERS = ("relu4_1", "relu5_1")
@@ -386,7 +386,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
 
 
 def map_table(maps: Mapping[str, MapFigures]) -> str:
-    """One line for each map; what the columns mean stands in trainer/map_measures.py."""
+    """One line for each map; what the columns mean stands in trainer/judge/map_measures.py."""
     names = [each.name for each in dataclasses.fields(MapFigures)]
     lines = [f"{'':12}" + "".join(f"{name:>8}" for name in names)]
     for map, figures in maps.items():

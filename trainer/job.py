@@ -21,18 +21,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from server import __version__
-from server.devices import prepare
-from server.lattice import Lattice
-from server.model_file import Model, write_model
-from server.model_header import SwatchFacts
-from server.stylize import stylize
-from trainer.checkpoint import checkpoint_path, resume, write_checkpoint
-from trainer.contents import Contents, find_contents
-from trainer.descriptors import NetworkDescriptor
-from trainer.map_set import read_map_set
-from trainer.map_sheet import map_sheet
-from trainer.periods import find_lattice, lattice_from_periods, lattice_picture
-from trainer.pictures import (
+from server.model.header import SwatchFacts
+from server.model.lattice import Lattice
+from server.network.devices import prepare
+from server.network.model_file import Model, write_model
+from server.network.stylize import stylize
+from trainer.descriptor.descriptors import NetworkDescriptor
+from trainer.judge.map_sheet import map_sheet
+from trainer.judge.pictures import (
     Picture,
     as_picture,
     base_colour,
@@ -42,11 +38,15 @@ from trainer.pictures import (
     thumbnail,
     write_picture,
 )
-from trainer.recipe import SWATCH_SIZES, Recipe
-from trainer.style_training import StyleTraining
-from trainer.swatch import read_swatch
-from trainer.texture_training import TextureTraining
-from trainer.training import Training, TrainingFailed
+from trainer.swatch.contents import Contents, find_contents
+from trainer.swatch.map_set import read_map_set
+from trainer.swatch.periods import find_lattice, lattice_from_periods, lattice_picture
+from trainer.swatch.swatch import read_swatch
+from trainer.training.checkpoint import checkpoint_path, resume, write_checkpoint
+from trainer.training.recipe import SWATCH_SIZES, Recipe
+from trainer.training.style_training import StyleTraining
+from trainer.training.texture_training import TextureTraining
+from trainer.training.training import Training, TrainingFailed
 
 CHECKPOINT_EVERY = 100  # iterations
 GROWTH_FRAMES = 16
@@ -220,7 +220,7 @@ class Job(ABC):
 class TextureJob(Job):
     """A swatch to a texture model. `periods`: "auto", None or two periods in pixels.
 
-    `parts`: files of other maps (trainer/map_set.py); `derive`: maps to be guessed from the swatch.
+    `parts`: files of other maps (trainer/swatch/map_set.py); `derive`: maps to be guessed from the swatch.
     """
 
     def __init__(

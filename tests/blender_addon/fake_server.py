@@ -14,8 +14,8 @@ import zmq
 from numpy.typing import NDArray
 from zmq.utils import z85 as z85_codec
 
-from blender_addon import wire
-from blender_addon.pairing import Keys, Pairing, new_key, public_key, z85
+from blender_addon.protocol import wire
+from blender_addon.protocol.pairing import Keys, Pairing, new_key, public_key, z85
 from server.msgpack_codec import CODECS
 
 SHA256 = "ab" * 32

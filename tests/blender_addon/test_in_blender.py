@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.generator import Generator
-from server.maps import MATERIAL
-from server.model_file import write_model
-from server.texture import texture_bytes
-from server.torus import Size, Window
+from server.model.maps import MATERIAL
+from server.model.torus import Size, Window
+from server.network.generator import Generator
+from server.network.model_file import write_model
+from server.network.texture import texture_bytes
 from tests.models import tiny_model, tiny_style
 from tests.packaging.bare_blender import python_of
 from tests.server.session import Session, environment

@@ -199,7 +199,7 @@ CODES = {
     "from concurrent.futures import Future": "imports concurrent",
     "def late():\n    import _thread": "imports _thread",
     "import numpy as np": "imports numpy",
-    "import blender_addon.wire": "imports blender_addon by name",
+    "import blender_addon.protocol.wire": "imports blender_addon by name",
     "from texserver import wire": "imports texserver by name",
     "from bl_ext.user_default.texserver import wire": "imports bl_ext by name",
     "eval('1')": "calls eval",

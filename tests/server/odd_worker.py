@@ -36,7 +36,7 @@ def _behave(seed: int, height: int, width: int) -> None:
 
 
 def _work() -> int:
-    from server import stylist, worker
+    from server.worker import stylist, worker
 
     tile_bytes, painted, paint_block = worker.tile_bytes, worker.painted, stylist.paint_block
 
@@ -57,7 +57,7 @@ def _work() -> int:
 
 
 def _serve() -> int:
-    from server import serve
+    from server.service import serve
 
     serve.Server = functools.partial(serve.Server, command=(sys.executable, str(Path(__file__))))  # type: ignore
     return serve.main()

@@ -22,14 +22,14 @@ import pytest
 import torch
 import zmq
 
-from blender_addon import wire
-from blender_addon.pairing import Pairing, parse_pairing, read_connection_file, z85
-from server.devices import prepare
-from server.generator import Generator
-from server.model_file import read_model
+from blender_addon.protocol import wire
+from blender_addon.protocol.pairing import Pairing, parse_pairing, read_connection_file, z85
+from server.model.torus import Size, Window
 from server.msgpack_codec import CODECS
-from server.texture import texture_bytes
-from server.torus import Size, Window
+from server.network.devices import prepare
+from server.network.generator import Generator
+from server.network.model_file import read_model
+from server.network.texture import texture_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = (sys.executable, "-m", "server")

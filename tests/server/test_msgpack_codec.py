@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon import wire
+from blender_addon.protocol import wire
 from server.msgpack_codec import CODECS, MsgPack
 
 codec = MsgPack()

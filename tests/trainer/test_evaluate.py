@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from server.model_file import read_model
-from server.texture import texture
-from server.torus import Size
+from server.model.torus import Size
+from server.network.model_file import read_model
+from server.network.texture import texture
 from tests.drawn import gravel
 from tests.models import save_tiny, save_tiny_style
 from trainer import evaluate
 from trainer.evaluate import FIGURES, Evaluation, Figures, Judge, main, painting_costs, table
-from trainer.pictures import as_picture, write_picture
+from trainer.judge.pictures import as_picture, write_picture
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 YARDSTICK = SHARED / "tools/quality.py"
@@ -36,7 +36,7 @@ def save(path: Path, pixels: Tensor) -> Path:
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder with a tiny model and its swatch, no VGG-19 to be had, and no second process to measure costs."""
     monkeypatch.delenv("TEXTURE_VGG19", raising=False)
-    monkeypatch.setattr("trainer.weights.user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr("trainer.descriptor.weights.user_cache_path", lambda name: tmp_path / "cache")
     monkeypatch.setattr(evaluate, "painting_costs", lambda *_: {"seconds": 0.25, "memory_mb": 12.0})
     model = save_tiny(tmp_path)
     save(tmp_path / "tiny.swatch.png", texture(read_model(model).generator, 9, (160, 176)))

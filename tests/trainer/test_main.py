@@ -22,16 +22,19 @@ import pytest
 import torch
 from PIL import Image
 
-from server.architecture import PRESETS
-from server.library import Library
-from server.model_file import Model, read_model
+from server.model.architecture import PRESETS
+from server.model.library import Library
+from server.network.model_file import Model, read_model
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY, save_tiny
 from trainer import __main__ as module
-from trainer import descriptors, job, pictures, training
+from trainer import job
 from trainer.__main__ import main
-from trainer.pictures import as_picture
-from trainer.recipe import Recipe
+from trainer.descriptor import descriptors
+from trainer.judge import pictures
+from trainer.judge.pictures import as_picture
+from trainer.training import training
+from trainer.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared/data/vgg/vgg19_conv1_1-conv3_4.safetensors"

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 import pytest
 from PIL import ImageGrab
 
-from server.maps import MATERIAL
+from server.model.maps import MATERIAL
 from tests.models import save_tiny, save_tiny_style
 from tests.server.session import SERVER, Session, environment, eventually, runs
 

@@ -1,0 +1,261 @@
+"""What every job does: ask for the parts of a picture, ask again where that helps, write what comes into a sink.
+
+No bpy here; ZeroMQ's own thread waits, tick() never does. What is asked for, and what makes a right answer, the
+subclasses say: TextureJob (jobs.py), StylizeJob (stylize_job.py).
+
+    Exception
+    └── NotPainted    the server will not or cannot make it; `code` says why, the text is for people
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Final, Literal
+
+from ..protocol import wire
+from .connection import MAX_FRAME_BYTES, Connection
+from .image_file import ImageFileError
+from .sinks import Sink
+from .windows import Part
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+TICK_S: Final = 0.03  # of writing, before Blender's window is given its turn
+SLAB_BYTES: Final = 2**20  # written at once; as PNG that takes 13 ms
+FIRST_PAUSE_S: Final = 0.2  # before a refused part is asked for again, doubled up to
+LONGEST_PAUSE_S: Final = 5.0
+SHORTEST_PAUSE_S: Final = 0.05  # whatever the server says
+MOST_TRIES: Final = 5  # of a part, when the server fails on it
+
+_TAKES_TIME: Final = frozenset({"busy", "shutting_down"})  # asked again without end
+_RETRY_HELPS: Final = wire.RETRY_HELPS | {"expired"}
+
+
+class NotPainted(Exception):
+    """The server refused, or answered what cannot be used. `code` is of wire.ERROR_CODES where the server gave it."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(eq=False)
+class Portion:
+    """A part of the picture, from being asked for to being written."""
+
+    place: Part
+    id: int | None = None  # of the request, while one is under way
+    ask_at: float = 0.0
+    tries: int = 0
+    failures: int = 0  # of the server's, among them
+    told_pixels: int = 0  # done, as the server says
+    buffers: tuple[wire.Buffer, ...] | None = None  # arrived and not wholly written
+    rows_written: int = 0
+
+    @property
+    def is_missing(self) -> bool:
+        return self.id is None and self.buffers is None and not self.is_written
+
+    @property
+    def is_written(self) -> bool:
+        return self.rows_written == self.place.height
+
+    @property
+    def done_pixels(self) -> int:
+        written = self.rows_written * self.place.width
+        return self.place.pixels if self.buffers is not None else max(written, self.told_pixels)
+
+
+class Job(ABC):
+    """Brings a picture of height x width pixels into a sink."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        model: str,
+        size: tuple[int, int],
+        sink: Sink,
+        *,
+        in_flight: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.connection = connection
+        self.model = model
+        self.state: State = "waiting"
+        self.message = connection.reason  # for people: what it is doing, or what is wrong
+        self.error: NotPainted | ImageFileError | None = None  # why it failed
+        self.total_pixels = size[0] * size[1]
+        self._width = size[1]
+        self._sink = sink
+        self._in_flight = in_flight
+        self._clock = clock
+        self._limits = wire.Limits()
+        self._parts: deque[Portion] = deque()  # those not yet written, in order
+        self._ahead = 1  # of them at most are under way or held
+        self._finished_pixels = 0
+        self._hindrance = ""  # what the server last gave as a reason to wait
+        self._inbox: deque[tuple[Portion, wire.Reply]] = deque()
+
+    @abstractmethod
+    def _first(self) -> Part:
+        """What to ask for first, by self._limits. Raises NotPainted for what no server would answer."""
+
+    @abstractmethod
+    def _request(self, place: Part, id: int) -> wire.Request:
+        """The request for a part."""
+
+    @abstractmethod
+    def _accept(self, part: Portion, result: wire.Result) -> None:
+        """Look at an answer before it is written; the first one begins the sink. Raises NotPainted, ImageFileError."""
+
+    @abstractmethod
+    def _doing(self) -> str:
+        """What is going on, in a few words, such as "Painting brick"."""
+
+    @abstractmethod
+    def _done(self) -> str:
+        """What has been done, as a sentence."""
+
+    def tick(self) -> bool:
+        """Take what has arrived, write some of it, ask for more. False when the job has ended."""
+        if self.ended:
+            return False
+        try:
+            self.connection.tick()
+            self._go_on()
+        except (NotPainted, ImageFileError) as error:
+            self.error = error
+            self._end("failed", str(error))
+        except BaseException:
+            self._end("failed", "It was stopped by an error of the program itself.")
+            raise
+        return not self.ended
+
+    def cancel(self) -> None:
+        """End without a result. Does nothing when the job has ended."""
+        if not self.ended:
+            self._end("cancelled", "Cancelled.")
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def idle(self) -> bool:
+        """Whether the next tick is of use only when something has arrived."""
+        return not self._inbox and all(part.buffers is None for part in self._parts)
+
+    @property
+    def done_pixels(self) -> int:
+        """Of total_pixels: written, arrived, or told of by the server."""
+        return self._finished_pixels + sum(part.done_pixels for part in self._parts)
+
+    @property
+    def fraction(self) -> float:
+        """How much is done, in [0, 1]."""
+        return self.done_pixels / max(1, self.total_pixels)
+
+    def _go_on(self) -> None:
+        if not self._parts:
+            welcome = self.connection.welcome
+            if self.connection.state != "ready" or welcome is None:
+                self.message = self.connection.reason
+                return
+            most_bytes = min(welcome.limits.max_result_bytes, MAX_FRAME_BYTES)
+            self._limits = replace(welcome.limits, max_result_bytes=most_bytes)
+            self._parts.append(Portion(self._first()))
+        while self._inbox:
+            self._take(*self._inbox.popleft())
+        self._write()
+        if not self._parts:
+            self._sink.finish()
+            self._end("done", self._done())
+            return
+        self._ask()
+        self.message = self.connection.reason or self._hindrance or f"{self._doing()}: {int(100 * self.fraction)} %."
+
+    def _end(self, state: State, message: str) -> None:
+        for part in self._parts:
+            if part.id is not None:
+                self.connection.forget(part.id)
+        self._parts.clear()
+        self._inbox.clear()
+        self.state, self.message = state, message
+        if state != "done":
+            self._sink.abort()
+
+    # --------------------------------------------------------------------------------------------------------- asking
+
+    def _check_request(self, limits: wire.Limits, place: Part) -> None:
+        """By the server's own rules, before anything is sent. Raises NotPainted."""
+        try:
+            wire.parse_request(wire.encode(self._request(place, id=1)), limits)
+        except wire.Refused as refused:
+            raise NotPainted(refused.code, str(refused)) from None
+        except ValueError as error:  # what no header can say
+            raise NotPainted("bad_request", f"That cannot be asked for: {error}.") from None
+
+    def _ask(self) -> None:
+        under_way = sum(part.id is not None for part in self._parts)
+        for index, part in enumerate(self._parts):
+            if index >= self._ahead or under_way >= self._in_flight:
+                return
+            if part.is_missing and self._clock() >= part.ask_at:
+                part.id = self.connection.ask(partial(self._request, part.place), partial(self._answered, part))
+                under_way += 1
+
+    def _answered(self, part: Portion, reply: wire.Reply) -> None:
+        self._inbox.append((part, reply))  # callbacks raise nothing: another job's tick may run them
+
+    # -------------------------------------------------------------------------------------------------------- answers
+
+    def _take(self, part: Portion, reply: wire.Reply) -> None:
+        if isinstance(reply, wire.Progress):
+            part.told_pixels = min(reply.done, part.place.pixels)
+            return
+        part.id = None
+        part.told_pixels = 0
+        if isinstance(reply, wire.Error):
+            self._refused(part, reply)
+        elif isinstance(reply, wire.Result):
+            self._accept(part, reply)
+            part.buffers = reply.buffers
+            self._hindrance = ""
+        else:
+            raise NotPainted("", f"The server answered with {reply.op} where pixels were asked for. Update it.")
+
+    def _refused(self, part: Portion, error: wire.Error) -> None:
+        """Ask again, after a pause, where that helps. Raises NotPainted where it does not."""
+        part.tries += 1
+        part.failures += error.code not in _TAKES_TIME
+        if error.code not in _RETRY_HELPS or part.failures >= MOST_TRIES:
+            raise NotPainted(error.code, error.text)
+        pause_s = min(FIRST_PAUSE_S * 2 ** min(part.tries - 1, 10), LONGEST_PAUSE_S)
+        if error.retry_ms is not None:
+            pause_s = max(error.retry_ms / 1000, SHORTEST_PAUSE_S)
+        part.ask_at = self._clock() + pause_s
+        self._hindrance = f"{error.text} Asking again."
+
+    def _write(self) -> None:
+        until = self._clock() + TICK_S
+        for part in islice(self._parts, self._ahead):
+            while part.buffers is not None and self._clock() < until:
+                self._write_slab(part, part.buffers)
+        while self._parts and self._parts[0].is_written:
+            self._finished_pixels += self._parts.popleft().place.pixels
+
+    def _write_slab(self, part: Portion, buffers: tuple[wire.Buffer, ...]) -> None:
+        top, left, height, width = part.place
+        pixel_bytes = sum(each.shape[2] * wire.ITEM_BYTES[each.dtype] for each in buffers)
+        start = part.rows_written
+        stop = min(height, start + max(1, SLAB_BYTES // (self._width * pixel_bytes)))
+        for each in buffers:
+            row_bytes = width * each.shape[2] * wire.ITEM_BYTES[each.dtype]
+            rows = memoryview(each.data).cast("B")[start * row_bytes : stop * row_bytes]
+            self._sink.write(each.name, top + start, left, stop - start, width, rows)
+        part.rows_written = stop
+        if part.is_written:
+            part.buffers = None

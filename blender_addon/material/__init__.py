@@ -1,0 +1,1 @@
+"""Materials, objects and images in Blender: what tasks make is put there."""

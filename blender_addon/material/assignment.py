@@ -1,0 +1,247 @@
+"""Where a texture goes once it is painted: on which objects, into which material; and how that is taken back.
+
+Between the click and the pixels anything may happen: undo, renaming, deleting. So nothing of Blender's is held, but
+names and session identifiers, and all is looked up again at every step.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import bpy
+
+from ..client.sinks import PaintedMap
+from ..tasks.tasks import Painted
+from .materials import (
+    Look,
+    Shown,
+    images_of,
+    is_ours,
+    load_image,
+    name_image,
+    new_material,
+    remove_unused,
+    restore,
+    show,
+)
+from .references import Reference
+
+Target = Literal["UPDATE", "NEW", "ADD"]
+WITH_MATERIALS: Final = frozenset({"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME"})
+
+
+class NotAssigned(Exception):
+    """The texture cannot be put there; a sentence that says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to be done with a texture. The first of the objects is the active one."""
+
+    objects: tuple[Reference, ...]
+    target: Target = "UPDATE"
+    look: Look = field(default_factory=Look)
+    replace_links: bool = False
+    pack: bool = True
+
+    @property
+    def previews(self) -> bool:
+        """Whether a preview can be taken back without a trace: not from the nodes of other people's materials."""
+        return self.target != "ADD"
+
+
+def wish_for(objects: Sequence[Any], **others: Any) -> Wish:
+    """A wish for these objects. Raises NotAssigned where one cannot have a material."""
+    if not objects:
+        raise NotAssigned("There is no active object. Select the object that the texture is for.")
+    for each in objects:
+        check(each)
+    return Wish(objects=tuple(Reference.to("objects", each) for each in objects), **others)
+
+
+def check(thing: Any) -> None:
+    """Raises NotAssigned for an object that cannot be given a material."""
+    if thing.type not in WITH_MATERIALS:
+        raise NotAssigned(f"{thing.name} is of a kind that has no material. Select a mesh, a curve or a text.")
+    if thing.library or (thing.override_library and thing.override_library.is_system_override):
+        raise NotAssigned(f"{thing.name} is linked from another file. Make it local, or a library override, first.")
+    if thing.data.library and not thing.material_slots:
+        raise NotAssigned(f"The data of {thing.name} is linked from another file. Make it local first.")
+
+
+def objects_of(wish: Wish) -> list[Any]:
+    """Those that are still there. Raises NotAssigned where none is, or one cannot have a material any more."""
+    found = [each for each in (reference.get() for reference in wish.objects) if each is not None]
+    if not found:
+        names = ", ".join(reference.name for reference in wish.objects)
+        raise NotAssigned(
+            f"{names} is gone, so the texture has no place. Select another object and press Generate, or Again in the "
+            "history."
+        )
+    for each in found:
+        check(each)
+    return found
+
+
+class Assignment:
+    """One wish being fulfilled: a preview perhaps, then the texture; or everything as it was before."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.preview_shown = False
+        self._material: Reference | None = None
+        self._is_new = False  # the material
+        self._before: list[_Slot] = []
+        self._shown_before: Shown | None = None  # by a material that is updated
+        self._images: list[Reference] = []  # shown before, or as a preview
+        self._previews: frozenset[int] = frozenset()  # session identifiers of the images among them
+        self._loaded: dict[str, Reference] = {}  # images by map, not shown yet
+
+    def load(self, painted: Painted) -> bool:
+        """Load one more map, which may keep Blender for a while; True when all are there, and can be shown at once.
+
+        Raises NotAssigned, with nothing changed.
+        """
+        missing = [map for map in painted.painting.maps if not self._is_loaded(map)]
+        if missing:
+            self._image(painted, missing[0], preview=False)
+        return len(missing) < 2
+
+    def _is_loaded(self, map: PaintedMap) -> bool:
+        """And not taken away again by undo."""
+        reference = self._loaded.get(map.name)
+        return reference is not None and reference.get() is not None
+
+    def show(self, painted: Painted, *, preview: bool = False) -> str:
+        """Put the images onto the objects; returns the material's name. Raises NotAssigned, with nothing changed."""
+        objects = objects_of(self.wish)
+        material = self._material.get() if self._material else None
+        if material is None:
+            material = self._choose(objects[0], painted)
+        for each in images_of(material).values():
+            if each is not None:
+                self._images.append(Reference.to("images", each))
+        images = {map.name: self._image(painted, map, preview) for map in painted.painting.maps}
+        show(
+            material,
+            painted.painting,
+            images,
+            self.wish.look,
+            replace_links=self.wish.replace_links,
+            tidy=not preview,
+        )
+        for each in objects:
+            self._put(each, material)
+        self._loaded = {}
+        if preview:
+            self.preview_shown = True
+            self._images.extend(Reference.to("images", each) for each in images.values())
+            self._previews = frozenset(each.session_uid for each in images.values())
+        else:
+            remove_unused(self._images)
+            self._images = []
+            for map in painted.painting.maps:  # the one before may have had the name
+                name_image(images[map.name], painted.painting, map)
+        return str(material.name)
+
+    def _image(self, painted: Painted, map: PaintedMap, preview: bool) -> Any:
+        """Loaded before, or now."""
+        if self._is_loaded(map):
+            return self._loaded[map.name].get()
+        try:
+            image = load_image(painted, map, pack=preview or self.wish.pack)
+        except RuntimeError as error:  # Blender's own words
+            self.revert()
+            raise NotAssigned(f"The texture is painted, but Blender cannot load it. {error}") from None
+        self._loaded[map.name] = Reference.to("images", image)
+        return image
+
+    def meets(self, other: "Assignment") -> bool:
+        """Whether a preview of this one might be put over the other's, so that neither could be taken back."""
+        uids = {reference.uid for reference in self.wish.objects}
+        things = [reference.get() for reference in self.wish.objects]
+        current = {each.active_material.session_uid for each in things if each is not None and each.active_material}
+        theirs = other._material.uid if other._material else None
+        return theirs in current or any(reference.uid in uids for reference in other.wish.objects)
+
+    def revert(self) -> None:
+        """As it was before the preview; what has changed since then, or gone, stays so."""
+        material = self._material.get() if self._material else None
+        if material is not None and (not self.preview_shown or self._is_seen(material)):
+            for each in reversed(self._before):
+                each.bring_back(material)
+            if self._is_new and material.users == 0:
+                bpy.data.materials.remove(material)
+            elif self._shown_before:
+                restore(material, self._shown_before)
+        remove_unused((*self._images, *self._loaded.values()))
+        self._images, self._loaded = [], {}
+
+    def withdraw(self) -> None:
+        """Take the preview back, and what is loaded for later; both may come again."""
+        self.revert()
+        self.preview_shown, self._material, self._previews = False, None, frozenset()
+
+    def _is_seen(self, material: Any) -> bool:
+        """Whether the preview is still what the material shows: another job may have finished in it since."""
+        return any(each and each.session_uid in self._previews for each in images_of(material).values())
+
+    # -------------------------------------------------------------------------------------------------------- choosing
+
+    def _choose(self, thing: Any, painted: Painted) -> Any:
+        current = thing.active_material
+        usable = current is not None and current.library is None
+        wanted = usable and (self.wish.target == "ADD" or (self.wish.target == "UPDATE" and is_ours(current)))
+        material = current if wanted else new_material(painted.painting.model)
+        self._is_new = not wanted
+        self._shown_before = None if self._is_new or material.node_tree is None else Shown.by(material)
+        self._material = Reference.to("materials", material)
+        self._before = []
+        return material
+
+    def _put(self, thing: Any, material: Any) -> None:
+        """Into the active slot of an object."""
+        reference = Reference.to("objects", thing)
+        if not thing.material_slots:
+            thing.data.materials.append(material)
+            self._before.append(_Slot(thing=reference, index=0, is_new=True))
+            return
+        index = thing.active_material_index
+        slot = thing.material_slots[index]
+        if slot.material == material:
+            return
+        earlier = Reference.to("materials", slot.material) if slot.material else None
+        self._before.append(_Slot(thing=reference, index=index, material=earlier, link=slot.link))
+        if thing.data.library:
+            slot.link = "OBJECT"
+        slot.material = material
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slot:
+    """A slot as it was."""
+
+    thing: Reference
+    index: int
+    material: Reference | None = None
+    link: str = ""
+    is_new: bool = False
+
+    def bring_back(self, material: Any) -> None:
+        """If it still holds this material."""
+        thing = self.thing.get()
+        slots = thing.material_slots if thing is not None else ()
+        if self.index >= len(slots) or slots[self.index].material != material:
+            return
+        if self.is_new and len(slots) == 1:
+            thing.data.materials.clear()  # pop() would leave the object's slot
+        elif self.link and slots[self.index].link != self.link:
+            slots[self.index].material = None
+            slots[self.index].link = self.link
+        else:
+            slots[self.index].material = self.material.get() if self.material else None
+
+
+def selected(active: Any, others: Iterable[Any]) -> list[Any]:
+    """The active object first, then those of the others that can have a material."""
+    return [active, *(each for each in others if each != active and each.type in WITH_MATERIALS)]

@@ -1,0 +1,123 @@
+"""The server's models as Blender shows them: thumbnails, the list behind the gallery, the search.
+
+Blender keeps an enum's items by reference, so the list lives here as long as it is shown; it is made anew when the
+catalogue changes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+
+from ..tasks import state
+from ..tasks.catalogue import Kind
+
+Item = tuple[str, str, str, int, int]
+
+_NONE: Item = ("NONE", "No models yet", "Press Refresh when the server runs", 0, 0)
+_icons: Any = None
+_items: dict[Kind, list[Item]] = {"texture": [_NONE], "style": [_NONE]}
+_made_for: dict[Kind, object] = {}
+
+
+def open_icons() -> None:
+    """When the extension is enabled."""
+    global _icons
+    _icons = bpy.utils.previews.new()
+
+
+def close_icons() -> None:
+    """When it is disabled."""
+    global _icons
+    if _icons is not None:
+        bpy.utils.previews.remove(_icons)
+    _icons = None
+    _made_for.clear()
+    for items in _items.values():
+        items[:] = [_NONE]
+
+
+def icon(path: Path | None) -> int:
+    """The icon of a picture file, 0 where there is none. Blender reads the file when it draws it."""
+    if path is None or _icons is None:
+        return 0
+    key = str(path)
+    if key not in _icons:
+        _icons.load(key, key, "IMAGE")
+    return int(_icons[key].icon_id)
+
+
+def forget(path: Path) -> None:
+    """The picture is gone, or another one now."""
+    if _icons is not None and str(path) in _icons:
+        del _icons[str(path)]
+
+
+def model_icon(name: str) -> int:
+    """The thumbnail of a model."""
+    return icon(state.session().catalogue.thumbnail(name))
+
+
+def items(self: Any, context: Any) -> list[Item]:
+    """Of the gallery of textures: the models that can be painted, by name."""
+    return _items_of("texture")
+
+
+def styles(self: Any, context: Any) -> list[Item]:
+    """Of the gallery of styles."""
+    return _items_of("style")
+
+
+def get_model(self: Any) -> int:
+    """The number of the chosen model; the first where it is not there."""
+    return _number(items(self, None), self.model)
+
+
+def get_style(self: Any) -> int:
+    """The number of the chosen style; the first where it is not there."""
+    return _number(styles(self, None), self.model)
+
+
+def set_model(self: Any, number: int) -> None:
+    """Chosen in the gallery."""
+    _choose(self, items(self, None)[number])
+
+
+def set_style(self: Any, number: int) -> None:
+    """Chosen in the gallery of styles."""
+    _choose(self, styles(self, None)[number])
+
+
+def search_models(self: Any, context: Any, text: str) -> list[str]:
+    """Names of textures that contain the text."""
+    return _named(items(self, context), text)
+
+
+def search_styles(self: Any, context: Any, text: str) -> list[str]:
+    """Names of styles that contain the text."""
+    return _named(styles(self, context), text)
+
+
+def _items_of(kind: Kind) -> list[Item]:
+    catalogue, items = state.session().catalogue, _items[kind]
+    if _made_for.get(kind) != (catalogue, catalogue.version):
+        ready = catalogue.ready(kind)
+        items[:] = [(each.name, each.name, "", model_icon(each.name), index) for index, each in enumerate(ready)]
+        if not items:
+            items[:] = [_NONE]
+        _made_for[kind] = (catalogue, catalogue.version)
+    return items
+
+
+def _number(items: list[Item], name: str) -> int:
+    return next((number for each, _, _, _, number in items if each == name), 0)
+
+
+def _choose(settings: Any, item: Item) -> None:
+    if item is not _NONE:
+        settings.model = item[0]
+
+
+def _named(items: list[Item], text: str) -> list[str]:
+    return [each[0] for each in items if each is not _NONE and text.lower() in each[0].lower()]

@@ -1,0 +1,364 @@
+"""From the settings to a picture or sequence in a style: which model, which content, and where the result is shown."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+
+from ..client.image_file import ImageFileError
+from ..loop import pump
+from ..material import content
+from ..material.materials import MARK, PACKED_LATER_BYTES, is_ours, provenance_of
+from ..tasks import state
+from ..tasks.catalogue import Model
+from ..tasks.session import AnyTask
+from ..tasks.style_tasks import (
+    Look,
+    NoContent,
+    SequenceOrder,
+    SequenceTask,
+    Source,
+    StyleOrder,
+    StyleTask,
+    remove_frames,
+)
+from . import orders, preferences
+from .orders import NotOrdered, chosen_model
+
+PICTURES: Final = frozenset(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".bmp", ".tga", ".webp", ".hdr", ".dpx", ".cin", ".jp2")
+)
+VIEWPORT: Final = "Viewport"
+MOST_FRAMES: Final = 100_000
+MODEL_CHARACTERS: Final = 40
+_NUMBERED = re.compile(r"(.*?)(\d{1,9})")
+
+trouble = ""  # why the last render was not stylized by itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadePicture:
+    """One picture, ready to begin."""
+
+    order: StyleOrder
+    finish: Callable[[Any], None]
+    folder: Path | None
+    suffix: str
+
+    def begin(self) -> StyleTask:
+        """Under way from now on."""
+        task = state.session().order_style(self.order, self.folder, self.suffix)
+        pump.follow(task, self.finish, self)
+        return task
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeSequence:
+    """A sequence, ready to begin."""
+
+    order: SequenceOrder
+    source: Callable[[], Source]
+    finish: Callable[[Any], None]
+
+    def begin(self) -> SequenceTask:
+        """Under way from now on."""
+        task = state.session().order_sequence(self.order, self.source())
+        pump.follow(task, self.finish, self)
+        return task
+
+
+# ------------------------------------------------------------------------------------------------------------- picture
+
+
+def picture(context: Any, *, automatic: bool = False, **given: Any) -> MadePicture:
+    """By the scene's settings, but for what is given under the settings' names; an image is the content if it is given.
+
+    Raises NotOrdered.
+    """
+    if given.get("image"):
+        given.setdefault("content", "IMAGE")
+    settings = orders.Settings(context.scene.texserver.style, given)
+    look = _look(settings, chosen_model(settings.model, "style"))
+    chosen = preferences.get()
+    folder = orders.folder(chosen)
+    folder = folder.with_name("stylized") if folder else None
+    try:
+        name, path = _content(context, settings)
+    except NoContent as error:
+        raise NotOrdered(str(error)) from None
+    pack = folder is None
+
+    def finish(task: StyleTask) -> None:
+        image = _load(task, pack=pack)
+        if automatic:
+            _replace_earlier(image)
+        show(image)
+
+    order = StyleOrder(look=look, content=path, name=name)
+    return MadePicture(order=order, finish=finish, folder=folder, suffix=chosen.file_format)
+
+
+def _content(context: Any, settings: Any) -> tuple[str, Path]:
+    """The name of the picture, and its file."""
+    if settings.content == "RENDER":
+        return content.RENDER_RESULT, content.of_render(context.scene)
+    if settings.content == "VIEWPORT":
+        return VIEWPORT, content.of_viewport(context)
+    image = chosen_image(context, settings.image)
+    return image.name, content.of_image(image, context.scene)
+
+
+def chosen_image(context: Any, image: Any) -> Any:
+    """The image, by itself or its name; that of the Image Editor where none is given. Raises NoContent."""
+    if isinstance(image, str) and image:
+        if image not in bpy.data.images:
+            raise NoContent(f"There is no image {image!r}. Choose one that is there.")
+        return bpy.data.images[image]
+    space = context.space_data
+    found = image or (space.image if space and space.type == "IMAGE_EDITOR" else None)
+    if not found:
+        raise NoContent("No image is chosen. Choose one, or open it in the Image Editor.")
+    return found
+
+
+def _look(settings: Any, model: Model) -> Look:
+    return Look(
+        model=model.name,
+        strength=settings.strength,
+        seed=settings.seed,
+        keep_colours=settings.keep_colours,
+    )
+
+
+def _load(task: StyleTask, *, pack: bool) -> Any:
+    """The result as an image with its provenance."""
+    assert task.result
+    ((_, path),) = task.result.files.items()
+    image: Any = bpy.data.images.load(str(path), check_existing=False)
+    image.colorspace_settings.name = "sRGB"
+    image.alpha_mode = "STRAIGHT"
+    _mark(image, task.result.painting, task.order.look, task.order.name)
+    image.name = task.order.title
+    if pack and path.stat().st_size > PACKED_LATER_BYTES:
+        image[MARK]["pack"] = True
+    elif pack:
+        image.pack()
+        image.filepath_raw = f"//stylized/{path.name}"  # where unpacking puts it
+    elif bpy.data.is_saved:
+        with suppress(ValueError):  # another drive than the .blend file's
+            image.filepath_raw = bpy.path.relpath(str(path))
+    return image
+
+
+def _mark(image: Any, painting: Any, look: Look, of: str) -> None:
+    image[MARK] = {
+        **provenance_of(painting, painting.maps[0]),
+        "strength": look.strength,
+        "keep_colours": look.keep_colours,
+        "content": content.RENDER_RESULT if of == VIEWPORT else of,
+        "made": time.time(),
+    }
+
+
+def _replace_earlier(image: Any) -> None:
+    """Of a render that is stylized each time, only the last result is kept."""
+    for other in list(bpy.data.images):
+        if other is not image and other != image and is_ours(other) and other[MARK].get("automatic"):
+            other.user_remap(image)
+            name = other.name
+            bpy.data.images.remove(other)
+            image.name = name
+    mark = image[MARK].to_dict()
+    image[MARK] = {**mark, "automatic": True}
+
+
+# ------------------------------------------------------------------------------------------------------------ sequence
+
+
+def sequence(context: Any, **given: Any) -> MadeSequence:
+    """By the scene's settings, but for what is given under the settings' names. Raises NotOrdered."""
+    scene = context.scene
+    settings = orders.Settings(scene.texserver.style, given)
+    model = chosen_model(settings.model, "style")
+    look, suffix = _look(settings, model), preferences.get().file_format
+    first = given.get("frame_start", scene.frame_start)
+    last = given.get("frame_end", scene.frame_end)
+    if settings.frames == "FILES":
+        name, files = numbered_files(settings.input_folder)
+        limits = ("frame_start" in given, "frame_end" in given)
+        files = {
+            number: path
+            for number, path in files.items()
+            if (not limits[0] or number >= first) and (not limits[1] or number <= last)
+        }
+        numbers = sorted(files)
+        source: Callable[[], Source] = lambda: content.Files(scene, files)  # noqa: E731
+    else:
+        name, numbers = scene.name, list(range(first, last + 1, scene.frame_step))
+        if scene.camera is None:
+            raise NotOrdered("The scene has no camera to render with. Add one, or take frames that are files.")
+        source = lambda: content.Renders(scene)  # noqa: E731
+    if not numbers:
+        raise NotOrdered(f"There is no frame from {first} to {last}. Choose another range.")
+    if len(numbers) > MOST_FRAMES:
+        raise NotOrdered(f"{len(numbers)} frames are too many; choose a shorter range.")
+    folder = _output_folder(settings.output_folder, name, look)
+    if settings.frames == "FILES" and folder in {path.parent for path in files.values()}:
+        raise NotOrdered("The frames cannot go into the folder that they come from. Choose another one.")
+    stem = _plain(name)
+    frames = tuple((number, folder / f"{stem}_{number:04d}{suffix}") for number in numbers)
+    order = SequenceOrder(look=look, name=name, folder=folder, frames=frames, sha256=model.sha256)
+    if given.get("overwrite"):
+        try:
+            remove_frames(order)
+        except ImageFileError as error:
+            raise NotOrdered(str(error)) from None
+
+    def finish(task: SequenceTask) -> None:
+        show(_load_sequence(task), frames=task.order.frames)
+
+    return MadeSequence(order=order, source=source, finish=finish)
+
+
+def _output_folder(chosen: str, name: str, look: Look) -> Path:
+    """Where it is chosen, or else beside the .blend file or in the extension's folder, by name and look."""
+    if chosen.strip():
+        return Path(bpy.path.abspath(chosen.strip()))
+    colours = "-colours" if look.keep_colours else ""
+    own = f"{_plain(name)}-{_plain(look.model)}-{look.seed}-{look.strength:.2f}{colours}"
+    if bpy.data.is_saved:
+        return Path(bpy.path.abspath("//stylized")) / own
+    return state.session().folder / "stylized" / own
+
+
+def numbered_files(folder: str) -> tuple[str, dict[int, Path]]:
+    """The frames in a folder by their numbers, and what their names begin with. Raises NotOrdered.
+
+    A file in place of the folder says which sequence is meant.
+    """
+    if not folder.strip():
+        raise NotOrdered("Choose the folder of the frames first.")
+    place = Path(bpy.path.abspath(folder.strip()))
+    only = place if place.is_file() else None
+    place = place.parent if only else place
+    found: dict[tuple[str, str], dict[int, Path]] = {}
+    try:
+        for path in sorted(place.iterdir()):
+            match = _NUMBERED.fullmatch(path.stem)
+            if match and path.suffix.lower() in PICTURES and not path.name.startswith("."):
+                found.setdefault((match[1], path.suffix), {})[int(match[2])] = path
+    except OSError as error:
+        raise NotOrdered(f"{place} cannot be read: {error.strerror or error}. Choose another folder.") from None
+    if only:
+        found = {key: files for key, files in found.items() if only in files.values()}
+    if not found:
+        raise NotOrdered(f"There are no numbered pictures in {place}. Choose the folder of a sequence.")
+    if len(found) > 1:
+        raise NotOrdered(f"There are {len(found)} sequences in {place}. Choose a frame of the one that is meant.")
+    (((stem, _), files),) = found.items()
+    return stem.strip("_-. ") or place.name, files
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:MODEL_CHARACTERS] or "_"
+
+
+def _load_sequence(task: SequenceTask) -> Any:
+    order = task.order
+    number, path = order.frames[0]
+    image: Any = bpy.data.images.load(str(path), check_existing=False)
+    image.source = "SEQUENCE"
+    image.colorspace_settings.name = "sRGB"
+    image.alpha_mode = "STRAIGHT"
+    image.name = f"{order.name} in {order.look.model}"
+    if bpy.data.is_saved:
+        with suppress(ValueError):
+            image.filepath_raw = bpy.path.relpath(str(path))
+    own: dict[str, Any] = {"model": order.look.model, "sha256": order.sha256, "seed": str(order.look.seed)}
+    if task.picture:
+        own = provenance_of(task.picture, task.picture.maps[0])
+    image[MARK] = {
+        **own,
+        "strength": order.look.strength,
+        "keep_colours": order.look.keep_colours,
+        "content": order.name,
+        "frame_start": number,
+        "frame_end": order.frames[-1][0],
+        "made": time.time(),
+    }
+    return image
+
+
+# ------------------------------------------------------------------------------------------------------------- showing
+
+
+def show(image: Any, *, frames: Any = ()) -> None:
+    """In the Image Editors that show the original or another result of it, or else in the first one there is."""
+    manager: Any = bpy.context.window_manager
+    spaces: list[Any] = [
+        area.spaces.active for window in manager.windows for area in window.screen.areas if area.type == "IMAGE_EDITOR"
+    ]
+    of = image[MARK]["content"]
+    matching = [each for each in spaces if each.image is None or _original(each.image) == of]
+    for space in matching or spaces[:1]:
+        space.image = image
+        if frames:
+            user = space.image_user
+            user.frame_start = user.frame_offset = frames[0][0]
+            user.frame_offset -= 1
+            user.frame_duration = frames[-1][0] - frames[0][0] + 1
+            user.use_auto_refresh = True
+
+
+def _original(image: Any) -> str:
+    return str(image[MARK].get("content", "")) if is_ours(image) else str(image.name)
+
+
+def other_of(image: Any) -> Any:
+    """The original of a result, or the last result of an original; None where there is none."""
+    if image is None:
+        return None
+    if is_ours(image) and "content" in image[MARK]:
+        return bpy.data.images.get(image[MARK]["content"])
+    results = [each for each in bpy.data.images if is_ours(each) and each[MARK].get("content") == image.name]
+    return max(results, key=lambda each: each[MARK].get("made", 0), default=None)
+
+
+# -------------------------------------------------------------------------------------------------- after every render
+
+
+def after_render(name: str) -> bool:
+    """A render of this scene is complete. False: try again, the server is being looked for."""
+    global trouble
+    scene: Any = bpy.data.scenes.get(name)
+    if scene is None or not scene.texserver.style.after_render:
+        return True
+    session = state.session()
+    session.wanted = True
+    settled = session.catalogue.settled and session.connection.state == "ready"
+    if not settled and session.connection.state in ("connecting", "ready"):
+        return False
+    trouble = ""
+    try:
+        with bpy.context.temp_override(scene=scene):
+            made = picture(bpy.context, automatic=True, content="RENDER")
+        for task in session.tasks:
+            if not task.ended and _is_automatic(task):
+                task.cancel("Cancelled, since a newer render is there.")
+        _automatic.add(made.begin().id)
+    except NotOrdered as error:
+        trouble = str(error)
+    pump.redraw()
+    return True
+
+
+_automatic: set[int] = set()  # tasks
+
+
+def _is_automatic(task: AnyTask) -> bool:
+    return task.id in _automatic

@@ -1,0 +1,107 @@
+"""The panels "Stylize" in the sidebar of the Image Editor and in the render properties: drawing, and nothing else."""
+
+from typing import Any
+
+import bpy
+
+from ..tasks import state
+from . import orders, panels, style_orders
+from .orders import NotOrdered
+from .preferences import draw_text
+
+
+class _Stylize:
+    """A picture in a style."""
+
+    bl_label = "Stylize"
+
+    def draw(self, context: Any) -> None:
+        _draw(self.layout, context, can_compare=False)  # type: ignore[attr-defined]
+
+
+class _StylizeHere(_Stylize):
+    """Where the result is shown, too."""
+
+    def draw(self, context: Any) -> None:
+        _draw(self.layout, context, can_compare=True)  # type: ignore[attr-defined]
+
+
+def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
+    settings, session = context.scene.texserver.style, state.session()
+    session.wanted = True
+    panels._server(layout, session)
+    if session.connection.state != "ready" or not session.catalogue.models:
+        return
+    try:
+        orders.chosen_model(settings.model, "style")
+    except NotOrdered as error:
+        draw_text(layout, str(error), icon="ERROR")
+    first = next((model.name for model in session.catalogue.ready("style")), "")
+    if not first:
+        return
+    layout.template_icon_view(settings, "gallery", show_labels=True, scale=6, scale_popup=5)
+    layout.prop(settings, "model", text="", icon="BRUSH_DATA", placeholder=first)
+    layout.row(align=True).prop(settings, "content", expand=True)
+    if settings.content == "IMAGE":
+        layout.prop(settings, "image", text="")
+    layout.prop(settings, "strength", slider=True)
+    row = layout.row(align=True)
+    row.prop(settings, "seed")
+    row.operator("texserver.stylize_dice", text="", icon="FILE_REFRESH")
+    layout.prop(settings, "keep_colours")
+    layout.prop(settings, "after_render")
+    if style_orders.trouble and settings.after_render:
+        draw_text(layout, style_orders.trouble, icon="ERROR")
+    row = layout.row(align=True)
+    row.scale_y = 1.6
+    row.operator_context = "INVOKE_DEFAULT"
+    row.operator("texserver.stylize_image", icon="BRUSH_DATA")
+    if can_compare:
+        row.operator("texserver.stylize_compare", text="", icon="ARROW_LEFTRIGHT")
+    failed = session.tasks[-1] if session.tasks and session.tasks[-1].state == "failed" else None
+    if failed:
+        box = layout.box()
+        draw_text(box, failed.message, icon="ERROR")
+        row = box.row()
+        row.operator_context = "INVOKE_DEFAULT"
+        row.operator("texserver.retry", icon="LOOP_BACK").task_id = failed.id
+        row.operator("texserver.copy_error", icon="COPYDOWN").text = failed.message
+
+
+class _Animation:
+    """A sequence in a style."""
+
+    bl_label = "Animation"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        layout, settings = self.layout, context.scene.texserver.style  # type: ignore[attr-defined]
+        layout.row(align=True).prop(settings, "frames", expand=True)
+        if settings.frames == "FILES":
+            layout.prop(settings, "input_folder")
+        layout.prop(settings, "output_folder")
+        row = layout.row()
+        row.operator_context = "INVOKE_DEFAULT"
+        row.operator("texserver.stylize_animation", icon="RENDER_ANIMATION")
+
+
+def _for_editor(where: dict[str, str], short: str, first: type) -> list[type]:
+    """All of them for one editor; sub-panels hang on the first."""
+    main = f"TEXSERVER_PT_{short}_stylize"
+    classes = [type(main, (first, bpy.types.Panel), {**where, "bl_idname": main})]
+    for kind in (_Animation, panels._Jobs):
+        name = f"{main}{kind.__name__.lower()}"
+        classes.append(type(name, (kind, bpy.types.Panel), {**where, "bl_idname": name, "bl_parent_id": main}))
+    return classes
+
+
+CLASSES = (
+    *_for_editor(
+        {"bl_space_type": "IMAGE_EDITOR", "bl_region_type": "UI", "bl_category": panels._Panel.bl_category},
+        "image",
+        _StylizeHere,
+    ),
+    *_for_editor(
+        {"bl_space_type": "PROPERTIES", "bl_region_type": "WINDOW", "bl_context": "render"}, "render", _Stylize
+    ),
+)

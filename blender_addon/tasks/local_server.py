@@ -1,0 +1,258 @@
+"""A texture server on this machine, started by the add-on as a child process. No bpy here; nothing waits.
+
+It leaves when its standard input closes (texserver --leave-with-parent). That is how it is asked to stop, on every
+system, and how it notices that Blender has gone, however that happened: a killed Blender closes its end of the pipe,
+too. What it prints goes into a log, which begins anew at each start. The pairing line is in there, so the log is the
+owner's alone, and whatever is shown of it has the keys left out.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Literal
+
+State = Literal["stopped", "starting", "running", "failed"]
+
+DRAIN_S: Final = 3.0  # for the server to finish what it has accepted
+GRACE_S: Final = 6.0  # after it was asked to stop; then it is killed
+LAST_WAIT_S: Final = 0.3  # for its end when Blender quits
+SLOW_S: Final = 30.0  # then the message says that it takes long
+TAIL_BYTES: Final = 32 * 1024
+HEAD_BYTES: Final = 256 * 1024  # in which it says that it listens
+
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*w?(\.exe)?", re.IGNORECASE)
+_LISTENS = re.compile(rb"^texserver \S+ serves .* at tcp://(\S+:\d+)\.\r?$", re.MULTILINE)
+_SAYS = re.compile(r"texserver(?: worker \S+)?: (.+)")  # before it ends
+_KEYS = re.compile(r"(texserver://[^/\s]*)\S*")
+
+
+class LocalServer:
+    """At most one server at a time. Nothing here raises: `state` and `message` tell."""
+
+    def __init__(self, log: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.state: State = "stopped"
+        self.message = ""  # for people: what it is doing, or what is wrong and what to do
+        self.log = log
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._asked_to_stop: float | None = None  # when
+        self._next: Callable[[], None] | None = None  # a start that waits for the end of the one before
+
+    def start(self, command: str, models: Path, connection_file: Path | None = None, extra: Sequence[str] = ()) -> None:
+        """Start the server, unless it runs; after one that was asked to stop, as soon as that has ended.
+
+        `command`: the path of a Python that has texserver, or of the program texserver; "" for the one on the PATH.
+        """
+        if self._process is None:
+            self._start(command, models, connection_file, extra)
+        elif self._asked_to_stop is not None:
+            self._next = lambda: self._start(command, models, connection_file, extra)
+            self._tell("starting", "Waiting for the server before to end.")
+
+    def tick(self) -> None:
+        """Look how it is, without waiting."""
+        if self._process is None:
+            return
+        code = self._process.poll()
+        if code is not None:
+            self._ended(code)
+        elif self._asked_to_stop is not None:
+            if self._clock() - self._asked_to_stop > GRACE_S:
+                self._kill()
+        elif self.state == "starting":
+            if listens := _LISTENS.search(self._read(0, HEAD_BYTES)):
+                self._tell("running", f"The local server runs at {listens[1].decode('ascii', 'replace')}.")
+            elif self._clock() - self._started > SLOW_S:
+                self.message = f"The local server takes long to start. Its log, {self.log}, may say why; or stop it."
+
+    def tail(self, lines: int = 12) -> list[str]:
+        """The last lines of the log, without the keys in them."""
+        size = 0
+        with suppress(OSError):
+            size = self.log.stat().st_size
+        begin = max(0, size - TAIL_BYTES)
+        text = self._read(begin, TAIL_BYTES).decode("utf-8", "replace")
+        whole = text.splitlines()[1 if begin else 0 :]  # the first may be the rest of a pairing line
+        return [_KEYS.sub(r"\1/…", line) for line in whole if line.strip()][-lines:]
+
+    def stop(self) -> None:
+        """Ask it to end. It has a few seconds for what it has accepted, and is killed by tick() when they are over."""
+        self._next = None
+        if self._process is not None and self._asked_to_stop is None:
+            self._asked_to_stop = self._clock()
+            self._close_input()
+        if self._process is not None:
+            self._tell("stopped", "The local server is stopping.")
+
+    def close(self) -> None:
+        """For quitting: end it now, within a third of a second."""
+        self._next = None
+        if self._process is not None:
+            self._close_input()
+            self._terminate()  # the second time that it is told, so that it finishes nothing
+            if not _ends(self._process):
+                self._kill()
+                _ends(self._process)
+            self._process = None
+            self._tell("stopped", "")
+
+    # -------------------------------------------------------------------------------------------------------- starting
+
+    def _start(self, command: str, models: Path, connection_file: Path | None, extra: Sequence[str]) -> None:
+        self._asked_to_stop, self._started = None, self._clock()
+        program = _program(command)
+        if program is None:
+            self._tell(
+                "failed",
+                "There is no program texserver on the PATH. Install texserver, or give the path of the Python that has "
+                "it.",
+            )
+            return
+        arguments = ["--models", str(_absolute(models)), "--leave-with-parent", "--drain", str(DRAIN_S)]
+        if connection_file is not None:
+            arguments += ["--connection-file", str(_absolute(connection_file))]
+        try:
+            log = self._new_log()
+        except OSError as error:
+            self._tell(
+                "failed", f"The log {self.log} cannot be written: {error.strerror}. Make room, or make it writable."
+            )
+            return
+        try:
+            self._process = subprocess.Popen(
+                [*program, *arguments, *extra],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=self.log.parent,  # python -m looks for modules there first
+                env=_environment(),
+                **_apart(),
+            )
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
+            why = getattr(error, "strerror", None) or error
+            self._tell(
+                "failed",
+                f"{program[0]} cannot be started: {why}. Give the path of the program texserver, or of the Python that "
+                "has it.",
+            )
+        else:
+            self._tell("starting", "The local server is starting.")
+        finally:
+            os.close(log)
+
+    def _new_log(self) -> int:
+        """A descriptor of the empty log. Raises OSError."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        if sys.platform != "win32":
+            os.fchmod(log, 0o600)  # of one that was there before
+        return log
+
+    # ---------------------------------------------------------------------------------------------------------- ending
+
+    def _ended(self, code: int) -> None:
+        asked, starting = self._asked_to_stop is not None, self.state == "starting"
+        self._close_input()
+        self._process = None
+        if self._next is not None:
+            following, self._next = self._next, None
+            following()
+        elif asked:
+            self._tell("stopped", "")
+        elif code == 0:
+            self._tell("stopped", "The local server has ended. Start it again when you need it.")
+        else:
+            self._tell("failed", self._why(code, starting))
+
+    def _why(self, code: int, starting: bool) -> str:
+        """From the last words: those of texserver say what to do."""
+        lines = self.tail()
+        for line in reversed(lines):
+            if said := _SAYS.fullmatch(line):
+                return f"The local server {'did not start' if starting else 'has ended'}: {said[1]}"
+        last = lines[-1].strip() if lines else ""
+        if "No module named" in last:
+            return (
+                f"That Python has no texserver ({last}). Install texserver there, or give the path of the Python that "
+                "has it."
+            )
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        words = f" Its last words: {last[:300]}" if last else ""
+        return f"The local server {how}. Look into its log, {self.log}, then start it again.{words}"
+
+    def _tell(self, state: State, message: str) -> None:
+        self.state, self.message = state, message
+
+    def _close_input(self) -> None:
+        if self._process and self._process.stdin:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+    def _terminate(self) -> None:
+        if sys.platform != "win32":  # where it would be a kill
+            self._send(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        if sys.platform != "win32":
+            self._send(signal.SIGKILL)
+        elif self._process:
+            with suppress(OSError):
+                self._process.kill()
+
+    def _send(self, number: int) -> None:
+        """To its whole group: a script around it would not pass it on. Its process id is its own until we wait."""
+        if sys.platform != "win32" and self._process and self._process.poll() is None:
+            with suppress(OSError):
+                os.killpg(self._process.pid, number)
+
+    def _read(self, begin: int, count: int) -> bytes:
+        """Of the log."""
+        with suppress(OSError), self.log.open("rb") as file:
+            file.seek(begin)
+            return file.read(count)
+        return b""
+
+
+def _ends(process: "subprocess.Popen[bytes]") -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(LAST_WAIT_S)
+        return True
+    return False
+
+
+def _absolute(path: Path) -> Path:
+    with suppress(RuntimeError):  # nobody's home
+        path = path.expanduser()
+    return path.absolute()
+
+
+def _program(command: str) -> list[str] | None:
+    """The command without its options. None when there is no texserver on the PATH."""
+    command = command.strip().strip('"')
+    if not command:
+        found = shutil.which("texserver")
+        return [found] if found else None
+    path = Path(command)
+    program = str(_absolute(path)) if len(path.parts) > 1 else shutil.which(command) or command
+    return [program, "-m", "server"] if _PYTHON.fullmatch(path.name) else [program]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less what is meant for Blender's own Python, such as PYTHONHOME; it prints at once, in UTF-8."""
+    ours = {key: value for key, value in os.environ.items() if not key.upper().startswith("PYTHON")}
+    return ours | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+
+
+def _apart() -> dict[str, Any]:
+    """In a group of its own, for Ctrl-C in Blender's terminal is not meant for it, and without a window."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"process_group": 0}

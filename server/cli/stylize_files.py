@@ -1,0 +1,256 @@
+"""Pictures in files into files in a style: one, all of a folder, or the frames of a sequence (frame_%04d.png).
+
+Files appear under their names when complete, and what is there already is left alone: a sequence that was stopped goes
+on where it was. All pictures of a sequence are painted by the statistics of its first, so that it does not flicker.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from blender_addon.client.sinks import MemorySink, Sink
+from server.errors import BadRequest
+from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
+from server.files.picture_file import Picture, pictures_in, quoted, read_picture
+from server.replace_file import unwritten
+
+_NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
+
+
+class Stylist(Protocol):
+    """What stylizes: server.client.client.Client, or server.client.client.local_painter.LocalPainter."""
+
+    def stylize_into(
+        self,
+        sink: Sink,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float,
+        seed: int,
+        keep_colours: bool,
+        noise: float,
+        statistics: str,
+        progress: Callable[[int], None],
+    ) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """In which style, and how."""
+
+    model: str
+    strength: float = 1.0
+    seed: int = 0
+    keep_colours: bool = False
+    noise: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One picture to be made of another."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be made, in order. `several`: a folder or a sequence, of any number of pictures."""
+
+    steps: tuple[Step, ...]
+    several: bool
+
+    def missing(self) -> "Plan":
+        """Without those whose file is there."""
+        return replace(self, steps=tuple(step for step in self.steps if not step.target.exists()))
+
+
+# ------------------------------------------------------------------------------------------------------------ planning
+
+
+def planned(source: str, output: str | None, model: str) -> Plan:
+    """The pictures that `source` means, and where `output` puts them. Raises BadRequest, UnusablePicture."""
+    path = Path(source)
+    if _NUMBER.search(path.name) and not path.exists():
+        plan = Plan(steps=tuple(_frames(path, _told(source, output))), several=True)
+    elif path.is_dir():
+        folder = Path(_told(source, output))
+        if folder.resolve() == path.resolve():
+            raise BadRequest(f"output: {source!r} is where the pictures come from; choose another folder.")
+        if folder.suffix and not folder.is_dir():
+            raise BadRequest(f"output: {source!r} is a folder, and so must the output be, not {str(folder)!r}.")
+        plan = Plan(steps=tuple(_into(folder, each) for each in pictures_in(path)), several=True)
+    else:
+        plan = Plan(steps=(_single(path, output, model),), several=False)
+    _check(plan)
+    return plan
+
+
+def _told(source: str, output: str | None) -> str:
+    if output is None:
+        raise BadRequest(f"output: say where the pictures of {source!r} shall go: -o FOLDER.")
+    return output
+
+
+def _frames(pattern: Path, output: str) -> list[Step]:
+    """By their numbers."""
+    into = Path(output)
+    _check_pattern(pattern)
+    if _NUMBER.search(into.name):
+        _check_pattern(into)
+    elif into.suffix and not into.is_dir():
+        raise BadRequest(f"output: {output!r} is one file; number it, as frame_%04d.png, or name a folder.")
+    steps = []
+    for number in _numbers(pattern):
+        source = pattern.with_name(pattern.name % number)
+        numbered = _NUMBER.search(into.name) is not None
+        steps.append(
+            Step(source=source, target=into.with_name(into.name % number)) if numbered else _into(into, source)
+        )
+    if not steps:
+        first = pattern.with_name(pattern.name % 1)
+        raise BadRequest(f"stylize: there is no frame {str(pattern)!r}, such as {str(first)!r}; check the path.")
+    return steps
+
+
+def _check_pattern(pattern: Path) -> None:
+    if pattern.name.count("%") != 1:
+        raise BadRequest(f"stylize: {pattern.name!r} must have one number, such as frame_%04d.png.")
+
+
+def _numbers(pattern: Path) -> list[int]:
+    """Of the files that are there."""
+    before, after = (re.escape(each) for each in _NUMBER.sub("\0", pattern.name).split("\0"))
+    named = re.compile(rf"{before}([0-9]{{1,9}}){after}")
+    try:
+        names = {each.name for each in pattern.parent.iterdir()}
+    except OSError:
+        names = set()
+    found = [int(match[1]) for name in names if (match := named.fullmatch(name))]
+    return sorted(number for number in found if pattern.name % number in names)
+
+
+def _into(folder: Path, source: Path) -> Step:
+    """Under its own name, as PNG where its format cannot be written."""
+    target = folder / source.name
+    try:
+        check_format(target)
+    except BadRequest:
+        target = target.with_suffix(".png")
+    return Step(source=source, target=target)
+
+
+def _single(path: Path, output: str | None, model: str) -> Step:
+    if output is None:
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", model)[:100]  # whether there is such a model is not known yet
+        return Step(source=path, target=Path(f"{path.stem}-{name}.png"))
+    if Path(output).is_dir() or output.endswith(("/", os.sep)):
+        return _into(Path(output), path)
+    if _NUMBER.search(Path(output).name):
+        raise BadRequest(f"output: {output!r} numbers its files, and {str(path)!r} is only one.")
+    return Step(source=path, target=Path(output))
+
+
+def _check(plan: Plan) -> None:
+    """Before minutes of work. Folders are made when the first picture is there, their parents never."""
+    sources: dict[Path, Path] = {}
+    for step in plan.steps:
+        check_format(step.target)
+        if step.target.exists() and step.source.exists() and step.target.samefile(step.source):
+            raise BadRequest(f"output: {str(step.target)!r} is the picture itself; choose another name or folder.")
+        if (other := sources.setdefault(step.target, step.source)) != step.source:
+            raise BadRequest(
+                f"output: {quoted(other)} and {quoted(step.source)} would both become {str(step.target)!r}; rename one."
+            )
+    for folder in {step.target.parent for step in plan.steps}:
+        check_folder(folder if plan.several and not folder.is_dir() else folder / "picture")
+
+
+# ------------------------------------------------------------------------------------------------------------ painting
+
+
+def stylize_files(
+    stylist: Stylist,
+    manner: Manner,
+    plan: Plan,
+    *,
+    overwrite: bool,
+    own_statistics: bool,
+    tell: Callable[[str], None],
+    done: Callable[[float], None],
+) -> None:
+    """Make them. `own_statistics`: each picture is measured by itself.
+
+    `tell` gets sentences for people, `done` how many pictures are there, parts of the present one included. Raises
+    UnusablePicture, UnusableOutput, and what the stylist raises; what was finished before stays.
+    """
+    todo = plan if overwrite or not plan.several else plan.missing()
+    there = len(plan.steps) - len(todo.steps)
+    if there:
+        tell(
+            f"{there} of {len(plan.steps)} pictures are there already and were left as they are; --overwrite makes "
+            "them anew."
+        )
+    told: set[str] = set()
+
+    def read(path: Path) -> Picture:
+        picture = read_picture(path)
+        for note in picture.notes:
+            if note not in told:  # once is enough for a thousand frames
+                told.add(note)
+                tell(f"{quoted(path)}: {note}")
+        return picture
+
+    def stylized(sink: Sink, pixels: NDArray[Any], statistics: str, progress: Callable[[int], None]) -> str:
+        return stylist.stylize_into(
+            sink,
+            manner.model,
+            pixels,
+            strength=manner.strength,
+            seed=manner.seed,
+            keep_colours=manner.keep_colours,
+            noise=manner.noise,
+            statistics=statistics,
+            progress=progress,
+        )
+
+    statistics = ""
+    if todo.steps and todo.steps[0] != plan.steps[0] and not own_statistics:  # as when the first was made
+        first = read(plan.steps[0].source).pixels
+        statistics = stylized(MemorySink(), first, "", lambda done: None)
+    for count, step in enumerate(todo.steps, there):
+        pixels = _fitting(read(step.source), step.target)
+        sink = sink_for(step.target, partial(_named, step.target))
+        used = stylized(sink, pixels, statistics, partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1]))
+        statistics = "" if own_statistics else used
+        done(count + 1)
+
+
+def _tell_part(done: Callable[[float], None], before: int, total: int, pixels: int) -> None:
+    done(before + pixels / total)
+
+
+def _fitting(picture: Picture, target: Path) -> NDArray[Any]:
+    """The pixels, with 8 bits where the file they go to has no more. Raises BadRequest."""
+    pixels = picture.pixels
+    if is_jpeg(target) and pixels.dtype.itemsize > 1:
+        pixels = ((pixels.astype("u4") + 128) // 257).astype("u1")
+    height, width, channels = pixels.shape
+    check_raster(target, height, width, channels, 8 * pixels.dtype.itemsize)
+    return pixels
+
+
+def _named(target: Path, maps: Sequence[str]) -> Sequence[Path]:
+    """The one file, when it is about to be written: not before is its folder made."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritten(target.parent, error) from error
+    return [target]

@@ -1,0 +1,452 @@
+"""texget: paints a texture into an image file, or puts pictures into a style, by a texture server or without one.
+
+    texget                                                   lists the models of the server that runs here
+    texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
+    texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
+    texget brick --map all -o brick_{map}.tif                each map in a file of its own, height in 16 bits
+    texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
+    texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
+    texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
+    texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
+    texget brick --connect texserver://…                     by a server on another machine
+    texget brick --models models                             without a server, on a device of this machine
+
+Textures go to the disk part by part, so memory stays small at any size, and appear under their name when complete.
+What was made can be made again: the file says which model, seed, size and window it shows. The pixels are the same with
+a server and without. A sequence that was stopped goes on where it was: see server/cli/stylize_files.py.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from tqdm import tqdm
+
+from blender_addon.client.image_file import ImageFileError
+from blender_addon.client.sinks import MemorySink, Sink
+from blender_addon.client.stylize_job import CALM
+from blender_addon.protocol.pairing import NoServer
+from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE
+from server import __version__
+from server.cli.stylize_files import Manner, Plan, Stylist, planned, stylize_files
+from server.client.client import Client, ServerUnreachable
+from server.errors import BadRequest, TexserverError
+from server.files.map_sinks import DirectxNormals, OrmSink, maps_for_orm
+from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
+from server.model.library import Entry, Library
+from server.model.torus import Size, Window, check_seed
+from server.precision import PRECISIONS
+
+SIZE = "1024x1024"
+MAX_SEEDS = 10_000
+LISTED_SIDES = (256, 512, 1024, 2048, 4096)
+
+INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command: 0 when done, 2 after one sentence on stderr, 130 after Ctrl-C."""
+    try:
+        arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+        if arguments.stylize is not None:
+            _stylize(arguments)
+        elif arguments.model is not None:
+            _paint(arguments)
+        elif arguments.models is not None:
+            _list_folder(Library(Path(arguments.models)))
+        else:
+            _list_server(arguments.connect)
+    except (NoServer, ServerUnreachable) as error:
+        print(f"texget: {error} Or paint without a server: texget --models DIR.", file=sys.stderr)
+        return 2
+    except (TexserverError, ImageFileError) as error:
+        print(f"texget: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("texget: stopped; no unfinished picture was left behind.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as the rest of the command does, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadRequest(f"{message}; see texget --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="texget",
+        description="Paints a texture of a trained model into a PNG, TIFF or JPEG file, or puts pictures into a style; "
+        "without a model, lists them.",
+    )
+    parser.add_argument("model", nargs="?", help="the model's name, as `texget` lists it")
+    parser.add_argument(
+        "--connect", metavar="PAIRING", help="the server: its pairing line or connection file (default: the one here)"
+    )
+    parser.add_argument("--models", metavar="DIR", help="paint without a server, with the models of this folder")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", default="0", metavar="N", help="which of the endless textures (default: %(default)s)")
+    seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
+    parser.add_argument("--size", metavar="WxH", help=f"period in pixels (default: {SIZE})")
+    parser.add_argument("--window", metavar="LEFT,TOP,WxH", help="only this part; it wraps, and may start below zero")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png, or "
+        "PICTURE-MODEL.png)",
+    )
+    parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
+    parser.add_argument(
+        "--normals",
+        choices=("opengl", "directx"),
+        help="which way the green of a normal map points: up, as OpenGL and Blender have it, or down (default: opengl)",
+    )
+    parser.add_argument(
+        "--orm",
+        action="store_true",
+        help="one picture orm in place of the maps ao (red), roughness (green) and metallic (blue)",
+    )
+    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
+    style = parser.add_argument_group("pictures in the style of the model")
+    style.add_argument(
+        "--stylize", metavar="PICTURE", help="a picture, a folder of them, or the frames of a sequence: frame_%%04d.png"
+    )
+    style.add_argument("--strength", metavar="S", help="from 0, the picture itself, to 1 (default: 1)")
+    style.add_argument("--keep-colours", action="store_true", help="the style's light and dark, the picture's colours")
+    style.add_argument(
+        "--noise",
+        metavar="N",
+        help=f"how strongly chance shows, from 0 to {MAX_NOISE} (default: 1, in a sequence {CALM:g})",
+    )
+    style.add_argument(
+        "--statistics",
+        choices=("first", "own"),
+        help="of several pictures: the first one's for all, so that frames do not flicker, or each one's own, for "
+        "pictures that have nothing to do with each other (default: first)",
+    )
+    style.add_argument("--overwrite", action="store_true", help="of several pictures: those that are there, too")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="of --models: auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="of --models: exact is float32, fast bfloat16, a few 1/255 off (default: fast where the processor has it)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--version", action="version", version=f"texserver {__version__}")
+    return parser
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--window -5,0,8x8` as `--window=-5,0,8x8`: argparse takes a value that begins with a dash for an option."""
+    result = list(argv)
+    for index in range(len(result) - 1):
+        if result[index] == "--window" and re.match(r"-[0-9]", result[index + 1]):
+            result[index : index + 2] = [f"--window={result[index + 1]}"]
+            break
+    return result
+
+
+# ----------------------------------------------------------------------------------------------------------- painting
+
+
+class _Painter(Protocol):
+    """What paints: a client of a server, or this process itself."""
+
+    def paint(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: tuple[int, int],
+        sink: Sink,
+        window: tuple[int, int, int, int] | None,
+        maps: Sequence[str] | None,
+        depth: Any,
+        progress: Callable[[int], None],
+    ) -> None: ...
+
+
+def _paint(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    size = parse_size(SIZE if arguments.size is None else arguments.size)
+    window = parse_window(arguments.window) if arguments.window is not None else None
+    seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
+    maps = None if arguments.map in (None, "all") else arguments.map.split(",")
+    template = arguments.output or _default_output(arguments.model, size, window)
+    depth = arguments.depth
+    part = window or Window(0, 0, size.height, size.width)
+    output = _named(template, seeds[0], False, ["map"])[0]
+    check_format(output)
+    if depth is None and is_jpeg(output):
+        depth = 8  # whatever the maps' own
+    check_raster(output, part.height, part.width, 3, depth or 8)
+    check_folder(output)
+    if arguments.models is not None:
+        from server.client.local_painter import LocalPainter
+
+        _paint_all(
+            LocalPainter(Library(Path(arguments.models)), arguments.device, arguments.precision),
+            arguments, template, size, part, maps, depth, seeds,
+        )  # fmt: skip
+        return
+    with Client(arguments.connect) as client:
+        _paint_all(client, arguments, template, size, part, maps, depth, seeds)
+
+
+def _paint_all(
+    painter: _Painter,
+    arguments: argparse.Namespace,
+    template: str,
+    size: Size,
+    part: Window,
+    maps: Sequence[str] | None,
+    depth: int | None,
+    seeds: Sequence[int],
+) -> None:
+    pixels = part.height * part.width
+    if arguments.orm:
+        maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
+    with _Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
+        for index, seed in enumerate(seeds):
+            painter.paint(
+                arguments.model,
+                seed=seed,
+                size=(size.height, size.width),
+                sink=_sink(arguments, template, seed),
+                window=(part.top, part.left, part.height, part.width),
+                maps=maps,
+                depth=depth,
+                progress=partial(bar.advance, index * pixels),
+            )
+
+
+def _sink(arguments: argparse.Namespace, template: str, seed: int) -> Sink:
+    """What writes the files of one seed."""
+    sink = sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None))
+    if arguments.orm:
+        sink = OrmSink(sink)
+    return DirectxNormals(sink) if arguments.normals == "directx" else sink
+
+
+def _maps_of(painter: _Painter, model: str) -> Sequence[str]:
+    """Names of all maps of a model, told by a texture of the smallest size, which is refused as any other would be."""
+    memory = MemorySink()
+    painter.paint(
+        model,
+        seed=0,
+        size=(MIN_SIDE, MIN_SIDE),
+        sink=memory,
+        window=None,
+        maps=None,
+        depth=None,
+        progress=lambda pixels: None,
+    )
+    return tuple(memory.pixels)
+
+
+def _stylize(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm")
+    if arguments.model is None:
+        raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
+    plan = planned(arguments.stylize, arguments.output, arguments.model)
+    sequence = plan.several and arguments.statistics != "own"
+    manner = Manner(
+        model=arguments.model,
+        strength=parse_number("strength", arguments.strength, 1),
+        seed=parse_seed(arguments.seed),
+        keep_colours=arguments.keep_colours,
+        noise=parse_number("noise", arguments.noise, MAX_NOISE, CALM if sequence else 1.0),
+    )
+    if arguments.models is not None:
+        from server.client.local_painter import LocalPainter
+
+        library = Library(Path(arguments.models))
+        _stylize_all(LocalPainter(library, arguments.device, arguments.precision), manner, plan, arguments)
+        return
+    with Client(arguments.connect) as client:
+        _stylize_all(client, manner, plan, arguments)
+
+
+def _stylize_all(stylist: Stylist, manner: Manner, plan: Plan, arguments: argparse.Namespace) -> None:
+    shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
+    with _Bar(arguments.model, len(plan.steps), arguments.quiet, bar_format=shown) as bar:
+        stylize_files(
+            stylist,
+            manner,
+            plan,
+            overwrite=arguments.overwrite,
+            own_statistics=arguments.statistics == "own",
+            tell=lambda sentence: tqdm.write(f"texget: {sentence}", file=sys.stderr),
+            done=partial(bar.advance, 0),
+        )
+
+
+def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
+    """Options that mean nothing then are mistakes."""
+    for name in names:
+        if getattr(arguments, name) not in (None, False):
+            raise BadRequest(f"--{name.replace('_', '-')} means nothing {when}; leave it out.")
+
+
+class _Bar:
+    """A progress bar that appears with the first progress, so that a mistake is one sentence and nothing else."""
+
+    def __init__(self, name: str, total: int, quiet: bool, **options: Any) -> None:
+        self._make = partial(tqdm, total=total, desc=name[:40], disable=quiet, file=sys.stderr, **options)
+        self._bar: Any = None
+
+    def advance(self, before: int, done: float) -> None:
+        """`done` of the present picture, after `before` of others."""
+        if before + done:
+            self._bar = self._bar or self._make()
+            self._bar.update(before + done - self._bar.n)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+# -------------------------------------------------------------------------------------------------- names and numbers
+
+
+def _default_output(name: str, size: Size, window: Window | None) -> str:
+    part = f"-at-{window.left},{window.top}-{window.width}x{window.height}" if window else ""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]  # whether there is such a model is not known yet
+    return f"{name}-{{seed}}-{size.width}x{size.height}{part}.png"
+
+
+def _named(template: str, seed: int, several: bool, maps: Sequence[str]) -> list[Path]:
+    """The files of one seed: placeholders filled in, and what would tell files apart added before the suffix."""
+    path = Path(template)
+    if not path.name:
+        raise BadRequest(f"output: {template!r} is a folder; add a file name such as brick.png.")
+    added = f"-{seed:04}" if several and "{seed}" not in path.name else ""
+    if len(maps) > 1 and "{map}" not in path.name:
+        added += "-{map}"
+    name = f"{path.stem}{added}{path.suffix}".replace("{seed}", str(seed))
+    return [path.with_name(name.replace("{map}", each)) for each in maps]
+
+
+def parse_size(text: str) -> Size:
+    """ "4096x2048", width x height. Raises BadRequest."""
+    found = re.fullmatch(r"([0-9]{1,10})x([0-9]{1,10})", text)
+    if not found:
+        raise BadRequest(f"size: {text[:60]!r} is not WIDTHxHEIGHT, such as 2048x1024.")
+    return Size(height=int(found[2]), width=int(found[1]))
+
+
+def parse_window(text: str) -> Window:
+    """ "900,600,300x200": left, top, width x height. Raises BadRequest."""
+    found = re.fullmatch(r"(-?[0-9]{1,10}),(-?[0-9]{1,10}),([0-9]{1,10})x([0-9]{1,10})", text)
+    if not found:
+        raise BadRequest(f"window: {text[:60]!r} is not LEFT,TOP,WIDTHxHEIGHT, such as 900,600,300x200.")
+    left, top, width, height = (int(number) for number in found.groups())
+    return Window(top=top, left=left, height=height, width=width)
+
+
+def parse_number(name: str, text: str | None, most: float, default: float = 1.0) -> float:
+    """A number from 0 to `most`; where there is none, the default. Raises BadRequest."""
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise BadRequest(f"{name}: {text[:60]!r} is not a number from 0 to {most:g}.")
+    return value
+
+
+def parse_seed(text: str) -> int:
+    """A whole number in [0, 2^64). Raises BadRequest."""
+    if not re.fullmatch(r"[0-9]{1,20}", text):
+        raise BadRequest(f"seed: {text[:60]!r} is not a whole number from 0 to 18446744073709551615.")
+    check_seed(int(text))
+    return int(text)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-15" or "3,5,9-12", each seed once, in the order given. Raises BadRequest."""
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        start = parse_seed(first)
+        stop = parse_seed(last) if dash else start
+        if stop < start:
+            raise BadRequest(f"seeds: {part[:60]!r} runs backwards; write {stop}-{start}.")
+        if len(seeds) + stop - start >= MAX_SEEDS:
+            raise BadRequest(f"seeds: at most {MAX_SEEDS} at once.")
+        seeds.update(dict.fromkeys(range(start, stop + 1)))
+    return list(seeds)
+
+
+# ------------------------------------------------------------------------------------------------------------ the list
+
+
+def _list_folder(library: Library) -> None:
+    entries = library.entries()
+    if not entries:
+        print(f"No models in {library.folder}. Train one: python -m trainer --swatch PHOTO")
+    _print_list([(entry.name, _described(entry)) for entry in entries])
+
+
+def _list_server(connect: str | None) -> None:
+    with Client(connect) as client:
+        models = client.list()
+    if not models:
+        print("The server has no models. Train one: python -m trainer --swatch PHOTO")
+    _print_list([(model.name, _told(model.state, model.reason, model.facts)) for model in models])
+
+
+def _print_list(lines: Sequence[tuple[str, str]]) -> None:
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, about in lines:
+        print(f"{name:{width}}  {about}")
+
+
+def _described(entry: Entry) -> str:
+    if entry.facts is None:
+        return f"broken: {entry.reason}"
+    swatch, lattice = entry.facts.swatch, entry.facts.lattice
+    if entry.facts.kind == "style":
+        return _about_style(swatch.height, swatch.width)
+    fits = None if lattice is None else [side for side in LISTED_SIDES if lattice.fits(Size(side, side))]
+    return _about(swatch.height, swatch.width, fits)
+
+
+def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
+    """As a server tells it (docs/PROTOCOL.md, Models)."""
+    if state != "ready":
+        return f"{state}: {reason}" if reason else state
+    height, width = facts["swatch"]
+    warning = f"; {facts['warning']}" if "warning" in facts else ""
+    if facts.get("kind") == "style":
+        return _about_style(height, width) + warning
+    return _about(height, width, facts.get("fits")) + warning
+
+
+def _about_style(height: int, width: int) -> str:
+    return f"ready, a style, of a picture of {width}x{height}"
+
+
+def _about(height: int, width: int, fits: Sequence[int] | None) -> str:
+    about = f"ready, swatch {width}x{height}"
+    if fits is None:
+        return f"{about}, no lattice: any size"
+    sides = ", ".join(f"{side}x{side}" for side in fits)
+    return f"{about}, lattice: whole periods at {sides or 'none of the usual sizes'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""A client for scripts: asks a running texture server and waits for the answer. numpy, no torch.
+
+    from server.client import Client
+
+    with Client() as client:                                    # the server of this machine, or Client("texserver://…")
+        print([model.name for model in client.list()])
+        brick = client.texture("brick", seed=7, size=2048)      # {"basecolor": (2048, 2048, 3) uint8}
+        client.save("wall.png", "brick", seed=7, size=(4096, 16384))
+        frame = client.stylize("starry_night", frame).image     # (height, width, 3) uint8, sRGB
+
+A server that restarts in between is no loss. Sizes are (height, width) or one number for both, windows (top, left,
+height, width), in pixels; a window wraps around both edges. One thread at a time may use a client.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import index
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from blender_addon.client.connection import Connection
+from blender_addon.client.image_file import ImageFileError
+from blender_addon.client.job import Job, NotPainted
+from blender_addon.client.jobs import TextureJob
+from blender_addon.client.sinks import FileSink, MemorySink, Sink
+from blender_addon.client.stylize_job import StylizeJob
+from blender_addon.protocol import wire
+from blender_addon.protocol.pairing import find_server
+from server import __version__
+from server.client.stylized import Stylizer, checked_content
+from server.errors import TexserverError
+from server.msgpack_codec import CODECS
+
+R = TypeVar("R", bound=wire.Reply)
+
+LOOK_MS: Final = 20  # at timers, when nothing arrives
+PAGE: Final = 200  # models
+
+
+class ServerUnreachable(TexserverError):
+    """There is no server to talk to; the text says which of the many reasons it is and what to do."""
+
+
+class RequestRefused(TexserverError):
+    """The server refused or failed. `code` is of blender_addon.protocol.wire.ERROR_CODES, or "" for an answer of no
+    use.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class TimedOut(TexserverError):
+    """The server is there, but for too long nothing came from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """A model of the server's: `reason` says why a broken one is; `facts` is all that the server tells of it."""
+
+    name: str
+    state: str
+    reason: str = ""
+    facts: Mapping[str, Any]
+
+
+class Client(Stylizer):
+    """A connection to the server that is named, by a pairing line or a connection file, or else the one that runs here.
+
+    Raises ServerUnreachable at once when there is none. Later calls wait up to `timeout_s` for a server that left, and
+    as long for the next sign of progress.
+    """
+
+    def __init__(self, server: str | None = None, *, timeout_s: float = 60.0) -> None:
+        self._timeout_s = timeout_s
+        self._connection = Connection(
+            partial(find_server, server), client=f"texserver {__version__}", letter=wire.MSGPACK, codecs=CODECS
+        )
+        try:
+            while self._connection.state == "connecting":
+                self._connection.tick()
+                self._look()
+            if self._connection.state != "ready":
+                raise ServerUnreachable(self._connection.reason)
+        except BaseException:
+            self.close()
+            raise
+
+    def list(self) -> tuple[ModelInfo, ...]:
+        """All models by name, the broken ones too."""
+        models: tuple[ModelInfo, ...] = ()
+        after = ""
+        while True:
+            page = self._answer(partial(wire.ListModels, after=after, limit=PAGE), wire.Models)
+            models += tuple(
+                ModelInfo(name=each["name"], state=each["state"], reason=str(each.get("reason") or ""), facts=each)
+                for each in page.models
+            )
+            if not page.after > after:  # the last, or a server that goes round in circles
+                return models
+            after = page.after
+
+    def texture(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: int | tuple[int, int],
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: int | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """The maps by name: (height, width, channels), uint8, or uint16 at a depth of 16 bits. All in memory.
+
+        `depth`: 8 or 16 bits for all maps; by default each has its own: 16 for `height`, 8 for the others.
+
+        Raises RequestRefused, TimedOut, ServerUnreachable.
+        """
+        sink = MemorySink()
+        self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
+        assert sink.painting
+        rows, columns = sink.painting.window[2:]
+        return {
+            each.name: np.frombuffer(sink.pixels[each.name], f"<u{each.depth // 8}").reshape(rows, columns, -1)
+            for each in sink.painting.maps
+        }
+
+    def save(
+        self,
+        path: str | Path,
+        model: str,
+        *,
+        seed: int,
+        size: int | tuple[int, int],
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: int | None = None,
+    ) -> dict[str, Path]:
+        """Paint into PNG or TIFF files, one for each map, of any size in little memory. Returns them by map.
+
+        {map} in the name is filled in; without it, several maps get their names added before the suffix. Raises what
+        texture() raises, and blender_addon.client.image_file.ImageFileError.
+        """
+        sink = FileSink(partial(_named, Path(path)))
+        self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
+        return sink.paths
+
+    def paint(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: int | tuple[int, int],
+        sink: Sink,
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: int | None = None,
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> None:
+        """Paint into any sink of blender_addon.client.sinks or server.files.map_sinks; `progress` is told the pixels
+        done so far.
+
+        Raises as save(), and what the sink raises.
+        """
+        height, width = (size, size) if isinstance(size, int) else size
+        job = TextureJob(
+            self._connection,
+            model,
+            index(seed),  # numpy's whole numbers, too
+            (index(height), index(width)),
+            sink,
+            window=window,
+            maps=maps,
+            depth=depth,
+        )
+        self._run(job, progress)
+
+    def stylize_into(
+        self,
+        sink: Sink,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        keep_colours: bool = False,
+        noise: float = 1.0,
+        statistics: str = "",
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> str:
+        """As Stylizer. Raises what save() raises, and BadRequest."""
+        array = checked_content(content)
+        job = StylizeJob(
+            self._connection,
+            model,
+            array.data,
+            array.shape,
+            sink,
+            dtype=array.dtype.name,
+            strength=float(strength),
+            seed=index(seed),
+            keep_colours=bool(keep_colours),
+            noise=float(noise),
+            statistics=statistics,
+        )
+        self._run(job, progress)
+        return job.statistics
+
+    def _run(self, job: Job, progress: Callable[[int], None]) -> None:
+        patience = _Patience(self._timeout_s)
+        try:
+            while job.tick():
+                progress(job.done_pixels)
+                if patience.ends(job.done_pixels):
+                    self._give_up(job.message)
+                if job.idle:
+                    self._look()
+        finally:
+            job.cancel()
+        if isinstance(job.error, NotPainted):
+            raise RequestRefused(job.error.code, str(job.error))
+        if job.error:
+            raise job.error
+        progress(job.done_pixels)
+
+    def thumbnail(self, model: str) -> NDArray[np.uint8]:
+        """A model's small picture: (height, width, 3) uint8, sRGB."""
+        result = self._answer(partial(wire.GetThumbnail, model=model), wire.Result)
+        for each in result.buffers:
+            return np.frombuffer(bytes(each.data), np.uint8).reshape(each.shape)
+        raise RequestRefused("", f"The server has no picture of {model!r}.")
+
+    def status(self) -> Mapping[str, Any]:
+        """How the server is; docs/PROTOCOL.md says what the figures mean."""
+        return self._answer(wire.GetStatus, wire.Status).report
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answer(self, make: Callable[..., wire.Request], kind: type[R]) -> R:
+        replies: list[wire.Reply] = []
+        id = self._connection.ask(make, replies.append)
+        patience = _Patience(self._timeout_s)
+        try:
+            while True:
+                self._connection.tick()
+                if replies:
+                    break
+                if patience.ends(0):
+                    self._give_up(self._connection.reason)
+                self._look()
+        finally:
+            self._connection.forget(id)
+        reply = replies[-1]
+        if isinstance(reply, wire.Error):
+            raise RequestRefused(reply.code, reply.text)
+        if not isinstance(reply, kind):
+            raise RequestRefused("", f"The server answered with {reply.op}, which was not asked for. Update it.")
+        return reply
+
+    def _give_up(self, message: str) -> None:
+        if self._connection.state != "ready":
+            raise ServerUnreachable(self._connection.reason)
+        raise TimedOut(f"The server sent nothing for {self._timeout_s:g} s. {message}".strip())
+
+    def _look(self) -> None:
+        """Wait until something arrives, or for a moment."""
+        poller = zmq.Poller()
+        for each in self._connection.sockets:
+            poller.register(each, zmq.POLLIN)
+        poller.poll(LOOK_MS)
+
+
+class _Patience:
+    """Ends when there was no progress for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._most = 0
+        self._since = time.monotonic()
+
+    def ends(self, progress: int) -> bool:
+        if progress > self._most:
+            self._most, self._since = progress, time.monotonic()
+        return time.monotonic() - self._since > self._seconds
+
+
+def _named(path: Path, maps: Sequence[str]) -> Sequence[Path]:
+    if not path.name:
+        raise ImageFileError(f"{str(path)!r} is a folder. Add a file name that ends in .png or .tif.")
+    added = "-{map}" if len(maps) > 1 and "{map}" not in path.name else ""
+    return [path.with_name(f"{path.stem}{added}{path.suffix}".replace("{map}", each)) for each in maps]

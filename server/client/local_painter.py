@@ -1,0 +1,159 @@
+"""Painting without a server: the models of a folder, on a device of this machine, into the same sinks as a client's."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from blender_addon.client.sinks import PaintedMap, Painting, Sink
+from blender_addon.client.stylize_job import IMAGE, StylizedPicture
+from server import __version__
+from server.client.stylized import Stylizer, checked_content
+from server.errors import BadRequest
+from server.model.library import Library
+from server.model.maps import Depth, depths_of
+from server.model.statistics_token import parse_statistics, statistics_text
+from server.model.torus import Size, Window
+from server.network.devices import choose_device, choose_precision, prepare
+from server.network.generator import Generator
+from server.network.model_file import Model, read_model
+from server.network.style_generator import Statistics, StyleGenerator
+from server.network.stylize import freeze, measure, stylized_bands
+from server.network.texture import bands
+from server.precision import Precision
+
+
+class LocalPainter(Stylizer):
+    """Paints textures and stylizes pictures in this process. Raises NoSuchDevice."""
+
+    def __init__(self, library: Library, device: str, precision: Precision) -> None:
+        self._library = library
+        self._device = choose_device(device)
+        self._precision = choose_precision(self._device, precision)
+        self._model: Model | None = None  # the one used last
+        self._prepared: Generator | StyleGenerator | None = None  # its generator, on the device
+
+    def paint(
+        self,
+        model: str,
+        *,
+        seed: int,
+        size: tuple[int, int],
+        sink: Sink,
+        window: tuple[int, int, int, int] | None = None,
+        maps: Sequence[str] | None = None,
+        depth: Depth | None = None,
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> None:
+        """As `server.client.client.Client.paint`.
+
+        Raises UnknownModel, WrongKind, BrokenModel, BadRequest, and what the sink raises.
+        """
+        found = self._read(model)
+        found.texture_generator()  # refuses a style
+        generator = self._prepared
+        assert isinstance(generator, Generator)
+        torus = Size(*size)
+        part = Window(*window) if window else Window(0, 0, *size)
+        wanted = _wanted(found, maps, depth)
+        painting = Painting(
+            model=found.name,
+            sha256=found.sha256,
+            seed=seed,
+            size=size,
+            window=(part.top, part.left, part.height, part.width),
+            maps=tuple(wanted),
+            precision=self._precision,
+            software=f"texserver {__version__}",
+            server="",
+        )
+        done = 0
+        try:
+            sink.begin(painting)
+            for band in bands(generator, seed, torus, part, depth):
+                rows = len(band[0])
+                for each, index in wanted.items():
+                    sink.write(each.name, done, 0, rows, part.width, band[index].numpy().data.cast("B"))
+                done += rows
+                progress(done * part.width)
+            sink.finish()
+        except BaseException:
+            sink.abort()
+            raise
+
+    def stylize_into(
+        self,
+        sink: Sink,
+        model: str,
+        content: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        keep_colours: bool = False,
+        noise: float = 1.0,
+        statistics: str = "",
+        progress: Callable[[int], None] = lambda pixels: None,
+    ) -> str:
+        """As Stylizer. Raises UnknownModel, WrongKind, BrokenModel and BadRequest, and what the sink raises."""
+        array = checked_content(content)
+        found = self._read(model)
+        architecture = found.style_generator().architecture
+        generator = self._prepared
+        assert isinstance(generator, StyleGenerator)
+        given = parse_statistics(statistics, found.sha256, architecture)
+        pixels = torch.from_numpy(array if array.flags.writeable else array.copy())
+        used = (
+            Statistics.from_bytes(given, architecture)
+            if given
+            else measure(generator, pixels, seed, strength, noise=noise)
+        )
+        frozen = freeze(generator, used, strength)
+        height, width, channels = array.shape
+        picture = StylizedPicture(
+            model=found.name,
+            sha256=found.sha256,
+            seed=seed,
+            size=(height, width),
+            window=(0, 0, height, width),
+            maps=(PaintedMap(name=IMAGE, channels=max(channels, 3), colour_space="srgb", depth=8 * array.itemsize),),
+            precision=self._precision,
+            software=f"texserver {__version__}",
+            server="",
+            strength=strength,
+            keep_colours=keep_colours,
+            noise=noise,
+        )
+        done = 0
+        try:
+            sink.begin(picture)
+            for band in stylized_bands(frozen, pixels, seed, keep_colours=keep_colours, noise=noise):
+                samples = band.contiguous().numpy()
+                sink.write(IMAGE, done, 0, len(band), width, samples.data.cast("B"))
+                done += len(band)
+                progress(done * width)
+            sink.finish()
+        except BaseException:
+            sink.abort()
+            raise
+        return statistics_text(found.sha256, used.to_bytes())
+
+    def _read(self, name: str) -> Model:
+        """The model of this name, its generator prepared for the device."""
+        if self._model is None or self._model.name != name:
+            self._model = read_model(self._library.path(name))
+            self._prepared = prepare(self._model.generator, self._device, self._precision)
+        return self._model
+
+
+def _wanted(model: Model, names: Sequence[str] | None, depth: Depth | None) -> dict[PaintedMap, int]:
+    """The maps wanted, and which of the model's each is."""
+    maps = model.texture_generator().maps
+    found = {
+        each.name: (PaintedMap(name=each.name, channels=each.channels, colour_space=each.colour_space, depth=bits), at)
+        for at, (each, bits) in enumerate(zip(maps, depths_of(maps, depth), strict=True))
+    }
+    for name in names or ():
+        if name not in found:
+            raise BadRequest(f"maps: there is no {name[:40]!a}; {model.name} has {', '.join(found)}.")
+    return dict(found[name] for name in names or found)

@@ -1,0 +1,53 @@
+"""The picture files that texget writes: their formats, what these cannot hold, and the sinks that write them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from blender_addon.client.image_file import ImageFileError, format_of
+from blender_addon.client.sinks import FileSink, Sink
+from server.errors import BadRequest
+from server.files.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSink
+
+
+def is_jpeg(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in JPEG_SUFFIXES
+
+
+def check_format(path: Path) -> None:
+    """Raise BadRequest for a name that says no format."""
+    if not is_jpeg(path):
+        try:
+            format_of(path)
+        except ImageFileError as error:
+            raise BadRequest(
+                f"output: {str(path)!r} says no format; end it in .png, .tif, .tiff, .jpg or .jpeg."
+            ) from error
+
+
+def check_raster(path: Path, height: int, width: int, channels: int, depth: int) -> None:
+    """Raise BadRequest for pixels that the format cannot hold."""
+    if not is_jpeg(path):
+        return
+    if depth != 8:
+        raise BadRequest("output: a JPEG has 8 bits a sample; end the name in .png or .tif.")
+    if channels == 4:
+        raise BadRequest("output: a JPEG keeps no alpha, and this picture has it; end the name in .png or .tif.")
+    if max(height, width) > JPEG_SIDE:
+        raise BadRequest(f"output: a JPEG is at most {JPEG_SIDE} pixels a side; end the name in .png or .tif.")
+    if height * width > JPEG_PIXELS:
+        raise BadRequest(
+            f"output: a JPEG is held in memory, so at most {JPEG_PIXELS // 10**6} megapixels; "
+            "end the name in .png or .tif."
+        )
+
+
+def check_folder(path: Path) -> None:
+    """Raise BadRequest where the file's folder is not there."""
+    if not path.parent.is_dir():
+        raise BadRequest(f"output: there is no folder {path.parent}; create it or choose another.")
+
+
+def sink_for(path: Path, name_files: Callable[[Sequence[str]], Sequence[Path]]) -> Sink:
+    """What writes files of that format; `name_files` names them by their maps."""
+    return JpegSink(name_files) if is_jpeg(path) else FileSink(name_files)

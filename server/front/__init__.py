@@ -1,0 +1,1 @@
+"""The front of the server: validates, queues, hands out work, answers. No torch, no sockets here."""

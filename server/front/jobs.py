@@ -1,0 +1,268 @@
+"""What clients have asked for and not got yet: windows of textures, which need several tiles, and pictures in a style.
+
+Each knows whether it can be made from a version of a model, what a worker must compute for it next, and its result.
+No sockets and no torch: server/front/front.py moves them along.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from blender_addon.protocol import wire
+from blender_addon.protocol.wire import Refused
+from server.front.assembly import Assembly
+from server.front.order import Order, picture_order, tile_order
+from server.front.shelf import Version
+from server.front.tile_cache import Planes, TileKey
+from server.model.header import WrongKind
+from server.model.maps import Depth, depths_of
+from server.model.statistics_token import parse_statistics, statistics_text
+from server.model.style_architecture import StyleArchitecture
+from server.model.torus import Size, Window
+
+COMPARED_BYTES = 2**20  # at once
+
+Request = TypeVar("Request", wire.Generate, wire.Stylize)
+
+
+@dataclass(eq=False)
+class Job(ABC, Generic[Request]):
+    """One request on its way. `version` is None while it waits."""
+
+    client: bytes  # a routing id
+    letter: bytes
+    request: Request
+    arrived: float
+    version: Version | None = None
+    precision: str = ""
+    done: int = 0  # pixels
+    bytes: int = 0  # of the result
+
+    @property
+    @abstractmethod
+    def pixels(self) -> int:
+        """Of the result."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what the client sent along."""
+        return 0
+
+    @abstractmethod
+    def is_for(self, request: object) -> bool:
+        """Whether the request asks for the same."""
+
+    @abstractmethod
+    def check(self, version: Version, limits: wire.Limits) -> None:
+        """Raises Refused or RequestError when it cannot be made from this version of its model."""
+
+    @abstractmethod
+    def begin(self, version: Version, limits: wire.Limits) -> None:
+        """It is made from this version. Raises as check()."""
+
+    @abstractmethod
+    def next_order(self) -> Order:
+        """What must be computed for it next."""
+
+    @abstractmethod
+    def handed_out(self) -> bool:
+        """Someone computes that; whether there is nothing further."""
+
+    @abstractmethod
+    def take(self, order: Order, planes: Planes) -> bool:
+        """What came of an order; whether that was all."""
+
+    @abstractmethod
+    def result(self) -> wire.Result:
+        """When that was all."""
+
+    @abstractmethod
+    def described(self) -> str:
+        """For the server's log."""
+
+    def _check_hash(self, version: Version) -> None:
+        name, sha256 = self.request.model, self.request.sha256
+        if sha256 and sha256 != version.sha256:
+            raise Refused("unknown_model", f"The model {name!r} was replaced by another version; begin anew.")
+
+
+@dataclass(eq=False)
+class TextureWindow(Job[wire.Generate]):
+    """A window of a texture."""
+
+    assembly: Assembly | None = None
+    todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
+    wanted: list[int] = field(default_factory=list)  # which of the version's maps, by index
+    depths: tuple[Depth, ...] = ()  # of all the version's maps
+
+    @property
+    def pixels(self) -> int:
+        assert self.request.window is not None
+        return self.request.window[2] * self.request.window[3]
+
+    def is_for(self, request: object) -> bool:
+        return request == self.request
+
+    def check(self, version: Version, limits: wire.Limits) -> None:
+        self._choose(version, limits)
+
+    def begin(self, version: Version, limits: wire.Limits) -> None:
+        """Cut the window into tiles."""
+        self._choose(version, limits)
+        self.version = version
+        assert self.request.window is not None
+        size, window = Size(*self.request.size), Window(*self.request.window)
+        self.assembly = Assembly(size, window, version.facts.maps, self.wanted, self.depths)
+        self.todo = deque(self.assembly.missing)
+
+    def _choose(self, version: Version, limits: wire.Limits) -> None:
+        """Which of the version's maps are wanted, and how deep."""
+        request = self.request
+        if version.facts.kind != "texture":
+            raise WrongKind(request.model, version.facts.kind)
+        self._check_hash(version)
+        maps = version.facts.maps
+        names = [each.name for each in maps]
+        wanted = request.maps or tuple(names)
+        for name in wanted:
+            if name not in names:
+                raise Refused(
+                    "bad_request", f"maps: {request.model!r} has no {name[:40]!a}; it has {', '.join(names)}."
+                )
+        self.wanted = [names.index(name) for name in wanted]
+        self.depths = depths_of(maps, request.depth)  # type: ignore[arg-type]  # one that the wire lets through
+        size = self.pixels * sum(maps[index].channels * self.depths[index] // 8 for index in self.wanted)
+        if size > limits.max_result_bytes:
+            raise Refused(
+                "bad_request",
+                f"window: its samples would be {size} bytes, and at most {limits.max_result_bytes} are answered "
+                "at once; ask for smaller windows or fewer maps.",
+            )
+        self.bytes = size
+
+    def next_order(self) -> Order:
+        assert self.version is not None
+        request = self.request
+        key = TileKey(self.version.sha256, request.seed, Size(*request.size), self.todo[0], self.depths)
+        return tile_order(key, request.model, self.version.facts.maps)
+
+    def handed_out(self) -> bool:
+        self.todo.popleft()
+        return not self.todo
+
+    def take(self, order: Order, planes: Planes) -> bool:
+        assert self.assembly is not None
+        assert isinstance(order.key, TileKey)
+        self.done += self.assembly.add(order.key.tile, planes)
+        return self.assembly.complete
+
+    def result(self) -> wire.Result:
+        assert self.assembly is not None
+        assert self.version is not None
+        request = self.request
+        assert request.window is not None
+        maps = self.version.facts.maps
+        buffers = tuple(
+            wire.Buffer(
+                name=maps[index].name,
+                dtype=f"uint{self.depths[index]}",
+                shape=(*request.window[2:], maps[index].channels),
+                data=plane,
+                colour_space=maps[index].colour_space,
+            )
+            for index, plane in zip(self.wanted, self.assembly.planes(), strict=True)
+        )
+        return wire.Result(id=request.id, sha256=self.version.sha256, precision=self.precision, buffers=buffers)
+
+    def described(self) -> str:
+        request = self.request
+        height, width = request.size
+        return f"seed={request.seed} size={width}x{height} window={request.window} depth={request.depth or 'own'}"
+
+
+@dataclass(eq=False)
+class StyledPicture(Job[wire.Stylize]):
+    """A picture in a style: one order for one worker."""
+
+    statistics: bytes = b""  # those to be used; empty for the picture's own
+    planes: Planes = ()  # what came: the samples, and the statistics that were used
+
+    @property
+    def pixels(self) -> int:
+        height, width, _ = self.request.image_shape
+        return height * width
+
+    @property
+    def held_bytes(self) -> int:
+        return memoryview(self.request.content.data).nbytes
+
+    def is_for(self, request: object) -> bool:
+        if not isinstance(request, wire.Stylize):
+            return False
+        mine, other = self.request.content, request.content
+        return replace(request, content=mine) == self.request and (
+            (mine.dtype, mine.shape) == (other.dtype, other.shape) and _same(mine.data, other.data)
+        )
+
+    def check(self, version: Version, limits: wire.Limits) -> None:
+        if version.facts.kind != "style":
+            raise WrongKind(self.request.model, version.facts.kind)
+        self._check_hash(version)
+        self.statistics = parse_statistics(self.request.statistics, version.sha256, _architecture(version))
+        height, width, channels = self.request.image_shape
+        self.bytes = height * width * channels * wire.ITEM_BYTES[self.request.content.dtype]
+
+    def begin(self, version: Version, limits: wire.Limits) -> None:
+        self.check(version, limits)
+        self.version = version
+
+    def next_order(self) -> Order:
+        assert self.version is not None
+        return picture_order(
+            self, self.request, self.version.sha256, self.statistics, _architecture(self.version).statistics_bytes
+        )
+
+    def handed_out(self) -> bool:
+        return True
+
+    def take(self, order: Order, planes: Planes) -> bool:
+        self.planes = planes
+        self.done = self.pixels
+        return True
+
+    def result(self) -> wire.Result:
+        assert self.version is not None
+        samples, statistics = self.planes
+        sha256 = self.version.sha256
+        image = wire.Buffer(
+            name="image",
+            dtype=self.request.content.dtype,
+            shape=self.request.image_shape,
+            data=samples,
+            colour_space="srgb",
+        )
+        return wire.Result(
+            id=self.request.id,
+            sha256=sha256,
+            precision=self.precision,
+            statistics=statistics_text(sha256, bytes(statistics)),
+            buffers=(image,),
+        )
+
+    def described(self) -> str:
+        request = self.request
+        height, width, channels = request.content.shape
+        return f"seed={request.seed} size={width}x{height}x{channels} strength={request.strength:g}"
+
+
+def _architecture(version: Version) -> StyleArchitecture:
+    architecture = version.facts.architecture
+    assert isinstance(architecture, StyleArchitecture)
+    return architecture
+
+
+def _same(one: wire.Data, other: wire.Data) -> bool:
+    """Whether these hold the same bytes. Piece by piece: memoryviews themselves compare byte by byte, in Python."""
+    pieces = range(0, memoryview(one).nbytes, COMPARED_BYTES)
+    return all(bytes(one[at : at + COMPARED_BYTES]) == bytes(other[at : at + COMPARED_BYTES]) for at in pieces)

@@ -1,0 +1,492 @@
+"""The header of a model file (server/network/model_file.py), checked in full: what a stranger's file must be to be read
+on.
+
+Everything here does without torch, so the front of the server can list and check models that only workers ever run.
+Format: https://huggingface.co/docs/safetensors (8 bytes length of the header, little-endian; the header, JSON; the
+tensors without a gap). Nothing is allocated from a size that the file claims before it is held against the shapes of
+the architecture.
+"""
+
+import json
+import math
+import os
+import stat
+import sys
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, Literal, get_args
+
+from server.errors import RequestError, TexserverError
+from server.model.architecture import Architecture, parameter_shapes
+from server.model.lattice import MAX_HARMONICS, Lattice
+from server.model.maps import MAX_MAPS, Map, check_maps
+from server.model.style_architecture import StyleArchitecture
+from server.model.style_architecture import parameter_shapes as style_parameter_shapes
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+THUMBNAIL_SIDE = 256
+
+MAX_FILE_BYTES = 256 * 2**20
+MAX_HEADER_BYTES = 2**20
+MAX_FACTS = 64
+MAX_TEXT = 500
+MAX_DIGITS = 20  # of a whole number in a header
+CHECKED_AT_ONCE = 2**17  # weights between two pauses of a check: about a millisecond
+
+KEY = "texserver"
+GENERATOR = "generator."
+THUMBNAIL = "thumbnail"
+_ITEM_BYTES = {"F32": 4, "U8": 1}
+
+Fact = str | int | float | bool | None
+Kind = Literal["texture", "style"]  # what a model does: paint textures, or put pictures into a style
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class BrokenModel(TexserverError):
+    """A model file that must not be used; `reason` is what is wrong with it, in words that follow "it" or "its"."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"The model file {path} cannot be used: {reason}.")
+
+
+class WrongKind(RequestError):
+    """A model of one kind where one of the other is needed."""
+
+    code = "unknown_model"
+
+    def __init__(self, name: str, kind: Kind) -> None:
+        does = {
+            "texture": "paints textures and stylizes no pictures; choose a model of a style",
+            "style": "stylizes pictures and paints no textures; choose a model of a texture",
+        }
+        super().__init__(f"The model {name[:100]!a} {does[kind]}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwatchFacts:
+    """The picture a model was learned from: its file's name and hash, its size in pixels as trained on."""
+
+    name: str
+    sha256: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """A small picture of what it makes: uint8 (height, width, 3), sRGB, at most 256 pixels a side."""
+
+    height: int
+    width: int
+    pixels: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What lists show of a model: everything but the weights. A style has no maps and no lattice."""
+
+    name: str
+    maps: tuple[Map, ...]
+    architecture: Architecture | StyleArchitecture
+    lattice: Lattice | None
+    training: Mapping[str, Fact]
+    descriptor: str
+    swatch: SwatchFacts
+    thumbnail: Thumbnail
+
+    @property
+    def kind(self) -> Kind:
+        return "style" if isinstance(self.architecture, StyleArchitecture) else "texture"
+
+
+def read_facts(path: Path) -> Facts:
+    """Everything but the weights, without reading them: they may still hold NaN. Raises BrokenModel."""
+    with explained(path):
+        with opened(path) as (file, size):
+            length = header_length(file.read(8), size)
+            header = parse_header(file.read(length), size - 8 - length)
+            place = header.places[THUMBNAIL]
+            file.seek(8 + length + place.start)
+            pixels = file.read(place.stop - place.start)
+        return header.facts(path, pixels)
+
+
+def check_file(path: Path) -> Facts:
+    """Everything but the weights of a file that was checked in full. Raises BrokenModel."""
+    with explained(path):
+        data = read_file(path)
+        header, body = parse_file(data)
+        for _ in check_weights(header, body):
+            pass
+        return header.facts(path, bytes(body[header.places[THUMBNAIL]]))
+
+
+def read_file(path: Path) -> bytes:
+    """The whole file, at once: what is checked is what is used. Raises OSError, and ValueError with the reason."""
+    with opened(path) as (file, size):
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise ValueError("it changed while it was read; try again")
+    return data
+
+
+def parse_file(data: bytes) -> tuple["Header", memoryview]:
+    """The checked header of a whole file, and the tensors' bytes behind it. Raises ValueError with the reason."""
+    view = memoryview(data)
+    length = header_length(data[:8], len(data))
+    body = view[8 + length :]
+    return parse_header(bytes(view[8 : 8 + length]), len(body)), body
+
+
+def check_weights(header: "Header", body: memoryview) -> Iterator[None]:
+    """Go through all weights; pauses now and then for a caller who has more to do. Raises ValueError with the reason.
+
+    A sum is finite exactly when all its float32 terms are: in double precision no sum of 2^26 of them overflows.
+    """
+    for name, place in header.places.items():
+        if name == THUMBNAIL:
+            continue
+        for start in range(place.start, place.stop, 4 * CHECKED_AT_ONCE):
+            weights = array("f", body[start : min(start + 4 * CHECKED_AT_ONCE, place.stop)].tobytes())
+            if sys.byteorder == "big":
+                weights.byteswap()
+            if not math.isfinite(sum(weights)):
+                raise ValueError(f"its weights {name[:60]!r} are not all finite numbers")
+            yield
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """The one typed error: inside, ValueError carries the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise BrokenModel(path, f"it cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise BrokenModel(path, str(error)) from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file and its size. Never waits: a FIFO without a writer would block a plain open()."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:  # noqa: PTH123, of a descriptor
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a folder or a device, not a file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB, which no model is")
+        yield file, status.st_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """A checked header: every tensor has the shape its architecture gives it, and its bytes in the file."""
+
+    maps: tuple[Map, ...]
+    architecture: Architecture | StyleArchitecture
+    lattice: Lattice | None
+    training: Mapping[str, Fact]
+    descriptor: str
+    swatch: SwatchFacts
+    shapes: Mapping[str, tuple[int, ...]]
+    places: Mapping[str, slice]  # of each tensor, from the end of the header on
+
+    def thumbnail(self, pixels: bytes) -> Thumbnail:
+        height, width, _ = self.shapes[THUMBNAIL]
+        return Thumbnail(height=height, width=width, pixels=pixels)
+
+    def facts(self, path: Path, thumbnail: bytes) -> Facts:
+        return Facts(
+            name=path.stem,
+            maps=self.maps,
+            architecture=self.architecture,
+            lattice=self.lattice,
+            training=self.training,
+            descriptor=self.descriptor,
+            swatch=self.swatch,
+            thumbnail=self.thumbnail(thumbnail),
+        )
+
+
+def header_length(first: bytes, size: int) -> int:
+    """The header's length by the file's first eight bytes, within the file and within reason."""
+    if not first:
+        raise ValueError("it is empty")
+    length = int.from_bytes(first, "little")
+    if len(first) == 8 and 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+        return length
+    if first.startswith(b"PK"):
+        raise ValueError("it is a zip archive (a PyTorch .pt?), which texserver never opens")
+    if first[0] == 0x80 and first[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        raise ValueError("it is a pickle (an old PyTorch .pt?), which texserver never opens")
+    if length > MAX_HEADER_BYTES:
+        raise ValueError("it is no safetensors file, or its header is damaged")
+    raise ValueError("it is cut short: copy or train it again")
+
+
+def parse_header(text: bytes, data_bytes: int) -> Header:
+    """The header, checked; `data_bytes` lie behind it. Raises ValueError with the reason."""
+    table = _object(_json(text), "its header")
+    metadata = _object(table.pop("__metadata__", {}), "its metadata")
+    if not isinstance(metadata.get(KEY), str):
+        raise ValueError("it is a safetensors file, but not of a texserver model")
+    facts = _object(_json(metadata[KEY].encode("utf-8", "surrogatepass")), "its description")
+    maps, architecture, lattice, parameters = _dimensions(facts)
+    shapes = {GENERATOR + name: shape for name, shape in parameters.items()}
+    shapes[THUMBNAIL] = _thumbnail_shape(table.get(THUMBNAIL))
+    return Header(
+        maps=maps,
+        architecture=architecture,
+        lattice=lattice,
+        training=_training(facts["training"]),
+        descriptor=_text(facts["descriptor"], "its descriptor"),
+        swatch=_swatch(facts["swatch"]),
+        shapes=shapes,
+        places=_places(table, shapes, data_bytes),
+    )
+
+
+def _dimensions(
+    facts: dict[str, Any],
+) -> tuple[tuple[Map, ...], Architecture | StyleArchitecture, Lattice | None, Mapping[str, tuple[int, ...]]]:
+    """Maps, architecture, lattice, and the parameters' shapes that follow, of a description with all its fields."""
+    always = ("format", "kind", "architecture", "training", "descriptor", "swatch")
+    if _kind(facts) == "style":
+        _keys(facts, "its description", *always)
+        style = _style_architecture(facts["architecture"])
+        return (), style, None, style_parameter_shapes(style)
+    _keys(facts, "its description", *always, "maps", "lattice")
+    maps = tuple(_map(value) for value in _list(facts["maps"], "its list of maps", 1, MAX_MAPS))
+    check_maps(maps)
+    architecture = _architecture(facts["architecture"])
+    lattice = None if facts["lattice"] is None else _lattice(facts["lattice"])
+    return maps, architecture, lattice, parameter_shapes(architecture, maps, lattice)
+
+
+def _kind(facts: Mapping[str, Any]) -> Kind:
+    number = _whole(facts.get("format"), "its format", 1, 2**63)
+    if number > FORMAT:
+        raise ValueError(f"it was written by a newer texserver (format {number}, this one reads {FORMAT}); update")
+    for kind in KINDS:
+        if facts.get("kind") == kind:
+            return kind
+    raise ValueError(f"its kind is {_quoted(facts.get('kind'))}, and this texserver knows textures and styles only")
+
+
+def _thumbnail_shape(value: object) -> tuple[int, ...]:
+    if value is None:
+        raise ValueError("it lacks its thumbnail")
+    shape = _list(_object(value, "its thumbnail").get("shape"), "its thumbnail's shape", 3, 3)
+    return (*(_whole(side, "its thumbnail's side", 1, THUMBNAIL_SIDE) for side in shape[:2]), 3)
+
+
+def _places(table: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], data_bytes: int) -> dict[str, slice]:
+    """Where each tensor lies: all of the architecture's and no other, side by side, without a gap."""
+    if missing := shapes.keys() - table.keys():
+        raise ValueError(f"it lacks the tensor {_quoted(min(missing))} of its architecture")
+    if extra := table.keys() - shapes.keys():
+        raise ValueError(f"it holds a tensor {_quoted(min(extra))} that its architecture has not")
+    places = {}
+    for name, value in table.items():
+        entry = _keys(_object(value, f"its tensor {name!r}"), f"its tensor {name!r}", "dtype", "shape", "data_offsets")
+        dtype = "U8" if name == THUMBNAIL else "F32"
+        if entry["dtype"] != dtype:
+            raise ValueError(f"its tensor {name!r} is of type {_quoted(entry['dtype'])}, not {dtype}")
+        shape = [_whole(side, f"a side of its tensor {name!r}", 0, 2**40) for side in _list(entry["shape"], name, 0, 4)]
+        if tuple(shape) != shapes[name]:
+            raise ValueError(
+                f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}: "
+                "it is damaged, or was written by another trainer, and is to be trained anew"
+            )
+        begin, end = (
+            _whole(offset, f"an offset of its tensor {name!r}", 0, data_bytes)
+            for offset in _list(entry["data_offsets"], f"the place of its tensor {name!r}", 2, 2)
+        )
+        if end - begin != math.prod(shape) * _ITEM_BYTES[dtype]:
+            raise ValueError(f"its tensor {name!r} has {end - begin} bytes, which do not make its shape")
+        places[name] = slice(begin, end)
+    done = 0
+    for place in sorted(places.values(), key=lambda place: place.start):
+        if place.start != done:
+            raise ValueError("its tensors overlap or leave gaps")
+        done = place.stop
+    if done != data_bytes:
+        raise ValueError(f"it has {data_bytes - done} bytes behind its tensors that belong to none")
+    return places
+
+
+def _map(value: object) -> Map:
+    fields = _keys(_object(value, "a map"), "a map", "name", "channels", "colour_space")
+    colour_space: Any = _text(fields["colour_space"], "a map's colour space")  # Map itself knows which there are
+    return Map(
+        name=_text(fields["name"], "a map's name"),
+        channels=_whole(fields["channels"], "a map's number of channels", 1, 3),
+        colour_space=colour_space,
+    )
+
+
+def _architecture(value: object) -> Architecture:
+    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "noise")
+    widths, noise = _levels(fields)
+    return Architecture(name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise)
+
+
+def _style_architecture(value: object) -> StyleArchitecture:
+    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "blocks", "noise")
+    widths, noise = _levels(fields)
+    return StyleArchitecture(
+        name=_text(fields["name"], "its architecture's name"),
+        widths=widths,
+        blocks=_whole(fields["blocks"], "its number of blocks", 0, 2**20),
+        noise=noise,
+    )
+
+
+def _levels(fields: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and noise of an architecture's levels."""
+    widths, noise = (
+        tuple(_whole(each, f"a level's {key}", 1, 2**20) for each in _list(fields[key], f"its {key}", 1, 64))
+        for key in ("widths", "noise")
+    )
+    return widths, noise
+
+
+def _lattice(value: object) -> Lattice:
+    fields = _keys(_object(value, "its lattice"), "its lattice", "basis", "harmonics", "strength")
+    first, second = (
+        tuple(_number(each, "a wave of its lattice") for each in _list(vector, "a wave of its lattice", 2, 2))
+        for vector in _list(fields["basis"], "its lattice's basis", 2, 2)
+    )
+    harmonics = tuple(
+        tuple(_whole(each, "a harmonic", -(2**20), 2**20) for each in _list(pair, "a harmonic", 2, 2))
+        for pair in _list(fields["harmonics"], "its lattice's harmonics", 2, MAX_HARMONICS)
+    )
+    return Lattice(
+        basis=((first[0], first[1]), (second[0], second[1])),
+        harmonics=tuple((m, n) for m, n in harmonics),
+        strength=_number(fields["strength"], "its lattice's strength"),
+    )
+
+
+def _swatch(value: object) -> SwatchFacts:
+    fields = _keys(_object(value, "its swatch"), "its swatch", "name", "sha256", "height", "width")
+    sha256 = _text(fields["sha256"], "its swatch's hash")
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ValueError("its swatch's hash is not a SHA-256 of 64 hexadecimal digits")
+    return SwatchFacts(
+        name=_text(fields["name"], "its swatch's name"),
+        sha256=sha256,
+        height=_whole(fields["height"], "its swatch's height", 1, 2**20),
+        width=_whole(fields["width"], "its swatch's width", 1, 2**20),
+    )
+
+
+def _training(value: object) -> Mapping[str, Fact]:
+    facts = _object(value, "its training facts")
+    if len(facts) > MAX_FACTS:
+        raise ValueError(f"its training facts are more than {MAX_FACTS}")
+    for key, fact in facts.items():
+        _text(key, "the name of a training fact")
+        if isinstance(fact, str):
+            _text(fact, f"its training fact {key!r}")
+        elif fact is not None and not isinstance(fact, bool | int | float):
+            raise ValueError(f"its training fact {key!r} is neither text nor a number")
+    return MappingProxyType(facts)
+
+
+# ------------------------------------------------------------------------------------------- JSON from a stranger
+
+
+def _json(text: bytes) -> object:
+    """JSON without duplicate keys, numbers that are not finite, and whole numbers of more than 20 digits."""
+    try:
+        return json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=_without_duplicates,
+            parse_int=_parse_int,
+            parse_float=_parse_float,
+            parse_constant=_parse_float,
+        )
+    except UnicodeDecodeError:
+        raise ValueError("its header is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"its header is not JSON ({error.msg} at character {error.pos})") from None
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"its header names {_quoted(twice)} twice")
+    return result
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"its header holds a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _parse_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"its header holds the number {digits[:20]}, which is not finite")
+    return value
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is not a JSON object")
+    return value
+
+
+def _keys(fields: dict[str, Any], what: str, *keys: str) -> dict[str, Any]:
+    if missing := [key for key in keys if key not in fields]:
+        raise ValueError(f"{what} lacks {missing[0]!r}")
+    if extra := fields.keys() - set(keys):
+        raise ValueError(f"{what} holds {_quoted(min(extra))}, which this texserver does not know")
+    return fields
+
+
+def _list(value: object, what: str, least: int, most: int) -> list[Any]:
+    if not isinstance(value, list) or not least <= len(value) <= most:
+        count = f"{least}" if least == most else f"{least} to {most}"
+        raise ValueError(f"{what} is not a list of {count}")
+    return value
+
+
+def _whole(value: object, what: str, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{what} is {_quoted(value)}, not a whole number from {least} to {most}")
+    return value
+
+
+def _number(value: object, what: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{what} is {_quoted(value)}, not a number")
+    return float(value)
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+        raise ValueError(f"{what} is not a text of 1 to {MAX_TEXT} printable characters")
+    return value
+
+
+def _quoted(value: object) -> str:
+    """A stranger's value in a message: short, printable, and no deeper than a type when it is nested."""
+    if isinstance(value, dict | list):
+        return f"a JSON {'object' if isinstance(value, dict) else 'list'}"
+    text = ascii(value[:60] if isinstance(value, str) else value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,175 @@
+"""The model file: one NAME.safetensors per model, data only. Nothing in it is code and nothing is unpickled.
+
+    tensors    generator.…   float32, the state of a frozen `server.network.generator.Generator` or of a
+                             `server.network.style_generator.StyleGenerator`
+               thumbnail     uint8 (height, width, 3), sRGB, at most 256 pixels a side
+    metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; of a texture maps and
+                             lattice, too
+
+Written with the safetensors library. Differs: read here and in server/model/header.py, since a stranger's file is
+checked in full, against the shapes its architecture must have, before anything is allocated for it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from server.model.header import (
+    FORMAT,
+    GENERATOR,
+    KEY,
+    MAX_TEXT,
+    THUMBNAIL,
+    Fact,
+    Header,
+    Kind,
+    SwatchFacts,
+    WrongKind,
+    check_weights,
+    explained,
+    parse_file,
+    read_file,
+)
+from server.model.style_architecture import StyleArchitecture
+from server.network.generator import Generator
+from server.network.style_generator import StyleGenerator
+from server.replace_file import replace_file, unwritten
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A model as the file holds it: a float32 generator on the CPU, frozen if of a texture, and where it comes from.
+
+    `name` is the file's stem and stands nowhere in it. `sha256`, of the file's bytes, is the key for caches; "" for a
+    model that was not read from a file. `thumbnail` is uint8 (height, width, 3), sRGB, at most 256 pixels a side.
+    """
+
+    name: str
+    generator: Generator | StyleGenerator
+    training: Mapping[str, Fact]
+    descriptor: str
+    swatch: SwatchFacts
+    thumbnail: Tensor
+    sha256: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return "style" if isinstance(self.generator, StyleGenerator) else "texture"
+
+    def texture_generator(self) -> Generator:
+        """Raises WrongKind for the model of a style."""
+        if isinstance(self.generator, StyleGenerator):
+            raise WrongKind(self.name, "style")
+        return self.generator
+
+    def style_generator(self) -> StyleGenerator:
+        """Raises WrongKind for the model of a texture."""
+        if isinstance(self.generator, Generator):
+            raise WrongKind(self.name, "texture")
+        return self.generator
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Write the model in one step: `path` is the old file or the complete new one at any time. Makes the folder.
+
+    The same model gives the same bytes. Characters of facts that cannot be printed become "?", and numbers that are not
+    finite become null. Raises UnusableOutput when the disk refuses, BrokenModel for what `read_model` would not accept,
+    such as weights that are not finite or not frozen.
+    """
+    state = model.generator.state_dict()
+    tensors = {GENERATOR + name: value.detach().cpu().contiguous() for name, value in state.items()}
+    tensors[THUMBNAIL] = model.thumbnail.detach().cpu().contiguous()
+    data = safetensors.torch.save(tensors, {KEY: json.dumps(_metadata(model), separators=(",", ":"))})
+    with explained(path):
+        parse_model(path.stem, data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritten(path, error) from error
+    replace_file(path, data)
+
+
+def _metadata(model: Model) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": model.kind,
+        **_dimensions(model.generator),
+        "training": {key: _storable(value) for key, value in model.training.items()},
+        "descriptor": _storable(model.descriptor),
+        "swatch": {
+            "name": _storable(model.swatch.name),
+            "sha256": model.swatch.sha256,
+            "height": model.swatch.height,
+            "width": model.swatch.width,
+        },
+    }
+
+
+def _dimensions(generator: Generator | StyleGenerator) -> dict[str, Any]:
+    if isinstance(generator, StyleGenerator):
+        return {"architecture": dataclasses.asdict(generator.architecture)}
+    architecture, lattice = generator.architecture, generator.lattice
+    return {
+        "maps": [{"name": m.name, "channels": m.channels, "colour_space": m.colour_space} for m in generator.maps],
+        "architecture": {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise},
+        "lattice": lattice and {"basis": lattice.basis, "harmonics": lattice.harmonics, "strength": lattice.strength},
+    }
+
+
+def _storable(value: Fact) -> Fact:
+    if isinstance(value, str):
+        return "".join(char if char.isprintable() else "?" for char in value)[:MAX_TEXT]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def read_model(path: Path) -> Model:
+    """Read and check a model file. Raises BrokenModel, and nothing else, for whatever is wrong with it."""
+    with explained(path):
+        return parse_model(path.stem, read_file(path))
+
+
+def parse_model(name: str, data: bytes) -> Model:
+    """The model in the bytes of a whole file. Raises ValueError with the reason, in words that follow "it"."""
+    header, body = parse_file(data)
+    for _ in check_weights(header, body):
+        pass
+    state = {}
+    for tensor, place in header.places.items():
+        if tensor != THUMBNAIL:
+            values = np.frombuffer(body[place], "<f4").astype(np.float32)  # a copy: aligned, writable, in native order
+            state[tensor.removeprefix(GENERATOR)] = torch.from_numpy(values.reshape(header.shapes[tensor]))
+    with torch.device("meta"):  # shapes without memory
+        generator = _without_weights(header)
+    generator.load_state_dict(state, assign=True)
+    pixels = np.frombuffer(body[header.places[THUMBNAIL]], np.uint8).copy()
+    return Model(
+        name=name,
+        generator=generator.eval().requires_grad_(False),
+        training=header.training,
+        descriptor=header.descriptor,
+        swatch=header.swatch,
+        thumbnail=torch.from_numpy(pixels.reshape(header.shapes[THUMBNAIL])),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _without_weights(header: Header) -> Generator | StyleGenerator:
+    if isinstance(header.architecture, StyleArchitecture):
+        return StyleGenerator(header.architecture)
+    return Generator(header.architecture, header.maps, header.lattice)

@@ -1,0 +1,260 @@
+"""A picture in a style: `pixels = stylize(generator, content, seed, strength)`, at any size, in bounded memory.
+
+A style generator needs its picture's means and deviations. They are taken once, from a thumbnail, and the picture is
+then painted block by block with these numbers frozen, as in URST (Chen et al. 2021, arXiv 2103.11784): the result does
+not depend on the blocks, a window is the same part of the whole, and a sequence whose statistics are fixed changes only
+where its frames do. Noise is a field over the screen (server/network/noise.py), the same for every frame and size.
+
+Pictures are (height, width, channels) on the CPU: 1 channel (grey), 3 (RGB) or 4 (RGB and alpha), in sRGB; uint8,
+uint16, or floats in [0, 1], where what is beyond counts as 0 or 1. The result has the content's type (floats: float32)
+and three channels, or four: the last is then the content's alpha, untouched.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from server.errors import BadRequest
+from server.model.style_blocks import block_rows, check_window, looked_at, mirrored_places
+from server.model.torus import MAX_SIDE, Window, check_seed
+from server.network.noise import Field
+from server.network.style_generator import FrozenStyle, Statistics, StyleGenerator
+
+# Of a block's side in pixels: large enough that halos cost little, small enough that a block takes a few hundred
+# megabytes at most (benchmarks/stylize.py). A graphics card rather has few and large ones.
+BLOCK = 1024
+BLOCK_ON_CUDA = 2048
+THUMBNAIL_SIDE = 512  # pixels, the long side of the thumbnail that is measured
+MAX_NOISE = 10.0
+PIXELS_AT_ONCE = 2**21  # of a picture that are made small at once
+
+_NOISE_MEAN = 0.5
+_NOISE_STD = 12.0**-0.5  # of a uniform variable
+_WHITE = {torch.uint8: 255, torch.uint16: 65535}
+_LUMINANCE = (0.299, 0.587, 0.114)  # of R'G'B', Recommendation ITU-R BT.601
+
+
+def stylize(
+    generator: StyleGenerator,
+    content: Tensor,
+    seed: int,
+    strength: float,
+    *,
+    keep_colours: bool = False,
+    statistics: Statistics | None = None,
+    window: Window | None = None,
+    noise: float = 1.0,
+    block: int | None = None,
+) -> Tensor:
+    """The content in the generator's style; or a window of it, equal to the bit to that part of the whole.
+
+    `seed` in [0, 2^64), of the noise. `strength` from 0, the content, to 1, the style. `keep_colours`: the result's
+    light and dark with the content's colours. `statistics`: those that `measure` gave, for all frames of a sequence; by
+    default the content's own. `noise`: its magnitude, from 0 to 10; 1 is that of the training. `block`: about the side
+    of a block in pixels, which bounds the memory; it changes the result by less than 1/255. Raises BadRequest.
+    """
+    size = _checked(content)
+    window = check_window(size, window)
+    if statistics is None:
+        statistics = measure(generator, content, seed, strength, noise=noise)
+    frozen = freeze(generator, statistics, strength)
+    channels = 4 if content.shape[2] == 4 else 3
+    dtype = content.dtype if content.dtype in _WHITE else torch.float32
+    result = torch.empty(window.height, window.width, channels, dtype=dtype)
+    done = 0
+    for band in stylized_bands(
+        frozen, content, seed, keep_colours=keep_colours, window=window, noise=noise, block=block
+    ):
+        result[done : done + len(band)] = band
+        done += len(band)
+    return result
+
+
+def measure(
+    generator: StyleGenerator, content: Tensor, seed: int, strength: float, *, noise: float = 1.0
+) -> Statistics:
+    """The content's statistics, from a thumbnail; they hold for this strength and magnitude. Raises BadRequest."""
+    _checked(content)
+    _check_numbers(strength, noise)
+    small = thumbnail(content).to(generator.skip.device)
+    height, width = small.shape[2:]
+    wide = mirrored(small, generator.halo, generator.stride)
+    part = Window(0, 0, wide.shape[2] - 2 * generator.halo, wide.shape[3] - 2 * generator.halo)
+    return generator.measured(wide, noise_for(generator, [seed], part, noise), strength, (height, width))
+
+
+def freeze(generator: StyleGenerator, statistics: Statistics, strength: float) -> FrozenStyle:
+    """What paints all pictures of these statistics at this strength. Raises BadRequest."""
+    _check_numbers(strength, 0)
+    return generator.frozen(statistics, strength)
+
+
+def stylized_bands(
+    frozen: FrozenStyle,
+    content: Tensor,
+    seed: int,
+    *,
+    keep_colours: bool = False,
+    window: Window | None = None,
+    noise: float = 1.0,
+    block: int | None = None,
+) -> Iterator[Tensor]:
+    """`stylize` from top to bottom, in bands of a block's height or less. Raises BadRequest, at the first band."""
+    size = _checked(content)
+    generator = frozen.generator
+    most = (BLOCK_ON_CUDA if generator.skip.device.type == "cuda" else BLOCK) if block is None else block
+    if most < 1:
+        raise BadRequest(f"block: it is {most!r}; it must be at least one pixel.")
+    for row in block_rows(size, check_window(size, window), generator.stride, most):
+        parts = []
+        for each in row:
+            part = looked_at(size, each.place, generator.halo)
+            seen = content[part.top : part.top + part.height, part.left : part.left + part.width]
+            painted = paint_block(frozen, seen, part, size, each.place, seed, keep_colours=keep_colours, noise=noise)
+            parts.append(painted[each.source])
+        yield torch.cat(parts, 1)
+
+
+def paint_block(
+    frozen: FrozenStyle,
+    seen: Tensor,
+    part: Window,
+    size: tuple[int, int],
+    place: Window,
+    seed: int,
+    *,
+    keep_colours: bool = False,
+    noise: float = 1.0,
+) -> Tensor:
+    """One block of server/model/style_blocks.py, by itself: the unit of work of which all windows are cut.
+
+    `seen`: the pixels of the content in `part`, which `looked_at` tells for `place`. `size`: of the whole content.
+    Returns (place.height, place.width, 3 or 4). Raises BadRequest.
+    """
+    _check_numbers(0, noise)
+    generator = frozen.generator
+    halo = generator.halo
+    rows, columns = (
+        torch.tensor([pixel - first for pixel in mirrored_places(start - halo, start + count + halo, side)])
+        for start, count, first, side in (
+            (place.top, place.height, part.top, size[0]),
+            (place.left, place.width, part.left, size[1]),
+        )
+    )
+    # torch selects no uint16
+    pixels = (seen.to(torch.int32) if seen.dtype == torch.uint16 else seen)[rows][:, columns]
+    content = _as_rgb(pixels.to(generator.skip.device), _WHITE.get(seen.dtype))
+    painted = frozen(content, noise_for(generator, [seed], place, noise)).nan_to_num_(0.0).clamp_(0, 1)
+    middle = slice(halo, halo + place.height), slice(halo, halo + place.width)
+    if keep_colours:
+        painted = recoloured(painted, content[:, :, *middle])
+    result = _as_pixels(painted, seen.dtype)
+    if seen.shape[2] == 4:
+        alpha = pixels[middle][..., 3:]
+        result = torch.cat((result, alpha.to(result.dtype)), 2)
+    return result
+
+
+def noise_for(generator: StyleGenerator, seeds: Sequence[int], window: Window, magnitude: float = 1.0) -> list[Tensor]:
+    """The noise for one window, with its margins, on every level: see `StyleGenerator.forward`. One sample per seed.
+
+    The window's place and sides are multiples of the stride. Raises BadRequest.
+    """
+    for seed in seeds:
+        check_seed(seed)
+    architecture, device = generator.architecture, generator.skip.device
+    levels = []
+    for level, (channels, cell, margin) in enumerate(
+        zip(architecture.noise, architecture.cells, architecture.margins, strict=True)
+    ):
+        top, left = window.top // cell - margin, window.left // cell - margin
+        rows, columns = window.height // cell + 2 * margin, window.width // cell + 2 * margin
+        fields = [Field(seed=seed, level=level, height=MAX_SIDE, width=MAX_SIDE) for seed in seeds]
+        samples = torch.cat([field.window(top, left, rows, columns, channels, device) for field in fields])
+        levels.append(samples.sub_(_NOISE_MEAN).mul_(magnitude / _NOISE_STD))
+    return levels
+
+
+# ------------------------------------------------------------------------------------------------------------- pixels
+
+
+def mirrored(content: Tensor, halo: int, multiple: int = 1) -> Tensor:
+    """The pictures going on as their own mirror image for `halo` pixels: (B, C, H, W) -> (B, C, H + 2 halo, …).
+
+    H and W grow to the next multiple of `multiple` first, likewise, at their ends.
+    """
+    rows, columns = (
+        torch.tensor(mirrored_places(-halo, -(-side // multiple) * multiple + halo, side), device=content.device)
+        for side in content.shape[2:]
+    )
+    return content[:, :, rows[:, None], columns]
+
+
+def thumbnail(content: Tensor) -> Tensor:
+    """The content as floats, (1, 3, H, W) in [0, 1], averaged over areas to at most 512 pixels on its long side."""
+    height, width = content.shape[:2]
+    white = _WHITE.get(content.dtype)
+    if max(height, width) <= THUMBNAIL_SIDE:
+        return _as_rgb(content, white)
+    small_height, small_width = (max(1, round(side * THUMBNAIL_SIDE / max(height, width))) for side in (height, width))
+    rows = max(1, PIXELS_AT_ONCE // width)
+    narrow = [
+        F.adaptive_avg_pool2d(part := _as_rgb(content[top : top + rows], white), (part.shape[2], small_width))
+        for top in range(0, height, rows)
+    ]
+    return F.adaptive_avg_pool2d(torch.cat(narrow, 2), (small_height, small_width))
+
+
+def recoloured(painted: Tensor, content: Tensor) -> Tensor:
+    """The luminance of one with the colours of the other, (B, 3, H, W) in [0, 1].
+
+    The content's chroma is kept as it is, or, where no colour is so light or so dark, as much of it as there can be:
+    the hue stays.
+    """
+    weights = painted.new_tensor(_LUMINANCE)[:, None, None]
+    light = (painted * weights).sum(1, keepdim=True)
+    chroma = content - (content * weights).sum(1, keepdim=True)
+    up, down = chroma.amax(1, keepdim=True), -chroma.amin(1, keepdim=True)
+    share = torch.minimum((1 - light) / up.clamp(min=1e-6), light / down.clamp(min=1e-6)).clamp(max=1)
+    return (light + share * chroma).clamp_(0, 1)
+
+
+def _as_rgb(pixels: Tensor, white: int | None) -> Tensor:
+    """(H, W, 1 | 3 | 4) to (1, 3, H, W) float32 in [0, 1], channels last."""
+    colours = pixels[..., :3].float()
+    colours = colours.nan_to_num(0.0).clamp(0, 1) if white is None else colours / white
+    return colours.permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+
+
+def _as_pixels(painted: Tensor, dtype: torch.dtype) -> Tensor:
+    """(1, 3, H, W) in [0, 1] to (H, W, 3) of the type, rounded to nearest, on the CPU."""
+    colours = painted[0].permute(1, 2, 0)
+    if (white := _WHITE.get(dtype)) is None:
+        return colours.contiguous().cpu()
+    whole = (colours * white + 0.5).to(torch.int32 if dtype == torch.uint16 else torch.uint8)
+    return whole.cpu().to(dtype).contiguous()
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def _checked(content: Tensor) -> tuple[int, int]:
+    """Height and width of what can be stylized. Raises BadRequest."""
+    if content.ndim != 3 or content.shape[2] not in (1, 3, 4):
+        raise BadRequest(
+            f"content: its shape is {list(content.shape)[:9]}; it must be height x width x 1, 3 or 4 channels."
+        )
+    if content.dtype not in _WHITE and not content.dtype.is_floating_point:
+        raise BadRequest(f"content: its type is {content.dtype}; it must be uint8, uint16 or a float.")
+    height, width = content.shape[:2]
+    check_window((height, width), None)
+    return height, width
+
+
+def _check_numbers(strength: float, noise: float) -> None:
+    for name, value, most in (("strength", strength, 1.0), ("noise", noise, MAX_NOISE)):
+        if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= most):
+            raise BadRequest(f"{name}: it is {value!r}; it must be a number from 0 to {most:g}.")

@@ -1,0 +1,183 @@
+"""The one idea: a texture is a pure function, `pixels = texture(generator, seed, size, window)`.
+
+`size` is the period: the texture lives on a torus of exactly that size. `window` is the part wanted, by default all of
+it. The same four values give the same pixels whatever is asked beside them, because every window is cut from canonical
+tiles (server/model/torus.py), each computed alone, and nothing in a frozen generator looks at the whole image.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from server.errors import BadRequest
+from server.model.maps import Depth, Map, depths_of
+from server.model.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
+from server.network.generator import Generator
+from server.network.noise import Field
+from server.network.normals import finished
+from server.network.waves import waves
+
+_DTYPES = {8: torch.uint8, 16: torch.uint16}
+_NOISE_MEAN = 0.5
+_NOISE_STD = 12.0**-0.5  # of a uniform variable
+
+
+def texture(
+    generator: Generator, seed: int | Sequence[int], size: Size | tuple[int, int], window: Window | None = None
+) -> Tensor:
+    """Paint a window of a texture, or the same window of one texture per seed.
+
+    `seed` in [0, 2^64); `size` (height, width) in pixels. Returns (seeds, channels of all maps, height, width)
+    float32 in [0, 1] on the CPU, channels in the order of `generator.maps`. Raises BadRequest for values out of range.
+    """
+    size = _size(size)
+    window = window or Window(0, 0, size.height, size.width)
+    seeds = list(seed) if isinstance(seed, Sequence) else [seed]
+    for each in seeds:
+        check_seed(each)
+    channels = sum(each.channels for each in generator.maps)
+    result = torch.empty(len(seeds), channels, window.height, window.width)
+    for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding
+        for piece, tile in _tiles(generator, each, size, window):
+            image[:, *piece.target] = tile[:, *piece.source]
+    return result
+
+
+def texture_bytes(
+    generator: Generator, seed: int, size: Size, window: Window, depth: Depth | None = None
+) -> list[Tensor]:
+    """`texture` of one seed as files and the wire take it: of each map (height, width, channels), rounded to nearest.
+
+    uint8, or uint16 at a depth of 16 bits; by default each map has its own.
+    """
+    depths = depths_of(generator.maps, depth)
+    result = [
+        torch.empty(window.height, window.width, each.channels, dtype=_DTYPES[bits])
+        for each, bits in zip(generator.maps, depths, strict=True)
+    ]
+    for piece in pieces(size, window):
+        tile = tile_bytes(generator, seed, size, piece.tile, depths)
+        for plane, part in zip(result, tile, strict=True):
+            plane[piece.target] = part[piece.source]
+    return result
+
+
+def tile_bytes(generator: Generator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]) -> list[Tensor]:
+    """One canonical tile (server/model/torus.py), as `texture_bytes`: the unit of work of which all windows are cut."""
+    check_seed(seed)
+    return map_bytes(painted(generator, seed, size, tile), generator.maps, depths)
+
+
+def bands(
+    generator: Generator, seed: int, size: Size, window: Window | None = None, depth: Depth | None = None
+) -> Iterator[list[Tensor]]:
+    """The window from top to bottom in bands of a tile's height or less, each as `texture_bytes` gives it.
+
+    So memory is bounded by one band of bytes, whatever the height.
+    """
+    window = window or Window(0, 0, size.height, size.width)
+    done = 0
+    for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
+        rows = piece.target[0].stop - piece.target[0].start
+        yield texture_bytes(generator, seed, size, Window(window.top + done, window.left, rows, window.width), depth)
+        done += rows
+
+
+def to_bytes(pixels: Tensor, depth: Depth = 8) -> Tensor:
+    """Float pixels in [0, 1] to uint8 or uint16, rounded to nearest: (B, C, H, W) -> (B, H, W, C), contiguous."""
+    whole = (pixels * (2**depth - 1) + 0.5).to(torch.int32) if depth == 16 else pixels * 255 + 0.5
+    return whole.to(_DTYPES[depth]).permute(0, 2, 3, 1).contiguous()
+
+
+def map_bytes(pixels: Tensor, maps: Sequence[Map], depths: Sequence[Depth]) -> list[Tensor]:
+    """Pixels of one texture, (1, channels of all maps, H, W), as the samples of each map: (H, W, channels)."""
+    parts = torch.split(pixels, [each.channels for each in maps], 1)
+    return [to_bytes(part, depth)[0] for part, depth in zip(parts, depths, strict=True)]
+
+
+def _size(size: object) -> Size:
+    if isinstance(size, Size):
+        return size
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise BadRequest(f"size: it is {size!r}; it must be two whole numbers of pixels, height and width.")
+    return Size(*size)
+
+
+def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:
+    """The canonical tiles that the window is cut from, each (channels, height, width) float32 in [0, 1] on the CPU."""
+    for piece in pieces(size, window):
+        yield piece, _tile(generator, seed, size, piece.tile)
+
+
+def _tile(generator: Generator, seed: int, size: Size, tile: Window) -> Tensor:
+    check_seed(seed)
+    return painted(generator, seed, size, tile)[0]
+
+
+def painted(generator: Generator, seed: int, size: Size, window: Window) -> Tensor:
+    """One window, painted at once and finished: (1, channels, height, width) float32 in [0, 1] on the CPU."""
+    return finished(paint(generator, [seed], size, window), generator.maps).clamp_(0, 1).cpu()
+
+
+@torch.no_grad()
+def paint(generator: Generator, seeds: Sequence[int], size: Size, window: Window) -> Tensor:
+    """Run the generator once over one window: `paint_with_gradients` without the gradients."""
+    return paint_with_gradients(generator, seeds, size, window)
+
+
+def paint_with_gradients(generator: Generator, seeds: Sequence[int], size: Size, window: Window) -> Tensor:
+    """Run the generator once over one window, computing each level only where the next needs it.
+
+    Returns (len(seeds), channels, window.height, window.width) float32, not clamped, on the generator's device.
+    """
+    levels = generator.architecture.levels
+    axes = Axis(size.height, levels), Axis(size.width, levels)
+    wanted = Span(window.top, window.top + window.height), Span(window.left, window.left + window.width)
+    wanted = wanted[0].grown(generator.paint_margin), wanted[1].grown(generator.paint_margin)
+    weight = next(generator.parameters())
+    own: list[Tensor] = []
+    parents: list[tuple[Tensor, Tensor]] = []
+    for level in reversed(range(levels)):
+        own_margin, margin = generator.margins(level)
+        halo = wanted[0].grown(own_margin), wanted[1].grown(own_margin)
+        own.append(_own(generator, seeds, size, axes, level, halo).to(weight.dtype))
+        read = wanted[0].grown(margin), wanted[1].grown(margin)
+        if level == 0:
+            parents.append((torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)))
+            break
+        wanted = axes[0].parents(level, read[0]), axes[1].parents(level, read[1])
+        rows, columns = (
+            torch.tensor([axis.parent(level, cell) - coarser.start for cell in range(span.start, span.stop)])
+            for axis, span, coarser in zip(axes, read, wanted, strict=True)
+        )
+        parents.append((rows.to(weight.device), columns.to(weight.device)))
+    return generator(own[::-1], parents[::-1])  # type: ignore[no-any-return]
+
+
+def _own(
+    generator: Generator,
+    seeds: Sequence[int],
+    size: Size,
+    axes: tuple[Axis, Axis],
+    level: int,
+    spans: tuple[Span, Span],
+) -> Tensor:
+    """Noise and waves of one level, zero mean and unit variance: (len(seeds), C, rows, columns), channels last."""
+    device = next(generator.parameters()).device
+    rows, columns = spans
+    channels = generator.architecture.noise[level]
+    noise = torch.cat(
+        [
+            Field(seed=seed, level=level, height=axes[0].cells(level), width=axes[1].cells(level)).window(
+                rows.start, columns.start, rows.count, columns.count, channels, device
+            )
+            for seed in seeds
+        ]
+    )
+    noise.sub_(_NOISE_MEAN).mul_(1 / _NOISE_STD)
+    harmonics = generator.harmonics[level]
+    if generator.lattice and harmonics:
+        wave = waves(generator.lattice, harmonics, size, axes, level, spans, device) * 2**0.5
+        noise = torch.cat((noise, wave.expand(len(seeds), -1, -1, -1)), 1)
+    return noise.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""The running server: sockets, keys, worker processes, figures. No torch here."""

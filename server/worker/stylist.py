@@ -1,0 +1,111 @@
+"""One picture in a style, block after block: with a pause after each, and smaller blocks where memory is short.
+
+A worker's way through server/network/stylize.py: in the pauses it tells how far it is, and hears whether anyone still
+waits. The result is the same as that of `stylize`, within 1/255 where memory was short. Shapes: as in
+server/network/stylize.py.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from server.model.style_blocks import block_rows, looked_at
+from server.model.torus import Window
+from server.network.short_memory import NoMemory, is_out_of_memory
+from server.network.style_generator import FrozenStyle, Statistics, StyleGenerator
+from server.network.stylize import BLOCK, BLOCK_ON_CUDA, freeze, measure, paint_block
+
+SMALLEST_BLOCK = 64  # pixels a side, below which out of memory is given up
+
+Paint = Callable[[Window], Tensor | None]  # a block, (height, width, channels); None where memory is too short for it
+
+
+class Stylist:
+    """A picture on its way. `order`: the message that server/front/order.py makes; `samples`: the content's.
+
+    `make_room` is called when memory was too short, before it is tried again, or in smaller blocks.
+    """
+
+    def __init__(self, order: Mapping[str, Any], samples: memoryview, make_room: Callable[[], None]) -> None:
+        self.content = _pixels(samples, order["dtype"]).reshape(*order["shape"])
+        self.size: tuple[int, int] = (self.content.shape[0], self.content.shape[1])
+        self.result = torch.empty(*self.size, max(3, self.content.shape[2]), dtype=self.content.dtype)
+        self.statistics: Statistics | None = None
+        self._order = order
+        self._make_room = make_room
+
+    def blocks(self, generator: StyleGenerator) -> Iterator[int]:
+        """Paint it; after each block, how many pixels are done. Raises NoMemory."""
+        frozen = self._frozen(generator)
+        side = BLOCK_ON_CUDA if generator.skip.device.type == "cuda" else BLOCK
+        done = 0
+        for row in block_rows(self.size, Window(0, 0, *self.size), generator.stride, side):
+            for block in row:
+                painted = in_halves(partial(self._block, frozen), block.place, generator.stride)[block.source]
+                self.result[block.target] = painted
+                done += painted.shape[0] * painted.shape[1]
+                yield done
+
+    def answer(self) -> list[memoryview]:
+        """The samples and the statistics, once all blocks are painted."""
+        assert self.statistics is not None
+        return [self.result.numpy().data.cast("B"), memoryview(self.statistics.to_bytes())]
+
+    def _frozen(self, generator: StyleGenerator) -> FrozenStyle:
+        for _ in range(2):
+            try:
+                self.statistics = self._statistics(generator)
+                return freeze(generator, self.statistics, self._order["strength"])
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._make_room()  # here, where the failed one's tensors are gone
+        raise NoMemory
+
+    def _statistics(self, generator: StyleGenerator) -> Statistics:
+        order = self._order
+        if order["statistics"]:
+            return Statistics.from_bytes(order["statistics"], generator.architecture)
+        return measure(generator, self.content, order["seed"], order["strength"], noise=order["noise"])
+
+    def _block(self, frozen: FrozenStyle, place: Window) -> Tensor | None:
+        part = looked_at(self.size, place, frozen.generator.halo)
+        seen = self.content[part.top : part.top + part.height, part.left : part.left + part.width]
+        seed, noise = self._order["seed"], self._order["noise"]
+        keep = self._order["keep_colours"]
+        try:
+            return paint_block(frozen, seen, part, self.size, place, seed, keep_colours=keep, noise=noise)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        self._make_room()
+        return None
+
+
+def in_halves(paint: Paint, place: Window, stride: int) -> Tensor:
+    """The block, or both halves of it on half the memory, and so on. Raises NoMemory at the smallest."""
+    painted = paint(place)
+    if painted is not None:
+        return painted
+    longer = max(place.height, place.width)
+    first = longer // 2 // stride * stride
+    if first < SMALLEST_BLOCK:
+        raise NoMemory
+    half = partial(in_halves, paint, stride=stride)
+    if place.height == longer:
+        below = Window(place.top + first, place.left, place.height - first, place.width)
+        return torch.cat((half(Window(place.top, place.left, first, place.width)), half(below)), 0)
+    right = Window(place.top, place.left + first, place.height, place.width - first)
+    return torch.cat((half(Window(place.top, place.left, place.height, first)), half(right)), 1)
+
+
+def _pixels(samples: memoryview, dtype: str) -> Tensor:
+    """Samples as a tensor, where they lie if possible."""
+    array = np.frombuffer(samples, "u1" if dtype == "uint8" else "<u2")
+    if dtype != "uint8" or not array.flags.writeable:  # a frame may begin anywhere, and torch likes no constants
+        array = array.astype(dtype)
+    return torch.from_numpy(array)

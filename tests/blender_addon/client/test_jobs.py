@@ -1,0 +1,514 @@
+"""A job brings every pixel to its place, whatever the server, the network and the disk do, or says why not."""
+
+import errno
+import json
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+from tests.blender_addon.test_image_file import decode_png
+
+from blender_addon.client import image_file
+from blender_addon.client.connection import Connection
+from blender_addon.client.image_file import ImageFileError
+from blender_addon.client.jobs import LONGEST_PAUSE_S, MOST_TRIES, NotPainted, TextureJob
+from blender_addon.client.sinks import FileSink, MemorySink
+from blender_addon.client.windows import tile_side
+from blender_addon.protocol import wire
+from tests.blender_addon.fake_server import CHANNELS, SHA256, FakeServer, painted, refusal, result, times
+
+pytestmark = pytest.mark.timeout(60)
+
+SMALL = wire.Limits(tile=64, max_window_pixels=64 * 64 * 3)  # a texture of 300 has 5 x 5 tiles of 60, three at once
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer(limits=SMALL) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: FakeServer) -> Iterator[Connection]:
+    with closing(Connection(lambda: server.pairing)) as connection:
+        yield connection
+
+
+def run(job: TextureJob, within_s: float = 20.0, until: Callable[[], object] = lambda: False) -> TextureJob:
+    """Tick as Blender would, to the end or until it is so."""
+    start = time.monotonic()
+    while job.tick() and not until():
+        assert time.monotonic() - start < within_s, job.message
+        time.sleep(0.001)
+    return job
+
+
+def pixels(sink: MemorySink, name: str = "basecolor") -> NDArray[Any]:
+    assert sink.painting
+    height, width = sink.painting.window[2:]
+    (depth,) = (each.depth for each in sink.painting.maps if each.name == name)
+    return np.frombuffer(sink.pixels[name], f"<u{depth // 8}").reshape(height, width, -1)
+
+
+def files(folder: Path, suffix: str = ".png") -> FileSink:
+    return FileSink(lambda names: [folder / f"wall-{name}{suffix}" for name in names])
+
+
+def windows_asked(server: FakeServer) -> list[tuple[int, int, int, int]]:
+    return [request.window for request in server.asked(wire.Generate)]
+
+
+# ------------------------------------------------------------------------------------------------------------- pixels
+
+
+@pytest.mark.parametrize("depth", [8, 16, None])
+@pytest.mark.parametrize(
+    ("size", "window"),
+    [
+        ((64, 64), None),
+        ((300, 300), None),
+        ((301, 173), None),
+        ((97, 1000), None),
+        ((301, 173), (290, 160, 100, 100)),
+        ((301, 173), (-17, -5, 301, 173)),
+        ((301, 173), (300, 172, 1, 1)),
+    ],
+    ids=str,
+)
+def test_every_pixel_comes_to_its_place(
+    connection: Connection, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int | None
+) -> None:
+    sink = MemorySink()
+    job = run(TextureJob(connection, "brick", 2**64 - 1, size, sink, window=window, depth=depth))
+    assert (job.state, job.message) == ("done", "brick is painted.")
+    assert job.done_pixels == job.total_pixels
+    for name in CHANNELS:
+        np.testing.assert_array_equal(pixels(sink, name), painted(2**64 - 1, size, window, name, depth))
+
+
+@pytest.mark.parametrize("most", [1, 7, 500], ids=str)
+def test_a_server_with_strange_limits_is_served_too(most: int) -> None:
+    limits = wire.Limits(tile=64, max_window_pixels=most)
+    with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
+        sink = MemorySink()
+        run(TextureJob(connection, "brick", 7, (16, 20), sink))
+        np.testing.assert_array_equal(pixels(sink), painted(7, (16, 20)))
+
+
+@pytest.mark.parametrize(("depth", "pixel_bytes"), [(8, 4), (16, 8), (None, 5)])
+def test_results_stay_within_the_bytes_the_server_allows(depth: int | None, pixel_bytes: int) -> None:
+    limits = wire.Limits(tile=64, max_result_bytes=64 * 64 * pixel_bytes)
+    with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
+        run(TextureJob(connection, "brick", 7, (256, 256), MemorySink(), depth=depth))
+        assert all(
+            height * width * pixel_bytes <= limits.max_result_bytes for _, _, height, width in windows_asked(server)
+        )
+        assert (64, 64) in {window[2:] for window in windows_asked(server)}
+
+
+@pytest.mark.parametrize("window", [None, (-70, 10, 200, 300)], ids=str)
+def test_no_tile_is_asked_for_twice(
+    server: FakeServer, connection: Connection, window: tuple[int, int, int, int] | None
+) -> None:
+    run(TextureJob(connection, "brick", 7, (300, 310), MemorySink(), window=window))
+    down, across = tile_side(300, 64), tile_side(310, 64)
+    tiles = [
+        (y // down, x // across)
+        for top, left, height, width in windows_asked(server)
+        for y in {(top + row) % 300 // down * down for row in range(height)}
+        for x in {(left + column) % 310 // across * across for column in range(width)}
+    ]
+    assert len(windows_asked(server)) > 5
+    assert len(tiles) == len(set(tiles)) or window  # a window's first and last tile may be one, around the torus
+    assert len(tiles) - len(set(tiles)) <= 7
+
+
+def test_only_the_maps_wanted_come(connection: Connection) -> None:
+    sink = MemorySink()
+    run(TextureJob(connection, "brick", 7, (64, 64), sink, maps=["height"]))
+    assert list(sink.pixels) == ["height"]
+
+
+def test_two_jobs_share_a_connection(connection: Connection) -> None:
+    sinks = MemorySink(), MemorySink()
+    jobs = [TextureJob(connection, "brick", seed, (300, 300), sink) for seed, sink in enumerate(sinks)]
+    while not all(job.ended for job in jobs):
+        for job in jobs:
+            job.tick()
+        time.sleep(0.001)
+    for seed, sink in enumerate(sinks):
+        np.testing.assert_array_equal(pixels(sink), painted(seed, (300, 300)))
+
+
+def test_parts_may_come_in_any_order(server: FakeServer, connection: Connection, tmp_path: Path) -> None:
+    held: list[wire.Generate] = []
+
+    def script(request: wire.Request) -> Any:
+        if not isinstance(request, wire.Generate) or not request.sha256:
+            return None
+        held.append(request)
+        if len(held) < 3 and sum(h * w for _, _, h, w in windows_asked(server)) < 300 * 300:
+            return []
+        answers = [result(each) for each in reversed(held)]
+        held.clear()
+        return answers
+
+    server.script = script
+    job = run(TextureJob(connection, "brick", 7, (300, 300), files(tmp_path)))
+    assert job.state == "done", job.message
+    with Image.open(tmp_path / "wall-basecolor.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), painted(7, (300, 300)))
+
+
+@pytest.mark.parametrize(
+    ("maps", "depth", "told"),
+    [(None, None, None), (["basecolor"], None, 8), (["height"], None, 16), (None, 8, 8), (None, 16, 16)],
+)
+def test_a_painting_tells_the_depth_to_ask_for_again(
+    connection: Connection, maps: Any, depth: int | None, told: int | None
+) -> None:
+    sink = MemorySink()
+    run(TextureJob(connection, "brick", 7, (64, 64), sink, maps=maps, depth=depth))
+    assert sink.painting
+    assert sink.painting.depth == told
+
+
+def test_a_server_that_has_8_bits_of_every_map_is_believed_unless_others_were_asked_for(
+    server: FakeServer, connection: Connection
+) -> None:
+    """As servers did before maps had depths of their own."""
+    server.script = lambda request: [result(replace(request, depth=8))] if isinstance(request, wire.Generate) else None
+    sink = MemorySink()
+    job = run(TextureJob(connection, "brick", 7, (100, 200), sink))
+    assert job.state == "done", job.message
+    np.testing.assert_array_equal(pixels(sink, "height"), painted(7, (100, 200), name="height", depth=8))
+    job = run(TextureJob(connection, "brick", 7, (100, 200), MemorySink(), depth=16))
+    assert (job.state, job.message[:27]) == ("failed", "The server sent other pixel")
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("depth", [8, 16, None])
+def test_files_hold_the_texture_and_say_how_it_was_made(
+    server: FakeServer, connection: Connection, tmp_path: Path, suffix: str, depth: int | None
+) -> None:
+    size, window = (301, 173), (-17, 150, 250, 170)
+    sink = files(tmp_path, suffix)
+    job = run(TextureJob(connection, "brick", 7, size, sink, window=window, depth=depth))
+    assert job.state == "done", job.message
+    assert sorted(each.name for each in tmp_path.iterdir()) == [f"wall-basecolor{suffix}", f"wall-height{suffix}"]
+    for name, path in sink.paths.items():
+        want = painted(7, size, window, name, depth)
+        if suffix == ".tif":
+            np.testing.assert_array_equal(tifffile.imread(path).reshape(want.shape), want)
+        elif want.dtype == "u2":
+            np.testing.assert_array_equal(decode_png(path.read_bytes()), want)
+        with Image.open(path) as image:
+            if want.dtype == "u1":
+                np.testing.assert_array_equal(np.asarray(image).reshape(want.shape), want)
+            said = json.loads(image.tag_v2[270]) if suffix == ".tif" else image.text  # type: ignore[attr-defined]
+            assert said == {
+                "Software": "texserver 9.9",
+                "Model": "brick",
+                "Model SHA-256": SHA256,
+                "Map": name,
+                "Seed": "7",
+                "Size": "173x301",
+                "Window": "150,-17,170x250",
+                "Precision": "exact",
+                "Server": f"127.0.0.1:{server.port}",
+            }
+            assert ("srgb" in image.info) == (name == "basecolor" and suffix == ".png")
+
+
+def test_a_full_disk_ends_the_job_with_a_sentence_and_leaves_nothing(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = [0]
+    write = image_file._Draft.write
+
+    def fills(draft: Any, data: image_file.Data, *, at: int | None = None) -> None:
+        written[0] += len(data)
+        with draft._disk():
+            if written[0] > 50_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        write(draft, data, at=at)
+
+    monkeypatch.setattr(image_file._Draft, "write", fills)
+    job = run(TextureJob(connection, "brick", 7, (300, 300), files(tmp_path, ".tif")))
+    assert job.state == "failed"
+    assert isinstance(job.error, ImageFileError)
+    assert "disk is full" in job.message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name_files", "said"),
+    [
+        (lambda names: [Path("no-such-folder") / f"{name}.png" for name in names], "There is no folder"),
+        (lambda names: [Path(f"{name}.jpeg") for name in names], "Cannot tell a format"),
+        (lambda names: [Path("same.png")] * len(names), "would be one file"),
+        (lambda names: [Path(f"{name}{'.png' if name < 'c' else '.bmp'}") for name in names], "Cannot tell a format"),
+    ],
+    ids=["no folder", "no format", "one file", "the second"],
+)
+def test_files_that_cannot_be_are_told_of(
+    connection: Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name_files: Callable[[Sequence[str]], Sequence[Path]],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = run(TextureJob(connection, "brick", 7, (300, 300), FileSink(name_files)))
+    assert job.state == "failed"
+    assert said in job.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_png_holds_back_no_more_than_a_row_of_tiles(tmp_path: Path) -> None:
+    """The first part after the probe never comes; the job waits for it instead of filling the memory."""
+    limits = wire.Limits(tile=64, max_window_pixels=64 * 64 * 4)
+    lost: list[wire.Generate] = []
+
+    def script(request: wire.Request) -> Any:
+        if isinstance(request, wire.Generate) and request.sha256 and not lost:
+            lost.append(request)
+            return []
+        return None
+
+    with FakeServer(limits=limits, script=script) as server, closing(Connection(lambda: server.pairing)) as connection:
+        size = (4096, 1024)
+        sink = files(tmp_path)
+        job = TextureJob(connection, "brick", 7, size, sink, in_flight=3)
+        tracemalloc.start()
+        for _ in range(300):
+            job.tick()
+            time.sleep(0.002)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        a_row_of_tiles = 64 * 1024 * 5
+        assert len(windows_asked(server)) <= 1 + 4  # a row of tiles is four parts
+        held = sum(len(row) for file in sink._files.values() for row in file._rows.values())  # type: ignore[union-attr]
+        assert 0 < held <= 2 * a_row_of_tiles
+        assert peak < 16 * a_row_of_tiles  # of 64, though what the fake server holds is among it
+        server.script = lambda request: None
+        server.die()
+        server.start()
+        run(job)
+        assert job.state == "done", job.message
+
+
+def test_ticks_are_short_whatever_arrives(tmp_path: Path) -> None:
+    with FakeServer() as server, closing(Connection(lambda: server.pairing)) as connection:
+        job = TextureJob(connection, "brick", 7, (2048, 2048), files(tmp_path))
+        slowest_s = 0.0
+        while True:
+            start = time.thread_time()  # the machine may be busy with others
+            going = job.tick()
+            slowest_s = max(slowest_s, time.thread_time() - start)
+            if not going:
+                break
+            time.sleep(0.001)
+        assert job.state == "done", job.message
+        print(f"slowest tick {1000 * slowest_s:.0f} ms")
+        assert slowest_s < 0.1
+
+
+# ----------------------------------------------------------------------------------------------------------- failures
+
+
+def test_a_server_that_dies_and_comes_back_elsewhere_is_no_loss(
+    server: FakeServer, connection: Connection, tmp_path: Path
+) -> None:
+    server.script = lambda request: [] if len(server.asked(wire.Generate)) > 4 else None
+    job = TextureJob(connection, "brick", 7, (300, 300), files(tmp_path))
+    run(job, until=lambda: len(server.asked(wire.Generate)) > 5)
+    old_port = server.port
+    server.die()
+    run(job, until=lambda: connection.state == "failed-for-now")
+    assert job.message.startswith(f"No texserver runs at 127.0.0.1:{old_port}.")
+    assert 0 < job.done_pixels < job.total_pixels
+    server.script = lambda request: None
+    server.start()
+    assert server.port != old_port
+    run(job)
+    with Image.open(tmp_path / "wall-basecolor.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), painted(7, (300, 300)))
+
+
+def test_a_job_that_finds_no_server_says_so_and_begins_when_there_is_one(server: FakeServer) -> None:
+    server.die()
+    with closing(Connection(lambda: server.pairing)) as connection:
+        sink = MemorySink()
+        job = run(TextureJob(connection, "brick", 7, (64, 64), sink), until=lambda: connection.state != "connecting")
+        assert (job.state, job.tick()) == ("waiting", True)
+        assert job.message.startswith("No texserver runs at")
+        server.start()
+        run(job)
+        np.testing.assert_array_equal(pixels(sink), painted(7, (64, 64)))
+
+
+@pytest.mark.parametrize("code", ["busy", "shutting_down"])
+def test_a_busy_server_is_asked_until_it_is_not(server: FakeServer, connection: Connection, code: str) -> None:
+    server.script = times(3 * MOST_TRIES, code, retry_ms=1)
+    sink = MemorySink()
+    job = TextureJob(connection, "brick", 7, (300, 300), sink)
+    run(job, until=lambda: "Asking again" in job.message)
+    assert job.message == f"This is {code}. Asking again."
+    run(job)
+    np.testing.assert_array_equal(pixels(sink), painted(7, (300, 300)))
+
+
+@pytest.mark.parametrize("code", ["worker_lost", "internal", "expired"])
+def test_what_the_server_fails_on_is_tried_a_few_times(server: FakeServer, connection: Connection, code: str) -> None:
+    server.script = times(MOST_TRIES - 1, code, retry_ms=1)
+    assert run(TextureJob(connection, "brick", 7, (64, 64), MemorySink())).state == "done"
+    server.requests.clear()
+    server.script = times(1000, code, retry_ms=1)
+    job = run(TextureJob(connection, "brick", 7, (64, 64), MemorySink()))
+    assert (job.state, job.message) == ("failed", f"This is {code}.")
+    assert isinstance(job.error, NotPainted)
+    assert job.error.code == code
+    assert len(server.asked(wire.Generate)) == MOST_TRIES
+
+
+def test_pauses_grow_when_the_server_gives_none(server: FakeServer, connection: Connection) -> None:
+    clock = [0.0]
+    server.script = times(9, "busy")
+    job = TextureJob(connection, "brick", 7, (64, 64), MemorySink(), clock=lambda: clock[0])
+    asked_at: list[float] = []
+
+    def settled() -> bool:
+        if len(server.asked(wire.Generate)) > len(asked_at):
+            asked_at.append(clock[0])
+        elif "Asking again" in job.message:
+            clock[0] += 0.05
+        return False
+
+    run(job, until=settled)
+    pauses = np.diff(asked_at)[:8]
+    want = [0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert len(pauses) == 8
+    assert all(want[i] - 0.01 <= pause <= want[i] + 0.5 for i, pause in enumerate(pauses)), pauses
+
+
+def test_a_refusal_is_told_in_the_servers_words(connection: Connection) -> None:
+    job = run(TextureJob(connection, "brisk", 7, (64, 64), MemorySink()))
+    assert (job.state, job.message) == ("failed", "There is no model 'brisk'. Did you mean 'brick'?")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"size": (64, 15)}, "size: it is [64, 15]"),
+        ({"size": (64, 20000)}, "size: it is [64, 20000]"),
+        ({"window": (64, 0, 8, 8)}, "window:"),
+        ({"window": (0, 0, 0, 8)}, "window:"),
+        ({"window": (0, 0, 8, 65)}, "window:"),
+        ({"seed": -1}, "seed:"),
+        ({"depth": 12}, "depth:"),
+        ({"maps": []}, "maps:"),
+        ({"model": "x" * 300}, "model:"),
+    ],
+    ids=str,
+)
+def test_nonsense_is_refused_before_anything_is_asked(
+    server: FakeServer, connection: Connection, options: dict[str, Any], said: str
+) -> None:
+    wanted: dict[str, Any] = {"model": "brick", "seed": 7, "size": (64, 64)} | options
+    job = run(TextureJob(connection, sink=MemorySink(), **wanted))
+    assert job.state == "failed"
+    assert job.message.startswith(said)
+    assert not server.asked(wire.Generate)
+
+
+def test_a_model_that_is_replaced_meanwhile_is_told_of(
+    server: FakeServer, connection: Connection, tmp_path: Path
+) -> None:
+    def script(request: wire.Request) -> Any:
+        if isinstance(request, wire.Generate) and len(server.asked(wire.Generate)) > 5:
+            return [refusal(request, "unknown_model")]
+        return None
+
+    server.script = script
+    job = run(TextureJob(connection, "brick", 7, (300, 300), files(tmp_path)))
+    assert job.state == "failed"
+    assert "was replaced or removed" in job.message
+    assert list(tmp_path.iterdir()) == []
+    assert {each.sha256 for each in server.asked(wire.Generate)[1:]} == {SHA256}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda right: replace(right, buffers=right.buffers[:1]), "another precision"),
+        (lambda right: replace(right, precision="fast"), "another precision"),
+        (lambda right: replace(right, sha256="cd" * 32), "was replaced"),
+        (lambda right: replace(right, buffers=()), "other pixels"),
+        (lambda right: wire.Status(id=right.id, report={}), "answered with status"),
+        (
+            lambda right: replace(right, buffers=(replace(right.buffers[0], shape=(1, 1, 3), data=b"abc"),)),
+            "other pixels",
+        ),
+        (lambda right: replace(right, buffers=(replace(right.buffers[0], name="../x"),)), "other pixels"),
+        (lambda right: replace(right, buffers=right.buffers[:1] * 2), "other pixels"),
+    ],
+    ids=["maps", "precision", "model", "nothing", "status", "shape", "name", "twice"],
+)
+def test_answers_that_do_not_fit_end_the_job(
+    server: FakeServer, connection: Connection, wrong: Callable[[wire.Result], wire.Reply], said: str
+) -> None:
+    def script(request: wire.Request) -> Any:
+        if isinstance(request, wire.Generate) and len(server.asked(wire.Generate)) > 3:
+            return [wrong(result(request))]
+        return None
+
+    server.script = script
+    job = run(TextureJob(connection, "brick", 7, (300, 300), MemorySink()))
+    assert job.state == "failed"
+    assert said in job.message
+
+
+def test_cancelling_tells_the_server_and_leaves_nothing(
+    server: FakeServer, connection: Connection, tmp_path: Path
+) -> None:
+    server.script = lambda request: [] if isinstance(request, wire.Generate) and request.sha256 else None
+    job = TextureJob(connection, "brick", 7, (300, 300), files(tmp_path))
+    run(job, until=lambda: len(server.asked(wire.Generate)) == 4)
+    assert len(list(tmp_path.iterdir())) == 2  # drafts
+    job.cancel()
+    assert (job.state, job.message, job.tick()) == ("cancelled", "Cancelled.", False)
+    assert list(tmp_path.iterdir()) == []
+    deadline = time.monotonic() + 5
+    while len(server.asked(wire.Cancel)) < 3 and time.monotonic() < deadline:
+        connection.tick()
+        time.sleep(0.001)
+    waiting = {each.id for each in server.asked(wire.Generate)[1:]}
+    assert {each.target for each in server.asked(wire.Cancel)} == waiting
+    job.cancel()
+    assert job.state == "cancelled"
+
+
+def test_progress_of_the_server_is_counted(server: FakeServer, connection: Connection) -> None:
+    def script(request: wire.Request) -> Any:
+        if isinstance(request, wire.Generate):
+            return [wire.Progress(id=request.id, done=1000, of=4096)]
+        return None
+
+    server.script = script
+    job = TextureJob(connection, "brick", 7, (64, 64), MemorySink())
+    run(job, until=lambda: job.done_pixels)
+    assert (job.done_pixels, job.total_pixels) == (1000, 4096)
+    assert job.message == "Painting brick: 24 %."

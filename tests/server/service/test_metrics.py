@@ -1,0 +1,84 @@
+"""Facts about the figures for Prometheus: there, right, and taken in the front's own thread."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from blender_addon.protocol import wire
+from server import __version__
+from server.front.front import Front
+from server.front.shelf import Shelf
+from server.service.metrics import FrontCollector, NoMetrics, serve_metrics
+from tests.models import save_tiny
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Front:
+    save_tiny(tmp_path, "brick")
+    shelf = Shelf(tmp_path)
+    while shelf.step() or not shelf.settled:
+        pass
+    front = Front(shelf, limits=wire.Limits(), cache_bytes=2**20, watchdog_s=30)
+    here = {"name": "cpu/0", "device": "cpu", "precision": "exact", "version": __version__, "memory_mb": 5}
+    front.from_worker(("local", b"w"), {"say": "here"} | here, [])
+    return front
+
+
+def paint(front: Front) -> None:
+    front.from_client(b"c", wire.encode(wire.Generate(id=1, model="brick", seed=7, size=(64, 64))))  # type: ignore
+    front.work()
+    *_, (_, (order, _)) = front.to_workers
+    front.from_worker(("local", b"w"), {"say": "done", "task": order["task"]}, [memoryview(bytes(64 * 64 * 3))])
+
+
+def text(collector: FrontCollector) -> str:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry).decode()
+
+
+def test_every_figure_has_its_name(front: Front) -> None:
+    paint(front)
+    front.lose(front.crew.workers["local", b"w"])
+    said = text(FrontCollector(front))
+    for line in (
+        "texserver_requests_waiting 0.0",
+        "texserver_requests_running 0.0",
+        'texserver_models{state="ready"} 1.0',
+        'texserver_models{state="broken"} 0.0',
+        'texserver_requests_total{outcome="ok"} 1.0',
+        "texserver_cache_bytes ",
+        "texserver_cache_hits_total 0.0",
+        "texserver_memory_bytes ",
+        "texserver_latency_p99_seconds ",
+    ):
+        assert line in said
+
+
+def test_tiles_are_counted_by_worker(front: Front) -> None:
+    paint(front)
+    said = text(FrontCollector(front))
+    assert 'texserver_tiles_total{device="cpu",worker="cpu/0"} 1.0' in said
+    assert 'texserver_worker_restarts_total{device="cpu",worker="cpu/0"} 0.0' in said
+
+
+def test_figures_are_those_of_the_last_look(front: Front) -> None:
+    """They are asked for in another thread, where the front must not be touched."""
+    collector = FrontCollector(front)
+    before = text(collector)
+    paint(front)
+    assert text(collector) == before
+    collector.look()
+    assert 'outcome="ok"' in text(collector)
+
+
+def test_a_port_that_cannot_be_had_is_a_sentence(front: Front) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(NoMetrics, match=f"--metrics-port {port} cannot be listened on.*Give another"):
+            serve_metrics(front, port)
+    for port in (-1, 65536):
+        with pytest.raises(NoMetrics, match=f"--metrics-port {port}"):
+            serve_metrics(front, port)

@@ -1,0 +1,152 @@
+"""Facts about the worker processes, with small programs in the workers' place and a clock that is set by hand."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.service.processes import SLOWEST_RESTART_S, YOUNG_S, Processes
+from server.worker.worker_config import MISCONFIGURED, WorkerConfig
+from tests.server.session import eventually
+
+CONFIG = WorkerConfig(endpoint="tcp://127.0.0.1:1", name="cpu/0", device="cpu", threads=3)
+WAITS = "import sys; sys.stdin.buffer.read()"
+DEAF = "import time; time.sleep(600)"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Kept(Processes):
+    """Processes of one program, ended with the test."""
+
+    def __init__(self, program: str, *names: str) -> None:
+        self.clock = Clock()
+        configs = [WorkerConfig(endpoint="", name=name) for name in names] or [CONFIG]
+        super().__init__(configs, command=(sys.executable, "-S", "-c", program), clock=self.clock)
+
+    def dies(self) -> list[str]:
+        """Tick until somebody has died."""
+        found: list[str] = eventually(self.tick, "a death")
+        return found
+
+
+@pytest.fixture
+def started() -> Iterator[list[Kept]]:
+    kept: list[Kept] = []
+    yield kept
+    for each in kept:
+        each.stop()
+
+
+def start(started: list[Kept], program: str, *names: str) -> Kept:
+    started.append(Kept(program, *names))
+    return started[-1]
+
+
+def test_each_is_told_its_configuration_on_standard_input(started: list[Kept], tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = f"import os, sys; open({str(told)!r}, 'w').write(os.environ['OMP_NUM_THREADS'] + sys.stdin.readline())"
+    start(started, program)
+    eventually(lambda: told.exists() and told.read_text().endswith("\n"), "the configuration")
+    assert told.read_text()[:1] == "3"
+    assert WorkerConfig(**json.loads(told.read_text()[1:])) == CONFIG
+
+
+def test_no_key_is_shown_among_the_processes_arguments() -> None:
+    config = WorkerConfig(endpoint="", name="a", own_key="5e" * 32)
+    processes = Processes([config], command=(sys.executable, "-S", "-c", WAITS))
+    try:
+        (pid,) = processes.pids().values()
+        if Path("/proc").is_dir():
+            assert config.own_key.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert config.own_key.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    finally:
+        processes.stop()
+
+
+def test_one_that_dies_is_told_of_once_and_started_again(started: list[Kept]) -> None:
+    processes = start(started, WAITS, "a", "b")
+    before = processes.pids()
+    processes.kill("a")
+    assert processes.dies() == ["a"]
+    assert processes.tick() == []
+    after = processes.pids()
+    assert after["b"] == before["b"]
+    assert after["a"] != before["a"]
+
+
+def test_a_name_is_started_once(started: list[Kept]) -> None:
+    processes = start(started, WAITS, "a")
+    before = processes.pids()
+    processes.add(WorkerConfig(endpoint="", name="a"))
+    assert processes.pids() == before
+    processes.kill("nobody")
+    processes.add(WorkerConfig(endpoint="", name="b"))
+    assert processes.pids().keys() == {"a", "b"}
+
+
+def test_one_that_keeps_dying_is_started_later_and_later(started: list[Kept]) -> None:
+    processes = start(started, "")
+    waits = []
+    for _ in range(9):
+        assert processes.dies() == ["cpu/0"]
+        began = processes.clock.now
+        while not processes.pids():
+            processes.clock.now += 0.5
+            processes.tick()
+        waits.append(processes.clock.now - began)
+    assert waits == [0, 1, 2, 4, 8, 16, SLOWEST_RESTART_S, SLOWEST_RESTART_S, SLOWEST_RESTART_S]
+
+
+def test_one_that_had_lived_is_started_at_once_however_often(started: list[Kept]) -> None:
+    processes = start(started, WAITS)
+    for _ in range(4):
+        processes.clock.now += YOUNG_S + 1
+        processes.kill("cpu/0")
+        processes.dies()
+        assert processes.pids()
+
+
+def test_one_that_says_it_would_not_help_is_not_started_again(started: list[Kept]) -> None:
+    processes = start(started, f"import sys; sys.exit({MISCONFIGURED})")
+    assert not processes.misconfigured
+    processes.dies()
+    assert processes.misconfigured
+    for _ in range(10):
+        processes.clock.now += 10 * SLOWEST_RESTART_S
+        assert processes.tick() == []
+        assert processes.pids() == {}
+
+
+def test_a_death_before_the_configuration_is_read_is_a_death_like_others(started: list[Kept]) -> None:
+    processes = start(started, "import os; os.close(0); os._exit(3)")
+    assert processes.dies() == ["cpu/0"]
+
+
+def test_all_end_with_the_server_those_too_that_do_not_listen(started: list[Kept]) -> None:
+    for program in (WAITS, DEAF):
+        processes = start(started, program, "a", "b")
+        pids = processes.pids().values()
+        began = time.monotonic()
+        processes.stop()
+        assert time.monotonic() - began < 20
+        assert processes.pids() == {}
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_ctrl_c_in_a_terminal_does_not_reach_them(started: list[Kept]) -> None:
+    processes = start(started, WAITS)
+    (pid,) = processes.pids().values()
+    assert os.getpgid(pid) == pid != os.getpgid(0)

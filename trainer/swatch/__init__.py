@@ -1,0 +1,1 @@
+"""What is learned from: swatches, map sets, content images."""

@@ -1,0 +1,198 @@
+"""Content images for training a style: a folder of pictures, or what is at hand without one.
+
+At hand are scenes drawn anew for every step (leaves of random shapes lying over each other, as in the "dead leaves"
+model of Lee, Mumford & Huang 2001; gradients; soft light) and, where scikit-image is installed, its photographs. What
+they show matters little: edges, flat areas, gradients and fine detail are what a style has to deal with.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from server.errors import TexserverError
+from server.files.picture_file import SUFFIXES
+from trainer.swatch.swatch import UnusableSwatch, read_swatch
+
+PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket", "camera", "coins")  # of scikit-image, in its wheel
+LARGEST = 512  # shorter side that pictures are scaled down to
+SMALLEST = 64
+LEAVES = 90
+SHOWN = 3  # on a contact sheet
+DRAWN_SHARE = 0.5  # of the samples, where there are photographs too
+
+
+class UnusableContent(TexserverError):
+    """No content images there; the text says what to do."""
+
+
+class Contents(Protocol):
+    """Where content images come from; `name` is for people and the model file."""
+
+    name: str
+
+    def crop(self, draws: random.Random, side: int) -> Tensor:
+        """A piece of some picture: (3, side, side) float32, sRGB in [0, 1]."""
+
+    def shown(self, side: int) -> list[Tensor]:
+        """Three of them for the contact sheet, whole, with their shorter side of about `side` pixels."""
+
+
+def find_contents(folder: Path | None) -> Contents:
+    """The pictures of the folder, or those at hand. Raises UnusableContent."""
+    if folder is None:
+        photographs = _photographs()
+        return Mixed(photographs) if photographs else Drawn()
+    return Pictures(_read(folder), f"the pictures in {folder.name}")
+
+
+class Pictures:
+    """Random pieces of pictures, each picture as often as any other; half of them mirrored."""
+
+    def __init__(self, pictures: Sequence[Tensor], name: str) -> None:
+        self.pictures = list(pictures)
+        self.name = f"{len(pictures)} of {name}" if len(pictures) != 1 else f"one of {name}"
+
+    def crop(self, draws: random.Random, side: int) -> Tensor:
+        """As Contents."""
+        picture = draws.choice(self.pictures)
+        _, height, width = picture.shape
+        scale = side / min(height, width)
+        if scale > 1:  # too small
+            picture = _fitted(picture, side)
+            _, height, width = picture.shape
+        top, left = draws.randrange(height - side + 1), draws.randrange(width - side + 1)
+        piece = picture[:, top : top + side, left : left + side]
+        return piece.flip(2) if draws.random() < 0.5 else piece
+
+    def shown(self, side: int) -> list[Tensor]:
+        """As Contents."""
+        step = max(1, len(self.pictures) // SHOWN)
+        return [_fitted(picture, side) for picture in self.pictures[::step][:SHOWN]]
+
+
+class Drawn:
+    """Scenes drawn for the occasion."""
+
+    name = "drawn scenes"
+
+    def crop(self, draws: random.Random, side: int) -> Tensor:
+        """As Contents."""
+        return torch.from_numpy(dead_leaves(draws.getrandbits(32), side)).permute(2, 0, 1)
+
+    def shown(self, side: int) -> list[Tensor]:
+        """As Contents."""
+        return [self.crop(random.Random(each), side) for each in range(SHOWN)]
+
+
+class Mixed:
+    """Photographs and drawn scenes."""
+
+    def __init__(self, photographs: Sequence[Tensor]) -> None:
+        self.photographs, self.drawn = Pictures(photographs, "scikit-image's photographs"), Drawn()
+        self.name = f"{self.photographs.name} and {self.drawn.name}"
+
+    def crop(self, draws: random.Random, side: int) -> Tensor:
+        """As Contents."""
+        source: Contents = self.drawn if draws.random() < DRAWN_SHARE else self.photographs
+        return source.crop(draws, side)
+
+    def shown(self, side: int) -> list[Tensor]:
+        """As Contents: photographs, which people know how to look at."""
+        return self.photographs.shown(side)
+
+
+def dead_leaves(seed: int, side: int) -> NDArray[np.float32]:
+    """A scene of leaves over each other: (side, side, 3) in [0, 1]."""
+    random = np.random.default_rng(seed)
+    palette = random.uniform(0, 1, (6, 1)) + random.normal(0, 0.15, (6, 3))  # as muted as the world
+    return np.clip(leaves_over_each_other(random, palette, side), 0, 1).astype(np.float32)
+
+
+def leaves_over_each_other(random: np.random.Generator, palette: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Leaves over each other: discs, boxes and bars with sizes by a power law, each shaded, some with a grain.
+
+    Source: the "dead leaves" model, Lee, Mumford & Huang (2001).
+    """
+    y, x = np.mgrid[:side, :side].astype(np.float32) / side
+    image = _shaded(random, palette, x, y)
+    for _ in range(LEAVES):
+        centre_y, centre_x, angle = random.uniform(-0.1, 1.1), random.uniform(-0.1, 1.1), random.uniform(0, np.pi)
+        radius = 0.05 / np.sqrt(random.uniform(0.01, 1.0))
+        slender = random.uniform(0.15, 1.0)
+        # Only the leaf's own square is drawn on.
+        top, bottom = (int(np.clip((centre_y + step * radius * 1.5) * side, 0, side)) for step in (-1, 1))
+        left, right = (int(np.clip((centre_x + step * radius * 1.5) * side, 0, side)) for step in (-1, 1))
+        if top >= bottom or left >= right:
+            continue
+        part = np.s_[top:bottom, left:right]
+        dx, dy = x[part] - centre_x, y[part] - centre_y
+        u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+        if random.uniform() < 0.5:
+            inside = (u / radius) ** 2 + (v / (radius * slender)) ** 2 < 1
+        else:
+            inside = (np.abs(u) < radius) & (np.abs(v) < radius * slender)
+        image[part] = np.where(inside[..., None], _shaded(random, palette, x[part], y[part]), image[part])
+    return image
+
+
+def _shaded(
+    random: np.random.Generator, palette: NDArray[np.float64], x: NDArray[np.float32], y: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """One colour, brighter to one side, with or without a grain."""
+    colour = np.clip(palette[random.integers(len(palette))] + random.normal(0, 0.08, 3), 0, 1)
+    light = 1 + random.uniform(-0.6, 0.6) * (x - 0.5) + random.uniform(-0.6, 0.6) * (y - 0.5)
+    shaded: NDArray[np.float64] = colour * light[..., None]
+    if random.uniform() < 0.3:
+        shaded = shaded + random.normal(0, random.uniform(0.01, 0.06), shaded.shape)
+    return shaded
+
+
+def _photographs() -> list[Tensor]:
+    try:
+        import skimage.data
+    except ImportError:
+        return []
+    pictures = []
+    for name in PHOTOGRAPHS:
+        try:
+            pixels = np.asarray(getattr(skimage.data, name)())
+        except (OSError, AttributeError, ImportError):  # not in the wheel of this version; it would be downloaded
+            continue
+        image = Image.fromarray(pixels).convert("RGB")
+        image.thumbnail((2 * LARGEST, 2 * LARGEST))
+        pictures.append(_tensor(image))
+    return pictures
+
+
+def _read(folder: Path) -> list[Tensor]:
+    if not folder.is_dir():
+        raise UnusableContent(f"--content {folder} is no folder. Name a folder of pictures, or leave it away.")
+    pictures = []
+    for path in sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES):
+        try:
+            pictures.append(read_swatch(path, LARGEST).pixels[0])
+        except UnusableSwatch:
+            continue
+    if not pictures:
+        raise UnusableContent(f"There is no picture in {folder} that can be read. Put photographs there (JPEG, PNG).")
+    return pictures
+
+
+def _fitted(picture: Tensor, side: int) -> Tensor:
+    """With a shorter side of `side` pixels."""
+    _, height, width = picture.shape
+    scale = side / min(height, width)
+    size = (max(side, round(height * scale)), max(side, round(width * scale)))
+    return F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)

@@ -1,0 +1,1 @@
+"""Trainings: their steps, recipes, checkpoints."""

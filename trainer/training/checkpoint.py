@@ -1,0 +1,64 @@
+"""The checkpoint of a training: one NAME.checkpoint.safetensors beside the model, data only, written in one step.
+
+It holds `Training.state()` and says which swatch, recipe, lattice and descriptor it belongs to: a training resumed with
+others would not be the same training.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+
+from server.errors import TexserverError
+from server.replace_file import replace_file
+from trainer.training.training import State, Training
+
+SUFFIX = ".checkpoint.safetensors"
+_KEY = "texserver-checkpoint"
+_FRESH = "Leave --resume away to start anew."
+
+
+class UnusableCheckpoint(TexserverError):
+    """A checkpoint that this training can't go on from; the text says why and what to do."""
+
+
+def checkpoint_path(model: Path) -> Path:
+    """Where the checkpoint of the training that makes this model file lies: beside it."""
+    return model.with_name(model.name.removesuffix(".safetensors") + SUFFIX)
+
+
+def write_checkpoint(path: Path, state: State, belongs_to: dict[str, object]) -> None:
+    """Replace the checkpoint. Raises UnusableOutput when the disk refuses."""
+    data = {name: value.cpu().contiguous() for name, value in state.items()}
+    replace_file(path, safetensors.torch.save(data, {_KEY: json.dumps(belongs_to, sort_keys=True)}))
+
+
+def resume(training: Training[Any], path: Path, belongs_to: dict[str, object]) -> None:
+    """Bring a new training to where the checkpoint was written. Raises UnusableCheckpoint."""
+    state = read_checkpoint(path, belongs_to)
+    try:
+        training.load_state(state)
+    except (KeyError, RuntimeError, ValueError) as error:  # its recipe means something else by now
+        raise UnusableCheckpoint(
+            f"The checkpoint {path} is of another generator, by another version of texserver. {_FRESH}"
+        ) from error
+
+
+def read_checkpoint(path: Path, belongs_to: dict[str, object]) -> State:
+    """The state, if it was written by this training. Raises UnusableCheckpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            was = dict(json.loads((file.metadata() or {})[_KEY]))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnusableCheckpoint(f"The checkpoint {path} cannot be read ({error}). {_FRESH}") from error
+    now = json.loads(json.dumps(belongs_to))
+    if changed := sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key)):
+        raise UnusableCheckpoint(
+            f"The checkpoint {path} was made with another {', '.join(changed)}: "
+            f"{', '.join(str(was.get(key)) for key in changed)}. "
+            "Ask for the same again, or start anew without --resume."
+        )
+    return state

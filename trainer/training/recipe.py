@@ -1,0 +1,63 @@
+"""What shapes a training, and its defaults for each kind of model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from server.model.architecture import PRESETS
+from server.model.style_architecture import PRESETS as STYLE_PRESETS
+
+ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType({"texture": PRESETS, "style": STYLE_PRESETS})
+KINDS = tuple(ARCHITECTURES)
+# The shorter side in pixels that a swatch of each kind is scaled down to: a painting's strokes should come out large.
+SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"texture": 384, "style": 512})
+STYLE: Mapping[str, Any] = MappingProxyType(
+    {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.002}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What shapes a training; the same recipe on the same machine gives the same model.
+
+    The defaults are a texture's; `Recipe.of` knows a style's. `help` in the metadata is what the command line says of a
+    field.
+    """
+
+    MIN_SIZE: ClassVar = 96  # pixels a side, below which the coarse scales show nothing
+
+    kind: str = field(default="texture", metadata={"help": "what is learned", "choices": KINDS})
+    iterations: int = field(
+        default=1000,
+        metadata={
+            "help": "steps of training",
+            "default": "1000 with VGG-19, 2000 with the built-in network; for a map set 0.8 times as many",
+        },
+    )
+    batch: int = field(default=1, metadata={"help": "samples per step"})
+    size: int = field(default=160, metadata={"help": "side of a sample in pixels; a map set has wider ones"})
+    seed: int = field(default=0, metadata={"help": "of everything random in the training"})
+    arch: str = field(default="taper", metadata={"help": "architecture of the generator"})
+    rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("iterations", 1, 1_000_000), ("batch", 1, 64), ("size", self.MIN_SIZE, 2048)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; it must be from {low} to {high}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; it must be from 0 to 4294967295.")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}.")
+        if self.arch not in ARCHITECTURES[self.kind]:
+            known = ", ".join(ARCHITECTURES[self.kind])
+            raise ValueError(f"arch is {self.arch!r}; for a {self.kind} it must be one of {known}.")
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rate is {self.rate}; it must be above 0 and at most 1.")
+
+    @classmethod
+    def of(cls, kind: str, **given: Any) -> "Recipe":
+        """A recipe of this kind; what is not given, or None, is the kind's default. Raises ValueError."""
+        defaults = STYLE if kind == "style" else {}
+        return cls(kind=kind, **{**defaults, **{name: value for name, value in given.items() if value is not None}})
