@@ -15,7 +15,6 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from tests.blender_addon.test_image_file import decode_png
 
 from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
@@ -24,6 +23,7 @@ from blender_addon.client.jobs import LONGEST_PAUSE_S, MOST_TRIES, NotPainted, T
 from blender_addon.client.sinks import FileSink, MemorySink
 from blender_addon.client.windows import tile_side
 from blender_addon.protocol import wire
+from tests.blender_addon.client.test_image_file import decode_png
 from tests.blender_addon.fake_server import CHANNELS, SHA256, FakeServer, painted, refusal, result, times
 
 pytestmark = pytest.mark.timeout(60)

@@ -14,7 +14,6 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from tests.blender_addon.test_image_file import decode_png
 
 from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
@@ -23,6 +22,7 @@ from blender_addon.client.job import MOST_TRIES, NotPainted
 from blender_addon.client.sinks import FileSink, MemorySink
 from blender_addon.client.stylize_job import StylizeJob
 from blender_addon.protocol import wire
+from tests.blender_addon.client.test_image_file import decode_png
 from tests.blender_addon.fake_server import SHA256, STATISTICS, FakeServer, picture, refusal, times
 
 pytestmark = pytest.mark.timeout(60)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.blender_addon.test_tasks import finish, run
 
 from blender_addon.client.image_file import open_image
 from blender_addon.protocol import wire
@@ -18,6 +17,7 @@ from blender_addon.tasks.catalogue import Model
 from blender_addon.tasks.session import Session
 from blender_addon.tasks.style_tasks import RECORD, Look, NoContent, SequenceOrder, SequenceTask, StyleOrder
 from tests.blender_addon.fake_server import SHA256, FakeServer, refusal
+from tests.blender_addon.tasks.test_tasks import finish, run
 
 pytestmark = pytest.mark.timeout(60)
 Pixels = NDArray[np.uint8]

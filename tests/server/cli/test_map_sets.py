@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tests.server.test_front import House
 
 from blender_addon.client.sinks import MemorySink
 from blender_addon.protocol import wire
@@ -24,6 +23,7 @@ from server.model.torus import Size, Window
 from server.network.model_file import read_model
 from server.network.texture import texture_bytes
 from tests.models import save_tiny
+from tests.server.front.test_front import House
 from tests.server.session import ROOT, Client, Session, beside, data_of, painted
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads /proc")

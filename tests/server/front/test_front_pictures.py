@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.test_front import ALICE, BOB, ONE, TWO, House, errors
 
 from blender_addon.protocol import wire
 from server.front.crew import GIVEN_PIXELS, Address
@@ -17,6 +16,7 @@ from server.front.front import CLIENT_CONTENT_BYTES, CONTENT_BYTES
 from server.model.statistics_token import statistics_text
 from server.model.style_architecture import MAX_NORMALISED
 from tests.models import TINY_STYLES, save_tiny, save_tiny_style
+from tests.server.front.test_front import ALICE, BOB, ONE, TWO, House, errors
 
 STATISTICS = b"\0\0\x80\x3f" * (2 * TINY_STYLES["residual"].normalised)  # ones, which a picture may have
 
