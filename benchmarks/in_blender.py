@@ -49,7 +49,7 @@ def main() -> None:
         zips = addon.build(folder / "extension")
         zip = zips["4.2" if options.blender < "5.1" else "5.1"]
         server = Served(options.models or folder)
-        server.client.client().close()
+        server.client().close()
         try:
             told = subprocess.run(
                 [

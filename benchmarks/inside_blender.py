@@ -34,8 +34,12 @@ class Bench:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self.pump, self.state = module("pump"), module("state")
-        self.assignment, self.jobs, self.tasks = module("assignment"), module("jobs"), module("tasks")
+        self.pump, self.state = module("loop.pump"), module("tasks.state")
+        self.assignment, self.jobs, self.tasks = (
+            module("material.assignment"),
+            module("client.jobs"),
+            module("tasks.tasks"),
+        )
         self.seed = 100
         bpy.ops.texserver.refresh()
 

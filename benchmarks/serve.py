@@ -110,7 +110,7 @@ def report(what: str, figure: str) -> None:
 
 
 def start(folder: Path) -> None:
-    with served(folder) as server, server.client.client() as client:
+    with served(folder) as server, server.client() as client:
         welcome = time.perf_counter() - server.started
         client.texture(MODEL, seed=0, size=512)
         report("start to the first welcome; to the first texture of 512 x 512", f"{welcome:.2f} s; "
@@ -120,7 +120,7 @@ def start(folder: Path) -> None:
 def against_in_process(folder: Path) -> None:
     generator = paintable(read_model(folder / f"{MODEL}.safetensors"))
     size, window = Size(1024, 1024), Window(0, 0, 1024, 1024)
-    with served(folder) as server, server.client.client() as client:
+    with served(folder) as server, server.client() as client:
         times: dict[str, list[float]] = {"in process": [], "server": []}
         for seed in range(REPEATS + 2):
             begin = time.perf_counter()
@@ -140,7 +140,7 @@ def against_in_process(folder: Path) -> None:
 
 
 def memory(folder: Path, sides: list[int]) -> None:
-    with served(folder) as server, server.client.client() as client:
+    with served(folder) as server, server.client() as client:
         client.texture(MODEL, seed=0, size=512)
         for side in sides:
             front = server.memory_mb()
@@ -177,7 +177,7 @@ def memory(folder: Path, sides: list[int]) -> None:
 
 def fairness(folder: Path, clients: int = 8, textures: int = 64) -> None:
     script = (
-        "import sys, time, json; from server.client.client import Client\n"
+        "import sys, time, json; from server.client import Client\n"
         "client = Client(sys.argv[1], timeout_s=600); first = int(sys.argv[2])\n"
         "sys.stdin.readline(); begin = time.time(); sums = []\n"
         f"for seed in range(first, first + {textures}):\n"
@@ -185,7 +185,7 @@ def fairness(folder: Path, clients: int = 8, textures: int = 64) -> None:
         "print(json.dumps([time.time() - begin, sums]))\n"
     )
     generator = paintable(read_model(folder / f"{MODEL}.safetensors"))
-    with served(folder) as server, server.client.client() as client:
+    with served(folder) as server, server.client() as client:
         client.texture(MODEL, seed=0, size=512)
         workers = server.workers()
         running = [
@@ -214,7 +214,7 @@ def fairness(folder: Path, clients: int = 8, textures: int = 64) -> None:
 
 
 def killed(folder: Path) -> None:
-    with served(folder) as server, server.client.client() as client:
+    with served(folder) as server, server.client() as client:
         begin = time.perf_counter()
         undisturbed = client.texture(MODEL, seed=3, size=4096)["basecolor"]
         own = time.perf_counter() - begin
@@ -233,7 +233,7 @@ def two_workers(folder: Path) -> None:
     for workers in ("1", "2"):
         environment = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"
-        with served(folder, "--device", "cpu", "--workers", workers) as server, server.client.client() as client:
+        with served(folder, "--device", "cpu", "--workers", workers) as server, server.client() as client:
             client.texture(MODEL, seed=0, size=2048)
             begin = time.perf_counter()
             for seed in range(1, 4):

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
 
 
 class Stylist(Protocol):
-    """What stylizes: server.client.client.Client, or server.client.client.local_painter.LocalPainter."""
+    """What stylizes: server.client.Client, or server.client.local_painter.LocalPainter."""
 
     def stylize_into(
         self,

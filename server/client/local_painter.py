@@ -46,7 +46,7 @@ class LocalPainter(Stylizer):
         depth: Depth | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
-        """As `server.client.client.Client.paint`.
+        """As `server.client.Client.paint`.
 
         Raises UnknownModel, WrongKind, BrokenModel, BadRequest, and what the sink raises.
         """

@@ -6,10 +6,12 @@ from typing import Any
 
 import bpy
 import pytest
-from bl_ext.user_default.texserver import gallery, panels, preferences, pump, state
-from bl_ext.user_default.texserver.history import Entry
-from bl_ext.user_default.texserver.pairing import Keys, Pairing, new_key
-from bl_ext.user_default.texserver.tasks import Order
+from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.panel import gallery, panels, preferences
+from bl_ext.user_default.texserver.protocol.pairing import Keys, Pairing, new_key
+from bl_ext.user_default.texserver.tasks import state
+from bl_ext.user_default.texserver.tasks.history import Entry
+from bl_ext.user_default.texserver.tasks.tasks import Order
 from inside import LARGE, Paused, begin, begin_order, connect, fresh_seed, generate, turn, until, until_ended
 from scenery import plane, select
 from strict_layout import Drawn, StrictLayout, draw, names, texts

@@ -13,11 +13,13 @@ from typing import Any
 import addon_utils
 import bpy
 import pytest
-from bl_ext.user_default.texserver import operators, orders, preferences, pump, state
-from bl_ext.user_default.texserver.assignment import NotAssigned
-from bl_ext.user_default.texserver.orders import NotOrdered
-from bl_ext.user_default.texserver.pairing import ENVIRONMENT, Keys, Pairing, new_key, parse_pairing
-from bl_ext.user_default.texserver.tasks import Order
+from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.material.assignment import NotAssigned
+from bl_ext.user_default.texserver.panel import operators, orders, preferences
+from bl_ext.user_default.texserver.panel.orders import NotOrdered
+from bl_ext.user_default.texserver.protocol.pairing import ENVIRONMENT, Keys, Pairing, new_key, parse_pairing
+from bl_ext.user_default.texserver.tasks import state
+from bl_ext.user_default.texserver.tasks.tasks import Order
 from inside import (
     EXTENSION,
     LARGE,

@@ -7,7 +7,8 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver import pump, state
+from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.tasks import state
 from inside import LARGE, LARGE_PREVIEW, begin, generate, turn, until, until_ended, until_previewed
 from pictures import difference, of_image, of_render, truth
 from scenery import (

@@ -16,9 +16,12 @@ from typing import Any
 import addon_utils
 import bpy
 import pytest
-from bl_ext.user_default.texserver import assignment, orders, preferences, pump, state
-from bl_ext.user_default.texserver.pairing import ENVIRONMENT
-from bl_ext.user_default.texserver.tasks import Order, Task
+from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.material import assignment
+from bl_ext.user_default.texserver.panel import orders, preferences
+from bl_ext.user_default.texserver.protocol.pairing import ENVIRONMENT
+from bl_ext.user_default.texserver.tasks import state
+from bl_ext.user_default.texserver.tasks.tasks import Order, Task
 
 EXTENSION = "bl_ext.user_default.texserver"
 PYTHON = os.environ["TEXSERVER_TEST_PYTHON"]  # with torch and the server

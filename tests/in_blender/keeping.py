@@ -8,7 +8,9 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver import materials, preferences, state
+from bl_ext.user_default.texserver.material import materials
+from bl_ext.user_default.texserver.panel import preferences
+from bl_ext.user_default.texserver.tasks import state
 from inside import (
     EXTENSION,
     LARGE,

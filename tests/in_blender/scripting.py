@@ -11,9 +11,10 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver import local_server, operators, preferences, state
-from bl_ext.user_default.texserver.orders import MOST_SEED
-from bl_ext.user_default.texserver.tasks import Order
+from bl_ext.user_default.texserver.panel import operators, preferences
+from bl_ext.user_default.texserver.panel.orders import MOST_SEED
+from bl_ext.user_default.texserver.tasks import local_server, state
+from bl_ext.user_default.texserver.tasks.tasks import Order
 from inside import (
     EXTENSION,
     LARGE,

@@ -8,8 +8,11 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver import content, operators, preferences, pump, state, style_orders, style_panels
-from bl_ext.user_default.texserver.picture_reader import read_picture
+from bl_ext.user_default.texserver.client.picture_reader import read_picture
+from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.material import content
+from bl_ext.user_default.texserver.panel import operators, preferences, style_orders, style_panels
+from bl_ext.user_default.texserver.tasks import state
 from inside import Paused, connect, refusal, turn, until
 from numpy.typing import NDArray
 from pictures import difference

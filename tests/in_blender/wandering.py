@@ -10,10 +10,12 @@ from pathlib import Path
 
 import bpy
 import pytest
-from bl_ext.user_default.texserver import orders, preferences, pump, state
-from bl_ext.user_default.texserver.assignment import NotAssigned
-from bl_ext.user_default.texserver.orders import NotOrdered
-from bl_ext.user_default.texserver.tasks import Task
+from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.material.assignment import NotAssigned
+from bl_ext.user_default.texserver.panel import orders, preferences
+from bl_ext.user_default.texserver.panel.orders import NotOrdered
+from bl_ext.user_default.texserver.tasks import state
+from bl_ext.user_default.texserver.tasks.tasks import Task
 from inside import connect, drafts, turn, until
 from scenery import foreign_material, ours, plane, select
 

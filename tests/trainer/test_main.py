@@ -43,9 +43,12 @@ REAL = (*BUILTIN, "--iterations", "6", "--size", "160")
 SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
 
 TINY_SIZES = """
-    from server.architecture import PRESETS
+    from server.model.architecture import PRESETS
     from tests.models import TINY
-    from trainer import descriptors, job, pictures, recipe, training
+    from trainer import job
+    from trainer.descriptor import descriptors
+    from trainer.judge import pictures
+    from trainer.training import recipe, training
     import trainer.__main__ as command
 
     PRESETS["taper"] = TINY["taper"]

@@ -205,7 +205,7 @@ def begin(desk: Desk, place: tuple[int, int]) -> Steps:
 
 
 def session() -> Any:
-    return addon("state").session()
+    return addon("tasks.state").session()
 
 
 def cube() -> Any:
@@ -215,13 +215,13 @@ def cube() -> Any:
 def shown(thing: Any) -> str:
     """The name of the image that our nodes of an object's material show; "" without one."""
     material = thing.active_material
-    image = next(iter(addon("materials").images_of(material).values()), None) if material else None
+    image = next(iter(addon("material.materials").images_of(material).values()), None) if material else None
     return image.name if image else ""
 
 
 def is_assigned(task: Any) -> bool:
     """Whether all is done that was to be done with the texture."""
-    return task.ended and task.id not in addon("pump")._assignments
+    return task.ended and task.id not in addon("loop.pump")._assignments
 
 
 def leftovers() -> list[str]:
@@ -231,7 +231,7 @@ def leftovers() -> list[str]:
 
 def of_ours() -> dict[str, list[str]]:
     """Data that the add-on has made, and the materials that there are."""
-    is_ours = addon("materials").is_ours
+    is_ours = addon("material.materials").is_ours
     return {
         "images": sorted(image.name for image in bpy.data.images if is_ours(image)),
         "materials": sorted(material.name for material in bpy.data.materials),
@@ -241,7 +241,7 @@ def of_ours() -> dict[str, list[str]]:
 def ask_status() -> Steps:
     """The server's own report."""
     replies: list[Any] = []
-    session().connection.ask(addon("wire").GetStatus, replies.append)
+    session().connection.ask(addon("protocol.wire").GetStatus, replies.append)
     yield from until(lambda: replies, "the server's status", 10)
     return replies[0].report
 
@@ -328,17 +328,17 @@ def stopwatch(**parts: tuple[Any, str]) -> Iterator[dict[str, list[float]]]:
 
 def our_parts() -> dict[str, tuple[Any, str]]:
     """What the add-on does while it works: `turn` is one turn of the pump, and the others but for the panels parts."""
-    sinks, panels, session = addon("sinks"), addon("panels"), addon("session").Session
+    sinks, panels, session = addon("client.sinks"), addon("panel.panels"), addon("tasks.session").Session
     return {
-        "turn": (addon("pump"), "step"),
-        "receive": (addon("connection").Connection, "tick"),
+        "turn": (addon("loop.pump"), "step"),
+        "receive": (addon("client.connection").Connection, "tick"),
         "remember": (session, "remember"),
         "tidy": (session, "tidy"),
-        "undo": (addon("pump"), "_push_undo"),
+        "undo": (addon("loop.pump"), "_push_undo"),
         "begin": (sinks.FileSink, "begin"),
         "write": (sinks.FileSink, "write"),
         "finish": (sinks.FileSink, "finish"),
-        "assign": (addon("assignment").Assignment, "show"),
+        "assign": (addon("material.assignment").Assignment, "show"),
         "panel": (panels._Main, "draw"),
         "jobs": (panels._Jobs, "draw"),
         "history": (panels._History, "draw"),
@@ -441,7 +441,7 @@ def redrawing(seconds: float) -> Steps:
     while time.monotonic() < end:
         materials.reverse()
         cube().active_material = materials[0]
-        addon("pump").redraw()
+        addon("loop.pump").redraw()
         yield 0.03
 
 
@@ -545,7 +545,7 @@ def scene_undo() -> Steps:
     seed = settings().seed
     yield from desk.press("Z", ctrl=True, shift=True)
     yield from until(lambda: shown(cube()), "the texture again", 10)
-    image = next(iter(addon("materials").images_of(cube().active_material).values()))
+    image = next(iter(addon("material.materials").images_of(cube().active_material).values()))
     return {
         "before": before,
         "after": after,
@@ -582,7 +582,7 @@ def scene_undo_set() -> Steps:
 
 def _set_of(material: Any) -> dict[str, Any]:
     tree = material.node_tree
-    images = addon("materials").images_of(material)
+    images = addon("material.materials").images_of(material)
     return {
         "nodes": sorted(node.name for node in tree.nodes),
         "links": sorted([each.from_node.name, each.to_node.name, each.to_socket.identifier] for each in tree.links),
@@ -750,10 +750,10 @@ def scene_stylize() -> Steps:
     place = yield from desk.find("texserver.stylize_image")
     yield 0.5
     parts = {
-        "turn": (addon("pump"), "step"),
-        "save": (addon("content"), "of_render"),
-        "begin": (addon("session").Session, "order_style"),
-        "panel": (addon("style_panels")._Stylize, "draw"),
+        "turn": (addon("loop.pump"), "step"),
+        "save": (addon("material.content"), "of_render"),
+        "begin": (addon("tasks.session").Session, "order_style"),
+        "panel": (addon("panel.style_panels")._Stylize, "draw"),
     }
     told: dict[str, Any] = {"by_hand_ms": by_hand_ms}
     with stopwatch(**parts) as taken:
@@ -774,7 +774,7 @@ def stylizing(desk: Desk, place: tuple[int, int]) -> Steps:
 
 def scene_quit() -> Steps:
     """Start Local Server, a job, and Blender's own way out in the midst of it."""
-    chosen = addon("preferences").get()
+    chosen = addon("panel.preferences").get()
     chosen.server_command, chosen.models_folder = TASK["server_command"], TASK["models"]
     bpy.ops.wm.read_homefile()
     yield DRAWN_S
@@ -783,7 +783,7 @@ def scene_quit() -> Steps:
     yield from until(lambda: session().connection.state == "failed-for-now", "no server, in words", 20)
     yield 3 * DRAWN_S
     yield from desk.click("texserver.start_server")
-    server = addon("state").local_server()
+    server = addon("tasks.state").local_server()
     yield from until(lambda: server.state == "running", "the local server")
     yield from until(lambda: session().connection.state == "ready" and session().catalogue.settled, "its models")
     settings().model = TASK["model"]
@@ -865,10 +865,10 @@ def scene_pictures() -> Steps:
 
 def scene_preferences_picture() -> Steps:
     """The add-on's preferences with the log of a local server, where no other runs."""
-    chosen = addon("preferences").get()
+    chosen = addon("panel.preferences").get()
     chosen.models_folder, chosen.server_command = TASK["models"], TASK["server_command"]
     bpy.ops.texserver.start_server()
-    server = addon("state").local_server()
+    server = addon("tasks.state").local_server()
     yield from until(lambda: server.state in ("running", "failed"), "the local server")
     yield 2.0
     Desk().area.ui_type = "PREFERENCES"

@@ -454,7 +454,7 @@ def test_a_disk_that_fails_at_the_last_step_leaves_the_earlier_file(
 
 LIMITED = """
 import os, resource, sys
-from blender_addon.image_file import ImageFileError, open_image
+from blender_addon.client.image_file import ImageFileError, open_image
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 file = None
 try:
@@ -472,7 +472,7 @@ def test_a_disk_that_refuses_half_way_leaves_the_earlier_file(tmp_path: Path, na
     path = tmp_path / name
     path.write_bytes(b"earlier")
     command = [sys.executable, "-c", LIMITED, str(path)]
-    root = Path(image_file.__file__).parents[1]
+    root = Path(image_file.__file__).parents[2]
     told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert told.startswith(f"{opened} {path} was not written")  # a TIFF has its whole length at once and fails early
     assert "smaller size" in told
@@ -506,7 +506,7 @@ def test_memory_stays_flat(tmp_path: Path, format: Format) -> None:
 
 def test_only_the_standard_library_is_needed() -> None:
     code = "import sys; sys.modules.update(numpy=None, PIL=None, bpy=None); import blender_addon.client.image_file"
-    subprocess.run([sys.executable, "-S", "-c", code], cwd=Path(image_file.__file__).parents[1], check=True)
+    subprocess.run([sys.executable, "-S", "-c", code], cwd=Path(image_file.__file__).parents[2], check=True)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])

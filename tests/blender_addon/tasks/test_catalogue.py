@@ -376,7 +376,7 @@ def test_an_odd_list_is_told_and_the_one_before_stays(
 def test_a_list_without_end_ends(
     catalogue: Catalogue, stock: Stock, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blender_addon.tasks.tasks.catalogue.MOST_MODELS", 30)
+    monkeypatch.setattr("blender_addon.tasks.catalogue.MOST_MODELS", 30)
     assert MOST_MODELS > 30
     stock.entries = [ready(f"m{number:03}") for number in range(100)]
     if answer == "empty pages":

@@ -436,7 +436,7 @@ def test_a_script_around_it_is_ended_with_it(server: LocalServer, tmp_path: Path
 
 def test_it_does_not_outlive_a_killed_blender(program: Callable[[str], str], tmp_path: Path) -> None:
     blender = (
-        "import sys, time; from pathlib import Path; from blender_addon.tasks.tasks.local_server import LocalServer\n"
+        "import sys, time; from pathlib import Path; from blender_addon.tasks.local_server import LocalServer\n"
         "server = LocalServer(Path(sys.argv[2])); server.start(sys.argv[1], Path('models'))\n"
         "while True: server.tick(); print(server.state, flush=True); time.sleep(0.01)\n"
     )

@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 @pytest.fixture
 def client(server: Session) -> Iterator[Client]:
-    with server.client.client() as client:
+    with server.client() as client:
         yield client
 
 

@@ -316,8 +316,8 @@ from hashlib import sha256
 import torch
 
 torch.set_num_threads(1)
-from server.texture import bands, texture, to_bytes
-from server.torus import Size, Window
+from server.network.texture import bands, texture, to_bytes
+from server.model.torus import Size, Window
 from tests.models import tiny_generator
 
 def memory_mb():

@@ -86,7 +86,7 @@ def odd(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sess
 
 @pytest.fixture
 def client(server: Session) -> Iterator[Client]:
-    with server.client.client() as client:
+    with server.client() as client:
         yield client
 
 
@@ -290,7 +290,7 @@ def test_figures_are_there_for_prometheus(server: Session, client: Client) -> No
 
 def tries(server: Session, letter: bytes, header: bytes, *buffers: bytes) -> wire.Reply | None:
     """The reply to frames as they are, on a connection that must be usable afterwards."""
-    with server.client.client() as client:
+    with server.client() as client:
         client.send([letter, header, *buffers])
         reply = client.reply()
         client.hello()
@@ -307,7 +307,7 @@ def test_what_is_no_message_is_a_bad_frame(server: Session) -> None:
         ],
         "unsupported_version": [[b"TX9j", hello], [b"TX2m", packed], [b"TX0j", b""]],
     }  # fmt: skip
-    with server.unharmed(), server.client.client() as client:
+    with server.unharmed(), server.client() as client:
         for code, messages in cases.items():
             for frames in messages:
                 client.send(frames)
@@ -320,7 +320,7 @@ def test_what_is_no_message_is_a_bad_frame(server: Session) -> None:
 
 def test_a_req_socket_can_read_why_it_is_refused(server: Session) -> None:
     """Row F1."""
-    with server.unharmed(), server.client.client() as client:
+    with server.unharmed(), server.client() as client:
         client.send([b"", b"TX1j", b'{"op":"hello","id":1}'])
         delimiter, *frames = client.frames() or [b"?"]
         assert delimiter == b""
@@ -336,7 +336,7 @@ def test_what_is_too_large_is_refused_or_cut(server: Session) -> None:
         content = {"name": "content", "dtype": "uint8", "shape": [4097, 4097, 1]}
         header = wire.Json().dumps({"op": "stylize", "id": 1, "model": "brick", "buffers": [content]})
         assert code_of(tries(server, b"TX1j", header, bytes(4097 * 4097))) == "too_large"
-        with server.client.client() as cut:
+        with server.client() as cut:
             cut.send([b"TX1j", b'{"op":"hello","id":1}', bytes(80 * 2**20)])
             assert cut.reply(1.0) is None
 
@@ -371,9 +371,9 @@ def test_a_wrong_op_or_id_is_told(server: Session, client: Client) -> None:
     """Row F4."""
     with server.unharmed():
         for id in (None, 0, -1, 2**53 + 1, True, "7", 1.5, [1], {}):
-            with server.client.client() as other:
+            with server.client() as other:
                 assert (code_of(other.header({"op": "hello", "id": id})), id) == ("bad_header", id)
-        with server.client.client() as other:
+        with server.client() as other:
             assert code_of(other.header({"op": "hello"})) == "bad_header"
             assert code_of(other.header({"id": 1})) == "bad_header"
             assert code_of(other.header({"id": 1, "op": 7})) == "bad_header"
@@ -506,7 +506,7 @@ def test_a_client_that_stops_reading_costs_the_others_nothing(server: Session) -
     """Row L2: what lies unsent for it is bounded, however much it asks for."""
     with server.unharmed():
         before, worst = server.memory_mb(), 0.0
-        with server.client.client(receives=1) as deaf:
+        with server.client(receives=1) as deaf:
             wanted = [deaf.want("grass", 5000 + turn, (2048, 2048)) for turn in range(40)]  # 12 MB each
             for _ in range(600):
                 deaf.tell(wire.GetThumbnail(id=deaf.new_id(), model="grass"))
@@ -525,7 +525,7 @@ def test_a_client_that_stops_reading_costs_the_others_nothing(server: Session) -
 
 def vanish(server: Session, chance: random.Random) -> None:
     """A client asks for much and is gone while it comes."""
-    with server.client.client(receives=chance.choice((1, 1000))) as client:
+    with server.client(receives=chance.choice((1, 1000))) as client:
         for _ in range(3):
             client.want(chance.choice(("brick", "grass")), chance.randrange(40), (600, 700))
         client.socket.poll(chance.randrange(1, 120))
@@ -763,7 +763,7 @@ def test_nine_hundred_half_open_connections_are_cut(server: Session) -> None:
 
 def test_a_flood_of_bad_headers_is_answered_at_a_bounded_rate(server: Session) -> None:
     """Row L7."""
-    with server.unharmed(), server.client.client() as flooding:
+    with server.unharmed(), server.client() as flooding:
         began = time.monotonic()
         for _ in range(3000):
             flooding.send([b"TX1j", b"{"])

@@ -70,7 +70,7 @@ def odd(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sess
 
 @pytest.fixture
 def client(server: Session) -> Iterator[Client]:
-    with server.client.client() as client:
+    with server.client() as client:
         yield client
 
 
@@ -368,14 +368,14 @@ def test_status_is_answered_at_once_while_large_pictures_come_and_go(server: Ses
     stop = threading.Event()
 
     def ask() -> None:
-        with server.client.client() as client:
+        with server.client() as client:
             while not stop.is_set():
                 began = time.perf_counter()
                 client.status()
                 took_ms.append((time.perf_counter() - began) * 1000)
                 time.sleep(0.005)
 
-    with server.unharmed(), server.client.client() as client:
+    with server.unharmed(), server.client() as client:
         asking = threading.Thread(target=ask)
         asking.start()
         try:

@@ -22,7 +22,7 @@ TINY = StyleArchitecture(name="residual", widths=(4, 6), blocks=1, noise=(1,))
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.descriptor.descriptors.STYLE_SCALES", 2)
-    monkeypatch.setattr("trainer.training.training.style_training.JUDGED", 2)
+    monkeypatch.setattr("trainer.training.style_training.JUDGED", 2)
     monkeypatch.setitem(PRESETS, "residual", TINY)
 
 
