@@ -1,0 +1,182 @@
+"""Hiding joints: a window put together from its patches, band by band.
+
+Source: Burt & Adelson, "A multiresolution spline with application to image mosaics" (ACM ToG 2, 1983): fine detail
+changes from one patch to the next within a few pixels, slow light over a wide zone, so neither a step nor a ghost is
+seen. Differs: three bands on full grids in place of a pyramid, so no grid shows and any size wraps.
+
+    detail    what a blur of about 2 plan pixels takes away; feathered over 1 pixel at either side of a cut
+    middle    between that and a blur of about 8 pixels; over 4 pixels
+    low       the rest; over about 48 pixels, on nodes every 4 pixels of the torus, interpolated
+
+All values are whole numbers held in float32, each sum below 2^24: exact in any order, on any device.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from server.quilt.grid import PatchAxis
+from server.quilt.settings import QuiltSettings
+from server.quilt.tables import extended
+
+FRACTION = 16  # a sample of 8 bits is counted in this many parts
+DETAIL_BLUR, LOW_BLUR = 2, 8  # plan pixels, standard deviation
+DETAIL_REACH, MIDDLE_REACH = 1, 3  # plan pixels: half the side of the box that feathers, twice
+NODE = 4  # plan pixels between the nodes of the low band
+LOW_REACH = 6  # nodes, likewise
+
+
+class Bands:
+    """The bands of a swatch: what each patch would show of them anywhere.
+
+    `maps`: of each map (channels, height, width) uint8 or uint16, at full size; only what is painted is read of them
+    where they are larger than the plan. `plan`: the same maps in plan pixels, or the maps themselves.
+    """
+
+    def __init__(
+        self, maps: Sequence[Tensor], plan: Sequence[Tensor], settings: QuiltSettings, device: torch.device
+    ) -> None:
+        self.maps, self.settings, self.device = list(maps), settings, device
+        self._middle, self._low, self._detail, self._soft = [], [], [], []
+        for each in plan:
+            whole = counted(each.to(device))
+            soft = _blurred(whole, 2 * DETAIL_BLUR + 1, 2, settings.wraps)
+            low = _low(whole, settings.wraps)
+            kind = torch.int16 if each.dtype == torch.uint8 else torch.int32
+            self._low.append(low.to(kind))
+            self._middle.append((soft - low).to(kind))
+            if settings.factor == 1:
+                self._detail.append((whole - soft).to(kind))
+            else:
+                self._soft.append(soft.to(kind))
+
+    @property
+    def count(self) -> int:
+        """How many maps."""
+        return len(self.maps)
+
+    def detail(self, number: int, rows: range, columns: range) -> Tensor:
+        """What a blur takes away of map `number`: (channels, rows, columns), full pixels."""
+        wraps, factor = self.settings.wraps, self.settings.factor
+        if factor == 1:
+            return _taken(self._detail[number], rows, columns, wraps)
+        own = counted(_taken(self.maps[number], rows, columns, wraps).to(self.device))
+        return own - _enlarged(self._soft[number], rows, columns, factor, wraps)
+
+    def middle(self, number: int, rows: range, columns: range) -> Tensor:
+        """What lies between the two blurs: (channels, rows, columns), full pixels."""
+        wraps, factor = self.settings.wraps, self.settings.factor
+        if factor == 1:
+            return _taken(self._middle[number], rows, columns, wraps)
+        return _enlarged(self._middle[number], rows, columns, factor, wraps)
+
+    def low(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
+        """The second blur at these rows and columns, in plan pixels: (channels, rows, columns)."""
+        down, across = (
+            _numbers(line, side, wraps)
+            for line, side, wraps in zip((rows, columns), self._low[number].shape[1:], self.settings.wraps, strict=True)
+        )
+        return self._low[number][:, down][:, :, across]
+
+
+def counted(samples: Tensor) -> Tensor:
+    """Samples as the whole numbers that bands are made of, float32: 8 bits in 1/16, 16 bits as they are."""
+    return samples.float() * FRACTION if samples.dtype == torch.uint8 else samples.to(torch.int32).float()
+
+
+def feathered(mask: Tensor, reach: int) -> Tensor:
+    """How much of a patch shows at each pixel: (rows, columns) bool, `2 * reach` wider on every side, to whole numbers
+    in [0, 128], float32. A box of side 2 * reach + 1, twice.
+    """
+    side = 2 * reach + 1
+    sums = mask.float()[None, None]
+    for _ in range(2):
+        sums = F.avg_pool2d(sums, (side, 1), 1, divisor_override=1)
+        sums = F.avg_pool2d(sums, (1, side), 1, divisor_override=1)
+    return (sums[0, 0] * 128 / side**4).floor()
+
+
+def _blurred(whole: Tensor, side: int, times: int, wraps: tuple[bool, bool]) -> Tensor:
+    """Mean over boxes, several times, rounded each time: (C, H, W) float32 of whole numbers."""
+    margin = side // 2 * times
+    height, width = whole.shape[1:]
+    rows = extended(height, margin, wraps[0], whole.device)
+    columns = extended(width, margin, wraps[1], whole.device)
+    wide = whole[:, rows][:, :, columns][None]
+    for _ in range(times):
+        wide = (F.avg_pool2d(wide, (side, 1), 1, divisor_override=1) / side).round()
+        wide = (F.avg_pool2d(wide, (1, side), 1, divisor_override=1) / side).round()
+    return wide[0]
+
+
+def _low(whole: Tensor, wraps: tuple[bool, bool]) -> Tensor:
+    """A blur of LOW_BLUR pixels: means of cells of NODE pixels, blurred, interpolated."""
+    margin = 8 * NODE
+    height, width = whole.shape[1:]
+    more = [-side % NODE for side in (height, width)]
+    rows = extended(height, margin + more[0], wraps[0], whole.device)[more[0] :]
+    columns = extended(width, margin + more[1], wraps[1], whole.device)[more[1] :]
+    cells = (F.avg_pool2d(whole[:, rows][:, :, columns][None], NODE, divisor_override=1) / NODE**2).round()
+    side = 2 * LOW_BLUR // NODE + 1
+    for _ in range(2):
+        cells = (F.avg_pool2d(cells, (side, 1), 1, divisor_override=1) / side).round()
+        cells = (F.avg_pool2d(cells, (1, side), 1, divisor_override=1) / side).round()
+    skip = margin - (side - 1) * NODE  # pixels of the swatch's surroundings that are left
+    down, across = range(skip, skip + height), range(skip, skip + width)
+    return _between(cells[0], down, across, NODE).round()
+
+
+def _between(cells: Tensor, rows: range, columns: range, step: int) -> Tensor:
+    """Interpolated between the middles of cells of `step` pixels: (C, cells, cells) to (C, rows, columns)."""
+    for dimension, line in ((1, rows), (2, columns)):
+        places = torch.arange(line.start, line.stop, device=cells.device) * 2 + 1 - step  # in half pixels
+        first = places.div(2 * step, rounding_mode="floor")
+        share = (places - first * 2 * step).float()
+        last = cells.shape[dimension] - 1
+        near = cells.index_select(dimension, first.clamp(0, last))
+        far = cells.index_select(dimension, (first + 1).clamp(0, last))
+        share = share[:, None] if dimension == 1 else share[None]
+        cells = near + ((far - near) * share / (2 * step)).round()
+    return cells
+
+
+def _numbers(line: Tensor, side: int, wraps: bool) -> Tensor:
+    """Which row or column of the swatch stands at these, inside or out."""
+    if wraps:
+        return line % side
+    line = line % (2 * side)
+    return torch.where(line >= side, 2 * side - 1 - line, line)
+
+
+def _taken(table: Tensor, rows: range, columns: range, wraps: tuple[bool, bool]) -> Tensor:
+    """A part of the swatch, which may reach outside: (C, rows, columns)."""
+    for dimension, line, wrap in ((1, rows, wraps[0]), (2, columns, wraps[1])):
+        side = table.shape[dimension]
+        if 0 <= line.start and line.stop <= side:
+            table = table.narrow(dimension, line.start, len(line))
+        else:
+            places = _numbers(torch.arange(line.start, line.stop), side, wrap)
+            table = _picked(table, dimension, places)
+    return table
+
+
+def _picked(table: Tensor, dimension: int, places: Tensor) -> Tensor:
+    if table.dtype == torch.uint16:  # torch selects of few kinds of 16 bits
+        return table.view(torch.int16).index_select(dimension, places.to(table.device)).view(torch.uint16)
+    return table.index_select(dimension, places.to(table.device))
+
+
+def _enlarged(table: Tensor, rows: range, columns: range, factor: int, wraps: tuple[bool, bool]) -> Tensor:
+    """A part of a table in plan pixels, at full size: (C, rows, columns) float32."""
+    firsts = [line.start // factor - 1 for line in (rows, columns)]
+    parts = [
+        range(first, line.stop // factor + 2) for first, line in zip(firsts, (rows, columns), strict=True)
+    ]
+    cells = _taken(table, parts[0], parts[1], wraps).float()
+    lines = [
+        range(line.start - first * factor, line.stop - first * factor)
+        for first, line in zip(firsts, (rows, columns), strict=True)
+    ]
+    return _between(cells, lines[0], lines[1], factor)

@@ -1,0 +1,189 @@
+"""Where patches meet: minimum-error cuts through their overlaps, and so which patch every pixel comes from.
+
+Rows of patches are cut first: between two neighbours in a row runs an upright path through their overlap. Then whole
+rows are cut from each other: a level path runs between them from patch to patch. It passes fixed nodes, the best place
+over the middle of each patch, so it never breaks and a piece of it depends on four patches alone.
+
+Paths are those of least summed energy (Efros & Freeman, SIGGRAPH 2001), found by dynamic programming, all paths of a
+block at once. The energy of a pixel is the squared difference of the two patches' features, divided by how much the
+quieter of them changes there, so a path would rather run along an edge than through a plain. All in whole numbers.
+
+Paths are in plan pixels, `rows` and `columns` count from the upper left corner of a patch, overlaps included.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from server.quilt.grid import PatchAxis
+from server.quilt.plan import LAST_OFF, Plan, packed_distances
+
+BARE = 2**20  # the energy of a pixel outside the swatch
+CALM = 8  # added to the change of features, before energies are divided by it
+NODE_REACH = 4  # plan pixels at either side of a node that count
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """The cuts of the patches in `rows` x `columns` (unwrapped), on the CPU.
+
+    `places`: (rows, columns, 2), as the plan's, of one more row and column. `upright`: (rows + 1, columns, length)
+    int64: in which column of the overlap the right neighbour begins, at each row of the patch. `level`: (rows, columns,
+    length): in which row of the overlap the lower neighbour begins, at each column from the middle of this patch to the
+    middle of the next.
+    """
+
+    rows: range
+    columns: range
+    places: Tensor
+    upright: Tensor
+    level: Tensor
+
+
+def make_cuts(plan: Plan, rows: range, columns: range) -> Cuts:
+    """The cuts at the right and lower sides of these patches."""
+    places = plan.places(range(rows.start, rows.stop + 1), range(columns.start, columns.stop + 1))
+    upright = _upright(plan, columns, places)
+    level = _level(plan, rows, columns, places, upright)
+    return Cuts(rows=rows, columns=columns, places=places, upright=upright, level=level)
+
+
+def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
+    """Between all neighbours in a row: (rows + 1, columns, length)."""
+    factor = plan.settings.factor
+    down = torch.arange(plan.longest[0])[:, None] * factor
+    across = torch.arange(2 * plan.overlaps[1])[None] * factor
+    pitches = _pitches(plan.axes[1], columns)[None, :, None, None]
+    left = _Shown(plan, places[:, :-1], down, across + pitches)
+    right = _Shown(plan, places[:, 1:], down, across)
+    return _paths(_energy(left, right))
+
+
+def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Tensor) -> Tensor:
+    """From node to node, between rows of patches that are cut already: (rows, columns, length)."""
+    factor, axis = plan.settings.factor, plan.axes[1]
+    overlap = axis.overlap
+    corners = torch.tensor([axis.corner(column) for column in range(columns.start, columns.stop + 1)])
+    middles = torch.tensor([axis.middle(column) for column in range(columns.start, columns.stop + 1)])
+    down = torch.arange(2 * plan.overlaps[0])[:, None] * factor
+    pitches = _pitches(plan.axes[0], rows)[:, None, None, None]
+    # Nodes: the middles of all patches, one more than there are paths.
+    about = torch.arange(-NODE_REACH, NODE_REACH + 1)[None] * factor
+    near = (middles - corners)[None, :, None, None] + overlap + about
+    upper = _Shown(plan, places[:-1], down + pitches, near)
+    lower = _Shown(plan, places[1:], down, near)
+    nodes = _calmest(_energy(upper, lower, across=False).sum(-1))
+    # Paths: along x from one middle to the next, through whichever patch of a row stands there.
+    lengths = (middles[1:] - middles[:-1]).div(factor, rounding_mode="floor")
+    along = torch.arange(int(lengths.max()) + 1)[None] * factor
+    x = middles[:-1, None, None] + along  # (columns, 1, length), in pixels
+    sides = []
+    for row, y in ((0, down + pitches), (1, down + 0 * pitches)):
+        begins = upright[row : row + len(rows)]  # (rows, columns, length of a patch)
+        lines = y.div(factor, rounding_mode="floor")[..., 0].expand(-1, len(columns), -1)
+        cut = corners[1:][None, :, None] - overlap + factor * begins.gather(2, lines.clamp(max=begins.shape[2] - 1))
+        right = x[None] >= cut[..., None]
+        here = torch.where(right, corners[1:, None, None], corners[:-1, None, None])
+        place = torch.where(
+            right[..., None],
+            places[row : row + len(rows), 1:, None, None],
+            places[row : row + len(rows), :-1, None, None],
+        )
+        sides.append(_Shown(plan, place, y, x[None] - here + overlap, single=False))
+    energy = _energy(*sides, across=False).transpose(2, 3)
+    return _paths(energy, nodes[:, :-1], nodes[:, 1:], lengths[None].expand(len(rows), -1))
+
+
+class _Shown:
+    """What patches show at these places of theirs, in pixels from their corners."""
+
+    def __init__(self, plan: Plan, places: Tensor, down: Tensor, across: Tensor, *, single: bool = True) -> None:
+        if single:
+            places = places[:, :, None, None]
+        tables, settings = plan.tables, plan.settings
+        rows = (places[..., 0] + down).div(settings.factor, rounding_mode="floor")
+        columns = (places[..., 1] + across).div(settings.factor, rounding_mode="floor")
+        self.valid = torch.ones((), dtype=torch.bool)
+        for line, axis in ((rows, 0), (columns, 1)):
+            if not settings.wraps[axis]:
+                self.valid = self.valid & (line >= 0) & (line < settings.plan[axis])
+        height, width = tables.packed.shape
+        index = (rows + tables.margin).clamp(0, height - 1) * width + (columns + tables.margin).clamp(0, width - 1)
+        self.values = tables.packed.flatten()[index]
+
+
+def _energy(first: _Shown, second: _Shown, *, across: bool = True) -> Tensor:
+    """What it costs to cut at each pixel: (rows, columns, down, across) int64.
+
+    The first patch keeps what lies before the cut, the second what lies behind, in the direction across, or down.
+    """
+    change = torch.minimum(first.values >> 56, second.values >> 56)
+    distance = packed_distances(first.values & LAST_OFF, second.values & LAST_OFF).long()
+    energy = (distance * 16).div(CALM + change, rounding_mode="floor") + 1
+    if bool(first.valid.all()) and bool(second.valid.all()):
+        return energy
+    dimension = 3 if across else 2
+    before, behind = ((~side.valid).long().expand_as(energy) for side in (first, second))
+    before = before.cumsum(dimension) - before
+    behind = behind.flip(dimension).cumsum(dimension).flip(dimension)
+    energy = torch.where(first.valid & second.valid, energy, 1)
+    return energy + BARE * (before + behind)
+
+
+def _calmest(energies: Tensor) -> Tensor:
+    """Where each is least, along the last axis; the middle is preferred by a little."""
+    count = energies.shape[-1]
+    aside = (torch.arange(count) - count // 2).abs()
+    cost = energies + energies.div(16 * count, rounding_mode="floor") * aside
+    return (cost * 2**12 + torch.arange(count)).amin(-1) % 2**12
+
+
+def _paths(
+    energy: Tensor, first: Tensor | None = None, last: Tensor | None = None, lengths: Tensor | None = None
+) -> Tensor:
+    """The cheapest paths along the third axis of (rows, columns, length, width), a step of at most one aside at a time.
+
+    They start at `first` and reach `last` after `lengths` steps, or are free. Returns (rows, columns, length) int64.
+    """
+    rows, columns, length, width = energy.shape
+    costs = energy.reshape(-1, length, width).numpy()
+    count = len(costs)
+    far = np.int64(2**60)
+    total = np.full((count, width + 2), far)
+    back = np.zeros((length, count, width), np.int8)
+    if first is None:
+        total[:, 1:-1] = costs[:, 0]
+    else:
+        total[np.arange(count), first.reshape(-1).numpy() + 1] = 0
+    for step in range(1, length):
+        left, middle, right = total[:, :-2], total[:, 1:-1], total[:, 2:]
+        best = np.minimum(middle, left)
+        came = back[step]
+        came[left < middle] = -1
+        came[right < best] = 1
+        np.minimum(best, right, out=best)
+        best += costs[:, step]
+        np.minimum(best, far, out=best)
+        if lengths is not None:
+            ended = step > lengths.reshape(-1).numpy()
+            best[ended] = total[ended, 1:-1]
+        total[:, 1:-1] = best
+    path = np.zeros((count, length), np.int64)
+    at: npt.NDArray[np.int64] = total[:, 1:-1].argmin(1) if last is None else last.reshape(-1).numpy().copy()
+    every = np.arange(count)
+    for step in range(length - 1, -1, -1):
+        path[:, step] = at
+        if lengths is not None:
+            going = step <= lengths.reshape(-1).numpy()
+            at = np.where(going, at + back[step, every, at], at)
+        else:
+            at = at + back[step, every, at]
+    return torch.from_numpy(path).view(rows, columns, length)
+
+
+def _pitches(axis: PatchAxis, patches: range) -> Tensor:
+    """Pixels from each patch's corner to the next one's."""
+    return torch.tensor([axis.corner(patch + 1) - axis.corner(patch) for patch in patches])

@@ -1,0 +1,380 @@
+"""The plan of a torus: which place of the swatch each patch shows.
+
+Image quilting (Efros & Freeman, SIGGRAPH 2001) with all patches of a colour at once: the patches of a torus have four
+colours like a checkerboard of 2 x 2. Those of the first colour take hashed places, spread evenly. The others, colour
+after colour, take the place whose appearance continues the neighbours that stand already, over the whole overlap: an
+exhaustive search at half search cells, then finer and finer steps to whole pixels. Differs: an order of four steps in
+place of a scan line, so a torus has no beginning, and a patch depends on few others.
+
+A patch depends on patches at most two away of the colours before its own, and so on at most five away in all. Plans
+are made in blocks of BLOCK x BLOCK patches, a colour at a time, as they are needed; blocks change no result.
+
+Costs are whole numbers, ties go to the first place, so the plan is the same on every device. A place is the pixel of
+the swatch, at full size, that a patch shows at its upper left corner, overlaps included; it may lie outside.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from server.quilt.grid import PatchAxis
+from server.quilt.hashing import words
+from server.quilt.settings import QuiltSettings
+from server.quilt.tables import Tables
+
+COLOURS = ((0, 0), (1, 1), (0, 1), (1, 0))
+RANKS = torch.tensor([[0, 2], [3, 1]])  # of the colours, by row and column parity
+BLOCK = 8
+NEAR = 2  # patches: how far a repeat is looked for
+GOES_ON = 128  # price of going on copying a neighbour, in 1/256 of the median cost
+REPEATS = 512  # price of showing a neighbour's place again, falling to nothing one pitch away
+CHANCE = 10  # a cost is raised by up to one part in this many, by hash
+NOBODY = 4  # variances: the cost of a cell that neither patch covers
+_SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plastic number: pairs that spread evenly
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """What a place costs beside its fit: (rows, columns) int16 over search places, in 1/256 of the median cost.
+
+    `variance`: mean squared distance of the coarse appearances of two cells drawn by chance.
+    """
+
+    table: Tensor
+    variance: int
+
+
+class Plan:
+    """The places of one torus, found as they are asked for."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        settings: QuiltSettings,
+        prices: Prices,
+        seed: int,
+        axes: tuple[PatchAxis, PatchAxis],
+    ) -> None:
+        self.tables, self.settings, self.prices, self.seed, self.axes = tables, settings, prices, seed, axes
+        self.device = tables.packed.device
+        down, across = self.shape = axes[0].patches, axes[1].patches
+        self._places = torch.zeros(down, across, 2, dtype=torch.int64)
+        self._done = [torch.zeros(-(-down // BLOCK), -(-across // BLOCK), dtype=torch.bool) for _ in COLOURS]
+        factor, cell = settings.factor, settings.cell
+        self.overlaps = tuple(axis.overlap // factor for axis in axes)  # plan pixels
+        self.longest = tuple(  # plan pixels, overlaps included
+            -(-axis.longest // factor) + 2 * overlap for axis, overlap in zip(axes, self.overlaps, strict=True)
+        )
+        self._pitch_cells = [max(1, round(axis.side / axis.patches / factor / cell)) for axis in axes]
+        self._overlap_cells = [max(1, round(2 * overlap / cell)) for overlap in self.overlaps]
+        step = tables.steps[0]
+        self._low, self._counts = [], []  # the places searched, in plan pixels: from `low` on, `count` of them
+        for axis, wraps in enumerate(settings.wraps):
+            overhang = 0 if wraps else min(settings.overlap, self.overlaps[axis]) // step * step
+            last = settings.plan[axis] - 1 if wraps else settings.plan[axis] + overhang - self.longest[axis]
+            self._low.append(-overhang)
+            self._counts.append(max(1, (last + overhang) // step + 1))
+
+    # ------------------------------------------------------------------------------------------------------- asked for
+
+    def places(self, rows: range, columns: range) -> Tensor:
+        """The places of these patches (unwrapped): (rows, columns, 2) int64 on the CPU."""
+        self._ensure(len(COLOURS) - 1, rows, columns)
+        return self._places[torch.tensor(rows) % self.shape[0]][:, torch.tensor(columns) % self.shape[1]]
+
+    def searched(self) -> tuple[range, range]:
+        """The places that an exhaustive search tries, in plan pixels down and across."""
+        step = self.tables.steps[0]
+        first, second = (
+            range(low, low + count * step, step) for low, count in zip(self._low, self._counts, strict=True)
+        )
+        return first, second
+
+    def _ensure(self, stage: int, rows: range, columns: range) -> None:
+        """Every patch of the colours up to `stage` in these ranges has its place."""
+        down, across = self.shape
+        for row in _blocks(rows, down):
+            for column in _blocks(columns, across):
+                if self._done[stage][row, column]:
+                    continue
+                own = _block(row, down), _block(column, across)
+                if stage:
+                    self._ensure(stage - 1, *(range(part.start - NEAR, part.stop + NEAR) for part in own))
+                self._place(stage, *own)
+                self._done[stage][row, column] = True
+
+    def _place(self, stage: int, rows: range, columns: range) -> None:
+        parities = COLOURS[stage]
+        index = torch.tensor(
+            [(row, column) for row in rows if row % 2 == parities[0] for column in columns if column % 2 == parities[1]]
+        )
+        if not len(index):
+            return
+        alone = 1 in self.shape
+        found = self._searched(index, stage) if stage or alone else self._drawn(index)
+        if stage or alone:
+            tables, factor, cell = self.tables, self.settings.factor, self.settings.cell
+            found = self._refined(index, found, stage, "fine", tables.steps[1], tables.steps[0] // 2, cell // 2)
+            if tables.steps[1] > 1:
+                found = self._refined(index, found, stage, "packed", 1, tables.steps[1] // 2 + 1, cell // 2)
+        self._places[index[:, 0], index[:, 1]] = found
+
+    # ------------------------------------------------------------------------------------------------ the first colour
+
+    def _drawn(self, index: Tensor) -> Tensor:
+        """Places spread evenly over the swatch: an additive sequence over the patches, and some hash."""
+        turn = index[:, 0] // 2 * ((self.shape[1] + 1) // 2) + index[:, 1] // 2
+        found = []
+        for axis in (0, 1):
+            start = int(words(self.seed, 1, axis))
+            jitter = words(self.seed, 2, axis, index[:, 0], index[:, 1]) >> 2
+            share = (start + turn * int(_SPREAD[axis] * 2**32) + jitter) & 0xFFFFFFFF
+            span = (self._counts[axis] - 1) * self.tables.steps[0] + 1
+            found.append((((share * span) >> 32) + self._low[axis]) * self.settings.factor)
+        return torch.stack(found, 1)
+
+    # ----------------------------------------------------------------------------------------------- exhaustive search
+
+    def _searched(self, index: Tensor, stage: int) -> Tensor:
+        """The cheapest place of each patch, at half search cells: (patches, 2) int64, full pixels."""
+        sums, cells = self._distances(index, stage)
+        cost = (sums * 256).div(cells.clamp(min=1), rounding_mode="floor")  # of a cell, in 1/256
+        cost = torch.where(cells > 0, cost, torch.full_like(cost, 256 * self.prices.variance))
+        median = cost.flatten(1).median(1).values[:, None, None].clamp(min=256)
+        rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
+        extra = self._prices() + self._repeats(index, stage, rows, columns)
+        cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
+        number = torch.arange(len(rows) * len(columns), device=self.device).view(len(rows), len(columns))
+        keys = index.to(self.device)[:, :, None, None]
+        cost = cost * (256 * CHANCE + (words(self.seed, 3, keys[:, 0], keys[:, 1], number[None]) >> 24))
+        best = (cost.div(2**10, rounding_mode="floor") * 2**20 + number).flatten(1).amin(1) % 2**20
+        place = torch.stack([rows[best // len(columns)], columns[best % len(columns)]], 1)
+        return place.cpu() * self.settings.factor
+
+    def _prices(self) -> Tensor:
+        """The table, brought to the places of this torus: patches of other sizes have a few more or less."""
+        table = self.prices.table.to(self.device, torch.int64)
+        rows, columns = (
+            torch.arange(count, device=self.device) * side // count
+            for count, side in zip(self._counts, table.shape, strict=True)
+        )
+        return table[rows][:, columns]
+
+    def _distances(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor]:
+        """Of every place: the summed squared distances to the neighbours that stand, and how many cells were summed."""
+        tables = self.tables
+        target, known, standing = self._target(index, stage)
+        first = [(low + tables.margin) // tables.steps[0] for low in self._low]
+        valid = tables.coarse_valid[first[0] :, first[1] :].float()
+        field = tables.coarse[:, first[0] :, first[1] :] * valid
+
+        def slid(image: Tensor, kernels: Tensor) -> Tensor:
+            sums = correlated(image, kernels, self.settings.cell // tables.steps[0])
+            return sums[:, : self._counts[0], : self._counts[1]]
+
+        products = slid(field, target * known[:, None])
+        norms = slid(field.square().sum(0, keepdim=True), known[:, None])
+        own = slid(valid[None], (target.square().sum(1) * known)[:, None])
+        both = slid(valid[None], known[:, None])
+        neither = slid(1 - valid[None], (standing - known)[:, None])
+        sums = norms - 2 * products + own + NOBODY * self.prices.variance * neither
+        cells = both + neither
+        for axis in (0, 1):
+            if self.shape[axis] == 1:
+                more, count = self._own_distances(axis)
+                sums, cells = sums + more, cells + count
+        return sums, cells
+
+    def _own_distances(self, axis: int) -> tuple[Tensor, int]:
+        """Where a patch is its own neighbour: how much its far end differs from its near end, of every place."""
+        tables, step = self.tables, self.tables.steps[0]
+        field = tables.coarse.transpose(1, 2) if axis else tables.coarse
+        apart = max(1, round(self.axes[axis].side / self.settings.factor / step))
+        far = field[:, torch.arange(field.shape[1], device=self.device).add(apart).clamp(max=field.shape[1] - 1)]
+        squares = (field - far).square().sum(0, keepdim=True)
+        squares = squares.transpose(1, 2) if axis else squares
+        first = [(low + tables.margin) // step for low in self._low]
+        sides = [self._overlap_cells[k] if k == axis else self._pitch_cells[k] + self._overlap_cells[k] for k in (0, 1)]
+        spread = self.settings.cell // step
+        needed = [(count - 1) + (side - 1) * spread + 1 for count, side in zip(self._counts, sides, strict=True)]
+        squares = squares[:, first[0] :, first[1] :]
+        missing = [max(0, want - have) for want, have in zip(needed, squares.shape[1:], strict=True)]
+        squares = F.pad(squares[None], (0, missing[1], 0, missing[0]), mode="replicate")[0]
+        ones = torch.ones(1, 1, *sides, device=self.device)
+        return correlated(squares, ones, spread)[:, : self._counts[0], : self._counts[1]], sides[0] * sides[1]
+
+    def _target(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What the neighbours show where a patch overlaps them: appearances (patches, 8, rows, columns) of its cells,
+        which of these are known, and which belong to a neighbour that stands, (patches, rows, columns) each, float32.
+        """
+        tables, factor, cell = self.tables, self.settings.factor, self.settings.cell
+        parts, offsets = [], []
+        for pitch, overlap in zip(self._pitch_cells, self._overlap_cells, strict=True):
+            cells = torch.arange(pitch + overlap)
+            parts.append((cells >= pitch).long() - (cells < overlap).long())
+            offsets.append(cells * cell * factor)
+        places, standing = self._shown(index, stage, parts, offsets)
+        step = tables.steps[0]
+        grid = (places.div(factor, rounding_mode="floor") + tables.margin + step // 2) // step
+        last = torch.tensor(tables.coarse.shape[1:]) - 1
+        rows, columns = torch.minimum(grid.clamp(min=0), last).to(self.device).unbind(-1)
+        target = tables.coarse[:, rows, columns].permute(1, 0, 2, 3)
+        standing = standing.to(self.device)
+        return target, (tables.coarse_valid[rows, columns] & standing).float(), standing.float()
+
+    def _shown(
+        self, index: Tensor, stage: int, parts: list[Tensor], offsets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """What a patch's neighbours show under it.
+
+        `parts`: along each axis, for every sample, which neighbour lies there: -1, 0 or 1. `offsets`: where the sample
+        lies, in full pixels from the patch's corner. Returns the pixels of the swatch that the neighbours show there,
+        (patches, rows, columns, 2), and whether these neighbours stand already.
+        """
+        numbers, places = [], []
+        for axis in (0, 1):
+            number = index[:, axis, None] + parts[axis][None]
+            corners = torch.tensor([self.axes[axis].corner(int(k)) for k in range(-1, self.shape[axis] + 1)])
+            apart = corners[index[:, axis] + 1][:, None] - corners[number + 1]
+            numbers.append(number % self.shape[axis])
+            places.append(apart + offsets[axis][None])
+        rows, columns = numbers[0][:, :, None], numbers[1][:, None, :]
+        standing = RANKS[rows % 2, columns % 2] < stage
+        shown = self._places[rows, columns]
+        return shown + torch.stack(torch.broadcast_tensors(places[0][:, :, None], places[1][:, None, :]), -1), standing
+
+    def _repeats(self, index: Tensor, stage: int, rows: Tensor, columns: Tensor) -> Tensor:
+        """What places cost that go on copying a neighbour, or show again what one nearby shows: in 1/256."""
+        worst = torch.zeros(len(index), len(rows), len(columns), dtype=torch.int64, device=self.device)
+        factor = self.settings.factor
+        pitch = [max(1, round(axis.side / axis.patches / factor)) for axis in self.axes]
+        same = max(2, 3 * self.settings.cell // 4)
+        for down in range(-NEAR, NEAR + 1):
+            for across in range(-NEAR, NEAR + 1):
+                number = (index + torch.tensor([down, across])) % torch.tensor(self.shape)
+                standing = (RANKS[number[:, 0] % 2, number[:, 1] % 2] < stage) & (number != index).any(1)
+                if not standing.any():
+                    continue
+                place = self._places[number[:, 0], number[:, 1]].div(factor, rounding_mode="floor")
+                apart = self._apart(place, rows, columns)
+                price = (REPEATS * (pitch[0] - apart)).div(pitch[0], rounding_mode="floor").clamp(min=0)
+                if max(abs(down), abs(across)) == 1:
+                    steps = [
+                        (self.axes[k].corner(int(n)) - self.axes[k].corner(int(n + d))) // factor
+                        for k, d in ((0, down), (1, across))
+                        for n in index[:, k]
+                    ]
+                    on = place + torch.tensor(steps).view(2, -1).T
+                    price = price.maximum(GOES_ON * (self._apart(on, rows, columns) <= same))
+                worst = worst.maximum(price * standing.to(self.device)[:, None, None])
+        return worst
+
+    def _apart(self, places: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The larger of the distances down and across of every place from each of these, in plan pixels."""
+        distances = []
+        for axis, line in ((0, rows), (1, columns)):
+            distance = (line[None] - places[:, axis, None].to(self.device)).abs()
+            if self.settings.wraps[axis]:
+                side = self.settings.plan[axis]
+                distance = (distance % side).minimum(side - distance % side)
+            distances.append(distance)
+        return torch.maximum(distances[0][:, :, None], distances[1][:, None, :])
+
+    # ---------------------------------------------------------------------------------------------------- finer search
+
+    def _refined(
+        self, index: Tensor, places: Tensor, stage: int, table: str, step: int, reach: int, every: int
+    ) -> Tensor:
+        """The places moved by up to `reach` plan pixels, in steps, to where they continue their neighbours best.
+
+        Compared in the table of that name, at every `every` plan pixels of the overlaps.
+        """
+        tables, factor = self.tables, self.settings.factor
+        packed, spacing = (tables.fine, tables.steps[1]) if table == "fine" else (tables.packed, 1)
+        line = torch.arange(-(reach // step), reach // step + 1) * step
+        moves = torch.cartesian_prod(line, line)
+        moves = moves[moves.abs().sum(1).sort(stable=True).indices]
+        parts, offsets = [], []
+        for axis in (0, 1):
+            overlap = 2 * self.overlaps[axis]
+            pitch = self.axes[axis].side // self.axes[axis].patches // factor
+            samples = torch.arange(min(every, overlap) // 2, pitch + overlap, every)
+            parts.append((samples >= pitch).long() - (samples < overlap).long())
+            offsets.append(samples * factor)
+        theirs, standing = self._shown(index, stage, parts, offsets)
+        own = places[:, None, None] + torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)
+        both = torch.stack(torch.meshgrid(*parts, indexing="ij"), -1)
+        selves = ((index[:, None, None] + both - index[:, None, None]) % torch.tensor(self.shape) == 0).all(-1)
+        selves &= (both != 0).any(-1)
+        sides = torch.tensor([axis.side for axis in self.axes])
+        theirs = torch.where(selves[..., None], own - both * sides, theirs)  # a patch that is its own neighbour
+        counted = (standing | selves) & self._valid(own) & self._valid(theirs)
+        pick = counted.flatten().nonzero()[:, 0].to(self.device)
+        patch = pick // counted[0].numel()
+        here, there = (self._numbered(each, spacing, packed, reach).flatten().to(self.device)[pick] for each in (own, theirs))
+        moving = selves.flatten().to(self.device)[pick]
+        flat = packed.flatten() & LAST_OFF if spacing == 1 else packed.flatten()
+        there_values = flat[there]
+        costs = []
+        for down, across in moves.tolist():
+            by = down // spacing * packed.shape[1] + across // spacing
+            values = flat[there + by * moving] if bool(moving.any()) else there_values
+            costs.append(torch.zeros(len(index), dtype=torch.int64, device=self.device).index_add_(
+                0, patch, packed_distances(flat[here + by], values)
+            ))
+        cost = torch.stack(costs, 1) * 2**8 + torch.arange(len(moves), device=self.device)
+        best = (cost.amin(1) % 2**8).cpu()
+        return places + moves[best] * factor
+
+    def _valid(self, pixels: Tensor) -> Tensor:
+        """Whether pixels of the swatch, (..., 2), lie in it."""
+        inside = torch.ones(pixels.shape[:-1], dtype=torch.bool)
+        for axis, side in enumerate((self.settings.height, self.settings.width)):
+            if not self.settings.wraps[axis]:
+                inside &= (pixels[..., axis] >= 0) & (pixels[..., axis] < side)
+        return inside
+
+    def _numbered(self, pixels: Tensor, spacing: int, table: Tensor, reach: int) -> Tensor:
+        """Which entry of a table, flat, stands for each pixel; far enough from its ends for any move."""
+        plan = (pixels.div(self.settings.factor, rounding_mode="floor") + self.tables.margin).div(
+            spacing, rounding_mode="floor"
+        )
+        room = -(-reach // spacing)
+        rows = plan[..., 0].clamp(room, table.shape[0] - 1 - room)
+        columns = plan[..., 1].clamp(room, table.shape[1] - 1 - room)
+        return rows * table.shape[1] + columns
+
+
+LAST_OFF = (1 << 56) - 1  # leaves out the last of eight packed numbers, which is the change from pixel to pixel
+
+
+def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Squared distances of eight int8 packed into an int64, each: int64."""
+    first, second = (each.contiguous().view(torch.int8).view(*each.shape, 8).to(torch.int32) for each in (ours, theirs))
+    return (first - second).square().sum(-1)
+
+
+def correlated(image: Tensor, kernels: Tensor, spread: int) -> Tensor:
+    """(C, H, W) under (P, C, h, w) kernels whose cells lie `spread` apart: (P, rows, columns) int64, exact.
+
+    Whole numbers, all sums below 2^24: so float32 is exact on a processor, where convolutions multiply and add. On
+    other devices they may be transformed: there in float64, rounded.
+    """
+    if image.device.type == "cpu":
+        return F.conv2d(image[None], kernels, dilation=spread)[0].long()
+    return F.conv2d(image[None].double(), kernels.double(), dilation=spread)[0].round().long()
+
+
+def _blocks(numbers: range, count: int) -> Iterator[int]:
+    """The blocks of a period of `count` patches that these patches lie in, each once."""
+    if len(numbers) >= count:
+        numbers = range(count)
+    seen = {number % count // BLOCK for number in numbers}
+    yield from sorted(seen)
+
+
+def _block(block: int, count: int) -> range:
+    return range(block * BLOCK, min((block + 1) * BLOCK, count))

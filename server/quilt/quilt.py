@@ -1,0 +1,303 @@
+"""The quilt as a generator: `samples` of any window of any torus, from plan, cuts and bands.
+
+Every number on the way is a whole number, or a float that was rounded once and alike on every device. So the same
+window has the same bytes whatever window it is cut from, on any number of threads, on any device.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from server.maps import NORMAL_NAME, Depth, Map
+from server.quilt.bands import (
+    DETAIL_REACH,
+    FRACTION,
+    LOW_REACH,
+    MIDDLE_REACH,
+    NODE,
+    Bands,
+    feathered,
+)
+from server.quilt.cuts import Cuts, make_cuts
+from server.quilt.grid import PatchAxis, patch_axis
+from server.quilt.plan import Plan, Prices
+from server.quilt.settings import QuiltSettings
+from server.quilt.tables import Tables, Weights, make_tables
+from server.torus import Size, Window
+
+PLANS_KEPT = 8
+CUTS_KEPT = 64
+CUT_BLOCK = 4  # patches a side
+
+T = TypeVar("T")
+
+
+class Quilt:
+    """A texture generator that sews pieces of its swatch together.
+
+    `pixels`: of each map (channels, height, width) uint8, or uint16 for one of 16 bits. `plan`: the same in plan
+    pixels, or None where that is the same.
+    """
+
+    def __init__(
+        self,
+        settings: QuiltSettings,
+        maps: Sequence[Map],
+        pixels: Sequence[Tensor],
+        weights: Weights,
+        prices: Prices,
+        plan: Sequence[Tensor] | None = None,
+    ) -> None:
+        self.settings, self.maps, self.weights, self.prices = settings, tuple(maps), weights, prices
+        self.pixels = list(pixels)
+        self.small = self.pixels if plan is None else list(plan)
+        self.device = torch.device("cpu")
+        self._tables: Tables | None = None
+        self._bands: Bands | None = None
+        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._cuts: OrderedDict[Hashable, Cuts] = OrderedDict()
+
+    def to(self, device: torch.device) -> "Quilt":
+        """Paint on this device from now on. Plans are made on the processor."""
+        if device != self.device:
+            self.device, self._bands = device, None
+        return self
+
+    @property
+    def tables(self) -> Tables:
+        """What is compared, made when it is first needed."""
+        if self._tables is None:
+            self._tables = make_tables(eight_bits(self.small), self.settings, self.weights)
+        return self._tables
+
+    @property
+    def bands(self) -> Bands:
+        """What is painted from, made when it is first needed."""
+        if self._bands is None:
+            self._bands = Bands(self.pixels, self.small, self.settings, self.device)
+        return self._bands
+
+    def plan(self, seed: int, size: Size) -> Plan:
+        """The plan of one torus."""
+
+        def made() -> Plan:
+            axes = patch_axis(size.height, self.settings), patch_axis(size.width, self.settings)
+            return Plan(self.tables, self.settings, self.prices, seed, axes)
+
+        return _kept(self._plans, (seed, size), PLANS_KEPT, made)
+
+    # --------------------------------------------------------------------------------------------------------- painting
+
+    @torch.no_grad()
+    def samples(self, seed: int, size: Size, window: Window, depths: Sequence[Depth]) -> list[Tensor]:
+        """Of each map (height, width, channels), uint8 or uint16, on the CPU."""
+        plan = self.plan(seed, size)
+        lines = [range(window.top, window.top + window.height), range(window.left, window.left + window.width)]
+        low = self._low(plan, (seed, size), lines)
+        sharp = self._sharp(plan, (seed, size), lines)
+        result = []
+        for each, pixels, depth, slow, rest in zip(self.maps, self.pixels, depths, low, sharp, strict=True):
+            values = slow.add_(rest)
+            deep = pixels.dtype == torch.uint16
+            if each.name == NORMAL_NAME:
+                values = _unit(values, 65535 if deep else 255 * FRACTION)
+            result.append(_rounded(values, deep, depth).permute(1, 2, 0).contiguous().cpu())
+        return result
+
+    def _sharp(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
+        """The two finer bands over a window, of each map (channels, rows, columns)."""
+        factor, bands = self.settings.factor, self.bands
+        reaches = DETAIL_REACH * factor, MIDDLE_REACH * factor
+        halo = 2 * max(reaches)
+        wide = [range(line.start - halo, line.stop + halo) for line in lines]
+        labels, patches = self._labels(
+            plan, key, *(torch.arange(line.start, line.stop) for line in wide), halo=0
+        )
+        shape = len(lines[0]), len(lines[1])
+        weights = [torch.zeros(shape, device=self.device) for _ in reaches]
+        sums = [
+            [torch.zeros(pixels.shape[0], *shape, device=self.device) for pixels in self.pixels] for _ in reaches
+        ]
+        for number, (row, column, place) in enumerate(patches):
+            corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
+            ends = plan.axes[0].corner(row + 1), plan.axes[1].corner(column + 1)
+            part = []
+            for axis in (0, 1):
+                grown = plan.axes[axis].overlap + halo
+                first = max(lines[axis].start, corners[axis] - grown)
+                part.append(range(first, max(first, min(lines[axis].stop, ends[axis] + grown))))
+            if not part[0] or not part[1]:
+                continue
+            around = tuple(
+                slice(p.start - w.start - halo, p.stop - w.start + halo) for p, w in zip(part, wide, strict=True)
+            )
+            mask = labels[around] == number
+            if not bool(mask.any()):
+                continue
+            source = [
+                range(place[k] + part[k].start - corners[k] + plan.axes[k].overlap, 0) for k in (0, 1)
+            ]
+            source = [range(s.start, s.start + len(p)) for s, p in zip(source, part, strict=True)]
+            target = tuple(slice(p.start - l.start, p.stop - l.start) for p, l in zip(part, lines, strict=True))
+            for band, reach in enumerate(reaches):
+                spare = halo - 2 * reach
+                inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
+                weight = feathered(inner, reach)
+                weights[band][target] += weight
+                for index in range(bands.count):
+                    own = (bands.detail, bands.middle)[band](index, *source)
+                    sums[band][index][:, *target] += own * weight
+        return [
+            (sums[0][index] / weights[0]).round_() + (sums[1][index] / weights[1]).round_()
+            for index in range(bands.count)
+        ]
+
+    def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
+        """The slow band over a window, of each map (channels, rows, columns): on nodes, interpolated."""
+        factor, bands = self.settings.factor, self.bands
+        axes = [_Nodes(axis.side, NODE * factor) for axis in plan.axes]
+        spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
+        halo = 2 * LOW_REACH
+        wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
+        labels, patches = self._labels(plan, key, *wide, halo=0)
+        inside = [line[halo : len(line) - halo] for line in wide]
+        total = torch.zeros(len(inside[0]), len(inside[1]), device=self.device)
+        sums = [torch.zeros(pixels.shape[0], *total.shape, device=self.device) for pixels in self.pixels]
+        for number, (row, column, place) in enumerate(patches):
+            mask = labels == number
+            if not bool(mask.any()):
+                continue
+            weight = feathered(mask, LOW_REACH)
+            total += weight
+            corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
+            source = [
+                (line - corners[k] + plan.axes[k].overlap + place[k]).div(factor, rounding_mode="floor")
+                for k, line in enumerate(inside)
+            ]
+            for index in range(bands.count):
+                sums[index] += bands.low(index, *(each.to(self.device) for each in source)) * weight
+        result = []
+        for values in sums:
+            grid = (values / total).round_()
+            for dimension, (nodes, span, line) in enumerate(zip(axes, spans, lines, strict=True), 1):
+                grid = nodes.between(grid, dimension, span, line)
+            result.append(grid)
+        return result
+
+    def _labels(
+        self, plan: Plan, key: Hashable, ys: Tensor, xs: Tensor, halo: int
+    ) -> tuple[Tensor, list[tuple[int, int, list[int]]]]:
+        """Which patch each pixel of these rows and columns (unwrapped, rising) comes from: (rows, columns) int64, an
+        index into the list of patches: row, column, place.
+        """
+        down, across = plan.axes
+        rows = range(_node_before(down, int(ys[0])), _node_before(down, int(ys[-1])) + 1)
+        columns = range(_node_before(across, int(xs[0])), _node_before(across, int(xs[-1])) + 1)
+        cuts = self._all_cuts(plan, key, rows, columns)
+        factor = self.settings.factor
+        row_nodes = torch.tensor([down.middle(row) for row in rows])
+        column_nodes = torch.tensor([across.middle(column) for column in columns])
+        own_row = torch.searchsorted(row_nodes, ys, right=True) - 1
+        own_column = torch.searchsorted(column_nodes, xs, right=True) - 1
+        row_corners = torch.tensor([down.corner(row) for row in range(rows.start, rows.stop + 1)])
+        column_corners = torch.tensor([across.corner(column) for column in range(columns.start, columns.stop + 1)])
+        step = (xs - column_nodes[own_column]).div(factor, rounding_mode="floor")
+        begins = cuts.level[:, own_column, step]  # (rows of patches, xs)
+        lower_from = row_corners[1:, None] - down.overlap + factor * begins
+        row = own_row[:, None] + (ys[:, None] >= lower_from[own_row])
+        line = (ys[:, None] - row_corners[row] + down.overlap).div(factor, rounding_mode="floor")
+        line = line.clamp(0, cuts.upright.shape[2] - 1)
+        right_from = (
+            column_corners[1:][own_column][None] - across.overlap + factor * cuts.upright[row, own_column[None], line]
+        )
+        column = own_column[None] + (xs[None] >= right_from)
+        labels = row * (len(columns) + 1) + column
+        patches = [
+            (rows.start + r, columns.start + c, cuts.places[r, c].tolist())
+            for r in range(len(rows) + 1)
+            for c in range(len(columns) + 1)
+        ]
+        return labels.to(self.device), patches
+
+    def _all_cuts(self, plan: Plan, key: Hashable, rows: range, columns: range) -> Cuts:
+        """The cuts of these patches, put together from blocks that are kept."""
+        return make_cuts(plan, rows, columns)
+
+
+class _Nodes:
+    """Pixels of one axis of the torus on which slow things are known: every `step` pixels or a little more."""
+
+    def __init__(self, side: int, step: int) -> None:
+        self.side, self.count = side, max(1, side // step)
+
+    def pixel(self, node: int) -> int:
+        rounds, index = divmod(node, self.count)
+        return rounds * self.side + index * self.side // self.count
+
+    def pixels(self, nodes: range) -> Tensor:
+        return torch.tensor([self.pixel(node) for node in nodes])
+
+    def around(self, line: range) -> range:
+        """The nodes from the last one before a range of pixels to the first one behind it."""
+        first = line.start * self.count // self.side
+        while self.pixel(first) > line.start:
+            first -= 1
+        last = (line.stop - 1) * self.count // self.side
+        while self.pixel(last) < line.stop:
+            last += 1
+        return range(first, last + 1)
+
+    def between(self, grid: Tensor, dimension: int, nodes: range, line: range) -> Tensor:
+        """Values of nodes, interpolated at every pixel of a range, rounded."""
+        known = self.pixels(nodes)
+        wanted = torch.arange(line.start, line.stop)
+        first = torch.searchsorted(known, wanted, right=True) - 1
+        span = known[first + 1] - known[first]
+        share = [(each[:, None] if dimension == 1 else each).float().to(grid.device) for each in (wanted - known[first], span)]
+        near = grid.index_select(dimension, first.to(grid.device))
+        far = grid.index_select(dimension, (first + 1).to(grid.device))
+        return near + ((far - near) * share[0] / share[1]).round()
+
+
+def _node_before(axis: PatchAxis, pixel: int) -> int:
+    """The last patch whose middle does not lie behind this pixel."""
+    patch = axis.patch_at(pixel)
+    return patch if axis.middle(patch) <= pixel else patch - 1
+
+
+def _kept(cache: "OrderedDict[Hashable, T]", key: Hashable, most: int, make: Callable[[], T]) -> T:
+    """What was made for this key before, or is made now; what was not asked for lately is forgotten."""
+    if key not in cache:
+        cache[key] = make()
+        while len(cache) > most:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def eight_bits(maps: Sequence[Tensor]) -> Tensor:
+    """All maps side by side, (channels of all, height, width) uint8."""
+    return torch.cat(
+        [each if each.dtype == torch.uint8 else (each.to(torch.int32) >> 8).to(torch.uint8) for each in maps]
+    )
+
+
+def _unit(values: Tensor, most: int) -> Tensor:
+    """Normals, stored as whole numbers from 0 to `most`, brought to unit length: (3, rows, columns)."""
+    vectors = 2 * values.double() - most
+    squares = vectors.square().sum(0, keepdim=True)
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=values.device)[:, None, None]
+    units = torch.where(squares < (most / 1000) ** 2, up, vectors / squares.clamp(min=1).sqrt())
+    return ((units + 1) * most / 2).round().float()
+
+
+def _rounded(values: Tensor, deep: bool, depth: Depth) -> Tensor:
+    """Whole numbers of bands to samples: (C, H, W) uint8, or uint16 where `depth` is 16."""
+    if depth == 8:
+        whole = (values / 257 if deep else values / FRACTION).round_().clamp_(0, 255)
+        return whole.to(torch.uint8)
+    whole = (values if deep else (values * 257 / FRACTION).round_()).clamp_(0, 65535)
+    return whole.to(torch.int32).to(torch.uint16)

@@ -1,0 +1,152 @@
+"""What a quilt compares, made from its maps in whole numbers: features of pixels and appearances of cells.
+
+    features     F numbers per plan pixel: weighted sums of all maps (colour, normals, height, ...), int8, and as one
+                 more channel how much they change from pixel to pixel
+    appearance   8 numbers per cell: weighted sums of the features of the 5 x 5 cells around, int8
+
+The weights come from the trainer (trainer/quilt) as small whole numbers, so every table is the same on every device.
+Tables reach beyond the swatch by a margin: around it where it tiles, else mirrored, and then those places are marked
+as not valid. Float tensors here hold whole numbers below 2^24 (float32) or 2^53 (float64), so sums are exact in any
+order.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from server.quilt.settings import APPEARANCE, REACH, QuiltSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Everything that is compared, on one device.
+
+    `margin`: (down, right) plan pixels around the swatch on every side. `packed`: (rows, columns) int64, eight int8 a
+    plan pixel: features, zeros, and last the change. `valid`: bool, same shape: pixels of the swatch itself.
+    `fine`: (rows, columns) int64, eight int8 a cell of a quarter of the search cell, every eighth of it in plan pixels
+    from the margin's corner on. `coarse`: (8, rows, columns) float32 of search cells, every half of one; `coarse_valid`
+    bool. `steps`: plan pixels between neighbours of `coarse` and of `fine`.
+    """
+
+    margin: int
+    packed: Tensor
+    valid: Tensor
+    fine: Tensor
+    coarse: Tensor
+    coarse_valid: Tensor
+    steps: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """How features and appearances are summed, whole numbers in small integer tensors.
+
+    `features`: (F, channels of all maps) int8, of pixels in [0, 255], divided by 2^7; `feature_means`: (F,) int16,
+    taken off. `coarse`, `fine`: (8, F, 5, 5) int8, of mean features of cells, divided by 2^shift; `means`: (2, 8)
+    int16; `shifts`: (2,) int16. `most`: the largest value that a coarse appearance may have.
+    """
+
+    features: Tensor
+    feature_means: Tensor
+    coarse: Tensor
+    fine: Tensor
+    means: Tensor
+    shifts: Tensor
+    most: int
+
+
+def make_tables(plan: Tensor, settings: QuiltSettings, weights: Weights) -> Tables:
+    """`plan`: (channels of all maps, height, width) uint8, the swatch in plan pixels."""
+    height, width = settings.plan
+    cell = settings.cell
+    margin = settings.largest_patch if any(settings.wraps) else settings.overlap
+    margin = -(-margin // cell) * cell
+    look = margin + (2 * REACH + 1) * cell  # so that the margin's cells have neighbours too
+    rows = extended(height, look, settings.wraps[0], plan.device)
+    columns = extended(width, look, settings.wraps[1], plan.device)
+    features = make_features(plan, weights)
+    wide = features[:, rows][:, :, columns]
+    inside = slice(look - margin, wide.shape[1] - look + margin), slice(look - margin, wide.shape[2] - look + margin)
+    change = steepest(features).clamp(max=127)[rows][:, columns]
+    numbers = torch.cat(
+        [wide, wide.new_zeros(7 - len(wide), *wide.shape[1:]), change[None].to(wide.dtype)]
+    )[:, *inside]
+    packed = numbers.to(torch.int8).permute(1, 2, 0).contiguous().view(torch.int64)[..., 0]
+    down, right = (
+        within if not wraps else torch.ones_like(within)
+        for within, wraps in (
+            (in_swatch(height, margin, plan.device), settings.wraps[0]),
+            (in_swatch(width, margin, plan.device), settings.wraps[1]),
+        )
+    )
+    valid = down[:, None] & right[None, :]
+    coarse_step, fine_step = max(1, cell // 2), max(1, cell // 8)
+    fine_cell = max(1, cell // 4)
+    fine = appearance(wide, look - margin, fine_cell, fine_step, weights.fine, weights.means[1], weights.shifts[1])
+    coarse = appearance(wide, look - margin, cell, coarse_step, weights.coarse, weights.means[0], weights.shifts[0])
+    coarse = coarse.clamp(-weights.most, weights.most)
+    middles = slice(cell // 2, None, coarse_step)
+    rows_valid, columns_valid = down[middles][: coarse.shape[1]], right[middles][: coarse.shape[2]]
+    return Tables(
+        margin=margin,
+        packed=packed,
+        valid=valid,
+        fine=fine.clamp(-127, 127).to(torch.int8).permute(1, 2, 0).contiguous().view(torch.int64)[..., 0],
+        coarse=coarse,
+        coarse_valid=rows_valid[:, None] & columns_valid[None, :],
+        steps=(coarse_step, fine_step),
+    )
+
+
+def extended(side: int, margin: int, wraps: bool, device: torch.device) -> Tensor:
+    """Which pixel of the swatch stands at [-margin, side + margin): around where it wraps, else mirrored."""
+    places = torch.arange(-margin, side + margin, device=device)
+    if wraps:
+        return places % side
+    places = places.remainder(2 * side)
+    return torch.where(places >= side, 2 * side - 1 - places, places)
+
+
+def in_swatch(side: int, margin: int, device: torch.device) -> Tensor:
+    """Which of [-margin, side + margin) lie in the swatch."""
+    places = torch.arange(-margin, side + margin, device=device)
+    return (places >= 0) & (places < side)
+
+
+def make_features(plan: Tensor, weights: Weights) -> Tensor:
+    """(channels, height, width) uint8 to (F, height, width) float32, whole numbers in [-127, 127]."""
+    sums = torch.tensordot(weights.features.to(plan.device, torch.float32), plan.float(), 1)
+    means = weights.feature_means.to(plan.device, torch.float32)[:, None, None]
+    return (sums / 128).round().sub(means).clamp(-127, 127)
+
+
+def steepest(features: Tensor) -> Tensor:
+    """How much neighbouring pixels differ: (F, H, W) -> (H, W), the larger of down and right, over all features."""
+    padded = F.pad(features[None], (0, 1, 0, 1), mode="replicate")[0]
+    down = (padded[:, 1:, :-1] - padded[:, :-1, :-1]).square().sum(0)
+    right = (padded[:, :-1, 1:] - padded[:, :-1, :-1]).square().sum(0)
+    most = torch.maximum(down, right)
+    return F.max_pool2d(most[None, None], 3, 1, 1)[0, 0].double().sqrt().floor().float()
+
+
+def cell_means(wide: Tensor, cell: int) -> Tensor:
+    """Means of the cells that begin at every pixel, times 16, rounded: (F, H, W) -> (F, H - cell + 1, W - cell + 1)."""
+    rows = F.avg_pool2d(wide[None], (cell, 1), 1, divisor_override=1)
+    sums = F.avg_pool2d(rows, (1, cell), 1, divisor_override=1)[0]
+    return (sums * 16 / (cell * cell)).round()
+
+
+def appearance(wide: Tensor, skip: int, cell: int, step: int, kernel: Tensor, means: Tensor, shift: Tensor) -> Tensor:
+    """Appearances of the cells at every `step` pixels from `skip` on, as far as the other end: (8, rows, columns)."""
+    cells = cell_means(wide, cell)
+    first = skip - REACH * cell
+    cells = cells[:, first:, first:]
+    spread = max(1, cell // step)
+    sparse = cells[:, ::step, ::step] if cell % step == 0 else cells
+    sums = F.conv2d(sparse[None].double(), kernel.to(wide.device, torch.float64), dilation=spread)[0]
+    values = (sums / 2.0 ** int(shift)).round() - means.to(wide.device, torch.float64)[:, None, None]
+    count = [(side - 2 * skip - cell) // step + 1 for side in wide.shape[1:]]
+    assert values.shape[0] == APPEARANCE
+    return values[:, : count[0], : count[1]].float()

@@ -1,0 +1,148 @@
+"""From a swatch to a quilt: the weights of features and appearances, sizes, prices."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from server.maps import HEIGHT_NAME, NORMAL_NAME, Map
+from server.quilt.plan import Prices
+from server.quilt.quilt import Quilt, eight_bits
+from server.quilt.settings import APPEARANCE, CELLS, FEATURES, OVERLAP_CELLS, PLAN_SIDE, REACH, QuiltSettings
+from server.quilt.tables import Weights, cell_means, extended, make_features
+
+SPREAD = 40  # of the strongest feature, in steps of int8
+SAMPLES = 40_000
+SIGMA = 1.5  # cells, of the Gaussian that weighs an appearance's neighbours
+
+
+def choose_sizes(height: int, width: int, wraps: tuple[bool, bool] = (False, False)) -> QuiltSettings:
+    """Sizes for a swatch of these sides; it is cropped to multiples of the factor."""
+    factor = 1
+    while max(height, width) / factor > PLAN_SIDE * 1.5 or min(height, width) / factor > PLAN_SIDE * 1.2:
+        factor *= 2
+    side = min(height, width) // factor
+    cell = max(each for each in CELLS if each == CELLS[0] or 4 * OVERLAP_CELLS * each * 2.7 <= side)
+    return QuiltSettings(
+        height=height // factor * factor,
+        width=width // factor * factor,
+        factor=factor,
+        cell=cell,
+        pitch=4 * OVERLAP_CELLS * cell,
+        wraps=wraps,
+    )
+
+
+def learn_weights(plan: Tensor, maps: tuple[Map, ...], settings: QuiltSettings, seed: int = 0) -> tuple[Weights, int]:
+    """Weights for a swatch, (channels of all maps, H, W) uint8, and the variance of its coarse appearance."""
+    pixels = plan.flatten(1).double()
+    importance = torch.cat([_importance(each, part) for each, part in zip(maps, pixels.split([m.channels for m in maps]), strict=True)])
+    chosen = importance > 0
+    scaled = (pixels - pixels.mean(1, keepdim=True)) * importance[:, None]
+    values, vectors = torch.linalg.eigh(torch.cov(scaled[chosen]))
+    keep = min(FEATURES - 1, int(chosen.sum()))
+    basis = torch.zeros(keep, len(importance), dtype=torch.float64)
+    basis[:, chosen] = signed(vectors.flip(1)[:, :keep].T)
+    scale = SPREAD / values.max().sqrt().clamp(min=1e-9)
+    mix = (basis * importance[None] * scale * 128).round().clamp(-4095, 4095)
+    means = (mix @ pixels.mean(1) / 128).round()
+    weights = Weights(
+        features=mix.to(torch.int16),
+        feature_means=means.to(torch.int16),
+        coarse=torch.zeros(0),
+        fine=torch.zeros(0),
+        means=torch.zeros(0),
+        shifts=torch.zeros(0),
+        most=0,
+    )
+    features = make_features(plan, weights)
+    cells = -(-settings.pitch * 3 // 2 // settings.cell) + 2 * OVERLAP_CELLS
+    inner = max(0, settings.pitch // 2 // settings.cell - 2 * OVERLAP_CELLS)
+    most = int((2**24 / (APPEARANCE * (cells**2 - inner**2))) ** 0.5)
+    coarse, coarse_means, coarse_shift, table = _appearance(features, settings, settings.cell, min(most, 127), seed)
+    fine, fine_means, fine_shift, _ = _appearance(features, settings, max(1, settings.cell // 4), 127, seed)
+    learned = Weights(
+        features=weights.features,
+        feature_means=weights.feature_means,
+        coarse=coarse,
+        fine=fine,
+        means=torch.stack([coarse_means, fine_means]),
+        shifts=torch.tensor([coarse_shift, fine_shift], dtype=torch.int16),
+        most=min(most, 127),
+    )
+    variance = max(1, int(2 * table.clamp(-most, most).var(1).sum()))
+    return learned, variance
+
+
+def _importance(each: Map, pixels: Tensor) -> Tensor:
+    """What a step of 1/255 of each channel counts: one over the map's spread, times how much the map says."""
+    spread = pixels.var(1).mean().sqrt()
+    share = {NORMAL_NAME: 0.7, HEIGHT_NAME: 0.8}.get(each.name, 1.0 if each.channels == 3 else 0.4)
+    value = torch.full((each.channels,), share / max(float(spread), 1.0), dtype=torch.float64)
+    if each.name == NORMAL_NAME:
+        value[2] = 0
+    return value
+
+
+def _appearance(
+    features: Tensor, settings: QuiltSettings, cell: int, most: int, seed: int
+) -> tuple[Tensor, Tensor, int, Tensor]:
+    """Kernel (8, F, 5, 5) int8, means (8,) int16, shift, and a sample of the values, (8, samples) float64."""
+    margin = REACH * cell
+    rows = extended(features.shape[1], margin, settings.wraps[0], features.device)
+    columns = extended(features.shape[2], margin, settings.wraps[1], features.device)
+    cells = cell_means(features[:, rows][:, :, columns], cell).double()
+    count, side = len(cells), 2 * REACH + 1
+    generator = torch.Generator().manual_seed(seed)
+    height, width = (extent - 2 * margin for extent in cells.shape[1:])
+    y = torch.randint(height, (SAMPLES,), generator=generator)
+    x = torch.randint(width, (SAMPLES,), generator=generator)
+    neighbours = torch.stack(
+        [cells[:, y + i * cell, x + j * cell] for i in range(side) for j in range(side)], 1
+    )  # (F, 25, samples)
+    line = torch.arange(side) - REACH
+    gauss = torch.exp(-(line[:, None] ** 2 + line[None] ** 2) / (4 * SIGMA**2)).double().flatten()
+    flat = (neighbours * gauss[None, :, None]).reshape(count * side**2, -1)
+    mean = flat.mean(1, keepdim=True)
+    _, vectors = torch.linalg.eigh(torch.cov(flat))
+    keep = min(APPEARANCE, len(flat))
+    basis = signed(vectors.flip(1)[:, :keep].T)
+    values = basis @ (flat - mean)
+    largest = float(values.abs().flatten().kthvalue(int(0.999 * values.numel())).values)
+    kernel = (basis.view(keep, count, side**2) * gauss).view(keep, count, side, side)
+    # Scaled so that the largest value is `most` after a shift by whole bits, and the kernel fits into int8.
+    room = 127 / float(kernel.abs().max())
+    shift = 0
+    while most / largest * 2 ** (shift + 1) <= room:
+        shift += 1
+    whole = (kernel * most / largest * 2**shift).round()
+    whole = F.pad(whole, (0, 0, 0, 0, 0, 0, 0, APPEARANCE - keep))
+    sums = whole.flatten(1) @ neighbours.reshape(count * side**2, -1) / 2**shift
+    means = sums.mean(1).round()
+    return whole.to(torch.int8), means.to(torch.int16), shift, sums - means[:, None]
+
+
+def signed(vectors: Tensor) -> Tensor:
+    """Rows whose largest number is positive: an eigenvector's sign is arbitrary."""
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return vectors * largest.sign()
+
+
+def plan_maps(pixels: list[Tensor], factor: int) -> list[Tensor] | None:
+    """Maps at 1/factor of their size, or None for a factor of 1."""
+    if factor == 1:
+        return None
+    result = []
+    for each in pixels:
+        means = (F.avg_pool2d(each.to(torch.int32).float()[None], factor, divisor_override=1)[0] / factor**2).round()
+        result.append(means.to(torch.int32).to(each.dtype))
+    return result
+
+
+def learn(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] = (False, False), rounds: int = 0) -> Quilt:
+    """A quilt of these maps: (channels, height, width) each, uint8 or uint16, all of one size."""
+    settings = choose_sizes(*pixels[0].shape[1:], wraps=wraps)
+    pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
+    plan = plan_maps(pixels, settings.factor)
+    weights, variance = learn_weights(eight_bits(plan or pixels), maps, settings)
+    prices = Prices(table=torch.zeros(1, 1, dtype=torch.int16), variance=variance)
+    return Quilt(settings, maps, pixels, weights, prices, plan)
