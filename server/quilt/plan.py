@@ -38,12 +38,15 @@ _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plast
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """What a place costs beside its fit: (rows, columns) int16 over search places, in 1/256 of the median cost.
+    """What a place costs beside its fit, learned so that all of the swatch is shown alike.
 
-    `variance`: mean squared distance of the coarse appearances of two cells drawn by chance.
+    `table`: (rows, columns) int16 over search places, in 1/256 of the median cost. `chances`: the same shape, int16 from
+    1 to 2^14: how often the first patches draw each. `variance`: mean squared distance of the coarse appearances of two
+    cells drawn by chance.
     """
 
     table: Tensor
+    chances: Tensor
     variance: int
 
 
@@ -125,16 +128,21 @@ class Plan:
     # ------------------------------------------------------------------------------------------------ the first colour
 
     def _drawn(self, index: Tensor) -> Tensor:
-        """Places spread evenly over the swatch: an additive sequence over the patches, and some hash."""
+        """Places spread evenly over the swatch, by their chances: an additive sequence over the patches, and some hash."""
         turn = index[:, 0] // 2 * ((self.shape[1] + 1) // 2) + index[:, 1] // 2
-        found = []
+        shares = []
         for axis in (0, 1):
             start = int(words(self.seed, 1, axis))
             jitter = words(self.seed, 2, axis, index[:, 0], index[:, 1]) >> 2
-            share = (start + turn * int(_SPREAD[axis] * 2**32) + jitter) & 0xFFFFFFFF
-            span = (self._counts[axis] - 1) * self.tables.steps[0] + 1
-            found.append((((share * span) >> 32) + self._low[axis]) * self.settings.factor)
-        return torch.stack(found, 1)
+            shares.append((start + turn * int(_SPREAD[axis] * 2**32) + jitter) & 0xFFFFFFFF)
+        chances = self._over_places(self.prices.chances)
+        by_row = chances.sum(1).cumsum(0)
+        row = torch.searchsorted(by_row, (shares[0] * int(by_row[-1])) >> 32, right=True)
+        in_row = chances[row].cumsum(1)
+        column = torch.searchsorted(in_row, ((shares[1] * in_row[:, -1]) >> 32)[:, None], right=True)[:, 0]
+        places = torch.stack([torch.tensor(part)[at] for part, at in zip(self.searched(), (row, column), strict=True)], 1)
+        within = words(self.seed, 4, torch.arange(2)[None], index[:, :1], index[:, 1:]) % self.tables.steps[0]
+        return (places + within) * self.settings.factor
 
     # ----------------------------------------------------------------------------------------------- exhaustive search
 
@@ -145,7 +153,7 @@ class Plan:
         cost = torch.where(cells > 0, cost, torch.full_like(cost, 256 * self.prices.variance))
         median = cost.flatten(1).median(1).values[:, None, None].clamp(min=256)
         rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
-        extra = self._prices() + self._repeats(index, stage, rows, columns)
+        extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
         cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
         number = torch.arange(len(rows) * len(columns), device=self.device).view(len(rows), len(columns))
         keys = index.to(self.device)[:, :, None, None]
@@ -154,9 +162,9 @@ class Plan:
         place = torch.stack([rows[best // len(columns)], columns[best % len(columns)]], 1)
         return place.cpu() * self.settings.factor
 
-    def _prices(self) -> Tensor:
-        """The table, brought to the places of this torus: patches of other sizes have a few more or less."""
-        table = self.prices.table.to(self.device, torch.int64)
+    def _over_places(self, table: Tensor) -> Tensor:
+        """A table brought to the places of this torus, int64: patches of other sizes have a few more or less."""
+        table = table.to(self.device, torch.int64)
         rows, columns = (
             torch.arange(count, device=self.device) * side // count
             for count, side in zip(self._counts, table.shape, strict=True)

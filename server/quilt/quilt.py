@@ -66,6 +66,11 @@ class Quilt:
             self.device, self._bands = device, None
         return self
 
+    def forget(self) -> None:
+        """Plans made so far, after prices have changed."""
+        self._plans.clear()
+        self._cuts.clear()
+
     @property
     def tables(self) -> Tables:
         """What is compared, made when it is first needed."""
@@ -105,6 +110,27 @@ class Quilt:
             if each.name == NORMAL_NAME:
                 values = _unit(values, 65535 if deep else 255 * FRACTION)
             result.append(_rounded(values, deep, depth).permute(1, 2, 0).contiguous().cpu())
+        return result
+
+    def sources(self, seed: int, size: Size, window: Window) -> Tensor:
+        """Which pixel of the swatch every pixel shows, where joints are not blended: (height, width, 2) int64.
+
+        A few may lie outside the swatch, by less than an overlap: they are shown mirrored.
+        """
+        plan = self.plan(seed, size)
+        lines = [torch.arange(window.top, window.top + window.height), torch.arange(window.left, window.left + window.width)]
+        labels, patches = self._labels(plan, (seed, size), *lines, halo=0)
+        result = torch.stack(torch.meshgrid(*lines, indexing="ij"), -1)
+        shifts = torch.tensor(
+            [
+                [at + axis.overlap - axis.corner(patch) for at, axis, patch in zip(place, plan.axes, (row, column), strict=True)]
+                for row, column, place in patches
+            ]
+        )
+        result = result + shifts[labels.cpu()]
+        for axis, side in enumerate((self.settings.height, self.settings.width)):
+            if self.settings.wraps[axis]:
+                result[..., axis] %= side
         return result
 
     def _sharp(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:

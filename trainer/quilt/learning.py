@@ -7,6 +7,7 @@ from torch import Tensor
 from server.maps import HEIGHT_NAME, NORMAL_NAME, Map
 from server.quilt.plan import Prices
 from server.quilt.quilt import Quilt, eight_bits
+from server.torus import Size
 from server.quilt.settings import APPEARANCE, CELLS, FEATURES, OVERLAP_CELLS, PLAN_SIDE, REACH, QuiltSettings
 from server.quilt.tables import Weights, cell_means, extended, make_features
 
@@ -144,5 +145,76 @@ def learn(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] 
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
     plan = plan_maps(pixels, settings.factor)
     weights, variance = learn_weights(eight_bits(plan or pixels), maps, settings)
-    prices = Prices(table=torch.zeros(1, 1, dtype=torch.int16), variance=variance)
-    return Quilt(settings, maps, pixels, weights, prices, plan)
+    one = torch.ones(1, 1, dtype=torch.int16)
+    quilt = Quilt(settings, maps, pixels, weights, Prices(table=0 * one, chances=one, variance=variance), plan)
+    if rounds:
+        quilt.prices = learn_prices(quilt, rounds)
+        quilt.forget()
+    return quilt
+
+
+def learn_prices(quilt: Quilt, rounds: int, patches: int = 16, rate: float = 0.25, seed: int = 1000) -> Prices:
+    """Plan sample textures, count how often each part of the swatch is shown, and make what is shown often dearer."""
+    settings, variance = quilt.settings, quilt.prices.variance
+    side = patches * settings.pitch * settings.factor
+    size = Size(side, side)
+    price: Tensor | None = None
+    counts = torch.zeros(settings.plan, dtype=torch.float64)
+    for turn in range(rounds):
+        plan = quilt.plan(seed + turn, size)
+        places = plan.places(range(patches), range(patches)).flatten(0, 1) // settings.factor + settings.overlap
+        counts = counts / 2 + shown_cores(places, settings)
+        rows, columns = (torch.tensor(part) for part in plan.searched())
+        share = core_means(counts / counts.mean(), settings, rows, columns)
+        step = rate * (share - 1)
+        price = step if price is None else price + step
+        price = price - price.mean()
+        whole = (price * 256).round().clamp(-1024, 4096)
+        chances = (1024 * torch.exp(-4 * price.clamp(-0.6, 2.5))).round().clamp(1, 2**14)
+        quilt.prices = Prices(table=whole.to(torch.int16), chances=chances.to(torch.int16), variance=variance)
+        quilt.forget()
+    return quilt.prices
+
+
+def shown_cores(places: Tensor, settings: QuiltSettings) -> Tensor:
+    """How often each plan pixel lies in the own part of a patch: (height, width) float64. `places`: of own parts."""
+    height, width = settings.plan
+    pitch = settings.pitch
+    marks = torch.zeros(height + 2 * pitch + 1, width + 2 * pitch + 1, dtype=torch.float64)
+    one = torch.ones(len(places), dtype=torch.float64)
+    low = [0 if wraps else pitch // 2 for wraps in settings.wraps]
+    y, x = places[:, 0] + low[0], places[:, 1] + low[1]
+    for down, across, sign in ((0, 0, 1), (pitch, 0, -1), (0, pitch, -1), (pitch, pitch, 1)):
+        marks.index_put_((y + down, x + across), sign * one, accumulate=True)
+    counts = marks.cumsum(0).cumsum(1)
+    for axis, side in enumerate((height, width)):
+        line = counts.narrow(axis, low[axis], side)
+        if settings.wraps[axis]:
+            line = line.clone()
+            line.narrow(axis, 0, pitch + 1).add_(counts.narrow(axis, side, pitch + 1))
+        counts = line
+    return counts
+
+
+def core_means(shares: Tensor, settings: QuiltSettings, rows: Tensor, columns: Tensor) -> Tensor:
+    """Mean share of the pixels in the own part of a patch at each place, those outside the swatch left out."""
+    pitch, overlap = settings.pitch, settings.overlap
+    height, width = settings.plan
+    sums = F.pad(shares, (1, 0, 1, 0)).cumsum(0).cumsum(1)
+    if any(settings.wraps):
+        more = [pitch if wraps else 0 for wraps in settings.wraps]
+        wide = shares[torch.arange(height + more[0]) % height][:, torch.arange(width + more[1]) % width]
+        sums = F.pad(wide, (1, 0, 1, 0)).cumsum(0).cumsum(1)
+    ends = []
+    for axis, line in ((0, rows), (1, columns)):
+        start = line + overlap
+        if settings.wraps[axis]:
+            start = start % settings.plan[axis]
+            ends.append((start, start + pitch))
+        else:
+            side = settings.plan[axis]
+            ends.append((start.clamp(0, side), (start + pitch).clamp(0, side)))
+    (top, bottom), (left, right) = ends
+    total = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
+    area = (bottom - top)[:, None] * (right - left)[None]
+    return total / area.clamp(min=1)
