@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.quilt.grid import PatchAxis
-from server.quilt.settings import QuiltSettings
+from server.model.quilt import QuiltArchitecture
 from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
@@ -36,7 +35,7 @@ class Bands:
     """
 
     def __init__(
-        self, maps: Sequence[Tensor], plan: Sequence[Tensor], settings: QuiltSettings, device: torch.device
+        self, maps: Sequence[Tensor], plan: Sequence[Tensor], settings: QuiltArchitecture, device: torch.device
     ) -> None:
         self.maps, self.settings, self.device = list(maps), settings, device
         self._middle, self._low, self._detail, self._soft = [], [], [], []
@@ -154,7 +153,7 @@ def _taken(table: Tensor, rows: range, columns: range, wraps: tuple[bool, bool])
     """A part of the swatch, which may reach outside: (C, rows, columns)."""
     for dimension, line, wrap in ((1, rows, wraps[0]), (2, columns, wraps[1])):
         side = table.shape[dimension]
-        if 0 <= line.start and line.stop <= side:
+        if line.start >= 0 and line.stop <= side:
             table = table.narrow(dimension, line.start, len(line))
         else:
             places = _numbers(torch.arange(line.start, line.stop), side, wrap)
@@ -171,9 +170,7 @@ def _picked(table: Tensor, dimension: int, places: Tensor) -> Tensor:
 def _enlarged(table: Tensor, rows: range, columns: range, factor: int, wraps: tuple[bool, bool]) -> Tensor:
     """A part of a table in plan pixels, at full size: (C, rows, columns) float32."""
     firsts = [line.start // factor - 1 for line in (rows, columns)]
-    parts = [
-        range(first, line.stop // factor + 2) for first, line in zip(firsts, (rows, columns), strict=True)
-    ]
+    parts = [range(first, line.stop // factor + 2) for first, line in zip(firsts, (rows, columns), strict=True)]
     cells = _taken(table, parts[0], parts[1], wraps).float()
     lines = [
         range(line.start - first * factor, line.stop - first * factor)

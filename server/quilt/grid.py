@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from server.quilt.settings import QuiltSettings
+from server.model.quilt import QuiltArchitecture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,9 @@ class PatchAxis:
         return rounds * self.patches + index
 
 
-def patch_axis(side: int, settings: QuiltSettings) -> PatchAxis:
+def patch_axis(side: int, settings: QuiltArchitecture) -> PatchAxis:
     """The patches along a period of `side` pixels: pitches of about `settings.pitch`, from 0.5 to 1.5 of it."""
     pitch, overlap = settings.pitch * settings.factor, settings.overlap * settings.factor
     patches = 1 if side < pitch else 2 * max(1, (side + pitch) // (2 * pitch))
-    narrow = side // (4 * patches * settings.factor) * settings.factor  # where patches are small
+    narrow = 3 * side // (8 * patches * settings.factor) * settings.factor  # where patches are small
     return PatchAxis(side=side, patches=patches, overlap=max(settings.factor, min(overlap, narrow)))

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from server.model.quilt import QuiltArchitecture
 from server.quilt.grid import PatchAxis
 from server.quilt.hashing import words
-from server.quilt.settings import QuiltSettings
 from server.quilt.tables import Tables
 
 COLOURS = ((0, 0), (1, 1), (0, 1), (1, 0))
@@ -41,13 +41,11 @@ class Prices:
     """What a place costs beside its fit, learned so that all of the swatch is shown alike.
 
     `table`: (rows, columns) int16 over search places, in 1/256 of the median cost. `chances`: the same shape, int16 from
-    1 to 2^14: how often the first patches draw each. `variance`: mean squared distance of the coarse appearances of two
-    cells drawn by chance.
+    1 to 2^14: how often the first patches draw each.
     """
 
     table: Tensor
     chances: Tensor
-    variance: int
 
 
 class Plan:
@@ -56,7 +54,7 @@ class Plan:
     def __init__(
         self,
         tables: Tables,
-        settings: QuiltSettings,
+        settings: QuiltArchitecture,
         prices: Prices,
         seed: int,
         axes: tuple[PatchAxis, PatchAxis],
@@ -73,13 +71,12 @@ class Plan:
         )
         self._pitch_cells = [max(1, round(axis.side / axis.patches / factor / cell)) for axis in axes]
         self._overlap_cells = [max(1, round(2 * overlap / cell)) for overlap in self.overlaps]
-        step = tables.steps[0]
-        self._low, self._counts = [], []  # the places searched, in plan pixels: from `low` on, `count` of them
-        for axis, wraps in enumerate(settings.wraps):
-            overhang = 0 if wraps else min(settings.overlap, self.overlaps[axis]) // step * step
-            last = settings.plan[axis] - 1 if wraps else settings.plan[axis] + overhang - self.longest[axis]
-            self._low.append(-overhang)
-            self._counts.append(max(1, (last + overhang) // step + 1))
+        self._searched_places = tuple(
+            settings.searched(axis, longest, overlap)
+            for axis, (longest, overlap) in enumerate(zip(self.longest, self.overlaps, strict=True))
+        )
+        self._low = [places.start for places in self._searched_places]
+        self._counts = [len(places) for places in self._searched_places]
 
     # ------------------------------------------------------------------------------------------------------- asked for
 
@@ -90,10 +87,7 @@ class Plan:
 
     def searched(self) -> tuple[range, range]:
         """The places that an exhaustive search tries, in plan pixels down and across."""
-        step = self.tables.steps[0]
-        first, second = (
-            range(low, low + count * step, step) for low, count in zip(self._low, self._counts, strict=True)
-        )
+        first, second = self._searched_places
         return first, second
 
     def _ensure(self, stage: int, rows: range, columns: range) -> None:
@@ -135,12 +129,14 @@ class Plan:
             start = int(words(self.seed, 1, axis))
             jitter = words(self.seed, 2, axis, index[:, 0], index[:, 1]) >> 2
             shares.append((start + turn * int(_SPREAD[axis] * 2**32) + jitter) & 0xFFFFFFFF)
-        chances = self._over_places(self.prices.chances)
+        chances = self._over_places(self.prices.chances).clamp(min=1)
         by_row = chances.sum(1).cumsum(0)
         row = torch.searchsorted(by_row, (shares[0] * int(by_row[-1])) >> 32, right=True)
         in_row = chances[row].cumsum(1)
         column = torch.searchsorted(in_row, ((shares[1] * in_row[:, -1]) >> 32)[:, None], right=True)[:, 0]
-        places = torch.stack([torch.tensor(part)[at] for part, at in zip(self.searched(), (row, column), strict=True)], 1)
+        places = torch.stack(
+            [torch.tensor(part)[at] for part, at in zip(self.searched(), (row, column), strict=True)], 1
+        )
         within = words(self.seed, 4, torch.arange(2)[None], index[:, :1], index[:, 1:]) % self.tables.steps[0]
         return (places + within) * self.settings.factor
 
@@ -150,7 +146,7 @@ class Plan:
         """The cheapest place of each patch, at half search cells: (patches, 2) int64, full pixels."""
         sums, cells = self._distances(index, stage)
         cost = (sums * 256).div(cells.clamp(min=1), rounding_mode="floor")  # of a cell, in 1/256
-        cost = torch.where(cells > 0, cost, torch.full_like(cost, 256 * self.prices.variance))
+        cost = torch.where(cells > 0, cost, torch.full_like(cost, 256 * self.settings.variance))
         median = cost.flatten(1).median(1).values[:, None, None].clamp(min=256)
         rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
         extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
@@ -188,7 +184,7 @@ class Plan:
         own = slid(valid[None], (target.square().sum(1) * known)[:, None])
         both = slid(valid[None], known[:, None])
         neither = slid(1 - valid[None], (standing - known)[:, None])
-        sums = norms - 2 * products + own + NOBODY * self.prices.variance * neither
+        sums = norms - 2 * products + own + NOBODY * self.settings.variance * neither
         cells = both + neither
         for axis in (0, 1):
             if self.shape[axis] == 1:
@@ -233,9 +229,7 @@ class Plan:
         standing = standing.to(self.device)
         return target, (tables.coarse_valid[rows, columns] & standing).float(), standing.float()
 
-    def _shown(
-        self, index: Tensor, stage: int, parts: list[Tensor], offsets: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _shown(self, index: Tensor, stage: int, parts: list[Tensor], offsets: list[Tensor]) -> tuple[Tensor, Tensor]:
         """What a patch's neighbours show under it.
 
         `parts`: along each axis, for every sample, which neighbour lies there: -1, 0 or 1. `offsets`: where the sample
@@ -322,7 +316,9 @@ class Plan:
         counted = (standing | selves) & self._valid(own) & self._valid(theirs)
         pick = counted.flatten().nonzero()[:, 0].to(self.device)
         patch = pick // counted[0].numel()
-        here, there = (self._numbered(each, spacing, packed, reach).flatten().to(self.device)[pick] for each in (own, theirs))
+        here, there = (
+            self._numbered(each, spacing, packed, reach).flatten().to(self.device)[pick] for each in (own, theirs)
+        )
         moving = selves.flatten().to(self.device)[pick]
         flat = packed.flatten() & LAST_OFF if spacing == 1 else packed.flatten()
         there_values = flat[there]
@@ -330,9 +326,11 @@ class Plan:
         for down, across in moves.tolist():
             by = down // spacing * packed.shape[1] + across // spacing
             values = flat[there + by * moving] if bool(moving.any()) else there_values
-            costs.append(torch.zeros(len(index), dtype=torch.int64, device=self.device).index_add_(
-                0, patch, packed_distances(flat[here + by], values)
-            ))
+            costs.append(
+                torch.zeros(len(index), dtype=torch.int64, device=self.device).index_add_(
+                    0, patch, packed_distances(flat[here + by], values)
+                )
+            )
         cost = torch.stack(costs, 1) * 2**8 + torch.arange(len(moves), device=self.device)
         best = (cost.amin(1) % 2**8).cpu()
         return places + moves[best] * factor

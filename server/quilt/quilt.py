@@ -4,14 +4,18 @@ Every number on the way is a whole number, or a float that was rounded once and 
 window has the same bytes whatever window it is cut from, on any number of threads, on any device.
 """
 
+import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from server.maps import NORMAL_NAME, Depth, Map
+from server.model.lattice import Lattice
+from server.model.maps import NORMAL_NAME, Depth, Map
+from server.model.quilt import QuiltArchitecture
+from server.model.torus import Size, Window
 from server.quilt.bands import (
     DETAIL_REACH,
     FRACTION,
@@ -24,9 +28,7 @@ from server.quilt.bands import (
 from server.quilt.cuts import Cuts, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
-from server.quilt.settings import QuiltSettings
 from server.quilt.tables import Tables, Weights, make_tables
-from server.torus import Size, Window
 
 PLANS_KEPT = 8
 CUTS_KEPT = 64
@@ -44,13 +46,15 @@ class Quilt:
 
     def __init__(
         self,
-        settings: QuiltSettings,
+        settings: QuiltArchitecture,
         maps: Sequence[Map],
         pixels: Sequence[Tensor],
         weights: Weights,
         prices: Prices,
         plan: Sequence[Tensor] | None = None,
+        lattice: Lattice | None = None,
     ) -> None:
+        self.lattice = lattice
         self.settings, self.maps, self.weights, self.prices = settings, tuple(maps), weights, prices
         self.pixels = list(pixels)
         self.small = self.pixels if plan is None else list(plan)
@@ -70,6 +74,38 @@ class Quilt:
         """Plans made so far, after prices have changed."""
         self._plans.clear()
         self._cuts.clear()
+
+    @property
+    def architecture(self) -> QuiltArchitecture:
+        """As of the networks: what the model file says of the generator's sizes."""
+        return self.settings
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tensors of the model file, by QuiltArchitecture.tensors."""
+        maps = zip(self.maps, self.pixels, self.small, strict=True)
+        state = {}
+        for each, pixels, small in maps:
+            state[f"map.{each.name}"] = pixels
+            if self.settings.factor > 1:
+                state[f"plan.{each.name}"] = small
+        weights = {field.name: getattr(self.weights, field.name) for field in dataclasses.fields(self.weights)}
+        return state | weights | {"prices": self.prices.table, "chances": self.prices.chances}
+
+    @classmethod
+    def of_state(
+        cls, settings: QuiltArchitecture, maps: Sequence[Map], lattice: Lattice | None, state: Mapping[str, Tensor]
+    ) -> "Quilt":
+        """The quilt whose `state_dict` this is."""
+        weights = Weights(**{field.name: state[field.name] for field in dataclasses.fields(Weights)})
+        return cls(
+            settings,
+            maps,
+            [state[f"map.{each.name}"] for each in maps],
+            weights,
+            Prices(table=state["prices"], chances=state["chances"]),
+            [state[f"plan.{each.name}"] for each in maps] if settings.factor > 1 else None,
+            lattice,
+        )
 
     @property
     def tables(self) -> Tables:
@@ -118,12 +154,18 @@ class Quilt:
         A few may lie outside the swatch, by less than an overlap: they are shown mirrored.
         """
         plan = self.plan(seed, size)
-        lines = [torch.arange(window.top, window.top + window.height), torch.arange(window.left, window.left + window.width)]
+        lines = [
+            torch.arange(window.top, window.top + window.height),
+            torch.arange(window.left, window.left + window.width),
+        ]
         labels, patches = self._labels(plan, (seed, size), *lines, halo=0)
         result = torch.stack(torch.meshgrid(*lines, indexing="ij"), -1)
         shifts = torch.tensor(
             [
-                [at + axis.overlap - axis.corner(patch) for at, axis, patch in zip(place, plan.axes, (row, column), strict=True)]
+                [
+                    at + axis.overlap - axis.corner(patch)
+                    for at, axis, patch in zip(place, plan.axes, (row, column), strict=True)
+                ]
                 for row, column, place in patches
             ]
         )
@@ -139,14 +181,10 @@ class Quilt:
         reaches = DETAIL_REACH * factor, MIDDLE_REACH * factor
         halo = 2 * max(reaches)
         wide = [range(line.start - halo, line.stop + halo) for line in lines]
-        labels, patches = self._labels(
-            plan, key, *(torch.arange(line.start, line.stop) for line in wide), halo=0
-        )
+        labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide), halo=0)
         shape = len(lines[0]), len(lines[1])
         weights = [torch.zeros(shape, device=self.device) for _ in reaches]
-        sums = [
-            [torch.zeros(pixels.shape[0], *shape, device=self.device) for pixels in self.pixels] for _ in reaches
-        ]
+        sums = [[torch.zeros(pixels.shape[0], *shape, device=self.device) for pixels in self.pixels] for _ in reaches]
         for number, (row, column, place) in enumerate(patches):
             corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
             ends = plan.axes[0].corner(row + 1), plan.axes[1].corner(column + 1)
@@ -163,9 +201,7 @@ class Quilt:
             mask = labels[around] == number
             if not bool(mask.any()):
                 continue
-            source = [
-                range(place[k] + part[k].start - corners[k] + plan.axes[k].overlap, 0) for k in (0, 1)
-            ]
+            source = [range(place[k] + part[k].start - corners[k] + plan.axes[k].overlap, 0) for k in (0, 1)]
             source = [range(s.start, s.start + len(p)) for s, p in zip(source, part, strict=True)]
             target = tuple(slice(p.start - l.start, p.stop - l.start) for p, l in zip(part, lines, strict=True))
             for band, reach in enumerate(reaches):
@@ -282,7 +318,10 @@ class _Nodes:
         wanted = torch.arange(line.start, line.stop)
         first = torch.searchsorted(known, wanted, right=True) - 1
         span = known[first + 1] - known[first]
-        share = [(each[:, None] if dimension == 1 else each).float().to(grid.device) for each in (wanted - known[first], span)]
+        share = [
+            (each[:, None] if dimension == 1 else each).float().to(grid.device)
+            for each in (wanted - known[first], span)
+        ]
         near = grid.index_select(dimension, first.to(grid.device))
         far = grid.index_select(dimension, (first + 1).to(grid.device))
         return near + ((far - near) * share[0] / share[1]).round()

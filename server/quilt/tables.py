@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.quilt.settings import APPEARANCE, REACH, QuiltSettings
+from server.model.quilt import APPEARANCE, REACH, QuiltArchitecture
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Weights:
 
     `features`: (F, channels of all maps) int8, of pixels in [0, 255], divided by 2^7; `feature_means`: (F,) int16,
     taken off. `coarse`, `fine`: (8, F, 5, 5) int8, of mean features of cells, divided by 2^shift; `means`: (2, 8)
-    int16; `shifts`: (2,) int16. `most`: the largest value that a coarse appearance may have.
+    int16; `shifts`: (2,) int16.
     """
 
     features: Tensor
@@ -54,14 +54,13 @@ class Weights:
     fine: Tensor
     means: Tensor
     shifts: Tensor
-    most: int
 
 
-def make_tables(plan: Tensor, settings: QuiltSettings, weights: Weights) -> Tables:
+def make_tables(plan: Tensor, settings: QuiltArchitecture, weights: Weights) -> Tables:
     """`plan`: (channels of all maps, height, width) uint8, the swatch in plan pixels."""
     height, width = settings.plan
     cell = settings.cell
-    margin = settings.largest_patch if any(settings.wraps) else settings.overlap
+    margin = settings.longest if any(settings.wraps) else settings.overlap
     margin = -(-margin // cell) * cell
     look = margin + (2 * REACH + 1) * cell  # so that the margin's cells have neighbours too
     rows = extended(height, look, settings.wraps[0], plan.device)
@@ -70,9 +69,7 @@ def make_tables(plan: Tensor, settings: QuiltSettings, weights: Weights) -> Tabl
     wide = features[:, rows][:, :, columns]
     inside = slice(look - margin, wide.shape[1] - look + margin), slice(look - margin, wide.shape[2] - look + margin)
     change = steepest(features).clamp(max=127)[rows][:, columns]
-    numbers = torch.cat(
-        [wide, wide.new_zeros(7 - len(wide), *wide.shape[1:]), change[None].to(wide.dtype)]
-    )[:, *inside]
+    numbers = torch.cat([wide, wide.new_zeros(7 - len(wide), *wide.shape[1:]), change[None].to(wide.dtype)])[:, *inside]
     packed = numbers.to(torch.int8).permute(1, 2, 0).contiguous().view(torch.int64)[..., 0]
     down, right = (
         within if not wraps else torch.ones_like(within)
@@ -86,7 +83,7 @@ def make_tables(plan: Tensor, settings: QuiltSettings, weights: Weights) -> Tabl
     fine_cell = max(1, cell // 4)
     fine = appearance(wide, look - margin, fine_cell, fine_step, weights.fine, weights.means[1], weights.shifts[1])
     coarse = appearance(wide, look - margin, cell, coarse_step, weights.coarse, weights.means[0], weights.shifts[0])
-    coarse = coarse.clamp(-weights.most, weights.most)
+    coarse = coarse.clamp(-settings.most, settings.most)
     middles = slice(cell // 2, None, coarse_step)
     rows_valid, columns_valid = down[middles][: coarse.shape[1]], right[middles][: coarse.shape[2]]
     return Tables(
@@ -146,7 +143,7 @@ def appearance(wide: Tensor, skip: int, cell: int, step: int, kernel: Tensor, me
     spread = max(1, cell // step)
     sparse = cells[:, ::step, ::step] if cell % step == 0 else cells
     sums = F.conv2d(sparse[None].double(), kernel.to(wide.device, torch.float64), dilation=spread)[0]
-    values = (sums / 2.0 ** int(shift)).round() - means.to(wide.device, torch.float64)[:, None, None]
+    values = (sums / 2.0 ** max(0, min(30, int(shift)))).round() - means.to(wide.device, torch.float64)[:, None, None]
     count = [(side - 2 * skip - cell) // step + 1 for side in wide.shape[1:]]
     assert values.shape[0] == APPEARANCE
     return values[:, : count[0], : count[1]].float()

@@ -1,14 +1,16 @@
 """From a swatch to a quilt: the weights of features and appearances, sizes, prices."""
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.maps import HEIGHT_NAME, NORMAL_NAME, Map
+from server.model.maps import HEIGHT_NAME, NORMAL_NAME, Map
+from server.model.quilt import APPEARANCE, CELLS, MAX_FEATURES, PLAN_SIDE, REACH, QuiltArchitecture
+from server.model.torus import Size
 from server.quilt.plan import Prices
 from server.quilt.quilt import Quilt, eight_bits
-from server.torus import Size
-from server.quilt.settings import APPEARANCE, CELLS, FEATURES, OVERLAP_CELLS, PLAN_SIDE, REACH, QuiltSettings
 from server.quilt.tables import Weights, cell_means, extended, make_features
 
 SPREAD = 40  # of the strongest feature, in steps of int8
@@ -16,31 +18,43 @@ SAMPLES = 40_000
 SIGMA = 1.5  # cells, of the Gaussian that weighs an appearance's neighbours
 
 
-def choose_sizes(height: int, width: int, wraps: tuple[bool, bool] = (False, False)) -> QuiltSettings:
+def choose_sizes(height: int, width: int, wraps: tuple[bool, bool] = (False, False)) -> QuiltArchitecture:
     """Sizes for a swatch of these sides; it is cropped to multiples of the factor."""
     factor = 1
     while max(height, width) / factor > PLAN_SIDE * 1.5 or min(height, width) / factor > PLAN_SIDE * 1.2:
         factor *= 2
     side = min(height, width) // factor
-    cell = max(each for each in CELLS if each == CELLS[0] or 4 * OVERLAP_CELLS * each * 2.7 <= side)
-    return QuiltSettings(
+    cell = max(each for each in CELLS if each == CELLS[0] or 44 * each <= side)
+    overlap = max(1, min(4, round(side / 12 / cell))) * cell
+    pitch = max(4 * overlap, round(side / 3.2 / cell) * cell if side < 512 else 0)
+    while pitch * 3 // 2 + 2 * overlap + 8 * cell > side and pitch > 2 * overlap + cell:
+        pitch -= cell
+    return QuiltArchitecture(
         height=height // factor * factor,
         width=width // factor * factor,
         factor=factor,
         cell=cell,
-        pitch=4 * OVERLAP_CELLS * cell,
+        pitch=pitch,
+        overlap=overlap,
         wraps=wraps,
+        features=1,
+        most=127,
+        variance=1,
     )
 
 
-def learn_weights(plan: Tensor, maps: tuple[Map, ...], settings: QuiltSettings, seed: int = 0) -> tuple[Weights, int]:
+def learn_weights(
+    plan: Tensor, maps: tuple[Map, ...], settings: QuiltArchitecture, seed: int = 0
+) -> tuple[Weights, QuiltArchitecture]:
     """Weights for a swatch, (channels of all maps, H, W) uint8, and the variance of its coarse appearance."""
     pixels = plan.flatten(1).double()
-    importance = torch.cat([_importance(each, part) for each, part in zip(maps, pixels.split([m.channels for m in maps]), strict=True)])
+    importance = torch.cat(
+        [_importance(each, part) for each, part in zip(maps, pixels.split([m.channels for m in maps]), strict=True)]
+    )
     chosen = importance > 0
     scaled = (pixels - pixels.mean(1, keepdim=True)) * importance[:, None]
     values, vectors = torch.linalg.eigh(torch.cov(scaled[chosen]))
-    keep = min(FEATURES - 1, int(chosen.sum()))
+    keep = min(MAX_FEATURES - 1, int(chosen.sum()))
     basis = torch.zeros(keep, len(importance), dtype=torch.float64)
     basis[:, chosen] = signed(vectors.flip(1)[:, :keep].T)
     scale = SPREAD / values.max().sqrt().clamp(min=1e-9)
@@ -53,11 +67,10 @@ def learn_weights(plan: Tensor, maps: tuple[Map, ...], settings: QuiltSettings, 
         fine=torch.zeros(0),
         means=torch.zeros(0),
         shifts=torch.zeros(0),
-        most=0,
     )
     features = make_features(plan, weights)
-    cells = -(-settings.pitch * 3 // 2 // settings.cell) + 2 * OVERLAP_CELLS
-    inner = max(0, settings.pitch // 2 // settings.cell - 2 * OVERLAP_CELLS)
+    cells = -(-settings.pitch * 3 // 2 // settings.cell) + 2 * (settings.overlap // settings.cell)
+    inner = max(0, settings.pitch // 2 // settings.cell - 2 * (settings.overlap // settings.cell))
     most = int((2**24 / (APPEARANCE * (cells**2 - inner**2))) ** 0.5)
     coarse, coarse_means, coarse_shift, table = _appearance(features, settings, settings.cell, min(most, 127), seed)
     fine, fine_means, fine_shift, _ = _appearance(features, settings, max(1, settings.cell // 4), 127, seed)
@@ -68,10 +81,9 @@ def learn_weights(plan: Tensor, maps: tuple[Map, ...], settings: QuiltSettings, 
         fine=fine,
         means=torch.stack([coarse_means, fine_means]),
         shifts=torch.tensor([coarse_shift, fine_shift], dtype=torch.int16),
-        most=min(most, 127),
     )
     variance = max(1, int(2 * table.clamp(-most, most).var(1).sum()))
-    return learned, variance
+    return learned, dataclasses.replace(settings, features=len(mix), most=min(most, 127), variance=min(variance, 2**20))
 
 
 def _importance(each: Map, pixels: Tensor) -> Tensor:
@@ -85,7 +97,7 @@ def _importance(each: Map, pixels: Tensor) -> Tensor:
 
 
 def _appearance(
-    features: Tensor, settings: QuiltSettings, cell: int, most: int, seed: int
+    features: Tensor, settings: QuiltArchitecture, cell: int, most: int, seed: int
 ) -> tuple[Tensor, Tensor, int, Tensor]:
     """Kernel (8, F, 5, 5) int8, means (8,) int16, shift, and a sample of the values, (8, samples) float64."""
     margin = REACH * cell
@@ -139,14 +151,19 @@ def plan_maps(pixels: list[Tensor], factor: int) -> list[Tensor] | None:
     return result
 
 
-def learn(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] = (False, False), rounds: int = 0) -> Quilt:
+def learn(
+    pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] = (False, False), rounds: int = 0
+) -> Quilt:
     """A quilt of these maps: (channels, height, width) each, uint8 or uint16, all of one size."""
     settings = choose_sizes(*pixels[0].shape[1:], wraps=wraps)
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
     plan = plan_maps(pixels, settings.factor)
-    weights, variance = learn_weights(eight_bits(plan or pixels), maps, settings)
-    one = torch.ones(1, 1, dtype=torch.int16)
-    quilt = Quilt(settings, maps, pixels, weights, Prices(table=0 * one, chances=one, variance=variance), plan)
+    weights, settings = learn_weights(eight_bits(plan or pixels), maps, settings)
+    settings = dataclasses.replace(
+        settings, deep=tuple(m.name for m, each in zip(maps, pixels, strict=True) if each.dtype == torch.uint16)
+    )
+    ones = torch.ones(settings.places, dtype=torch.int16)
+    quilt = Quilt(settings, maps, pixels, weights, Prices(table=0 * ones, chances=ones), plan)
     if rounds:
         quilt.prices = learn_prices(quilt, rounds)
         quilt.forget()
@@ -155,7 +172,7 @@ def learn(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] 
 
 def learn_prices(quilt: Quilt, rounds: int, patches: int = 16, rate: float = 0.25, seed: int = 1000) -> Prices:
     """Plan sample textures, count how often each part of the swatch is shown, and make what is shown often dearer."""
-    settings, variance = quilt.settings, quilt.prices.variance
+    settings = quilt.settings
     side = patches * settings.pitch * settings.factor
     size = Size(side, side)
     price: Tensor | None = None
@@ -171,12 +188,12 @@ def learn_prices(quilt: Quilt, rounds: int, patches: int = 16, rate: float = 0.2
         price = price - price.mean()
         whole = (price * 256).round().clamp(-1024, 4096)
         chances = (1024 * torch.exp(-4 * price.clamp(-0.6, 2.5))).round().clamp(1, 2**14)
-        quilt.prices = Prices(table=whole.to(torch.int16), chances=chances.to(torch.int16), variance=variance)
+        quilt.prices = Prices(table=whole.to(torch.int16), chances=chances.to(torch.int16))
         quilt.forget()
     return quilt.prices
 
 
-def shown_cores(places: Tensor, settings: QuiltSettings) -> Tensor:
+def shown_cores(places: Tensor, settings: QuiltArchitecture) -> Tensor:
     """How often each plan pixel lies in the own part of a patch: (height, width) float64. `places`: of own parts."""
     height, width = settings.plan
     pitch = settings.pitch
@@ -196,7 +213,7 @@ def shown_cores(places: Tensor, settings: QuiltSettings) -> Tensor:
     return counts
 
 
-def core_means(shares: Tensor, settings: QuiltSettings, rows: Tensor, columns: Tensor) -> Tensor:
+def core_means(shares: Tensor, settings: QuiltArchitecture, rows: Tensor, columns: Tensor) -> Tensor:
     """Mean share of the pixels in the own part of a patch at each place, those outside the swatch left out."""
     pitch, overlap = settings.pitch, settings.overlap
     height, width = settings.plan
