@@ -31,9 +31,8 @@ from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR
 from server.model.torus import Size
 from server.network.devices import choose_device, paintable
-from server.network.generator import Generator
 from server.network.model_file import Model, read_model
-from server.network.texture import texture
+from server.network.texture import TextureGenerator, texture
 from server.precision import PRECISIONS, Precision
 from server.replace_file import replace_file
 from trainer.descriptor.vgg19 import LAYERS, VGG19, receptive_field
@@ -305,7 +304,7 @@ def _samples(
     return samples, large, painting_costs(path, size, options.device, options.precision)
 
 
-def _base_colour(generator: Generator, seeds: Sequence[int], size: Size) -> Tensor:
+def _base_colour(generator: TextureGenerator, seeds: Sequence[int], size: Size) -> Tensor:
     first = sum(each.channels for each in generator.maps[: generator.maps.index(BASE_COLOUR)])
     return texture(generator, seeds, size)[:, first : first + BASE_COLOUR.channels]
 

@@ -22,6 +22,7 @@ from server.network.style_generator import Statistics, StyleGenerator
 from server.network.stylize import freeze, measure, stylized_bands
 from server.network.texture import bands
 from server.precision import Precision
+from server.quilt.quilt import Quilt
 
 
 class LocalPainter(Stylizer):
@@ -32,7 +33,7 @@ class LocalPainter(Stylizer):
         self._device = choose_device(device)
         self._precision = choose_precision(self._device, precision)
         self._model: Model | None = None  # the one used last
-        self._prepared: Generator | StyleGenerator | None = None  # its generator, on the device
+        self._prepared: Generator | Quilt | StyleGenerator | None = None  # its generator, on the device
 
     def paint(
         self,
@@ -53,7 +54,8 @@ class LocalPainter(Stylizer):
         found = self._read(model)
         found.texture_generator()  # refuses a style
         generator = self._prepared
-        assert isinstance(generator, Generator)
+        assert generator is not None
+        assert not isinstance(generator, StyleGenerator)
         torus = Size(*size)
         part = Window(*window) if window else Window(0, 0, *size)
         wanted = _wanted(found, maps, depth)

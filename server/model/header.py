@@ -7,6 +7,7 @@ tensors without a gap). Nothing is allocated from a size that the file claims be
 the architecture.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from server.errors import RequestError, TexserverError
 from server.model.architecture import Architecture, parameter_shapes
 from server.model.lattice import MAX_HARMONICS, Lattice
 from server.model.maps import MAX_MAPS, Map, check_maps
+from server.model.quilt import QuiltArchitecture, Shape
 from server.model.style_architecture import StyleArchitecture
 from server.model.style_architecture import parameter_shapes as style_parameter_shapes
 
@@ -31,7 +33,7 @@ FORMAT = 1
 SUFFIX = ".safetensors"
 THUMBNAIL_SIDE = 256
 
-MAX_FILE_BYTES = 256 * 2**20
+MAX_FILE_BYTES = 2**30  # a set of eight maps of 8192 x 8192 pixels with one of 16 bits
 MAX_HEADER_BYTES = 2**20
 MAX_FACTS = 64
 MAX_TEXT = 500
@@ -41,8 +43,9 @@ CHECKED_AT_ONCE = 2**17  # weights between two pauses of a check: about a millis
 KEY = "texserver"
 GENERATOR = "generator."
 THUMBNAIL = "thumbnail"
-_ITEM_BYTES = {"F32": 4, "U8": 1}
+_ITEM_BYTES = {"F32": 4, "U16": 2, "I16": 2, "U8": 1, "I8": 1}  # of safetensors' kinds
 
+AnyArchitecture = Architecture | QuiltArchitecture | StyleArchitecture
 Fact = str | int | float | bool | None
 Kind = Literal["texture", "style"]  # what a model does: paint textures, or put pictures into a style
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -94,7 +97,7 @@ class Facts:
 
     name: str
     maps: tuple[Map, ...]
-    architecture: Architecture | StyleArchitecture
+    architecture: AnyArchitecture
     lattice: Lattice | None
     training: Mapping[str, Fact]
     descriptor: str
@@ -151,7 +154,7 @@ def check_weights(header: "Header", body: memoryview) -> Iterator[None]:
     A sum is finite exactly when all its float32 terms are: in double precision no sum of 2^26 of them overflows.
     """
     for name, place in header.places.items():
-        if name == THUMBNAIL:
+        if header.kinds[name] != "F32":
             continue
         for start in range(place.start, place.stop, 4 * CHECKED_AT_ONCE):
             weights = array("f", body[start : min(start + 4 * CHECKED_AT_ONCE, place.stop)].tobytes())
@@ -191,12 +194,13 @@ class Header:
     """A checked header: every tensor has the shape its architecture gives it, and its bytes in the file."""
 
     maps: tuple[Map, ...]
-    architecture: Architecture | StyleArchitecture
+    architecture: AnyArchitecture
     lattice: Lattice | None
     training: Mapping[str, Fact]
     descriptor: str
     swatch: SwatchFacts
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Mapping[str, Shape]
+    kinds: Mapping[str, str]  # of each tensor: F32, U8, ...
     places: Mapping[str, slice]  # of each tensor, from the end of the header on
 
     def thumbnail(self, pixels: bytes) -> Thumbnail:
@@ -240,8 +244,8 @@ def parse_header(text: bytes, data_bytes: int) -> Header:
         raise ValueError("it is a safetensors file, but not of a texserver model")
     facts = _object(_json(metadata[KEY].encode("utf-8", "surrogatepass")), "its description")
     maps, architecture, lattice, parameters = _dimensions(facts)
-    shapes = {GENERATOR + name: shape for name, shape in parameters.items()}
-    shapes[THUMBNAIL] = _thumbnail_shape(table.get(THUMBNAIL))
+    tensors = {GENERATOR + name: tensor for name, tensor in parameters.items()}
+    tensors[THUMBNAIL] = "U8", _thumbnail_shape(table.get(THUMBNAIL))
     return Header(
         maps=maps,
         architecture=architecture,
@@ -249,26 +253,36 @@ def parse_header(text: bytes, data_bytes: int) -> Header:
         training=_training(facts["training"]),
         descriptor=_text(facts["descriptor"], "its descriptor"),
         swatch=_swatch(facts["swatch"]),
-        shapes=shapes,
-        places=_places(table, shapes, data_bytes),
+        shapes={name: shape for name, (_, shape) in tensors.items()},
+        kinds={name: kind for name, (kind, _) in tensors.items()},
+        places=_places(table, tensors, data_bytes),
     )
 
 
 def _dimensions(
     facts: dict[str, Any],
-) -> tuple[tuple[Map, ...], Architecture | StyleArchitecture, Lattice | None, Mapping[str, tuple[int, ...]]]:
-    """Maps, architecture, lattice, and the parameters' shapes that follow, of a description with all its fields."""
+) -> tuple[tuple[Map, ...], AnyArchitecture, Lattice | None, Mapping[str, tuple[str, Shape]]]:
+    """Maps, architecture, lattice, and the kinds and shapes of its tensors, of a description with all its fields."""
     always = ("format", "kind", "architecture", "training", "descriptor", "swatch")
     if _kind(facts) == "style":
         _keys(facts, "its description", *always)
         style = _style_architecture(facts["architecture"])
-        return (), style, None, style_parameter_shapes(style)
+        return (), style, None, _floats(style_parameter_shapes(style))
     _keys(facts, "its description", *always, "maps", "lattice")
     maps = tuple(_map(value) for value in _list(facts["maps"], "its list of maps", 1, MAX_MAPS))
     check_maps(maps)
-    architecture = _architecture(facts["architecture"])
     lattice = None if facts["lattice"] is None else _lattice(facts["lattice"])
-    return maps, architecture, lattice, parameter_shapes(architecture, maps, lattice)
+    if _object(facts["architecture"], "its architecture").get("name") == "quilt":
+        quilt = _quilt(facts["architecture"])
+        if unknown := set(quilt.deep) - {each.name for each in maps}:
+            raise ValueError(f"it keeps 16 bits of a map {_quoted(min(unknown))} that it has not")
+        return maps, quilt, lattice, quilt.tensors(maps)
+    architecture = _architecture(facts["architecture"])
+    return maps, architecture, lattice, _floats(parameter_shapes(architecture, maps, lattice))
+
+
+def _floats(shapes: Mapping[str, Shape]) -> Mapping[str, tuple[str, Shape]]:
+    return {name: ("F32", shape) for name, shape in shapes.items()}
 
 
 def _kind(facts: Mapping[str, Any]) -> Kind:
@@ -288,22 +302,22 @@ def _thumbnail_shape(value: object) -> tuple[int, ...]:
     return (*(_whole(side, "its thumbnail's side", 1, THUMBNAIL_SIDE) for side in shape[:2]), 3)
 
 
-def _places(table: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], data_bytes: int) -> dict[str, slice]:
+def _places(table: Mapping[str, Any], tensors: Mapping[str, tuple[str, Shape]], data_bytes: int) -> dict[str, slice]:
     """Where each tensor lies: all of the architecture's and no other, side by side, without a gap."""
-    if missing := shapes.keys() - table.keys():
+    if missing := tensors.keys() - table.keys():
         raise ValueError(f"it lacks the tensor {_quoted(min(missing))} of its architecture")
-    if extra := table.keys() - shapes.keys():
+    if extra := table.keys() - tensors.keys():
         raise ValueError(f"it holds a tensor {_quoted(min(extra))} that its architecture has not")
     places = {}
     for name, value in table.items():
         entry = _keys(_object(value, f"its tensor {name!r}"), f"its tensor {name!r}", "dtype", "shape", "data_offsets")
-        dtype = "U8" if name == THUMBNAIL else "F32"
+        dtype, expected = tensors[name]
         if entry["dtype"] != dtype:
             raise ValueError(f"its tensor {name!r} is of type {_quoted(entry['dtype'])}, not {dtype}")
         shape = [_whole(side, f"a side of its tensor {name!r}", 0, 2**40) for side in _list(entry["shape"], name, 0, 4)]
-        if tuple(shape) != shapes[name]:
+        if tuple(shape) != expected:
             raise ValueError(
-                f"its tensor {name!r} has the shape {shape}, not {list(shapes[name])}: "
+                f"its tensor {name!r} has the shape {shape}, not {list(expected)}: "
                 "it is damaged, or was written by another trainer, and is to be trained anew"
             )
         begin, end = (
@@ -337,6 +351,21 @@ def _architecture(value: object) -> Architecture:
     fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "noise")
     widths, noise = _levels(fields)
     return Architecture(name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise)
+
+
+def _quilt(value: object) -> QuiltArchitecture:
+    keys = tuple(field.name for field in dataclasses.fields(QuiltArchitecture))
+    fields = _keys(_object(value, "its architecture"), "its architecture", *keys)
+    wraps = _list(fields["wraps"], "whether its swatch wraps", 2, 2)
+    if not all(isinstance(each, bool) for each in wraps):
+        raise ValueError("whether its swatch wraps is not a list of two of true and false")
+    sizes = ("height", "width", "factor", "cell", "pitch", "overlap", "features", "most", "variance")
+    return QuiltArchitecture(
+        name=_text(fields["name"], "its architecture's name"),
+        wraps=(wraps[0], wraps[1]),
+        deep=tuple(_text(each, "a map's name") for each in _list(fields["deep"], "its maps of 16 bits", 0, MAX_MAPS)),
+        **{key: _whole(fields[key], f"its {key}", 1, 2**20) for key in sizes},
+    )
 
 
 def _style_architecture(value: object) -> StyleArchitecture:

@@ -89,7 +89,7 @@ class QuiltArchitecture:
         return max(1, self.cell // 2)
 
     def searched(self, axis: int, longest: int, overlap: int) -> range:
-        """The places that are tried along an axis for a patch of `longest` plan pixels; they may overhang the swatch."""
+        """The places tried along an axis for a patch of `longest` plan pixels; they may overhang the swatch."""
         overhang = 0 if self.wraps[axis] else min(self.overlap, overlap) // self.step * self.step
         last = self.plan[axis] - 1 if self.wraps[axis] else self.plan[axis] + overhang - longest
         return range(-overhang, max(last, -overhang) + 1, self.step)

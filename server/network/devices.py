@@ -15,8 +15,9 @@ from server.network.generator import Generator
 from server.network.model_file import Model
 from server.network.style_generator import StyleGenerator
 from server.precision import PRECISIONS, Precision
+from server.quilt.quilt import Quilt
 
-AnyGenerator = TypeVar("AnyGenerator", bound=Generator | StyleGenerator)
+AnyGenerator = TypeVar("AnyGenerator", bound=Generator | Quilt | StyleGenerator)
 
 
 class NoSuchDevice(TexserverError):
@@ -58,6 +59,8 @@ def prepare(generator: AnyGenerator, device: torch.device, precision: Precision 
     if device.type == "cuda" and chosen == "exact":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+    if isinstance(generator, Quilt):  # whole numbers: there is nothing to be fast or exact about
+        return generator.on(device)  # type: ignore[return-value]
     prepared = copy.deepcopy(generator)
     prepared.eval().requires_grad_(False)
     # a module has no typed overload of to() with a memory format and a device at once
@@ -69,7 +72,7 @@ def prepare(generator: AnyGenerator, device: torch.device, precision: Precision 
     return prepared
 
 
-def paintable(model: Model, device: str = "auto", precision: Precision = "auto") -> Generator:
+def paintable(model: Model, device: str = "auto", precision: Precision = "auto") -> Generator | Quilt:
     """The model's generator on the device of this name, ready for `server.network.texture`. Raises NoSuchDevice,
     WrongKind.
     """

@@ -1,7 +1,8 @@
 """The model file: one NAME.safetensors per model, data only. Nothing in it is code and nothing is unpickled.
 
     tensors    generator.…   float32, the state of a frozen `server.network.generator.Generator` or of a
-                             `server.network.style_generator.StyleGenerator`
+                             `server.network.style_generator.StyleGenerator`; of a `server.quilt.quilt.Quilt` the pixels
+                             of its swatch and small whole numbers (server/model/quilt.py)
                thumbnail     uint8 (height, width, 3), sRGB, at most 256 pixels a side
     metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; of a texture maps and
                              lattice, too
@@ -14,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,22 +42,24 @@ from server.model.header import (
     parse_file,
     read_file,
 )
+from server.model.quilt import QuiltArchitecture
 from server.model.style_architecture import StyleArchitecture
 from server.network.generator import Generator
 from server.network.style_generator import StyleGenerator
+from server.quilt.quilt import Quilt
 from server.replace_file import replace_file, unwritten
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A model as the file holds it: a float32 generator on the CPU, frozen if of a texture, and where it comes from.
+    """A model as the file holds it: a generator on the CPU, frozen if of a texture, and where it comes from.
 
     `name` is the file's stem and stands nowhere in it. `sha256`, of the file's bytes, is the key for caches; "" for a
     model that was not read from a file. `thumbnail` is uint8 (height, width, 3), sRGB, at most 256 pixels a side.
     """
 
     name: str
-    generator: Generator | StyleGenerator
+    generator: Generator | Quilt | StyleGenerator
     training: Mapping[str, Fact]
     descriptor: str
     swatch: SwatchFacts
@@ -66,7 +70,7 @@ class Model:
     def kind(self) -> Kind:
         return "style" if isinstance(self.generator, StyleGenerator) else "texture"
 
-    def texture_generator(self) -> Generator:
+    def texture_generator(self) -> Generator | Quilt:
         """Raises WrongKind for the model of a style."""
         if isinstance(self.generator, StyleGenerator):
             raise WrongKind(self.name, "style")
@@ -74,7 +78,7 @@ class Model:
 
     def style_generator(self) -> StyleGenerator:
         """Raises WrongKind for the model of a texture."""
-        if isinstance(self.generator, Generator):
+        if not isinstance(self.generator, StyleGenerator):
             raise WrongKind(self.name, "texture")
         return self.generator
 
@@ -118,13 +122,17 @@ def _metadata(model: Model) -> dict[str, Any]:
     }
 
 
-def _dimensions(generator: Generator | StyleGenerator) -> dict[str, Any]:
+def _dimensions(generator: Generator | Quilt | StyleGenerator) -> dict[str, Any]:
     if isinstance(generator, StyleGenerator):
         return {"architecture": dataclasses.asdict(generator.architecture)}
     architecture, lattice = generator.architecture, generator.lattice
+    if isinstance(architecture, QuiltArchitecture):
+        described = dataclasses.asdict(architecture)
+    else:
+        described = {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise}
     return {
         "maps": [{"name": m.name, "channels": m.channels, "colour_space": m.colour_space} for m in generator.maps],
-        "architecture": {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise},
+        "architecture": described,
         "lattice": lattice and {"basis": lattice.basis, "harmonics": lattice.harmonics, "strength": lattice.strength},
     }
 
@@ -149,18 +157,16 @@ def parse_model(name: str, data: bytes) -> Model:
     header, body = parse_file(data)
     for _ in check_weights(header, body):
         pass
-    state = {}
-    for tensor, place in header.places.items():
-        if tensor != THUMBNAIL:
-            values = np.frombuffer(body[place], "<f4").astype(np.float32)  # a copy: aligned, writable, in native order
-            state[tensor.removeprefix(GENERATOR)] = torch.from_numpy(values.reshape(header.shapes[tensor]))
-    with torch.device("meta"):  # shapes without memory
-        generator = _without_weights(header)
-    generator.load_state_dict(state, assign=True)
+    state = {
+        tensor.removeprefix(GENERATOR): _tensor(header, tensor, body[place])
+        for tensor, place in header.places.items()
+        if tensor != THUMBNAIL
+    }
+    generator = _generator(header, state)
     pixels = np.frombuffer(body[header.places[THUMBNAIL]], np.uint8).copy()
     return Model(
         name=name,
-        generator=generator.eval().requires_grad_(False),
+        generator=generator,
         training=header.training,
         descriptor=header.descriptor,
         swatch=header.swatch,
@@ -169,7 +175,27 @@ def parse_model(name: str, data: bytes) -> Model:
     )
 
 
-def _without_weights(header: Header) -> Generator | StyleGenerator:
-    if isinstance(header.architecture, StyleArchitecture):
-        return StyleGenerator(header.architecture)
-    return Generator(header.architecture, header.maps, header.lattice)
+_KINDS = {"F32": "<f4", "U16": "<u2", "I16": "<i2", "U8": "u1", "I8": "i1"}
+
+
+def _tensor(header: Header, name: str, content: memoryview) -> Tensor:
+    """Weights are copied: aligned, writable, in native order. Pixels of a swatch stay where they are, if they can."""
+    values = np.frombuffer(content, _KINDS[header.kinds[name]])
+    if header.kinds[name] == "F32" or len(content) < 2**16 or not values.flags.aligned:
+        values = values.astype(values.dtype.newbyteorder("="))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they cannot be written: nobody does
+        return torch.from_numpy(values.reshape(header.shapes[name]))
+
+
+def _generator(header: Header, state: Mapping[str, Tensor]) -> Generator | Quilt | StyleGenerator:
+    if isinstance(header.architecture, QuiltArchitecture):
+        return Quilt.of_state(header.architecture, header.maps, header.lattice, state)
+    network: Generator | StyleGenerator
+    with torch.device("meta"):  # shapes without memory
+        if isinstance(header.architecture, StyleArchitecture):
+            network = StyleGenerator(header.architecture)
+        else:
+            network = Generator(header.architecture, header.maps, header.lattice)
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)

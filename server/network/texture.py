@@ -17,6 +17,9 @@ from server.network.generator import Generator
 from server.network.noise import Field
 from server.network.normals import finished
 from server.network.waves import waves
+from server.quilt.quilt import Quilt
+
+TextureGenerator = Generator | Quilt
 
 _DTYPES = {8: torch.uint8, 16: torch.uint16}
 _NOISE_MEAN = 0.5
@@ -24,7 +27,7 @@ _NOISE_STD = 12.0**-0.5  # of a uniform variable
 
 
 def texture(
-    generator: Generator, seed: int | Sequence[int], size: Size | tuple[int, int], window: Window | None = None
+    generator: TextureGenerator, seed: int | Sequence[int], size: Size | tuple[int, int], window: Window | None = None
 ) -> Tensor:
     """Paint a window of a texture, or the same window of one texture per seed.
 
@@ -45,7 +48,7 @@ def texture(
 
 
 def texture_bytes(
-    generator: Generator, seed: int, size: Size, window: Window, depth: Depth | None = None
+    generator: TextureGenerator, seed: int, size: Size, window: Window, depth: Depth | None = None
 ) -> list[Tensor]:
     """`texture` of one seed as files and the wire take it: of each map (height, width, channels), rounded to nearest.
 
@@ -63,14 +66,25 @@ def texture_bytes(
     return result
 
 
-def tile_bytes(generator: Generator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]) -> list[Tensor]:
+def tile_bytes(
+    generator: TextureGenerator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+) -> list[Tensor]:
     """One canonical tile (server/model/torus.py), as `texture_bytes`: the unit of work of which all windows are cut."""
     check_seed(seed)
-    return map_bytes(painted(generator, seed, size, tile), generator.maps, depths)
+    return window_bytes(generator, seed, size, tile, depths)
+
+
+def window_bytes(
+    generator: TextureGenerator, seed: int, size: Size, window: Window, depths: Sequence[Depth]
+) -> list[Tensor]:
+    """One window, painted at once, as `texture_bytes`. A network's last bit depends on the window: use tiles."""
+    if isinstance(generator, Quilt):
+        return generator.samples(seed, size, window, depths)
+    return map_bytes(painted(generator, seed, size, window), generator.maps, depths)
 
 
 def bands(
-    generator: Generator, seed: int, size: Size, window: Window | None = None, depth: Depth | None = None
+    generator: TextureGenerator, seed: int, size: Size, window: Window | None = None, depth: Depth | None = None
 ) -> Iterator[list[Tensor]]:
     """The window from top to bottom in bands of a tile's height or less, each as `texture_bytes` gives it.
 
@@ -104,14 +118,21 @@ def _size(size: object) -> Size:
     return Size(*size)
 
 
-def _tiles(generator: Generator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:
+def _tiles(generator: TextureGenerator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:
     """The canonical tiles that the window is cut from, each (channels, height, width) float32 in [0, 1] on the CPU."""
     for piece in pieces(size, window):
         yield piece, _tile(generator, seed, size, piece.tile)
 
 
-def _tile(generator: Generator, seed: int, size: Size, tile: Window) -> Tensor:
+def _tile(generator: TextureGenerator, seed: int, size: Size, tile: Window) -> Tensor:
     check_seed(seed)
+    if isinstance(generator, Quilt):
+        depths = generator.depths
+        samples = generator.samples(seed, size, tile, depths)
+        parts = [
+            part.to(torch.int32).permute(2, 0, 1) / (2**bits - 1) for part, bits in zip(samples, depths, strict=True)
+        ]
+        return torch.cat(parts)
     return painted(generator, seed, size, tile)[0]
 
 

@@ -11,6 +11,7 @@ quieter of them changes there, so a path would rather run along an edge than thr
 Paths are in plan pixels, `rows` and `columns` count from the upper left corner of a patch, overlaps included.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,36 @@ def make_cuts(plan: Plan, rows: range, columns: range) -> Cuts:
     return Cuts(rows=rows, columns=columns, places=places, upright=upright, level=level)
 
 
+def joined(blocks: Sequence[Sequence[Cuts]], rows: range, columns: range) -> Cuts:
+    """Cuts of neighbouring blocks as those of these rows and columns, which lie in them.
+
+    The first block holds the first row and column; blocks are of one size, and count without wrapping.
+    """
+    height, width = len(blocks[0][0].rows), len(blocks[0][0].columns)
+    top, left = rows.start % height, columns.start % width
+
+    def grid(parts: list[list[Tensor]], down: int, across: int) -> Tensor:
+        """Each part's own rows and columns, and of the last ones what lies beyond."""
+        lines = []
+        for row, line in enumerate(parts):
+            own_rows = height if row + 1 < len(parts) else height + down
+            cells = [
+                part[:own_rows, : width if column + 1 < len(line) else width + across]
+                for column, part in enumerate(line)
+            ]
+            lines.append(torch.cat(cells, 1))
+        whole = torch.cat(lines, 0)
+        return whole[top : top + len(rows) + down, left : left + len(columns) + across]
+
+    return Cuts(
+        rows=rows,
+        columns=columns,
+        places=grid([[each.places for each in line] for line in blocks], 1, 1),
+        upright=grid([[each.upright for each in line] for line in blocks], 1, 0),
+        level=grid([[each.level for each in line] for line in blocks], 0, 0),
+    )
+
+
 def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
     """Between all neighbours in a row: (rows + 1, columns, length)."""
     factor = plan.settings.factor
@@ -78,7 +109,7 @@ def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Ten
     nodes = _calmest(_energy(upper, lower, across=False).sum(-1))
     # Paths: along x from one middle to the next, through whichever patch of a row stands there.
     lengths = (middles[1:] - middles[:-1]).div(factor, rounding_mode="floor")
-    along = torch.arange(int(lengths.max()) + 1)[None] * factor
+    along = torch.arange(-(-(axis.longest + 1) // factor) + 1)[None] * factor  # of one length everywhere
     x = middles[:-1, None, None] + along  # (columns, 1, length), in pixels
     sides = []
     for row, y in ((0, down + pitches), (1, down + 0 * pitches)):

@@ -40,8 +40,8 @@ _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plast
 class Prices:
     """What a place costs beside its fit, learned so that all of the swatch is shown alike.
 
-    `table`: (rows, columns) int16 over search places, in 1/256 of the median cost. `chances`: the same shape, int16 from
-    1 to 2^14: how often the first patches draw each.
+    `table`: (rows, columns) int16 over search places, in 1/256 of the median cost. `chances`: the same shape, int16
+    from 1 to 2^14: how often the first patches draw each.
     """
 
     table: Tensor
@@ -113,7 +113,7 @@ class Plan:
         alone = 1 in self.shape
         found = self._searched(index, stage) if stage or alone else self._drawn(index)
         if stage or alone:
-            tables, factor, cell = self.tables, self.settings.factor, self.settings.cell
+            tables, cell = self.tables, self.settings.cell
             found = self._refined(index, found, stage, "fine", tables.steps[1], tables.steps[0] // 2, cell // 2)
             if tables.steps[1] > 1:
                 found = self._refined(index, found, stage, "packed", 1, tables.steps[1] // 2 + 1, cell // 2)
@@ -122,7 +122,7 @@ class Plan:
     # ------------------------------------------------------------------------------------------------ the first colour
 
     def _drawn(self, index: Tensor) -> Tensor:
-        """Places spread evenly over the swatch, by their chances: an additive sequence over the patches, and some hash."""
+        """Places spread evenly over the swatch, by their chances: an additive sequence over patches, and some hash."""
         turn = index[:, 0] // 2 * ((self.shape[1] + 1) // 2) + index[:, 1] // 2
         shares = []
         for axis in (0, 1):
@@ -246,7 +246,9 @@ class Plan:
         rows, columns = numbers[0][:, :, None], numbers[1][:, None, :]
         standing = RANKS[rows % 2, columns % 2] < stage
         shown = self._places[rows, columns]
-        return shown + torch.stack(torch.broadcast_tensors(places[0][:, :, None], places[1][:, None, :]), -1), standing
+        shape = shown.shape[:-1]
+        steps = [places[0][:, :, None].expand(shape), places[1][:, None, :].expand(shape)]
+        return shown + torch.stack(steps, -1), standing
 
     def _repeats(self, index: Tensor, stage: int, rows: Tensor, columns: Tensor) -> Tensor:
         """What places cost that go on copying a neighbour, or show again what one nearby shows: in 1/256."""

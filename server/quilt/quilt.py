@@ -4,7 +4,9 @@ Every number on the way is a whole number, or a float that was rounded once and 
 window has the same bytes whatever window it is cut from, on any number of threads, on any device.
 """
 
+import copy
 import dataclasses
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
@@ -25,7 +27,7 @@ from server.quilt.bands import (
     Bands,
     feathered,
 )
-from server.quilt.cuts import Cuts, make_cuts
+from server.quilt.cuts import Cuts, joined, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
 from server.quilt.tables import Tables, Weights, make_tables
@@ -64,11 +66,28 @@ class Quilt:
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._cuts: OrderedDict[Hashable, Cuts] = OrderedDict()
 
+    def on(self, device: torch.device) -> "Quilt":
+        """The same quilt, painting on this device; plans are made on the processor. Pixels and tables are shared."""
+        other = copy.copy(self)
+        other._plans, other._cuts = OrderedDict(), OrderedDict()
+        if device != self.device:
+            other.device, other._bands = device, None
+        return other
+
     def to(self, device: torch.device) -> "Quilt":
-        """Paint on this device from now on. Plans are made on the processor."""
+        """Paint on this device from now on."""
         if device != self.device:
             self.device, self._bands = device, None
         return self
+
+    def cpu(self) -> "Quilt":
+        """Leave the device."""
+        return self.to(torch.device("cpu"))
+
+    @property
+    def depths(self) -> tuple[Depth, ...]:
+        """Bits of a sample of each map, as it is kept."""
+        return tuple(16 if each.dtype == torch.uint16 else 8 for each in self.pixels)
 
     def forget(self) -> None:
         """Plans made so far, after prices have changed."""
@@ -158,7 +177,7 @@ class Quilt:
             torch.arange(window.top, window.top + window.height),
             torch.arange(window.left, window.left + window.width),
         ]
-        labels, patches = self._labels(plan, (seed, size), *lines, halo=0)
+        labels, patches = self._labels(plan, (seed, size), *lines)
         result = torch.stack(torch.meshgrid(*lines, indexing="ij"), -1)
         shifts = torch.tensor(
             [
@@ -181,7 +200,7 @@ class Quilt:
         reaches = DETAIL_REACH * factor, MIDDLE_REACH * factor
         halo = 2 * max(reaches)
         wide = [range(line.start - halo, line.stop + halo) for line in lines]
-        labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide), halo=0)
+        labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide))
         shape = len(lines[0]), len(lines[1])
         weights = [torch.zeros(shape, device=self.device) for _ in reaches]
         sums = [[torch.zeros(pixels.shape[0], *shape, device=self.device) for pixels in self.pixels] for _ in reaches]
@@ -203,7 +222,9 @@ class Quilt:
                 continue
             source = [range(place[k] + part[k].start - corners[k] + plan.axes[k].overlap, 0) for k in (0, 1)]
             source = [range(s.start, s.start + len(p)) for s, p in zip(source, part, strict=True)]
-            target = tuple(slice(p.start - l.start, p.stop - l.start) for p, l in zip(part, lines, strict=True))
+            target = tuple(
+                slice(p.start - line.start, p.stop - line.start) for p, line in zip(part, lines, strict=True)
+            )
             for band, reach in enumerate(reaches):
                 spare = halo - 2 * reach
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
@@ -224,7 +245,7 @@ class Quilt:
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
         halo = 2 * LOW_REACH
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
-        labels, patches = self._labels(plan, key, *wide, halo=0)
+        labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
         total = torch.zeros(len(inside[0]), len(inside[1]), device=self.device)
         sums = [torch.zeros(pixels.shape[0], *total.shape, device=self.device) for pixels in self.pixels]
@@ -250,7 +271,7 @@ class Quilt:
         return result
 
     def _labels(
-        self, plan: Plan, key: Hashable, ys: Tensor, xs: Tensor, halo: int
+        self, plan: Plan, key: Hashable, ys: Tensor, xs: Tensor
     ) -> tuple[Tensor, list[tuple[int, int, list[int]]]]:
         """Which patch each pixel of these rows and columns (unwrapped, rising) comes from: (rows, columns) int64, an
         index into the list of patches: row, column, place.
@@ -286,7 +307,25 @@ class Quilt:
 
     def _all_cuts(self, plan: Plan, key: Hashable, rows: range, columns: range) -> Cuts:
         """The cuts of these patches, put together from blocks that are kept."""
-        return make_cuts(plan, rows, columns)
+
+        def block(row: int, column: int) -> Cuts:
+            own = [
+                range(index * CUT_BLOCK, (index + 1) * CUT_BLOCK)
+                for index in (row % _rounds(plan.shape[0]), column % _rounds(plan.shape[1]))
+            ]
+            return _kept(self._cuts, (key, own[0].start, own[1].start), CUTS_KEPT, lambda: make_cuts(plan, *own))
+
+        return joined(
+            [
+                [
+                    block(row, column)
+                    for column in range(columns.start // CUT_BLOCK, (columns.stop - 1) // CUT_BLOCK + 1)
+                ]
+                for row in range(rows.start // CUT_BLOCK, (rows.stop - 1) // CUT_BLOCK + 1)
+            ],
+            rows,
+            columns,
+        )
 
 
 class _Nodes:
@@ -331,6 +370,11 @@ def _node_before(axis: PatchAxis, pixel: int) -> int:
     """The last patch whose middle does not lie behind this pixel."""
     patch = axis.patch_at(pixel)
     return patch if axis.middle(patch) <= pixel else patch - 1
+
+
+def _rounds(patches: int) -> int:
+    """Blocks after which the patches of an axis come again at the same places of their blocks."""
+    return math.lcm(patches, CUT_BLOCK) // CUT_BLOCK
 
 
 def _kept(cache: "OrderedDict[Hashable, T]", key: Hashable, most: int, make: Callable[[], T]) -> T:

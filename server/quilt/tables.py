@@ -114,9 +114,10 @@ def in_swatch(side: int, margin: int, device: torch.device) -> Tensor:
 
 def make_features(plan: Tensor, weights: Weights) -> Tensor:
     """(channels, height, width) uint8 to (F, height, width) float32, whole numbers in [-127, 127]."""
-    sums = torch.tensordot(weights.features.to(plan.device, torch.float32), plan.float(), 1)
+    sums: Tensor = torch.tensordot(weights.features.to(plan.device, torch.float32), plan.float(), 1)
     means = weights.feature_means.to(plan.device, torch.float32)[:, None, None]
-    return (sums / 128).round().sub(means).clamp(-127, 127)
+    sums = (sums / 128).round() - means
+    return sums.clamp(-127, 127)
 
 
 def steepest(features: Tensor) -> Tensor:
@@ -125,7 +126,9 @@ def steepest(features: Tensor) -> Tensor:
     down = (padded[:, 1:, :-1] - padded[:, :-1, :-1]).square().sum(0)
     right = (padded[:, :-1, 1:] - padded[:, :-1, :-1]).square().sum(0)
     most = torch.maximum(down, right)
-    return F.max_pool2d(most[None, None], 3, 1, 1)[0, 0].double().sqrt().floor().float()
+    around: Tensor = F.max_pool2d(most[None, None], 3, 1, 1)[0, 0]
+    around = around.double().sqrt().floor()
+    return around.float()
 
 
 def cell_means(wide: Tensor, cell: int) -> Tensor:

@@ -43,7 +43,8 @@ from server.network.generator import Generator
 from server.network.model_file import parse_model
 from server.network.short_memory import NoMemory, is_out_of_memory
 from server.network.style_generator import StyleGenerator
-from server.network.texture import map_bytes, painted, tile_bytes
+from server.network.texture import tile_bytes, window_bytes
+from server.quilt.quilt import Quilt
 from server.worker.stylist import Stylist
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
@@ -115,7 +116,7 @@ class Worker:
         self.name = config.name
         self.device = choose_device(config.device)
         self.precision = choose_precision(self.device, config.precision)
-        self.generators: dict[str, Generator | StyleGenerator] = {}
+        self.generators: dict[str, Generator | Quilt | StyleGenerator] = {}
         self.unusable: dict[str, tuple[str, str]] = {}  # why a model could not be loaded: a code and a sentence
         self.left: set[int] = set()  # tasks that are here and need not be done any more
         self._orders: deque[tuple[Mapping[str, Any], Sequence[memoryview]]] = deque()  # that came and wait
@@ -259,7 +260,7 @@ class Worker:
         return [plane.numpy().data.cast("B") for plane in samples]
 
     def _samples(
-        self, generator: Generator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+        self, generator: Generator | Quilt, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
     ) -> list[torch.Tensor]:
         try:
             return tile_bytes(generator.to(self.device), seed, size, tile, depths)  # back, where memory had been short
@@ -269,7 +270,7 @@ class Worker:
         self._make_room(generator)
         return in_pieces(generator, self.device, seed, size, tile, depths)
 
-    def _make_room(self, wanted: Generator | StyleGenerator | None = None) -> None:
+    def _make_room(self, wanted: Generator | Quilt | StyleGenerator | None = None) -> None:
         """Models that are not wanted leave the device."""
         for generator in self.generators.values():
             if generator is not wanted:
@@ -287,7 +288,7 @@ def _failed(task: int, code: str, text: str) -> Answer:
 
 
 def in_pieces(
-    generator: Generator, device: torch.device, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+    generator: Generator | Quilt, device: torch.device, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
 ) -> list[torch.Tensor]:
     """The tile, painted quarter by quarter on half the memory and less. Raises NoMemory at the smallest."""
     if min(tile.height, tile.width) < 2 * SMALLEST_PX:
@@ -307,11 +308,11 @@ def in_pieces(
 
 
 def _piece(
-    generator: Generator, device: torch.device, seed: int, size: Size, part: Window, depths: Sequence[Depth]
+    generator: Generator | Quilt, device: torch.device, seed: int, size: Size, part: Window, depths: Sequence[Depth]
 ) -> list[torch.Tensor] | None:
     """A part of a tile, or None where memory is too short for it."""
     try:
-        return map_bytes(painted(generator.to(device), seed, size, part), generator.maps, depths)
+        return window_bytes(generator.to(device), seed, size, part, depths)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -1,1 +1,1 @@
-"""Learns a quilt (server/quilt): what to compare, the sizes of patches, and prices that show all of the swatch alike."""
+"""Learns a quilt (server/quilt): what to compare, sizes of patches, prices that show all of it alike."""

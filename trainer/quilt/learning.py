@@ -49,7 +49,10 @@ def learn_weights(
     """Weights for a swatch, (channels of all maps, H, W) uint8, and the variance of its coarse appearance."""
     pixels = plan.flatten(1).double()
     importance = torch.cat(
-        [_importance(each, part) for each, part in zip(maps, pixels.split([m.channels for m in maps]), strict=True)]
+        [
+            _importance(each, part)
+            for each, part in zip(maps, torch.split(pixels, [m.channels for m in maps]), strict=True)
+        ]
     )
     chosen = importance > 0
     scaled = (pixels - pixels.mean(1, keepdim=True)) * importance[:, None]
@@ -155,7 +158,7 @@ def learn(
     pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] = (False, False), rounds: int = 0
 ) -> Quilt:
     """A quilt of these maps: (channels, height, width) each, uint8 or uint16, all of one size."""
-    settings = choose_sizes(*pixels[0].shape[1:], wraps=wraps)
+    settings = choose_sizes(pixels[0].shape[1], pixels[0].shape[2], wraps)
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
     plan = plan_maps(pixels, settings.factor)
     weights, settings = learn_weights(eight_bits(plan or pixels), maps, settings)
