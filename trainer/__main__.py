@@ -22,6 +22,7 @@ from server.network.devices import choose_device
 from server.replace_file import UnusableOutput
 from trainer.descriptor.descriptors import CHOICES, SET_ITERATIONS, choose_descriptor
 from trainer.job import Job, Stop, StyleJob, TextureJob
+from trainer.quilt_job import QuiltJob
 from trainer.swatch.derive import CAN, parse_names
 from trainer.swatch.map_set import PARTS, parse_map, recognised
 from trainer.swatch.periods import parse_lattice
@@ -44,23 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named = options.swatch if is_set else swatches
         outputs = [_output(options.out, path, alone=len(swatches) == 1) for path in named]
         device = choose_device(options.device)
-        descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
-        if options.iterations is None and recipe.kind == "texture":
-            share = SET_ITERATIONS if derive or parts.keys() - {BASE_COLOUR.name} else 1
-            recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
+        if recipe.arch != "quilt":
+            descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
+            if options.iterations is None and recipe.kind == "texture":
+                share = SET_ITERATIONS if derive or parts.keys() - {BASE_COLOUR.name} else 1
+                recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
         for path, output in zip(swatches, outputs, strict=True):
             with _stop_requests() as stop:
                 say = _say(options.quiet)
                 job: Job
+                common = path, output, recipe, device, options, say
                 if recipe.kind == "style":
-                    job = StyleJob(path, output, recipe, descriptor, device, options, say, content=options.content)
+                    job = StyleJob(*common, content=options.content, descriptor=descriptor)
+                elif recipe.arch == "quilt":
+                    job = QuiltJob(*common, periods=periods, parts=parts, derive=derive)
                 else:
-                    job = TextureJob(
-                        *(path, output, recipe, descriptor, device, options, say),
-                        periods=periods,
-                        parts=parts,
-                        derive=derive,
-                    )
+                    job = TextureJob(*common, periods=periods, parts=parts, derive=derive, descriptor=descriptor)
                 if not job.run(stop):
                     return 130
     except (TexserverError, ValueError) as error:
@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         "--swatch-size",
         type=int,
         help="shorter side the swatch is scaled down to, in pixels "
-        f"(default: {SWATCH_SIZES['texture']}, for a style {SWATCH_SIZES['style']})",
+        f"(default: {SWATCH_SIZES['quilt']}, for a network {SWATCH_SIZES['texture']}, "
+        f"for a style {SWATCH_SIZES['style']})",
     )
     for each in dataclasses.fields(Recipe):
         other = f", for a style {STYLE[each.name]}" if each.name in STYLE else ""

@@ -1,8 +1,10 @@
 """One picture to one model: read, train, write, and leave the pictures that show what came of it.
 
 Job
-├── TextureJob
-└── StyleJob
+├── QuiltJob        (trainer/quilt_job.py)
+└── NetworkJob
+    ├── TextureJob
+    └── StyleJob
 """
 
 import argparse
@@ -39,11 +41,11 @@ from trainer.judge.pictures import (
     write_picture,
 )
 from trainer.swatch.contents import Contents, find_contents
-from trainer.swatch.map_set import read_map_set
+from trainer.swatch.map_set import MapSet, read_map_set
 from trainer.swatch.periods import find_lattice, lattice_from_periods, lattice_picture
 from trainer.swatch.swatch import read_swatch
 from trainer.training.checkpoint import checkpoint_path, resume, write_checkpoint
-from trainer.training.recipe import SWATCH_SIZES, Recipe
+from trainer.training.recipe import Recipe
 from trainer.training.style_training import StyleTraining
 from trainer.training.texture_training import TextureTraining
 from trainer.training.training import Training, TrainingFailed
@@ -64,25 +66,66 @@ Say = Callable[[str], None]
 
 
 class Job(ABC):
-    """What both kinds have in common."""
+    """What all kinds have in common."""
 
     def __init__(
         self,
         path: Path,
         output: Path,
         recipe: Recipe,
-        descriptor: NetworkDescriptor,
         device: torch.device,
         options: argparse.Namespace,
         say: Say,
     ) -> None:
-        self.output, self.recipe, self.descriptor, self.device = output, recipe, descriptor, device
+        self.output, self.recipe, self.device = output, recipe, device
         self.quiet, self.resume, self.say = options.quiet, options.resume, say
-        self.swatch = read_swatch(
-            path, SWATCH_SIZES[recipe.kind] if options.swatch_size is None else options.swatch_size
-        )
+        self.swatch = read_swatch(path, options.swatch_size or recipe.swatch_size)
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
+
+    @abstractmethod
+    def run(self, stop: Stop) -> bool:
+        """False when it was stopped before its end."""
+
+    def _introduce(self) -> None:
+        swatch = self.swatch
+        _, _, height, width = swatch.pixels.shape
+        self.say(f"{swatch.path}: training on {width} x {height} pixels, model {self.output}.")
+        for note in swatch.notes:
+            self.say(f"  {note}")
+        for warning in swatch.warnings:
+            self.say(f"  Warning: {warning}")
+        self._introduce_more()
+        write_picture(self._beside("swatch"), self.picture)
+
+    @abstractmethod
+    def _introduce_more(self) -> None:
+        """What people should know before the time is spent."""
+
+    def _swatch_facts(self) -> SwatchFacts:
+        _, _, height, width = self.swatch.pixels.shape
+        return SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width)
+
+    def _beside(self, what: str) -> Path:
+        return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}.png")
+
+
+class NetworkJob(Job):
+    """A network, trained step by step."""
+
+    def __init__(
+        self,
+        path: Path,
+        output: Path,
+        recipe: Recipe,
+        device: torch.device,
+        options: argparse.Namespace,
+        say: Say,
+        *,
+        descriptor: NetworkDescriptor,
+    ) -> None:
+        super().__init__(path, output, recipe, device, options, say)
+        self.descriptor = descriptor
 
     def run(self, stop: Stop) -> bool:
         """False when it was stopped before its end. The best model so far is written either way."""
@@ -112,17 +155,6 @@ class Job(ABC):
         checkpoint.unlink(missing_ok=True)
         return True
 
-    def _introduce(self) -> None:
-        swatch = self.swatch
-        _, _, height, width = swatch.pixels.shape
-        self.say(f"{swatch.path}: training on {width} x {height} pixels, model {self.output}.")
-        for note in swatch.notes:
-            self.say(f"  {note}")
-        for warning in swatch.warnings:
-            self.say(f"  Warning: {warning}")
-        self._introduce_more()
-        write_picture(self._beside("swatch"), self.picture)
-
     def _train(self, training: Training[Any], stop: Stop, checkpoint: Path, belongs_to: dict[str, object]) -> None:
         frames: list[tuple[int, Picture]] = []
         every = max(1, self.recipe.iterations // GROWTH_FRAMES)
@@ -148,7 +180,6 @@ class Job(ABC):
     def _write(self, training: Training[Any], *, pictures: bool) -> None:
         generator = training.finished()
         painter = prepare(generator, self.device)
-        _, _, height, width = self.swatch.pixels.shape
         model = Model(
             name=self.output.stem,
             generator=generator,
@@ -161,7 +192,7 @@ class Job(ABC):
                 "trainer": __version__,
             },
             descriptor=self.descriptor.name,
-            swatch=SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width),
+            swatch=self._swatch_facts(),
             thumbnail=torch.from_numpy(thumbnail(self._sample(painter)).copy()),
         )
         write_model(self.output, model)
@@ -173,9 +204,6 @@ class Job(ABC):
         title = f"{self.output.stem}: {training.step} iterations in {took:.0f} s, looked at with {self.descriptor.name}"
         write_picture(self._beside("sheet"), self._sheet(painter, title))
         self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
-
-    def _beside(self, what: str) -> Path:
-        return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}.png")
 
     def _belongs_to(self) -> dict[str, object]:
         return {
@@ -191,10 +219,6 @@ class Job(ABC):
     @abstractmethod
     def _training(self) -> Training[Any]:
         """From the beginning."""
-
-    @abstractmethod
-    def _introduce_more(self) -> None:
-        """What people should know before the time is spent."""
 
     @abstractmethod
     def _frame(self, training: Training[Any]) -> Picture:
@@ -217,7 +241,34 @@ class Job(ABC):
         """More that a checkpoint belongs to."""
 
 
-class TextureJob(Job):
+def lattice_of(maps: MapSet, periods: object) -> Lattice | None:
+    """`periods`: "auto", None or two periods in pixels of the swatch."""
+    if periods == "auto":  # the joints of old bricks can be plainer in the AO than in the colours
+        pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in maps.maps]
+        found = [lattice for lattice in map(find_lattice, pictures) if lattice]
+        return max(found, key=lambda lattice: lattice.strength, default=None)
+    if periods is None:
+        return None
+    assert isinstance(periods, tuple)
+    return lattice_from_periods(maps.pixels[:, :3], *periods)
+
+
+def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Say) -> None:
+    """Say which maps there are and how they repeat; `picture` shows the lattice."""
+    if len(maps.maps) > 1:
+        say(f"  Maps: {', '.join(each.name for each in maps.maps)}.")
+    for note in maps.notes:
+        say(f"  {note}")
+    if lattice:
+        (y1, x1), (y2, x2) = lattice.periods()
+        say(
+            f"  It repeats by ({y1:.1f}, {x1:.1f}) and ({y2:.1f}, {x2:.1f}) pixels down and across, strength "
+            f"{lattice.strength:.2f}: {picture} shows it; --lattice none turns it off."
+        )
+        write_picture(picture, lattice_picture(maps.pixels[:, :3], lattice))
+
+
+class TextureJob(NetworkJob):
     """A swatch to a texture model. `periods`: "auto", None or two periods in pixels.
 
     `parts`: files of other maps (trainer/swatch/map_set.py); `derive`: maps to be guessed from the swatch.
@@ -229,20 +280,11 @@ class TextureJob(Job):
         periods: object,
         parts: Mapping[str, Path] = MappingProxyType({}),
         derive: Sequence[str] = (),
+        descriptor: NetworkDescriptor,
     ) -> None:
-        super().__init__(*arguments)
+        super().__init__(*arguments, descriptor=descriptor)
         self.set = read_map_set(self.swatch, parts, derive)
-        self.lattice = self._lattice(periods)
-
-    def _lattice(self, periods: object) -> Lattice | None:
-        if periods == "auto":  # the joints of old bricks can be plainer in the AO than in the colours
-            pictures = [self.set.pixels[:, self.set.channels(each)].expand(-1, 3, -1, -1) for each in self.set.maps]
-            found = [lattice for lattice in map(find_lattice, pictures) if lattice]
-            return max(found, key=lambda lattice: lattice.strength, default=None)
-        if periods is None:
-            return None
-        assert isinstance(periods, tuple)
-        return lattice_from_periods(self.swatch.pixels, *periods)
+        self.lattice = lattice_of(self.set, periods)
 
     def _training(self) -> TextureTraining:
         return TextureTraining(
@@ -256,17 +298,7 @@ class TextureJob(Job):
         )
 
     def _introduce_more(self) -> None:
-        if len(self.set.maps) > 1:
-            self.say(f"  Maps: {', '.join(each.name for each in self.set.maps)}.")
-        for note in self.set.notes:
-            self.say(f"  {note}")
-        if self.lattice:
-            (y1, x1), (y2, x2) = self.lattice.periods()
-            self.say(
-                f"  It repeats by ({y1:.1f}, {x1:.1f}) and ({y2:.1f}, {x2:.1f}) pixels down and across, strength "
-                f"{self.lattice.strength:.2f}: {self._beside('lattice')} shows it; --lattice none turns it off."
-            )
-            write_picture(self._beside("lattice"), lattice_picture(self.swatch.pixels, self.lattice))
+        introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
 
     def _frame(self, training: Training[Any]) -> Picture:
         return as_picture(base_colour(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
@@ -291,11 +323,11 @@ class TextureJob(Job):
         }
 
 
-class StyleJob(Job):
+class StyleJob(NetworkJob):
     """A picture to a model that paints others in its style. `content`: a folder of pictures, or None."""
 
-    def __init__(self, *arguments: Any, content: Path | None) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, content: Path | None, descriptor: NetworkDescriptor) -> None:
+        super().__init__(*arguments, descriptor=descriptor)
         self.contents: Contents = find_contents(content)
 
     def _training(self) -> StyleTraining:

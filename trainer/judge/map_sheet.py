@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.maps import BASE_COLOUR, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, Map, channels_of, has_map
-from server.network.generator import Generator
-from server.network.texture import texture
+from server.network.texture import TextureGenerator, texture
 from trainer.judge.pictures import Picture, as_picture, laid_out
 
 SIDE = 384
@@ -21,7 +20,7 @@ LIGHTS = ((-0.6, 0.5, 0.65), (0.7, 0.2, 0.6))  # x right, y up, z towards the ey
 AMBIENT = 0.12
 
 
-def map_sheet(generator: Generator, swatch: Tensor, name: str) -> Picture:
+def map_sheet(generator: TextureGenerator, swatch: Tensor, name: str) -> Picture:
     """`swatch`: (1, channels of all maps, H, W) in [0, 1]."""
     maps = generator.maps
     painted = texture(generator, 0, (SIDE, SIDE))

@@ -18,8 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from server.model.maps import BASE_COLOUR, channels_of
-from server.network.generator import Generator
-from server.network.texture import texture, to_bytes
+from server.network.texture import TextureGenerator, texture, to_bytes
 from server.replace_file import replace_file
 
 Picture = NDArray[np.uint8]  # (height, width, 3), sRGB
@@ -37,7 +36,7 @@ def as_picture(pixels: Tensor) -> Picture:
     return to_bytes(pixels.clamp(0, 1).cpu())[0].numpy()
 
 
-def base_colour(generator: Generator, seed: int, size: tuple[int, int]) -> Tensor:
+def base_colour(generator: TextureGenerator, seed: int, size: tuple[int, int]) -> Tensor:
     """The base colour of a texture: (1, 3, H, W) in [0, 1]."""
     return texture(generator, seed, size)[:, channels_of(generator.maps, BASE_COLOUR.name)]
 
@@ -56,7 +55,7 @@ def thumbnail(picture: Picture, side: int = 160) -> Picture:
     return np.asarray(image)
 
 
-def contact_sheet(generator: Generator, swatch: Picture, title: str) -> Picture:
+def contact_sheet(generator: TextureGenerator, swatch: Picture, title: str) -> Picture:
     """Everything one has to see to judge a model, about 1.6 k x 2.3 k pixels. The generator must be frozen."""
     seeds = [as_picture(base_colour(generator, seed, (SAMPLE, SAMPLE))) for seed in range(3)]
     small = as_picture(base_colour(generator, 3, (SAMPLE // 2, SAMPLE // 2 + 21)))

@@ -1,11 +1,13 @@
 """From a swatch to a quilt: the weights of features and appearances, sizes, prices."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from server.model.lattice import Lattice
 from server.model.maps import HEIGHT_NAME, NORMAL_NAME, Map
 from server.model.quilt import APPEARANCE, CELLS, MAX_FEATURES, PLAN_SIDE, REACH, QuiltArchitecture
 from server.model.torus import Size
@@ -15,6 +17,8 @@ from server.quilt.tables import Weights, cell_means, extended, make_features
 
 SPREAD = 40  # of the strongest feature, in steps of int8
 SAMPLES = 40_000
+ROUNDS = 8  # of learning prices
+PATCHES = 16  # a side of the textures that are planned for it
 SIGMA = 1.5  # cells, of the Gaussian that weighs an appearance's neighbours
 
 
@@ -154,10 +158,8 @@ def plan_maps(pixels: list[Tensor], factor: int) -> list[Tensor] | None:
     return result
 
 
-def learn(
-    pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool] = (False, False), rounds: int = 0
-) -> Quilt:
-    """A quilt of these maps: (channels, height, width) each, uint8 or uint16, all of one size."""
+def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool], lattice: Lattice | None) -> Quilt:
+    """A quilt of these maps, (channels, height, width) each, uint8 or uint16, of one size: all places cost the same."""
     settings = choose_sizes(pixels[0].shape[1], pixels[0].shape[2], wraps)
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
     plan = plan_maps(pixels, settings.factor)
@@ -166,34 +168,30 @@ def learn(
         settings, deep=tuple(m.name for m, each in zip(maps, pixels, strict=True) if each.dtype == torch.uint16)
     )
     ones = torch.ones(settings.places, dtype=torch.int16)
-    quilt = Quilt(settings, maps, pixels, weights, Prices(table=0 * ones, chances=ones), plan)
-    if rounds:
-        quilt.prices = learn_prices(quilt, rounds)
-        quilt.forget()
-    return quilt
+    return Quilt(settings, maps, pixels, weights, Prices(table=0 * ones, chances=ones), plan, lattice)
 
 
-def learn_prices(quilt: Quilt, rounds: int, patches: int = 16, rate: float = 0.25, seed: int = 1000) -> Prices:
-    """Plan sample textures, count how often each part of the swatch is shown, and make what is shown often dearer."""
+def learn_prices(quilt: Quilt, rounds: int = ROUNDS, rate: float = 0.25, seed: int = 1000) -> Iterator[int]:
+    """Plan sample textures, count how often each part of the swatch is shown, and make what is shown often dearer.
+
+    Changes the quilt's prices; yields the rounds done.
+    """
     settings = quilt.settings
-    side = patches * settings.pitch * settings.factor
-    size = Size(side, side)
-    price: Tensor | None = None
+    side = PATCHES * settings.pitch * settings.factor
+    price = torch.zeros(settings.places, dtype=torch.float64)
     counts = torch.zeros(settings.plan, dtype=torch.float64)
     for turn in range(rounds):
-        plan = quilt.plan(seed + turn, size)
-        places = plan.places(range(patches), range(patches)).flatten(0, 1) // settings.factor + settings.overlap
+        plan = quilt.plan(seed + turn, Size(side, side))
+        places = plan.places(range(PATCHES), range(PATCHES)).flatten(0, 1) // settings.factor + settings.overlap
         counts = counts / 2 + shown_cores(places, settings)
         rows, columns = (torch.tensor(part) for part in plan.searched())
-        share = core_means(counts / counts.mean(), settings, rows, columns)
-        step = rate * (share - 1)
-        price = step if price is None else price + step
-        price = price - price.mean()
+        price += rate * (core_means(counts / counts.mean(), settings, rows, columns) - 1)
+        price -= price.mean()
         whole = (price * 256).round().clamp(-1024, 4096)
         chances = (1024 * torch.exp(-4 * price.clamp(-0.6, 2.5))).round().clamp(1, 2**14)
         quilt.prices = Prices(table=whole.to(torch.int16), chances=chances.to(torch.int16))
         quilt.forget()
-    return quilt.prices
+        yield turn + 1
 
 
 def shown_cores(places: Tensor, settings: QuiltArchitecture) -> Tensor:

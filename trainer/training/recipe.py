@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 from server.model.architecture import PRESETS
 from server.model.style_architecture import PRESETS as STYLE_PRESETS
 
-ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType({"texture": PRESETS, "style": STYLE_PRESETS})
+ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {"texture": {"quilt": None, **PRESETS}, "style": STYLE_PRESETS}
+)
 KINDS = tuple(ARCHITECTURES)
-# The shorter side in pixels that a swatch of each kind is scaled down to: a painting's strokes should come out large.
-SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"texture": 384, "style": 512})
+# The shorter side in pixels that a swatch is scaled down to, of a quilt, of a network for textures, and of a style: a
+# painting's strokes should come out large.
+SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"quilt": 1024, "texture": 384, "style": 512})
 STYLE: Mapping[str, Any] = MappingProxyType(
     {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.002}
 )
@@ -38,7 +41,13 @@ class Recipe:
     batch: int = field(default=1, metadata={"help": "samples per step"})
     size: int = field(default=160, metadata={"help": "side of a sample in pixels; a map set has wider ones"})
     seed: int = field(default=0, metadata={"help": "of everything random in the training"})
-    arch: str = field(default="taper", metadata={"help": "architecture of the generator"})
+    arch: str = field(
+        default="quilt",
+        metadata={
+            "help": "quilt: pieces of the photograph, sewn together, in seconds; taper, pyramid: networks that invent "
+            "and hold no photograph"
+        },
+    )
     rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
 
     def __post_init__(self) -> None:
@@ -55,6 +64,11 @@ class Recipe:
             raise ValueError(f"arch is {self.arch!r}; for a {self.kind} it must be one of {known}.")
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate is {self.rate}; it must be above 0 and at most 1.")
+
+    @property
+    def swatch_size(self) -> int:
+        """The shorter side that a swatch is scaled down to, where nobody asks for another."""
+        return SWATCH_SIZES[self.arch if self.arch in SWATCH_SIZES else self.kind]
 
     @classmethod
     def of(cls, kind: str, **given: Any) -> "Recipe":
