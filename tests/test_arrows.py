@@ -111,9 +111,10 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "model": set(),
         "front": {"model"},
         "files": {"model"},
-        "network": {"model"},
-        "worker": {"model", "network"},
-        "client": {"model", "network"},  # the local painter paints without a server
+        "quilt": {"model"},
+        "network": {"model", "quilt"},
+        "worker": {"model", "network", "quilt"},
+        "client": {"model", "network", "quilt"},  # the local painter paints without a server
         "service": {"model", "front", "worker"},
         "cli": {"model", "files", "client"},
     },
@@ -121,6 +122,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "swatch": set(),
         "loss": {"swatch"},
         "descriptor": {"swatch", "loss"},
+        "quilt": {"swatch"},
         "training": {"swatch", "loss", "descriptor"},
         "judge": {"swatch", "loss"},
     },
@@ -128,10 +130,10 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 # Which rooms of another package a package may enter.
 DOORS = {
     ("server", "blender_addon"): {"protocol", "client"},
-    ("trainer", "server"): {"model", "files", "network"},
+    ("trainer", "server"): {"model", "files", "network", "quilt"},
     ("trainer", "blender_addon"): {"client"},
 }
-WITH_TORCH = {"network", "worker"}  # rooms of the server
+WITH_TORCH = {"network", "quilt", "worker"}  # rooms of the server
 ABOVE_THE_LINE = {"protocol", "client", "tasks"}  # rooms of the add-on without bpy
 # The local painter paints without a server; it is loaded only when that is asked for.
 TORCH_BESIDE = {"server/client/local_painter.py"}

@@ -74,7 +74,7 @@ class StyleDescriptor(Protocol):
         """`style` (1, 3, H, W) in [0, 1]."""
 
 
-def choose_descriptor(choice: str, weights: Path | None, device: torch.device, say: Say) -> NetworkDescriptor:
+def choose_descriptor(choice: str, weights: Path | None, device: torch.device, say: Say) -> "NetworkDescriptor":
     """The descriptor by name, `auto` included. Raises UnusableWeights for a bad file, or where `vgg19` finds none."""
     if choice == "builtin":
         return BuiltinDescriptor().to(device)

@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 
 from server.model.architecture import Architecture
-from server.model.header import BrokenModel, WrongKind, check_file, read_facts
+from server.model.header import MAX_FILE_BYTES, BrokenModel, WrongKind, check_file, read_facts
 from server.model.maps import BASE_COLOUR, Map
 from server.model.style_architecture import StyleArchitecture
 from server.network.generator import Generator
@@ -324,8 +324,8 @@ def test_what_is_no_model_file_is_named(
 def test_a_file_over_the_cap_is_refused_unread(tmp_path: Path, good: bytes) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(good)
-    os.truncate(path, 256 * 2**20 + 1)  # sparse
-    with pytest.raises(BrokenModel, match="larger than 256 MiB"):
+    os.truncate(path, MAX_FILE_BYTES + 1)  # sparse
+    with pytest.raises(BrokenModel, match="larger than 1024 MiB"):
         read_model(path)
 
 
