@@ -1,32 +1,26 @@
-"""The errors people meet. Each is one sentence that says what to do; its class is for programs.
+"""The errors of the server and the trainer. Each text is one sentence that says what to do; the class is for programs.
 
-- TexserverError: anything the caller can mend
-    - RequestError: a texture was asked for that cannot be made; `code` crosses the wire
-        - BadRequest: a value out of range; names the field
-        - UnknownModel: no model of that name (server/model/library.py)
-            - UnusableModel: there is one, and it cannot be had (server/front/shelf.py)
-        - WrongKind: a model of a style where one of a texture is needed, or the other way (server/model/header.py)
-    - NoLibrary: there is no folder of models (server/model/library.py)
-    - BrokenModel: a model file that must not be used (server/model/header.py)
-    - UnusablePicture: a file is no picture of use (server/files/picture_file.py)
-    - UnusableOutput: a file could not be written (server/replace_file.py)
-    - NoSuchDevice: the device asked for is not in this machine (server/network/devices.py)
-    - a client's (server/client/client.py): ServerUnreachable, RequestRefused with the server's `code`, TimedOut
-    - the trainer's: UnusableSwatch, UnusableWeights, UnusableLattice, UnusableCheckpoint, TrainingFailed, NotMeasurable
+TexserverError               anything the user can put right (blender_addon/protocol/errors.py)
+├── Refused                  a request that cannot be answered; its `code` crosses the wire
+│   ├── BadRequest           a value is out of range; the text names the field
+│   ├── UnknownModel         no model has that name (server/model/library.py)
+│   │   └── UnusableModel    one has, but it cannot be used (server/front/shelf.py)
+│   ├── StillChecking        the model's file has not been checked yet (server/front/shelf.py)
+│   └── WrongKind            a style where a texture is needed, or the other way round (server/model/header.py)
+├── NoServer                 no server was found (blender_addon/protocol/pairing.py)
+├── ServerUnreachable        there is no server to talk to (server/client/client.py)
+├── TimedOut                 the server is there but sends nothing (server/client/client.py)
+├── NoLibrary                there is no models folder (server/model/library.py)
+├── BrokenModel              a model file that must not be used (server/model/header.py)
+├── UnusablePicture          a file is no usable picture (server/files/picture_file.py)
+├── UnusableOutput           a file could not be written (server/replace_file.py)
+├── NoSuchDevice             this machine does not have that device (server/network/devices.py)
+├── Unservable, UnusableKeys, NoMetrics
+│                            the server cannot start like that (server/service/)
+└── the trainer's            UnusableSwatch, UnusableWeights, UnusableLattice, UnusableCheckpoint, TrainingFailed,
+                             NotMeasurable and others
 """
 
+from blender_addon.protocol.errors import BadRequest, Refused, TexserverError
 
-class TexserverError(Exception):
-    """Base of all errors whose text is meant for people; command lines print it and leave with exit code 2."""
-
-
-class RequestError(TexserverError):
-    """A request that cannot be answered. `code` is stable and for programs, the text is for people."""
-
-    code = "bad_request"
-
-
-class BadRequest(RequestError):
-    """A value out of range; the text names the field, the value and what is allowed."""
-
-    code = "bad_request"
+__all__ = ["BadRequest", "Refused", "TexserverError"]

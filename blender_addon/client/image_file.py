@@ -7,7 +7,7 @@ Memory stays flat: beside the caller's band only a few rows and a chunk are held
 Sources: PNG third edition (https://www.w3.org/TR/png-3/), TIFF 6.0 (Adobe, 1992), BigTIFF (libtiff's description,
 https://libtiff.gitlab.io/libtiff/specification/bigtiff.html). No bpy here, and the standard library alone.
 
-    Exception
+    TexserverError
     └── ImageFileError         the disk, the folder or the name: a sentence that says what to do
         └── IncompleteImage    closed before every pixel had come
 
@@ -31,6 +31,8 @@ from stat import S_ISDIR
 from types import MappingProxyType, TracebackType
 from typing import Literal, NamedTuple, Self
 
+from ..protocol.errors import TexserverError
+
 Format = Literal["png", "tiff"]
 Data = bytes | bytearray | memoryview  # of an array: its `.data`; anything C-contiguous will do
 
@@ -38,7 +40,7 @@ _SUFFIXES: Mapping[str, Format] = MappingProxyType({".png": "png", ".tif": "tiff
 _LARGEST_SIDE: Mapping[Format, int] = MappingProxyType({"png": 2**31 - 1, "tiff": 2**32 - 1})
 
 
-class ImageFileError(Exception):
+class ImageFileError(TexserverError):
     """The picture cannot be written; says why, where and what to do."""
 
 

@@ -2,9 +2,6 @@
 
 No bpy here; ZeroMQ's own thread waits, tick() never does. What is asked for, and what makes a right answer, the
 subclasses say: TextureJob (jobs.py), StylizeJob (stylize_job.py).
-
-    Exception
-    └── NotPainted    the server will not or cannot make it; `code` says why, the text is for people
 """
 
 from abc import ABC, abstractmethod
@@ -16,10 +13,11 @@ from itertools import islice
 from typing import Final, Literal
 
 from ..protocol import wire
+from ..protocol.errors import Refused, TexserverError
+from ..protocol.rect import Rect
 from .connection import MAX_FRAME_BYTES, Connection
 from .image_file import ImageFileError
 from .sinks import Sink
-from .windows import Part
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -34,19 +32,11 @@ _TAKES_TIME: Final = frozenset({"busy", "shutting_down"})  # asked again without
 _RETRY_HELPS: Final = wire.RETRY_HELPS | {"expired"}
 
 
-class NotPainted(Exception):
-    """The server refused, or answered what cannot be used. `code` is of wire.ERROR_CODES where the server gave it."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 @dataclass(eq=False)
 class Portion:
     """A part of the picture, from being asked for to being written."""
 
-    place: Part
+    place: Rect
     id: int | None = None  # of the request, while one is under way
     ask_at: float = 0.0
     tries: int = 0
@@ -86,7 +76,7 @@ class Job(ABC):
         self.model = model
         self.state: State = "waiting"
         self.message = connection.reason  # for people: what it is doing, or what is wrong
-        self.error: NotPainted | ImageFileError | None = None  # why it failed
+        self.error: TexserverError | None = None  # why it failed
         self.total_pixels = size[0] * size[1]
         self._width = size[1]
         self._sink = sink
@@ -100,16 +90,16 @@ class Job(ABC):
         self._inbox: deque[tuple[Portion, wire.Reply]] = deque()
 
     @abstractmethod
-    def _first(self) -> Part:
-        """What to ask for first, by self._limits. Raises NotPainted for what no server would answer."""
+    def _first(self) -> Rect:
+        """What to ask for first, by self._limits. Raises Refused for what no server would answer."""
 
     @abstractmethod
-    def _request(self, place: Part, id: int) -> wire.Request:
+    def _request(self, place: Rect, id: int) -> wire.Request:
         """The request for a part."""
 
     @abstractmethod
     def _accept(self, part: Portion, result: wire.Result) -> None:
-        """Look at an answer before it is written; the first one begins the sink. Raises NotPainted, ImageFileError."""
+        """Look at an answer before it is written; the first one begins the sink. Raises Refused, ImageFileError."""
 
     @abstractmethod
     def _doing(self) -> str:
@@ -126,7 +116,7 @@ class Job(ABC):
         try:
             self.connection.tick()
             self._go_on()
-        except (NotPainted, ImageFileError) as error:
+        except (Refused, ImageFileError) as error:
             self.error = error
             self._end("failed", str(error))
         except BaseException:
@@ -189,14 +179,12 @@ class Job(ABC):
 
     # --------------------------------------------------------------------------------------------------------- asking
 
-    def _check_request(self, limits: wire.Limits, place: Part) -> None:
-        """By the server's own rules, before anything is sent. Raises NotPainted."""
+    def _check_request(self, limits: wire.Limits, place: Rect) -> None:
+        """By the server's own rules, before anything is sent. Raises Refused."""
         try:
             wire.parse_request(wire.encode(self._request(place, id=1)), limits)
-        except wire.Refused as refused:
-            raise NotPainted(refused.code, str(refused)) from None
         except ValueError as error:  # what no header can say
-            raise NotPainted("bad_request", f"That cannot be asked for: {error}.") from None
+            raise Refused("bad_request", f"That cannot be asked for: {error}.") from None
 
     def _ask(self) -> None:
         under_way = sum(part.id is not None for part in self._parts)
@@ -225,14 +213,14 @@ class Job(ABC):
             part.buffers = reply.buffers
             self._hindrance = ""
         else:
-            raise NotPainted("", f"The server answered with {reply.op} where pixels were asked for. Update it.")
+            raise Refused("", f"The server answered with {reply.op} where pixels were asked for. Update it.")
 
     def _refused(self, part: Portion, error: wire.Error) -> None:
-        """Ask again, after a pause, where that helps. Raises NotPainted where it does not."""
+        """Ask again, after a pause, where that helps. Raises Refused where it does not."""
         part.tries += 1
         part.failures += error.code not in _TAKES_TIME
         if error.code not in _RETRY_HELPS or part.failures >= MOST_TRIES:
-            raise NotPainted(error.code, error.text)
+            raise Refused(error.code, error.text)
         pause_s = min(FIRST_PAUSE_S * 2 ** min(part.tries - 1, 10), LONGEST_PAUSE_S)
         if error.retry_ms is not None:
             pause_s = max(error.retry_ms / 1000, SHORTEST_PAUSE_S)

@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import Final
 
 from ..protocol import wire
+from ..protocol.errors import Refused
+from ..protocol.rect import Rect
 from .connection import Connection
-from .job import LONGEST_PAUSE_S, MOST_TRIES, Job, NotPainted, Portion, State
+from .job import LONGEST_PAUSE_S, MOST_TRIES, Job, Portion, State
 from .sinks import PaintedMap, Painting, Sink
-from .windows import Part, cut, remaining
+from .windows import cut, remaining
 
-__all__ = ["LONGEST_PAUSE_S", "MOST_TRIES", "NotPainted", "State", "TextureJob"]
+__all__ = ["LONGEST_PAUSE_S", "MOST_TRIES", "State", "TextureJob"]
 
 IN_FLIGHT: Final = 3
 MOST_CHANNELS: Final = 4 * wire.MAX_BUFFERS
@@ -61,10 +63,10 @@ class TextureJob(Job):
 
     # --------------------------------------------------------------------------------------------------------- asking
 
-    def _first(self) -> Part:
+    def _first(self) -> Rect:
         """A part that is small enough whatever the maps are."""
         anything = replace(self._limits, max_window_pixels=wire.MAX_ID)
-        self._check_request(anything, Part(0, 0, *self.window[2:]))
+        self._check_request(anything, Rect(0, 0, *self.window[2:]))
         channels = 4 * len(self.maps) if self.maps else MOST_CHANNELS
         first, *_ = cut(
             self.size, self.window, self._limits.tile, self._most_pixels(channels * (self.depth or 16) // 8)
@@ -74,7 +76,7 @@ class TextureJob(Job):
     def _most_pixels(self, pixel_bytes: int) -> int:
         return max(1, min(self._limits.max_window_pixels, self._limits.max_result_bytes // pixel_bytes))
 
-    def _request(self, place: Part, id: int) -> wire.Generate:
+    def _request(self, place: Rect, id: int) -> wire.Generate:
         top, left, _, _ = self.window
         if place.top or place.left:  # the window's own corner goes as it is, to be refused where it is wrong
             top, left = (top + place.top) % self.size[0], (left + place.left) % self.size[1]
@@ -94,7 +96,7 @@ class TextureJob(Job):
 
     def _refused(self, part: Portion, error: wire.Error) -> None:
         if error.code == "unknown_model" and self.painting:
-            raise NotPainted(error.code, self._replaced())
+            raise Refused(error.code, self._replaced())
         super()._refused(part, error)
 
     def _replaced(self) -> str:
@@ -122,13 +124,13 @@ class TextureJob(Job):
             or not all(name.isidentifier() for name in names)  # they become names of files
             or (self.maps is not None and names != self.maps)
         ):
-            raise NotPainted("", "The server sent other pixels than were asked for. Update it, or this client.")
+            raise Refused("", "The server sent other pixels than were asked for. Update it, or this client.")
         if self.painting is None:
             self._know(part, maps, result)
         elif result.sha256 != self.painting.sha256:
-            raise NotPainted("unknown_model", self._replaced())
+            raise Refused("unknown_model", self._replaced())
         elif (result.precision, maps) != (self.painting.precision, self.painting.maps):
-            raise NotPainted(
+            raise Refused(
                 "",
                 f"The server now paints with another precision ({result.precision}) than it began with "
                 f"({self.painting.precision}), which would show. Paint it again.",

@@ -6,7 +6,7 @@ believed before they fit its length.
 
 Source: TIFF 6.0 (Adobe, 1992), sections 2 to 7; the strips are those of Blender 4.2 to 5.2.
 
-    Exception
+    TexserverError
     └── PictureError    no such file, or another kind of file: a sentence
 """
 
@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ..protocol.errors import TexserverError
+
 MOST_BYTES: Final = 2**28  # of samples; a server takes a quarter of it
 MOST_STRIPS: Final = 2**16
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4}  # bytes of the types that are read: BYTE, ASCII, SHORT, LONG
 _LETTERS: Final = {1: "B", 2: "B", 3: "H", 4: "I"}
 
 
-class PictureError(Exception):
+class PictureError(TexserverError):
     """The picture cannot be read; says why and what to do."""
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..protocol import wire
+from ..protocol.errors import Refused
+from ..protocol.rect import Rect
 from .connection import Connection
-from .job import Job, NotPainted, Portion
+from .job import Job, Portion
 from .sinks import PaintedMap, Painting, Sink
-from .windows import Part
 
 IMAGE: Final = "image"  # the one map, as sinks know it
 FEATURE: Final = "stylize"  # of a server's welcome
@@ -77,16 +78,16 @@ class StylizeJob(Job):
     def _done(self) -> str:
         return f"The picture is in the style of {self.model}."
 
-    def _first(self) -> Part:
+    def _first(self) -> Rect:
         assert self.connection.welcome
         if FEATURE not in self.connection.welcome.features:
-            raise NotPainted("unknown_op", f"The texserver at {self.connection.place} stylizes no pictures; update it.")
-        whole = Part(0, 0, *self.content.shape[:2])
+            raise Refused("unknown_op", f"The texserver at {self.connection.place} stylizes no pictures; update it.")
+        whole = Rect(0, 0, *self.content.shape[:2])
         self._check_request(self._limits, whole)
         self.state = "running"
         return whole
 
-    def _request(self, place: Part, id: int) -> wire.Stylize:
+    def _request(self, place: Rect, id: int) -> wire.Stylize:
         return wire.Stylize(
             id=id,
             model=self.model,
@@ -102,7 +103,7 @@ class StylizeJob(Job):
     def _accept(self, part: Portion, result: wire.Result) -> None:
         height, width, channels = shape = self._request(part.place, id=1).image_shape
         if [(each.name, each.dtype, each.shape) for each in result.buffers] != [(IMAGE, self.content.dtype, shape)]:
-            raise NotPainted("", "The server sent another picture than was asked for. Update it, or this client.")
+            raise Refused("", "The server sent another picture than was asked for. Update it, or this client.")
         assert self.connection.welcome
         depth = 8 * wire.ITEM_BYTES[self.content.dtype]
         self.statistics = result.statistics

@@ -3,28 +3,16 @@
 The server computes whole canonical tiles, on a grid that begins at row 0 and column 0 of the texture, and cuts windows
 from them. So cuts lie where that grid lies: whole rows of tiles when they fit, else as many tiles of one row as fit.
 Sizes are (height, width) and windows (top, left, height, width), in pixels; a window wraps around both edges.
-No bpy here.
+Parts are counted from the window's own top left corner. No bpy here.
 """
 
 from collections.abc import Iterator
-from math import ceil
-from typing import NamedTuple
+
+from ..protocol.rect import Rect
+from ..protocol.tile_grid import cuts, tile_side
 
 
-class Part(NamedTuple):
-    """A rectangle of the window that is cut, counted from the window's own top left corner."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
-
-def cut(size: tuple[int, int], window: tuple[int, int, int, int], tile: int, most_pixels: int) -> list[Part]:
+def cut(size: tuple[int, int], window: tuple[int, int, int, int], tile: int, most_pixels: int) -> list[Rect]:
     """The window in parts of at most `most_pixels`, from top to bottom and from left to right. `tile` is its limit."""
     across = min(tile_side(size[1], tile), most_pixels)
     down = min(tile_side(size[0], tile), max(1, most_pixels // across))
@@ -32,50 +20,35 @@ def cut(size: tuple[int, int], window: tuple[int, int, int, int], tile: int, mos
 
 
 def remaining(
-    size: tuple[int, int], window: tuple[int, int, int, int], tile: int, most_pixels: int, first: Part
-) -> list[Part]:
-    """The rest of the window in parts, when the first part has been had: what is right of it, then what is below."""
+    size: tuple[int, int], window: tuple[int, int, int, int], tile: int, most_pixels: int, first: Rect
+) -> list[Rect]:
+    """Split what remains of the window after `first`: right of it, then below."""
     top, left, height, width = window
     parts = []
     if first.width < width:
         right = cut(size, (top, left + first.width, first.height, width - first.width), tile, most_pixels)
-        parts += [part._replace(left=part.left + first.width) for part in right]
+        parts += [part.moved(0, first.width) for part in right]
     if first.height < height:
         below = cut(size, (top + first.height, left, height - first.height, width), tile, most_pixels)
-        parts += [part._replace(top=part.top + first.height) for part in below]
+        parts += [part.moved(first.height, 0) for part in below]
     return parts
-
-
-def tile_side(side: int, tile: int) -> int:
-    """The side of the canonical tiles along a side of the texture: equal parts of at most `tile` pixels."""
-    return ceil(side / ceil(side / tile))
 
 
 def _cut(
     size: tuple[int, int], window: tuple[int, int, int, int], down: int, across: int, most_pixels: int
-) -> Iterator[Part]:
+) -> Iterator[Rect]:
     top, left, height, width = window
     for part_top, part_height in _runs(top, height, size[0], down, most_pixels // width):
         for part_left, part_width in _runs(left, width, size[1], across, most_pixels // part_height):
-            yield Part(part_top, part_left, part_height, part_width)
+            yield Rect(part_top, part_left, part_height, part_width)
 
 
 def _runs(start: int, count: int, period: int, tile: int, most: int) -> Iterator[tuple[int, int]]:
     """Along one axis: neighbouring tiles together as long as they have `most` pixels, but one at least."""
     run_start = run_count = 0
-    for step in _steps(start, count, period, tile):
+    for _, _, _, step in cuts(start, count, period, tile):
         if run_count and run_count + step > most:
             yield run_start, run_count
             run_start, run_count = run_start + run_count, 0
         run_count += step
     yield run_start, run_count
-
-
-def _steps(start: int, count: int, period: int, tile: int) -> Iterator[int]:
-    """Along one axis: the pixels from one line of the tile grid to the next."""
-    done = 0
-    while done < count:
-        place = (start + done) % period
-        step = min(tile - place % tile, period - place, count - done)
-        yield step
-        done += step

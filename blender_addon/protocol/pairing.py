@@ -8,9 +8,6 @@ The connection file holds the line of a running server as JSON, in the user's ru
 alone; the server writes it when it is ready to be found and removes it when it leaves.
 
 CURVE: https://rfc.zeromq.org/spec/26/. The standard library and pyzmq, no bpy.
-
-    Exception
-    └── NoServer    no server to be found there; a sentence that says what to do
 """
 
 import base64
@@ -27,6 +24,8 @@ from typing import Final
 import zmq
 from zmq.utils import z85 as codec
 
+from .errors import TexserverError
+
 SCHEME: Final = "texserver://"
 FORMAT: Final = 1
 MAX_FILE_BYTES: Final = 16 * 1024
@@ -34,8 +33,8 @@ ENVIRONMENT: Final = "TEXSERVER_CONNECTION"  # a connection file or a pairing li
 _LINE = re.compile(r"texserver://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})(?:/([\w-]{43})/([\w-]{43}))?/?")
 
 
-class NoServer(Exception):
-    """There is no server to be found that way; the text says what to do."""
+class NoServer(TexserverError):
+    """No server was found that way; the text says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)

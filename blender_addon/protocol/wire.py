@@ -9,8 +9,7 @@ docs/PROTOCOL.md is the authority; this module is its one implementation, for bo
 The standard library alone, no bpy, no sockets: JSON is built in, and who speaks msgpack hands in its codec. Sizes are
 (height, width) and windows (top, left, height, width), in pixels; seeds lie in [0, 2^64).
 
-    Exception
-    └── Refused    a message that breaks a rule: its `code` is of the closed list ERROR_CODES, its text is for people
+A message that breaks a rule raises Refused (errors.py), with a `code` of the closed list ERROR_CODES.
 """
 
 import json
@@ -18,7 +17,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Protocol, TypeGuard
+from typing import Any, ClassVar, Final, Protocol
+
+from .errors import Refused as Refused
+from .rect import MIN_SIDE as MIN_SIDE
+from .rect import is_whole
 
 PROTOCOL = 1
 MAX_ID = 2**53
@@ -33,7 +36,6 @@ MAX_MODEL_NAME = 200  # no model has a longer one
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
 MAX_NOISE = 10  # times that of the training
 MAX_DEADLINE_MS = 24 * 3600 * 1000
-MIN_SIDE = 16  # of a texture
 
 ERROR_CODES: Final = (
     "bad_frame",  # not the frames of a TX1 message
@@ -58,17 +60,6 @@ ITEM_BYTES: Final = MappingProxyType({"uint8": 1, "uint16": 2})
 
 Header = dict[str, Any]
 Data = bytes | bytearray | memoryview
-
-
-class Refused(Exception):
-    """A message that breaks a rule. `id` is the request's, where it could be read."""
-
-    def __init__(self, code: str, text: str, *, retry_ms: int | None = None) -> None:
-        assert code in ERROR_CODES
-        self.code = code
-        self.retry_ms = retry_ms
-        self.id: int | None = None
-        super().__init__(text)
 
 
 # ------------------------------------------------------------------------------------------------------------- headers
@@ -163,7 +154,7 @@ class Fields:
 
     def whole(self, name: str, least: int, most: int, default: int | None = None) -> int:
         value = self._values.get(name, default)
-        if not _is_whole(value) or not least <= value <= most:
+        if not is_whole(value) or not least <= value <= most:
             raise _wrong(name, value, f"a whole number from {least} to {most}")
         return value
 
@@ -178,7 +169,7 @@ class Fields:
 
     def wholes(self, name: str, count: int, what: str) -> tuple[int, ...]:
         value = self._values.get(name)
-        if not isinstance(value, list) or len(value) != count or not all(_is_whole(each) for each in value):
+        if not isinstance(value, list) or len(value) != count or not all(is_whole(each) for each in value):
             raise _wrong(name, value, f"a list of {count} whole numbers, {what}")
         return tuple(value)
 
@@ -218,10 +209,6 @@ class Fields:
         if not isinstance(value, list) or len(value) > most or not all(isinstance(v, dict) for v in value):
             raise _wrong(name, value, f"a list of at most {most} maps")
         return value
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _wrong(name: str, value: object, wanted: str) -> Refused:
@@ -649,6 +636,7 @@ REPLIES: Final[Mapping[str, Callable[..., Reply]]] = MappingProxyType(
 
 def error(refused: Refused) -> Error:
     """The reply that tells of it."""
+    assert refused.code in ERROR_CODES
     text = str(refused)
     text = text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
     return Error(id=refused.id, code=refused.code, text=text, retry_ms=refused.retry_ms)
@@ -692,7 +680,7 @@ def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes,
     """The request in these frames. Raises Refused, with the request's id where it could be read, and nothing else."""
     header = _read_header(frames, codecs)
     id = header.get("id")
-    if not _is_whole(id) or not 1 <= id <= MAX_ID:
+    if not is_whole(id) or not 1 <= id <= MAX_ID:
         raise Refused("bad_header", f"id: it is {ascii(id)[:60]}; it must be a whole number from 1 to 2^53.")
     op = header.get("op")
     try:
@@ -712,7 +700,7 @@ def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONL
     op, id = header.get("op"), header.get("id")
     if not isinstance(op, str) or op not in REPLIES:
         raise Refused("unknown_op", f"op: the server answered {ascii(op)[:40]}, which this client does not know.")
-    if (id is None and op != Error.op) or (id is not None and (not _is_whole(id) or not 1 <= id <= MAX_ID)):
+    if (id is None and op != Error.op) or (id is not None and (not is_whole(id) or not 1 <= id <= MAX_ID)):
         raise Refused("bad_header", f"id: the server answered {ascii(id)[:40]}.")
     return REPLIES[op](id, header, _read_buffers(header, frames[2:]))
 

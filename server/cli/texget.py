@@ -26,7 +26,6 @@ from typing import Any, NoReturn, Protocol
 
 from tqdm import tqdm
 
-from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.stylize_job import CALM
 from blender_addon.protocol.pairing import NoServer
@@ -63,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (NoServer, ServerUnreachable) as error:
         print(f"texget: {error} Or paint without a server: texget --models DIR.", file=sys.stderr)
         return 2
-    except (TexserverError, ImageFileError) as error:
+    except TexserverError as error:
         print(f"texget: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

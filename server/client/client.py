@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from blender_addon.client.connection import Connection
 from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.job import Job, NotPainted
+from blender_addon.client.job import Job
 from blender_addon.client.jobs import TextureJob
 from blender_addon.client.sinks import FileSink, MemorySink, Sink
 from blender_addon.client.stylize_job import StylizeJob
@@ -35,7 +35,7 @@ from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import find_server
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
-from server.errors import TexserverError
+from server.errors import Refused, TexserverError
 from server.msgpack_codec import CODECS
 
 R = TypeVar("R", bound=wire.Reply)
@@ -43,19 +43,11 @@ R = TypeVar("R", bound=wire.Reply)
 LOOK_MS: Final = 20  # at timers, when nothing arrives
 PAGE: Final = 200  # models
 
+RequestRefused = Refused  # the name by which scripts know it
+
 
 class ServerUnreachable(TexserverError):
     """There is no server to talk to; the text says which of the many reasons it is and what to do."""
-
-
-class RequestRefused(TexserverError):
-    """The server refused or failed. `code` is of blender_addon.protocol.wire.ERROR_CODES, or "" for an answer of no
-    use.
-    """
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class TimedOut(TexserverError):
@@ -225,8 +217,6 @@ class Client(Stylizer):
                     self._look()
         finally:
             job.cancel()
-        if isinstance(job.error, NotPainted):
-            raise RequestRefused(job.error.code, str(job.error))
         if job.error:
             raise job.error
         progress(job.done_pixels)
@@ -236,7 +226,7 @@ class Client(Stylizer):
         result = self._answer(partial(wire.GetThumbnail, model=model), wire.Result)
         for each in result.buffers:
             return np.frombuffer(bytes(each.data), np.uint8).reshape(each.shape)
-        raise RequestRefused("", f"The server has no picture of {model!r}.")
+        raise Refused("", f"The server has no picture of {model!r}.")
 
     def status(self) -> Mapping[str, Any]:
         """How the server is; docs/PROTOCOL.md says what the figures mean."""
@@ -269,9 +259,9 @@ class Client(Stylizer):
             self._connection.forget(id)
         reply = replies[-1]
         if isinstance(reply, wire.Error):
-            raise RequestRefused(reply.code, reply.text)
+            raise Refused(reply.code, reply.text)
         if not isinstance(reply, kind):
-            raise RequestRefused("", f"The server answered with {reply.op}, which was not asked for. Update it.")
+            raise Refused("", f"The server answered with {reply.op}, which was not asked for. Update it.")
         return reply
 
     def _give_up(self, message: str) -> None:

@@ -16,9 +16,8 @@ from statistics import quantiles
 from typing import Any
 
 from blender_addon.protocol import wire
-from blender_addon.protocol.wire import Refused
 from server import __version__
-from server.errors import RequestError
+from server.errors import Refused
 from server.front.crew import LOST_AT_MOST, Address, Crew, Message, Task, Worker, planes_of
 from server.front.fair_queue import FairQueue
 from server.front.jobs import Job, StyledPicture, TextureWindow
@@ -117,8 +116,6 @@ class Front:
             except Refused as refused:
                 refused.id = request.id
                 raise
-            except RequestError as error:
-                raise _about(request.id, Refused(error.code, str(error))) from error
         except Refused as refused:
             if refused.code in ("bad_frame", "bad_header", "unsupported_version", "too_large"):
                 if session.patience < 1:
@@ -176,7 +173,7 @@ class Front:
         self._take_on(session, StyledPicture(client, letter, request, self.clock()))
 
     def _take_on(self, session: Session, job: AnyJob) -> None:
-        """Into the queue, unless it is there. Raises Refused or RequestError when it cannot be."""
+        """Into the queue, unless it is there. Raises Refused when it cannot be."""
         id = job.request.id
         running = session.jobs.get(id)
         if running is not None:
@@ -259,8 +256,8 @@ class Front:
                 return False
             try:
                 job.begin(self.shelf.get(job.request.model), self.limits)
-            except (Refused, RequestError) as error:
-                self._fail(job, _refusal(error))
+            except Refused as refused:
+                self._fail(job, refused)
                 return True
             job.precision = self.precision
             self._begun.add(job)
@@ -303,8 +300,8 @@ class Front:
         if not self.crew.has(worker, task.order.sha256):
             try:
                 content = self.shelf.content(task.order.model, task.order.sha256)
-            except RequestError as error:
-                self._fail_task(task, Refused(error.code, str(error)))
+            except Refused as refused:
+                self._fail_task(task, refused)
                 return
         for message in self.crew.give(worker, task, content, self.clock()):
             self.to_workers.append((worker.address, message))
@@ -545,10 +542,6 @@ def _about(id: int, refused: Refused) -> Refused:
     same = Refused(refused.code, str(refused), retry_ms=refused.retry_ms)
     same.id = id
     return same
-
-
-def _refusal(error: Refused | RequestError) -> Refused:
-    return error if isinstance(error, Refused) else Refused(error.code, str(error))
 
 
 def _short(client: bytes) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from blender_addon.protocol import wire
-from blender_addon.protocol.wire import Refused
+from server.errors import Refused
 from server.front.assembly import Assembly
 from server.front.order import Order, picture_order, tile_order
 from server.front.shelf import Version
@@ -55,7 +55,7 @@ class Job(ABC, Generic[Request]):
 
     @abstractmethod
     def check(self, version: Version, limits: wire.Limits) -> None:
-        """Raises Refused or RequestError when it cannot be made from this version of its model."""
+        """Raises Refused when it cannot be made from this version of its model."""
 
     @abstractmethod
     def begin(self, version: Version, limits: wire.Limits) -> None:

@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from blender_addon.protocol.wire import Refused
+from server.errors import Refused
 from server.model.header import (
     THUMBNAIL,
     BrokenModel,
@@ -47,14 +47,14 @@ Stamp = tuple[int, ...]  # tells two states of a file apart
 
 
 class UnusableModel(UnknownModel):
-    """The folder lists the model, and it cannot be had."""
+    """The folder lists the model, but it cannot be used."""
 
     def __init__(self, text: str) -> None:
-        Exception.__init__(self, text)
+        Refused.__init__(self, "unknown_model", text)
 
 
 class StillChecking(Refused):
-    """The model's file was not checked yet."""
+    """The model's file has not been checked yet."""
 
     def __init__(self, name: str) -> None:
         text = f"The model {name!r} is still being checked; try again in a moment."

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, get_args
 
-from server.errors import RequestError, TexserverError
+from server.errors import Refused, TexserverError
 from server.model.architecture import Architecture, parameter_shapes
 from server.model.lattice import MAX_HARMONICS, Lattice
 from server.model.maps import MAX_MAPS, Map, check_maps
@@ -59,17 +59,15 @@ class BrokenModel(TexserverError):
         super().__init__(f"The model file {path} cannot be used: {reason}.")
 
 
-class WrongKind(RequestError):
+class WrongKind(Refused):
     """A model of one kind where one of the other is needed."""
-
-    code = "unknown_model"
 
     def __init__(self, name: str, kind: Kind) -> None:
         does = {
             "texture": "paints textures and stylizes no pictures; choose a model of a style",
             "style": "stylizes pictures and paints no textures; choose a model of a texture",
         }
-        super().__init__(f"The model {name[:100]!a} {does[kind]}.")
+        super().__init__("unknown_model", f"The model {name[:100]!a} {does[kind]}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from server.errors import RequestError, TexserverError
+from server.errors import Refused, TexserverError
 from server.model.header import SUFFIX, BrokenModel, Facts, check_file
 
 CHECKPOINT_SUFFIX = f".checkpoint{SUFFIX}"  # the trainer's, beside its model
@@ -26,17 +26,15 @@ class NoLibrary(TexserverError):
     """There is no models folder."""
 
 
-class UnknownModel(RequestError):
+class UnknownModel(Refused):
     """The folder lists no model of that name; the text names a similar one, or those there are (sorted)."""
-
-    code = "unknown_model"
 
     def __init__(self, name: str, available: Sequence[str]) -> None:
         at = bisect_left(available, name)
         near = get_close_matches(name[:100], available[max(0, at - _COMPARED) : at + _COMPARED], n=1)
         named = ", ".join(available[:_MOST_NAMED]) + (", …" if len(available) > _MOST_NAMED else "")
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {named or 'none'}."
-        super().__init__(f"There is no model {name[:100]!a}. {hint}")
+        super().__init__("unknown_model", f"There is no model {name[:100]!a}. {hint}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,55 +8,29 @@ one level finds the cell above it (its parent) by whole-number arithmetic. Rows 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from server.errors import BadRequest
+from blender_addon.protocol.errors import BadRequest
+from blender_addon.protocol.rect import MAX_SIDE, MIN_SIDE, Size, Window, is_whole
+from blender_addon.protocol.tile_grid import TILE, Cut, cuts, tile_side
+from blender_addon.protocol.wire import MAX_SEED
 
-MIN_SIDE = 16
-MAX_SIDE = 65536
-MAX_SEED = 2**64 - 1
-
-# The side of a canonical tile in pixels: large enough that halos cost little, small enough that a tile stays in the
-# processor's cache and a small window is cheap. Measured in benchmarks/generate.py.
-TILE = 512
-
-
-@dataclass(frozen=True)
-class Size:
-    """The period of a texture in pixels, each side in [16, 65536]."""
-
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        for name, value in (("height", self.height), ("width", self.width)):
-            if not _whole(value) or not MIN_SIDE <= value <= MAX_SIDE:
-                raise BadRequest(f"size: the {name} is {value!r}; it must be a whole number from 16 to 65536 pixels.")
-
-
-@dataclass(frozen=True)
-class Window:
-    """The part of a texture wanted, in pixels. It may start anywhere, negative too, and wraps around both edges."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        for name, value in (("top", self.top), ("left", self.left)):
-            if not _whole(value) or abs(value) > 2**31:
-                raise BadRequest(f"window: {name} is {value!r}; it must be a whole number of pixels.")
-        for name, value in (("height", self.height), ("width", self.width)):
-            if not _whole(value) or not 1 <= value <= MAX_SIDE:
-                raise BadRequest(f"window: the {name} is {value!r}; it must be a whole number from 1 to 65536 pixels.")
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+__all__ = [
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "TILE",
+    "Axis",
+    "Piece",
+    "Size",
+    "Span",
+    "Window",
+    "canonical_tiles",
+    "check_seed",
+    "pieces",
+]
 
 
 def check_seed(seed: int) -> None:
     """Raise BadRequest unless `seed` is a whole number in [0, 2^64)."""
-    if not _whole(seed) or not 0 <= seed <= MAX_SEED:
+    if not is_whole(seed) or not 0 <= seed <= MAX_SEED:
         raise BadRequest(f"seed: it is {seed!r}; it must be a whole number from 0 to 18446744073709551615.")
 
 
@@ -96,8 +70,8 @@ class Axis:
 
 
 def canonical_tiles(size: Size) -> tuple[int, int]:
-    """Height and width of the tiles every window of a texture of this size is cut from; equal parts, at most TILE."""
-    return tuple(-(-side // -(-side // TILE)) for side in (size.height, size.width))  # type: ignore[return-value]
+    """Height and width of the tiles every window of a texture of this size is cut from."""
+    return tile_side(size.height), tile_side(size.width)
 
 
 @dataclass(frozen=True)
@@ -110,23 +84,18 @@ class Piece:
 
 
 def pieces(size: Size, window: Window) -> Iterator[Piece]:
-    """The pieces of `window`, row by row. Tiles start at multiples of the tile's sides; the last ones overhang and
-    wrap.
-    """
+    """The pieces of `window`, row by row. The last tiles of a period overhang and wrap."""
     tile_height, tile_width = canonical_tiles(size)
-    across = list(_cuts(window.left, window.width, size.width, tile_width))
-    for tile_top, source_rows, target_rows in _cuts(window.top, window.height, size.height, tile_height):
-        for tile_left, source_columns, target_columns in across:
-            tile = Window(tile_top, tile_left, tile_height, tile_width)
-            yield Piece(tile, (source_rows, source_columns), (target_rows, target_columns))
+    across = list(cuts(window.left, window.width, size.width, tile_width))
+    for down in cuts(window.top, window.height, size.height, tile_height):
+        for right in across:
+            tile = Window(down.tile, right.tile, tile_height, tile_width)
+            yield Piece(tile, (_source(down), _source(right)), (_target(down), _target(right)))
 
 
-def _cuts(start: int, count: int, period: int, tile: int) -> Iterator[tuple[int, slice, slice]]:
-    """Along one axis: (where the tile starts, which part of it, where that lies in the window)."""
-    done = 0
-    while done < count:
-        place = (start + done) % period
-        offset = place % tile
-        step = min(tile - offset, period - place, count - done)
-        yield place - offset, slice(offset, offset + step), slice(done, done + step)
-        done += step
+def _source(cut: Cut) -> slice:
+    return slice(cut.offset, cut.offset + cut.length)
+
+
+def _target(cut: Cut) -> slice:
+    return slice(cut.done, cut.done + cut.length)

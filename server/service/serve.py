@@ -34,7 +34,6 @@ import zmq
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import (
     Keys,
-    NoServer,
     Pairing,
     default_connection_file,
     parse_pairing,
@@ -82,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _work_for(options)
         with Server(options) as server:
             return server.run()
-    except (TexserverError, NoServer) as error:
+    except TexserverError as error:
         print(f"texserver: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -19,10 +19,11 @@ from PIL import Image
 from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
 from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.jobs import LONGEST_PAUSE_S, MOST_TRIES, NotPainted, TextureJob
+from blender_addon.client.jobs import LONGEST_PAUSE_S, MOST_TRIES, TextureJob
 from blender_addon.client.sinks import FileSink, MemorySink
-from blender_addon.client.windows import tile_side
 from blender_addon.protocol import wire
+from blender_addon.protocol.errors import Refused
+from blender_addon.protocol.tile_grid import tile_side
 from tests.blender_addon.client.test_image_file import decode_png
 from tests.blender_addon.fake_server import CHANNELS, SHA256, FakeServer, painted, refusal, result, times
 
@@ -379,7 +380,7 @@ def test_what_the_server_fails_on_is_tried_a_few_times(server: FakeServer, conne
     server.script = times(1000, code, retry_ms=1)
     job = run(TextureJob(connection, "brick", 7, (64, 64), MemorySink()))
     assert (job.state, job.message) == ("failed", f"This is {code}.")
-    assert isinstance(job.error, NotPainted)
+    assert isinstance(job.error, Refused)
     assert job.error.code == code
     assert len(server.asked(wire.Generate)) == MOST_TRIES
 

@@ -18,10 +18,11 @@ from PIL import Image
 from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
 from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.job import MOST_TRIES, NotPainted
+from blender_addon.client.job import MOST_TRIES
 from blender_addon.client.sinks import FileSink, MemorySink
 from blender_addon.client.stylize_job import StylizeJob
 from blender_addon.protocol import wire
+from blender_addon.protocol.errors import Refused
 from tests.blender_addon.client.test_image_file import decode_png
 from tests.blender_addon.fake_server import SHA256, STATISTICS, FakeServer, picture, refusal, times
 
@@ -221,7 +222,7 @@ def test_what_the_server_fails_on_is_tried_a_few_times(server: FakeServer, conne
     server.script = times(1000, code, retry_ms=1)
     job = run(job_of(connection, photograph(), MemorySink()))
     assert (job.state, job.message) == ("failed", f"This is {code}.")
-    assert isinstance(job.error, NotPainted)
+    assert isinstance(job.error, Refused)
     assert job.error.code == code
     assert len(server.asked(wire.Stylize)) == MOST_TRIES
 
@@ -265,7 +266,7 @@ def test_shapes_that_do_not_fit_are_refused_before_anything_is_asked(
 ) -> None:
     data = bytes(1 * 16385 * 3) if shape[1] > 40 else bytes(30 * 40 * 3)
     job = run(StylizeJob(connection, "ink", data, shape, MemorySink()))
-    assert (job.state, isinstance(job.error, NotPainted)) == ("failed", True)
+    assert (job.state, isinstance(job.error, Refused)) == ("failed", True)
     assert not server.asked(wire.Stylize)
 
 

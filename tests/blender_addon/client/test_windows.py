@@ -3,7 +3,9 @@
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from blender_addon.client.windows import Part, cut, remaining, tile_side
+from blender_addon.client.windows import cut, remaining
+from blender_addon.protocol.rect import Rect
+from blender_addon.protocol.tile_grid import tile_side
 from server.model.torus import Size, canonical_tiles
 
 sides = st.integers(16, 3000)
@@ -16,7 +18,7 @@ def windows(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int, int, int]
     return size, (draw(st.integers(-size[0], size[0] - 1)), draw(st.integers(-size[1], size[1] - 1)), height, width)
 
 
-def covers_once(parts: list[Part], height: int, width: int) -> bool:
+def covers_once(parts: list[Rect], height: int, width: int) -> bool:
     """By sweeping rows: between two edges, the parts there must be one row from left to right."""
     edges = sorted({part.top for part in parts} | {part.top + part.height for part in parts})
     for row in edges[:-1]:
@@ -70,13 +72,13 @@ def test_the_grid_is_the_servers() -> None:
 
 
 def test_parts_are_as_large_as_may_be() -> None:
-    assert cut((1024, 1024), (0, 0, 1024, 1024), 512, 2**20) == [Part(0, 0, 1024, 1024)]
+    assert cut((1024, 1024), (0, 0, 1024, 1024), 512, 2**20) == [Rect(0, 0, 1024, 1024)]
     assert cut((16384, 16384), (0, 0, 16384, 16384), 512, 4 * 2**20)[:3] == [
-        Part(0, 0, 512, 8192),
-        Part(0, 8192, 512, 8192),
-        Part(512, 0, 512, 8192),
+        Rect(0, 0, 512, 8192),
+        Rect(0, 8192, 512, 8192),
+        Rect(512, 0, 512, 8192),
     ]
     assert cut((16384, 1024), (0, 0, 16384, 1024), 512, 4 * 2**20) == [
-        Part(top, 0, 4096, 1024) for top in range(0, 16384, 4096)
+        Rect(top, 0, 4096, 1024) for top in range(0, 16384, 4096)
     ]
-    assert cut((2048, 2048), (0, 0, 2048, 2048), 512, 4 * 2**20) == [Part(0, 0, 2048, 2048)]
+    assert cut((2048, 2048), (0, 0, 2048, 2048), 512, 4 * 2**20) == [Rect(0, 0, 2048, 2048)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.errors import RequestError, TexserverError
+from server.errors import Refused, TexserverError
 from server.model.header import BrokenModel, check_file
 from server.model.library import Library, NoLibrary, UnknownModel
 from tests.models import save_tiny
@@ -115,7 +115,7 @@ def test_what_is_not_listed_is_unknown_and_no_file_is_opened(
     monkeypatch.setattr(os, "open", never)
     with pytest.raises(UnknownModel) as error:
         Library(folder).path(name)
-    assert isinstance(error.value, RequestError)
+    assert isinstance(error.value, Refused)
     assert error.value.code == "unknown_model"
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 300

@@ -135,10 +135,12 @@ def test_a_style_read_back_stylizes_to_the_same_pixels(tmp_path: Path, architect
 def test_a_model_of_one_kind_is_not_taken_for_one_of_the_other() -> None:
     with pytest.raises(WrongKind, match=r"^The model 'ink' stylizes pictures and paints no textures; choose .*\.$"):
         tiny_style().texture_generator()
-    with pytest.raises(WrongKind, match=r"^The model 'tiny' paints textures and stylizes no pictures; choose .*\.$"):
+    with pytest.raises(
+        WrongKind, match=r"^The model 'tiny' paints textures and stylizes no pictures; choose .*\.$"
+    ) as error:
         tiny_model().style_generator()
     assert tiny_model().texture_generator().maps == (BASE_COLOUR,)
-    assert WrongKind.code == "unknown_model"
+    assert error.value.code == "unknown_model"
 
 
 def test_the_name_is_the_files_and_the_hash_is_its_bytes(tmp_path: Path, good: bytes) -> None:
