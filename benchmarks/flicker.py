@@ -27,7 +27,7 @@ from PIL import Image
 from skimage.registration import optical_flow_tvl1
 from torch import Tensor
 
-from blender_addon.client.stylize_job import CALM
+from blender_addon.client.style_download import CALM
 from server.network.devices import choose_device, prepare
 from server.network.model_file import read_model
 from server.network.style_generator import StyleGenerator

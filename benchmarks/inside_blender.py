@@ -35,9 +35,9 @@ class Bench:
     def __init__(self, model: str) -> None:
         self.model = model
         self.pump, self.state = module("loop.pump"), module("tasks.state")
-        self.assignment, self.jobs, self.tasks = (
+        self.assignment, self.texture_download, self.tasks = (
             module("material.assignment"),
-            module("client.jobs"),
+            module("client.texture_download"),
             module("tasks.tasks"),
         )
         self.seed = 100
@@ -54,7 +54,7 @@ class Bench:
     def alone_s(self, side: int) -> float:
         """The server's time, as a client has it that only listens."""
         order, connection = self.order(side), self.state.session().connection
-        job = self.jobs.TextureJob(connection, order.model, order.seed, order.size, Nowhere())
+        job = self.texture_download.TextureDownload(connection, order.model, order.seed, order.size, Nowhere())
         started = time.perf_counter()
         while job.tick():
             time.sleep(self.pump.NAP_S)

@@ -29,7 +29,7 @@ class PictureError(TexserverError):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Samples, as StylizeJob takes them."""
+    """Samples, as StyleDownload takes them."""
 
     shape: tuple[int, int, int]  # height, width, channels
     dtype: str  # "uint8" or "uint16"

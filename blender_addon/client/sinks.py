@@ -1,4 +1,4 @@
-"""Where the pixels of a job go as they arrive: into image files, or into memory. No bpy here.
+"""Where the pixels of a download go as they arrive: into image files, or into memory. No bpy here.
 
 A sink gets `begin` once, `write` with rectangles in any order that cover the painting once, and at the end `finish` or
 `abort`. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16, as the wire brings them.

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ..client.connection import Connection
+from ..client.download import State
 from ..client.image_file import ImageFileError
-from ..client.job import State
 from ..client.picture_reader import PictureError, read_picture
 from ..client.sinks import FileSink, MemorySink, Painting
-from ..client.stylize_job import CALM, StylizedPicture, StylizeJob
+from ..client.style_download import CALM, StyleDownload, StylizedPicture
 from ..protocol import wire
 from .tasks import Name, Painted
 
@@ -101,7 +101,7 @@ class _Styling:
         self._connection = connection
         self._patience_s = patience_s
         self._clock = clock
-        self._job: StylizeJob | None = None
+        self._job: StyleDownload | None = None
         self._heard_at = 0.0
         self._heard: object = None
 
@@ -127,11 +127,11 @@ class _Styling:
 
     def _start(
         self, look: Look, content: Path, sink: FileSink | MemorySink, statistics: str = "", noise: float = 1.0
-    ) -> StylizeJob:
+    ) -> StyleDownload:
         """Raises PictureError."""
         picture = read_picture(content)
         self._heard = None
-        return StylizeJob(
+        return StyleDownload(
             self._connection,
             look.model,
             picture.data,
@@ -146,7 +146,7 @@ class _Styling:
             clock=self._clock,
         )
 
-    def _watch(self, job: StylizeJob) -> None:
+    def _watch(self, job: StyleDownload) -> None:
         """A server that is away for long, or hangs, must not keep an artist waiting without end."""
         now, heard = self._clock(), (job, job.done_pixels)
         if heard != self._heard:

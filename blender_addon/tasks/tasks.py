@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from ..client.connection import Connection
-from ..client.jobs import State, TextureJob
+from ..client.download import State
 from ..client.sinks import FileSink, Painting
+from ..client.texture_download import TextureDownload
 
 Size = tuple[int, int]
 Name = Callable[[Painting], Sequence[Path]]  # the files of a painting, in the order of its maps
@@ -116,7 +117,7 @@ class Task:
             return 1.0
         return self._full.job.done_pixels / self._full.job.total_pixels if self._full else 0.0
 
-    def _watch(self, job: TextureJob) -> None:
+    def _watch(self, job: TextureDownload) -> None:
         """A server that is away for long, or hangs, must not keep an artist waiting without end."""
         now, heard = self._clock(), (job, job.done_pixels)
         if self._heard_at is None or heard != self._heard:
@@ -138,7 +139,9 @@ class _Painting:
 
     def __init__(self, connection: Connection, order: Order, size: Size, name: Name) -> None:
         self.sink = FileSink(lambda _: name(self._known()), durable=False)
-        self.job = TextureJob(connection, order.model, order.seed, size, self.sink, maps=order.maps, depth=order.depth)
+        self.job = TextureDownload(
+            connection, order.model, order.seed, size, self.sink, maps=order.maps, depth=order.depth
+        )
 
     def _known(self) -> Painting:
         assert self.job.painting  # the sink begins when the first answer has told it

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, Protocol
 from tqdm import tqdm
 
 from blender_addon.client.sinks import MemorySink, Sink
-from blender_addon.client.stylize_job import CALM
+from blender_addon.client.style_download import CALM
 from blender_addon.protocol.pairing import NoServer
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE
 from server import __version__

@@ -26,11 +26,11 @@ import zmq
 from numpy.typing import NDArray
 
 from blender_addon.client.connection import Connection
+from blender_addon.client.download import Download
 from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.job import Job
-from blender_addon.client.jobs import TextureJob
 from blender_addon.client.sinks import FileSink, MemorySink, Sink
-from blender_addon.client.stylize_job import StylizeJob
+from blender_addon.client.style_download import StyleDownload
+from blender_addon.client.texture_download import TextureDownload
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import find_server
 from server import __version__
@@ -163,7 +163,7 @@ class Client(Stylizer):
         Raises as save(), and what the sink raises.
         """
         height, width = (size, size) if isinstance(size, int) else size
-        job = TextureJob(
+        job = TextureDownload(
             self._connection,
             model,
             index(seed),  # numpy's whole numbers, too
@@ -190,7 +190,7 @@ class Client(Stylizer):
     ) -> str:
         """As Stylizer. Raises what save() raises, and BadRequest."""
         array = checked_content(content)
-        job = StylizeJob(
+        job = StyleDownload(
             self._connection,
             model,
             array.data,
@@ -206,7 +206,7 @@ class Client(Stylizer):
         self._run(job, progress)
         return job.statistics
 
-    def _run(self, job: Job, progress: Callable[[int], None]) -> None:
+    def _run(self, job: Download, progress: Callable[[int], None]) -> None:
         patience = _Patience(self._timeout_s)
         try:
             while job.tick():

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
-from blender_addon.client.stylize_job import IMAGE, StylizedPicture
+from blender_addon.client.style_download import IMAGE, StylizedPicture
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
 from server.errors import BadRequest

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blender_addon.client.sinks import MemorySink, Sink
-from blender_addon.client.stylize_job import IMAGE
+from blender_addon.client.style_download import IMAGE
 from server.errors import BadRequest
 
 

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client.stylize_job import CALM
+from blender_addon.client.style_download import CALM
 from server.cli import stylize_files
 from server.cli.texget import main
 from server.network.devices import stylizing

@@ -1,4 +1,4 @@
-"""A picture comes back in its style, whatever the server, the network and the disk do, or the job says why not."""
+"""A picture comes back in its style, whatever the server, the network and the disk do, or the download says why not."""
 
 import errno
 import json
@@ -17,10 +17,10 @@ from PIL import Image
 
 from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
+from blender_addon.client.download import MOST_TRIES
 from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.job import MOST_TRIES
 from blender_addon.client.sinks import FileSink, MemorySink
-from blender_addon.client.stylize_job import StylizeJob
+from blender_addon.client.style_download import StyleDownload
 from blender_addon.protocol import wire
 from blender_addon.protocol.errors import Refused
 from tests.blender_addon.client.test_image_file import decode_png
@@ -53,18 +53,18 @@ def styled(pixels: Pixels) -> Pixels:
     return np.concatenate((colours, pixels[..., 3:]), 2) if pixels.shape[2] == 4 else colours
 
 
-def job_of(connection: Connection, pixels: Pixels, sink: Any, model: str = "ink", **options: Any) -> StylizeJob:
+def download_of(connection: Connection, pixels: Pixels, sink: Any, model: str = "ink", **options: Any) -> StyleDownload:
     options = {"dtype": pixels.dtype.name} | options
-    return StylizeJob(connection, model, pixels.tobytes(), pixels.shape, sink, **options)  # type: ignore[arg-type]
+    return StyleDownload(connection, model, pixels.tobytes(), pixels.shape, sink, **options)  # type: ignore[arg-type]
 
 
-def run(job: StylizeJob, within_s: float = 20.0, until: Callable[[], object] = lambda: False) -> StylizeJob:
+def run(download: StyleDownload, within_s: float = 20.0, until: Callable[[], object] = lambda: False) -> StyleDownload:
     """Tick as Blender would, to the end or until it is so."""
     start = time.monotonic()
-    while job.tick() and not until():
-        assert time.monotonic() - start < within_s, job.message
+    while download.tick() and not until():
+        assert time.monotonic() - start < within_s, download.message
         time.sleep(0.001)
-    return job
+    return download
 
 
 def image_of(sink: MemorySink) -> Pixels:
@@ -89,10 +89,10 @@ def test_a_picture_comes_back_in_its_style(
     server: FakeServer, connection: Connection, shape: tuple[int, int, int], dtype: str
 ) -> None:
     sink, pixels = MemorySink(), photograph(shape, dtype)
-    job = run(job_of(connection, pixels, sink, strength=0.5, seed=2**64 - 1, keep_colours=True, noise=2.0))
-    assert (job.state, job.message) == ("done", "The picture is in the style of ink.")
+    download = run(download_of(connection, pixels, sink, strength=0.5, seed=2**64 - 1, keep_colours=True, noise=2.0))
+    assert (download.state, download.message) == ("done", "The picture is in the style of ink.")
     np.testing.assert_array_equal(image_of(sink), styled(pixels))
-    assert (job.done_pixels, job.fraction) == (shape[0] * shape[1], 1.0)
+    assert (download.done_pixels, download.fraction) == (shape[0] * shape[1], 1.0)
     (asked,) = server.asked(wire.Stylize)
     assert (asked.strength, asked.seed, asked.keep_colours, asked.noise) == (0.5, 2**64 - 1, True, 2.0)
 
@@ -100,11 +100,11 @@ def test_a_picture_comes_back_in_its_style(
 def test_the_statistics_are_known_at_the_end_and_go_along_with_the_next(
     server: FakeServer, connection: Connection
 ) -> None:
-    first = job_of(connection, photograph(), MemorySink())
+    first = download_of(connection, photograph(), MemorySink())
     assert first.statistics == ""
     run(first)
     assert first.statistics == STATISTICS
-    second = run(job_of(connection, photograph(), MemorySink(), statistics="b3RoZXI="))
+    second = run(download_of(connection, photograph(), MemorySink(), statistics="b3RoZXI="))
     assert second.statistics == "b3RoZXI="
     assert [asked.statistics for asked in server.asked(wire.Stylize)] == ["", "b3RoZXI="]
 
@@ -112,9 +112,9 @@ def test_the_statistics_are_known_at_the_end_and_go_along_with_the_next(
 def test_a_memoryview_will_do_and_is_not_copied_to_be_kept(connection: Connection) -> None:
     pixels = photograph()
     sink = MemorySink()
-    job = StylizeJob(connection, "ink", pixels.data, pixels.shape, sink)  # type: ignore[arg-type]
-    assert np.shares_memory(np.frombuffer(job.content.data, "u1"), pixels)
-    run(job)
+    download = StyleDownload(connection, "ink", pixels.data, pixels.shape, sink)  # type: ignore[arg-type]
+    assert np.shares_memory(np.frombuffer(download.content.data, "u1"), pixels)
+    run(download)
     np.testing.assert_array_equal(image_of(sink), styled(pixels))
 
 
@@ -126,8 +126,8 @@ def test_a_file_holds_the_picture_and_says_how_it_was_made(
 ) -> None:
     pixels = photograph((31, 45, channels), dtype)
     sink = file(tmp_path, suffix)
-    job = run(job_of(connection, pixels, sink, strength=0.5, seed=7, keep_colours=True))
-    assert job.state == "done", job.message
+    download = run(download_of(connection, pixels, sink, strength=0.5, seed=7, keep_colours=True))
+    assert download.state == "done", download.message
     (path,) = tmp_path.iterdir()
     assert sink.paths == {"image": path}
     if suffix == ".tif":
@@ -150,16 +150,16 @@ def test_a_file_holds_the_picture_and_says_how_it_was_made(
 
 
 def test_ticks_are_short_whatever_arrives(connection: Connection, tmp_path: Path) -> None:
-    job = job_of(connection, photograph((2048, 2048, 3)), file(tmp_path))
+    download = download_of(connection, photograph((2048, 2048, 3)), file(tmp_path))
     slowest_s = 0.0
     while True:
         start = time.thread_time()  # the machine may be busy with others
-        going = job.tick()
+        going = download.tick()
         slowest_s = max(slowest_s, time.thread_time() - start)
         if not going:
             break
         time.sleep(0.001)
-    assert job.state == "done", job.message
+    assert download.state == "done", download.message
     assert slowest_s < 0.1
 
 
@@ -171,10 +171,10 @@ def test_a_full_disk_ends_the_job_with_a_sentence_and_leaves_nothing(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(image_file._Draft, "write", full)
-    job = run(job_of(connection, photograph((300, 300, 3)), file(tmp_path, ".tif")))
-    assert job.state == "failed"
-    assert isinstance(job.error, ImageFileError)
-    assert "disk is full" in job.message
+    download = run(download_of(connection, photograph((300, 300, 3)), file(tmp_path, ".tif")))
+    assert download.state == "failed"
+    assert isinstance(download.error, ImageFileError)
+    assert "disk is full" in download.message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,54 +184,56 @@ def test_a_full_disk_ends_the_job_with_a_sentence_and_leaves_nothing(
 def test_a_server_that_dies_and_comes_back_elsewhere_is_no_loss(server: FakeServer, connection: Connection) -> None:
     server.script = lambda request: [] if isinstance(request, wire.Stylize) else None
     sink, pixels = MemorySink(), photograph()
-    job = job_of(connection, pixels, sink)
-    run(job, until=lambda: server.asked(wire.Stylize))
+    download = download_of(connection, pixels, sink)
+    run(download, until=lambda: server.asked(wire.Stylize))
     server.die()
-    run(job, until=lambda: connection.state == "failed-for-now")
-    assert job.message.startswith("No texserver runs at")
+    run(download, until=lambda: connection.state == "failed-for-now")
+    assert download.message.startswith("No texserver runs at")
     server.script = lambda request: None
     server.start()
-    run(job)
+    run(download)
     np.testing.assert_array_equal(image_of(sink), styled(pixels))
 
 
 def test_a_job_that_finds_no_server_says_so_and_begins_when_there_is_one(server: FakeServer) -> None:
     server.die()
     with closing(Connection(lambda: server.pairing)) as connection:
-        job = run(job_of(connection, photograph(), MemorySink()), until=lambda: connection.state != "connecting")
-        assert (job.state, job.tick()) == ("waiting", True)
-        assert job.message.startswith("No texserver runs at")
+        download = run(
+            download_of(connection, photograph(), MemorySink()), until=lambda: connection.state != "connecting"
+        )
+        assert (download.state, download.tick()) == ("waiting", True)
+        assert download.message.startswith("No texserver runs at")
         server.start()
-        assert run(job).state == "done"
+        assert run(download).state == "done"
 
 
 @pytest.mark.parametrize("code", ["busy", "shutting_down"])
 def test_a_busy_server_is_asked_until_it_is_not(server: FakeServer, connection: Connection, code: str) -> None:
     server.script = times(3 * MOST_TRIES, code, retry_ms=1)
-    job = job_of(connection, photograph(), MemorySink())
-    run(job, until=lambda: "Asking again" in job.message)
-    assert job.message == f"This is {code}. Asking again."
-    assert run(job).state == "done"
+    download = download_of(connection, photograph(), MemorySink())
+    run(download, until=lambda: "Trying again" in download.message)
+    assert download.message == f"This is {code}. Trying again."
+    assert run(download).state == "done"
 
 
 @pytest.mark.parametrize("code", ["worker_lost", "internal", "expired"])
 def test_what_the_server_fails_on_is_tried_a_few_times(server: FakeServer, connection: Connection, code: str) -> None:
     server.script = times(MOST_TRIES - 1, code, retry_ms=1)
-    assert run(job_of(connection, photograph(), MemorySink())).state == "done"
+    assert run(download_of(connection, photograph(), MemorySink())).state == "done"
     server.requests.clear()
     server.script = times(1000, code, retry_ms=1)
-    job = run(job_of(connection, photograph(), MemorySink()))
-    assert (job.state, job.message) == ("failed", f"This is {code}.")
-    assert isinstance(job.error, Refused)
-    assert job.error.code == code
+    download = run(download_of(connection, photograph(), MemorySink()))
+    assert (download.state, download.message) == ("failed", f"This is {code}.")
+    assert isinstance(download.error, Refused)
+    assert download.error.code == code
     assert len(server.asked(wire.Stylize)) == MOST_TRIES
 
 
 @pytest.mark.parametrize("code", ["oom", "bad_request", "unknown_model", "too_large", "cancelled"])
 def test_what_asking_again_does_not_help_is_told_at_once(server: FakeServer, connection: Connection, code: str) -> None:
     server.script = times(1000, code)
-    job = run(job_of(connection, photograph(), MemorySink()))
-    assert (job.state, job.message) == ("failed", f"This is {code}.")
+    download = run(download_of(connection, photograph(), MemorySink()))
+    assert (download.state, download.message) == ("failed", f"This is {code}.")
     assert len(server.asked(wire.Stylize)) == 1
 
 
@@ -239,12 +241,12 @@ def test_what_asking_again_does_not_help_is_told_at_once(server: FakeServer, con
     ("options", "said"),
     [
         ({"strength": 1.5}, "strength: it is 1.5"),
-        ({"strength": float("nan")}, "That cannot be asked for: "),
+        ({"strength": float("nan")}, "This request is not possible: "),
         ({"noise": -1.0}, "noise: it is -1.0"),
         ({"seed": -1}, "seed:"),
         ({"keep_colours": 1}, "keep_colours:"),
         ({"statistics": "x" * 50_000}, "statistics:"),
-        ({"statistics": "x" * 100_000}, "That cannot be asked for: a header of"),
+        ({"statistics": "x" * 100_000}, "This request is not possible: a header of"),
         ({"model": "x" * 300}, "model:"),
         ({"dtype": "float32"}, "dtype:"),
         ({"dtype": "uint16"}, "buffers:"),
@@ -254,9 +256,9 @@ def test_what_asking_again_does_not_help_is_told_at_once(server: FakeServer, con
 def test_nonsense_is_refused_before_anything_is_asked(
     server: FakeServer, connection: Connection, options: dict[str, Any], said: str
 ) -> None:
-    job = run(job_of(connection, photograph(), MemorySink(), **options))
-    assert job.state == "failed"
-    assert job.message.startswith(said)
+    download = run(download_of(connection, photograph(), MemorySink(), **options))
+    assert download.state == "failed"
+    assert download.message.startswith(said)
     assert not server.asked(wire.Stylize)
 
 
@@ -265,24 +267,24 @@ def test_shapes_that_do_not_fit_are_refused_before_anything_is_asked(
     server: FakeServer, connection: Connection, shape: tuple[int, int, int]
 ) -> None:
     data = bytes(1 * 16385 * 3) if shape[1] > 40 else bytes(30 * 40 * 3)
-    job = run(StylizeJob(connection, "ink", data, shape, MemorySink()))
-    assert (job.state, isinstance(job.error, Refused)) == ("failed", True)
+    download = run(StyleDownload(connection, "ink", data, shape, MemorySink()))
+    assert (download.state, isinstance(download.error, Refused)) == ("failed", True)
     assert not server.asked(wire.Stylize)
 
 
 def test_a_picture_larger_than_the_server_takes_is_told_before_it_is_sent() -> None:
     limits = wire.Limits(max_content_pixels=1000)
     with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
-        job = run(job_of(connection, photograph(), MemorySink()))
-        assert job.message == "content: it has 1200 pixels, and at most 1000 are taken; send a smaller picture."
+        download = run(download_of(connection, photograph(), MemorySink()))
+        assert download.message == "content: it has 1200 pixels, and at most 1000 are taken; send a smaller picture."
         assert not server.asked(wire.Stylize)
 
 
 def test_a_server_that_does_not_stylize_is_told_as_such(server: FakeServer, connection: Connection) -> None:
     server.features = ("generate",)
-    job = run(job_of(connection, photograph(), MemorySink()))
-    assert job.state == "failed"
-    assert "stylizes no pictures; update it" in job.message
+    download = run(download_of(connection, photograph(), MemorySink()))
+    assert download.state == "failed"
+    assert "cannot stylize pictures. Update it" in download.message
     assert not server.asked(wire.Stylize)
 
 
@@ -308,9 +310,9 @@ def test_answers_that_do_not_fit_end_the_job_and_leave_nothing(
     server: FakeServer, connection: Connection, tmp_path: Path, wrong: Callable[[wire.Result], wire.Reply], said: str
 ) -> None:
     server.script = lambda request: [wrong(picture(request))] if isinstance(request, wire.Stylize) else None
-    job = run(job_of(connection, photograph(), file(tmp_path)))
-    assert job.state == "failed"
-    assert said in job.message
+    download = run(download_of(connection, photograph(), file(tmp_path)))
+    assert download.state == "failed"
+    assert said in download.message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -318,10 +320,10 @@ def test_cancelling_tells_the_server_and_leaves_nothing(
     server: FakeServer, connection: Connection, tmp_path: Path
 ) -> None:
     server.script = lambda request: [] if isinstance(request, wire.Stylize) else None
-    job = job_of(connection, photograph(), file(tmp_path))
-    run(job, until=lambda: server.asked(wire.Stylize))
-    job.cancel()
-    assert (job.state, job.message, job.tick()) == ("cancelled", "Cancelled.", False)
+    download = download_of(connection, photograph(), file(tmp_path))
+    run(download, until=lambda: server.asked(wire.Stylize))
+    download.cancel()
+    assert (download.state, download.message, download.tick()) == ("cancelled", "Cancelled.", False)
     assert list(tmp_path.iterdir()) == []
     deadline = time.monotonic() + 5
     while not server.asked(wire.Cancel) and time.monotonic() < deadline:
@@ -334,18 +336,23 @@ def test_progress_of_the_server_is_counted(server: FakeServer, connection: Conne
     server.script = lambda request: (
         [wire.Progress(id=request.id, done=300, of=1200)] if isinstance(request, wire.Stylize) else None
     )
-    job = job_of(connection, photograph(), MemorySink())
-    run(job, until=lambda: job.done_pixels)
-    assert (job.state, job.done_pixels, job.total_pixels, job.fraction) == ("running", 300, 1200, 0.25)
-    assert job.message == "Stylizing with ink: 25 %."
+    download = download_of(connection, photograph(), MemorySink())
+    run(download, until=lambda: download.done_pixels)
+    assert (download.state, download.done_pixels, download.total_pixels, download.fraction) == (
+        "running",
+        300,
+        1200,
+        0.25,
+    )
+    assert download.message == "Stylizing with ink: 25 %."
 
 
 def test_a_refusal_is_told_in_the_servers_words(server: FakeServer, connection: Connection) -> None:
-    job = run(job_of(connection, photograph(), MemorySink(), model="inc"))
-    assert (job.state, job.message) == ("failed", "There is no model 'inc'. Did you mean 'brick'?")
+    download = run(download_of(connection, photograph(), MemorySink(), model="inc"))
+    assert (download.state, download.message) == ("failed", "There is no model 'inc'. Did you mean 'brick'?")
     server.script = lambda request: (
         [refusal(request, "busy", retry_ms=1)] if isinstance(request, wire.Stylize) else None
     )
-    job = job_of(connection, photograph(), MemorySink())
-    run(job, until=lambda: len(server.asked(wire.Stylize)) > 3)
-    job.cancel()
+    download = download_of(connection, photograph(), MemorySink())
+    run(download, until=lambda: len(server.asked(wire.Stylize)) > 3)
+    download.cancel()

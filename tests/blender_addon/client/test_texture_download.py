@@ -1,4 +1,4 @@
-"""A job brings every pixel to its place, whatever the server, the network and the disk do, or says why not."""
+"""A download brings every pixel to its place, whatever the server, the network and the disk do, or says why not."""
 
 import errno
 import json
@@ -18,9 +18,10 @@ from PIL import Image
 
 from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
+from blender_addon.client.download import LONGEST_PAUSE_S, MOST_TRIES
 from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.jobs import LONGEST_PAUSE_S, MOST_TRIES, TextureJob
 from blender_addon.client.sinks import FileSink, MemorySink
+from blender_addon.client.texture_download import TextureDownload
 from blender_addon.protocol import wire
 from blender_addon.protocol.errors import Refused
 from blender_addon.protocol.tile_grid import tile_side
@@ -44,13 +45,15 @@ def connection(server: FakeServer) -> Iterator[Connection]:
         yield connection
 
 
-def run(job: TextureJob, within_s: float = 20.0, until: Callable[[], object] = lambda: False) -> TextureJob:
+def run(
+    download: TextureDownload, within_s: float = 20.0, until: Callable[[], object] = lambda: False
+) -> TextureDownload:
     """Tick as Blender would, to the end or until it is so."""
     start = time.monotonic()
-    while job.tick() and not until():
-        assert time.monotonic() - start < within_s, job.message
+    while download.tick() and not until():
+        assert time.monotonic() - start < within_s, download.message
         time.sleep(0.001)
-    return job
+    return download
 
 
 def pixels(sink: MemorySink, name: str = "basecolor") -> NDArray[Any]:
@@ -89,9 +92,9 @@ def test_every_pixel_comes_to_its_place(
     connection: Connection, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int | None
 ) -> None:
     sink = MemorySink()
-    job = run(TextureJob(connection, "brick", 2**64 - 1, size, sink, window=window, depth=depth))
-    assert (job.state, job.message) == ("done", "brick is painted.")
-    assert job.done_pixels == job.total_pixels
+    download = run(TextureDownload(connection, "brick", 2**64 - 1, size, sink, window=window, depth=depth))
+    assert (download.state, download.message) == ("done", "brick is painted.")
+    assert download.done_pixels == download.total_pixels
     for name in CHANNELS:
         np.testing.assert_array_equal(pixels(sink, name), painted(2**64 - 1, size, window, name, depth))
 
@@ -101,7 +104,7 @@ def test_a_server_with_strange_limits_is_served_too(most: int) -> None:
     limits = wire.Limits(tile=64, max_window_pixels=most)
     with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
         sink = MemorySink()
-        run(TextureJob(connection, "brick", 7, (16, 20), sink))
+        run(TextureDownload(connection, "brick", 7, (16, 20), sink))
         np.testing.assert_array_equal(pixels(sink), painted(7, (16, 20)))
 
 
@@ -109,7 +112,7 @@ def test_a_server_with_strange_limits_is_served_too(most: int) -> None:
 def test_results_stay_within_the_bytes_the_server_allows(depth: int | None, pixel_bytes: int) -> None:
     limits = wire.Limits(tile=64, max_result_bytes=64 * 64 * pixel_bytes)
     with FakeServer(limits=limits) as server, closing(Connection(lambda: server.pairing)) as connection:
-        run(TextureJob(connection, "brick", 7, (256, 256), MemorySink(), depth=depth))
+        run(TextureDownload(connection, "brick", 7, (256, 256), MemorySink(), depth=depth))
         assert all(
             height * width * pixel_bytes <= limits.max_result_bytes for _, _, height, width in windows_asked(server)
         )
@@ -120,7 +123,7 @@ def test_results_stay_within_the_bytes_the_server_allows(depth: int | None, pixe
 def test_no_tile_is_asked_for_twice(
     server: FakeServer, connection: Connection, window: tuple[int, int, int, int] | None
 ) -> None:
-    run(TextureJob(connection, "brick", 7, (300, 310), MemorySink(), window=window))
+    run(TextureDownload(connection, "brick", 7, (300, 310), MemorySink(), window=window))
     down, across = tile_side(300, 64), tile_side(310, 64)
     tiles = [
         (y // down, x // across)
@@ -135,16 +138,16 @@ def test_no_tile_is_asked_for_twice(
 
 def test_only_the_maps_wanted_come(connection: Connection) -> None:
     sink = MemorySink()
-    run(TextureJob(connection, "brick", 7, (64, 64), sink, maps=["height"]))
+    run(TextureDownload(connection, "brick", 7, (64, 64), sink, maps=["height"]))
     assert list(sink.pixels) == ["height"]
 
 
 def test_two_jobs_share_a_connection(connection: Connection) -> None:
     sinks = MemorySink(), MemorySink()
-    jobs = [TextureJob(connection, "brick", seed, (300, 300), sink) for seed, sink in enumerate(sinks)]
-    while not all(job.ended for job in jobs):
-        for job in jobs:
-            job.tick()
+    downloads = [TextureDownload(connection, "brick", seed, (300, 300), sink) for seed, sink in enumerate(sinks)]
+    while not all(download.ended for download in downloads):
+        for download in downloads:
+            download.tick()
         time.sleep(0.001)
     for seed, sink in enumerate(sinks):
         np.testing.assert_array_equal(pixels(sink), painted(seed, (300, 300)))
@@ -164,8 +167,8 @@ def test_parts_may_come_in_any_order(server: FakeServer, connection: Connection,
         return answers
 
     server.script = script
-    job = run(TextureJob(connection, "brick", 7, (300, 300), files(tmp_path)))
-    assert job.state == "done", job.message
+    download = run(TextureDownload(connection, "brick", 7, (300, 300), files(tmp_path)))
+    assert download.state == "done", download.message
     with Image.open(tmp_path / "wall-basecolor.png") as image:
         np.testing.assert_array_equal(np.asarray(image), painted(7, (300, 300)))
 
@@ -178,7 +181,7 @@ def test_a_painting_tells_the_depth_to_ask_for_again(
     connection: Connection, maps: Any, depth: int | None, told: int | None
 ) -> None:
     sink = MemorySink()
-    run(TextureJob(connection, "brick", 7, (64, 64), sink, maps=maps, depth=depth))
+    run(TextureDownload(connection, "brick", 7, (64, 64), sink, maps=maps, depth=depth))
     assert sink.painting
     assert sink.painting.depth == told
 
@@ -189,11 +192,11 @@ def test_a_server_that_has_8_bits_of_every_map_is_believed_unless_others_were_as
     """As servers did before maps had depths of their own."""
     server.script = lambda request: [result(replace(request, depth=8))] if isinstance(request, wire.Generate) else None
     sink = MemorySink()
-    job = run(TextureJob(connection, "brick", 7, (100, 200), sink))
-    assert job.state == "done", job.message
+    download = run(TextureDownload(connection, "brick", 7, (100, 200), sink))
+    assert download.state == "done", download.message
     np.testing.assert_array_equal(pixels(sink, "height"), painted(7, (100, 200), name="height", depth=8))
-    job = run(TextureJob(connection, "brick", 7, (100, 200), MemorySink(), depth=16))
-    assert (job.state, job.message[:27]) == ("failed", "The server sent other pixel")
+    download = run(TextureDownload(connection, "brick", 7, (100, 200), MemorySink(), depth=16))
+    assert (download.state, download.message[:27]) == ("failed", "The server sent other pixel")
 
 
 # -------------------------------------------------------------------------------------------------------------- files
@@ -206,8 +209,8 @@ def test_files_hold_the_texture_and_say_how_it_was_made(
 ) -> None:
     size, window = (301, 173), (-17, 150, 250, 170)
     sink = files(tmp_path, suffix)
-    job = run(TextureJob(connection, "brick", 7, size, sink, window=window, depth=depth))
-    assert job.state == "done", job.message
+    download = run(TextureDownload(connection, "brick", 7, size, sink, window=window, depth=depth))
+    assert download.state == "done", download.message
     assert sorted(each.name for each in tmp_path.iterdir()) == [f"wall-basecolor{suffix}", f"wall-height{suffix}"]
     for name, path in sink.paths.items():
         want = painted(7, size, window, name, depth)
@@ -247,10 +250,10 @@ def test_a_full_disk_ends_the_job_with_a_sentence_and_leaves_nothing(
         write(draft, data, at=at)
 
     monkeypatch.setattr(image_file._Draft, "write", fills)
-    job = run(TextureJob(connection, "brick", 7, (300, 300), files(tmp_path, ".tif")))
-    assert job.state == "failed"
-    assert isinstance(job.error, ImageFileError)
-    assert "disk is full" in job.message
+    download = run(TextureDownload(connection, "brick", 7, (300, 300), files(tmp_path, ".tif")))
+    assert download.state == "failed"
+    assert isinstance(download.error, ImageFileError)
+    assert "disk is full" in download.message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -272,14 +275,14 @@ def test_files_that_cannot_be_are_told_of(
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    job = run(TextureJob(connection, "brick", 7, (300, 300), FileSink(name_files)))
-    assert job.state == "failed"
-    assert said in job.message
+    download = run(TextureDownload(connection, "brick", 7, (300, 300), FileSink(name_files)))
+    assert download.state == "failed"
+    assert said in download.message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_png_holds_back_no_more_than_a_row_of_tiles(tmp_path: Path) -> None:
-    """The first part after the probe never comes; the job waits for it instead of filling the memory."""
+    """The first part after the probe never comes; the download waits for it instead of filling the memory."""
     limits = wire.Limits(tile=64, max_window_pixels=64 * 64 * 4)
     lost: list[wire.Generate] = []
 
@@ -292,10 +295,10 @@ def test_a_png_holds_back_no_more_than_a_row_of_tiles(tmp_path: Path) -> None:
     with FakeServer(limits=limits, script=script) as server, closing(Connection(lambda: server.pairing)) as connection:
         size = (4096, 1024)
         sink = files(tmp_path)
-        job = TextureJob(connection, "brick", 7, size, sink, in_flight=3)
+        download = TextureDownload(connection, "brick", 7, size, sink, in_flight=3)
         tracemalloc.start()
         for _ in range(300):
-            job.tick()
+            download.tick()
             time.sleep(0.002)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -307,22 +310,22 @@ def test_a_png_holds_back_no_more_than_a_row_of_tiles(tmp_path: Path) -> None:
         server.script = lambda request: None
         server.die()
         server.start()
-        run(job)
-        assert job.state == "done", job.message
+        run(download)
+        assert download.state == "done", download.message
 
 
 def test_ticks_are_short_whatever_arrives(tmp_path: Path) -> None:
     with FakeServer() as server, closing(Connection(lambda: server.pairing)) as connection:
-        job = TextureJob(connection, "brick", 7, (2048, 2048), files(tmp_path))
+        download = TextureDownload(connection, "brick", 7, (2048, 2048), files(tmp_path))
         slowest_s = 0.0
         while True:
             start = time.thread_time()  # the machine may be busy with others
-            going = job.tick()
+            going = download.tick()
             slowest_s = max(slowest_s, time.thread_time() - start)
             if not going:
                 break
             time.sleep(0.001)
-        assert job.state == "done", job.message
+        assert download.state == "done", download.message
         print(f"slowest tick {1000 * slowest_s:.0f} ms")
         assert slowest_s < 0.1
 
@@ -334,17 +337,17 @@ def test_a_server_that_dies_and_comes_back_elsewhere_is_no_loss(
     server: FakeServer, connection: Connection, tmp_path: Path
 ) -> None:
     server.script = lambda request: [] if len(server.asked(wire.Generate)) > 4 else None
-    job = TextureJob(connection, "brick", 7, (300, 300), files(tmp_path))
-    run(job, until=lambda: len(server.asked(wire.Generate)) > 5)
+    download = TextureDownload(connection, "brick", 7, (300, 300), files(tmp_path))
+    run(download, until=lambda: len(server.asked(wire.Generate)) > 5)
     old_port = server.port
     server.die()
-    run(job, until=lambda: connection.state == "failed-for-now")
-    assert job.message.startswith(f"No texserver runs at 127.0.0.1:{old_port}.")
-    assert 0 < job.done_pixels < job.total_pixels
+    run(download, until=lambda: connection.state == "failed-for-now")
+    assert download.message.startswith(f"No texserver runs at 127.0.0.1:{old_port}.")
+    assert 0 < download.done_pixels < download.total_pixels
     server.script = lambda request: None
     server.start()
     assert server.port != old_port
-    run(job)
+    run(download)
     with Image.open(tmp_path / "wall-basecolor.png") as image:
         np.testing.assert_array_equal(np.asarray(image), painted(7, (300, 300)))
 
@@ -353,11 +356,13 @@ def test_a_job_that_finds_no_server_says_so_and_begins_when_there_is_one(server:
     server.die()
     with closing(Connection(lambda: server.pairing)) as connection:
         sink = MemorySink()
-        job = run(TextureJob(connection, "brick", 7, (64, 64), sink), until=lambda: connection.state != "connecting")
-        assert (job.state, job.tick()) == ("waiting", True)
-        assert job.message.startswith("No texserver runs at")
+        download = run(
+            TextureDownload(connection, "brick", 7, (64, 64), sink), until=lambda: connection.state != "connecting"
+        )
+        assert (download.state, download.tick()) == ("waiting", True)
+        assert download.message.startswith("No texserver runs at")
         server.start()
-        run(job)
+        run(download)
         np.testing.assert_array_equal(pixels(sink), painted(7, (64, 64)))
 
 
@@ -365,40 +370,40 @@ def test_a_job_that_finds_no_server_says_so_and_begins_when_there_is_one(server:
 def test_a_busy_server_is_asked_until_it_is_not(server: FakeServer, connection: Connection, code: str) -> None:
     server.script = times(3 * MOST_TRIES, code, retry_ms=1)
     sink = MemorySink()
-    job = TextureJob(connection, "brick", 7, (300, 300), sink)
-    run(job, until=lambda: "Asking again" in job.message)
-    assert job.message == f"This is {code}. Asking again."
-    run(job)
+    download = TextureDownload(connection, "brick", 7, (300, 300), sink)
+    run(download, until=lambda: "Trying again" in download.message)
+    assert download.message == f"This is {code}. Trying again."
+    run(download)
     np.testing.assert_array_equal(pixels(sink), painted(7, (300, 300)))
 
 
 @pytest.mark.parametrize("code", ["worker_lost", "internal", "expired"])
 def test_what_the_server_fails_on_is_tried_a_few_times(server: FakeServer, connection: Connection, code: str) -> None:
     server.script = times(MOST_TRIES - 1, code, retry_ms=1)
-    assert run(TextureJob(connection, "brick", 7, (64, 64), MemorySink())).state == "done"
+    assert run(TextureDownload(connection, "brick", 7, (64, 64), MemorySink())).state == "done"
     server.requests.clear()
     server.script = times(1000, code, retry_ms=1)
-    job = run(TextureJob(connection, "brick", 7, (64, 64), MemorySink()))
-    assert (job.state, job.message) == ("failed", f"This is {code}.")
-    assert isinstance(job.error, Refused)
-    assert job.error.code == code
+    download = run(TextureDownload(connection, "brick", 7, (64, 64), MemorySink()))
+    assert (download.state, download.message) == ("failed", f"This is {code}.")
+    assert isinstance(download.error, Refused)
+    assert download.error.code == code
     assert len(server.asked(wire.Generate)) == MOST_TRIES
 
 
 def test_pauses_grow_when_the_server_gives_none(server: FakeServer, connection: Connection) -> None:
     clock = [0.0]
     server.script = times(9, "busy")
-    job = TextureJob(connection, "brick", 7, (64, 64), MemorySink(), clock=lambda: clock[0])
+    download = TextureDownload(connection, "brick", 7, (64, 64), MemorySink(), clock=lambda: clock[0])
     asked_at: list[float] = []
 
     def settled() -> bool:
         if len(server.asked(wire.Generate)) > len(asked_at):
             asked_at.append(clock[0])
-        elif "Asking again" in job.message:
+        elif "Trying again" in download.message:
             clock[0] += 0.05
         return False
 
-    run(job, until=settled)
+    run(download, until=settled)
     pauses = np.diff(asked_at)[:8]
     want = [0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
     assert len(pauses) == 8
@@ -406,8 +411,8 @@ def test_pauses_grow_when_the_server_gives_none(server: FakeServer, connection: 
 
 
 def test_a_refusal_is_told_in_the_servers_words(connection: Connection) -> None:
-    job = run(TextureJob(connection, "brisk", 7, (64, 64), MemorySink()))
-    assert (job.state, job.message) == ("failed", "There is no model 'brisk'. Did you mean 'brick'?")
+    download = run(TextureDownload(connection, "brisk", 7, (64, 64), MemorySink()))
+    assert (download.state, download.message) == ("failed", "There is no model 'brisk'. Did you mean 'brick'?")
 
 
 @pytest.mark.parametrize(
@@ -429,9 +434,9 @@ def test_nonsense_is_refused_before_anything_is_asked(
     server: FakeServer, connection: Connection, options: dict[str, Any], said: str
 ) -> None:
     wanted: dict[str, Any] = {"model": "brick", "seed": 7, "size": (64, 64)} | options
-    job = run(TextureJob(connection, sink=MemorySink(), **wanted))
-    assert job.state == "failed"
-    assert job.message.startswith(said)
+    download = run(TextureDownload(connection, sink=MemorySink(), **wanted))
+    assert download.state == "failed"
+    assert download.message.startswith(said)
     assert not server.asked(wire.Generate)
 
 
@@ -444,9 +449,9 @@ def test_a_model_that_is_replaced_meanwhile_is_told_of(
         return None
 
     server.script = script
-    job = run(TextureJob(connection, "brick", 7, (300, 300), files(tmp_path)))
-    assert job.state == "failed"
-    assert "was replaced or removed" in job.message
+    download = run(TextureDownload(connection, "brick", 7, (300, 300), files(tmp_path)))
+    assert download.state == "failed"
+    assert "was replaced or removed" in download.message
     assert list(tmp_path.iterdir()) == []
     assert {each.sha256 for each in server.asked(wire.Generate)[1:]} == {SHA256}
 
@@ -468,7 +473,7 @@ def test_a_model_that_is_replaced_meanwhile_is_told_of(
     ],
     ids=["maps", "precision", "model", "nothing", "status", "shape", "name", "twice"],
 )
-def test_answers_that_do_not_fit_end_the_job(
+def test_answers_that_do_not_fit_end_the_download(
     server: FakeServer, connection: Connection, wrong: Callable[[wire.Result], wire.Reply], said: str
 ) -> None:
     def script(request: wire.Request) -> Any:
@@ -477,20 +482,20 @@ def test_answers_that_do_not_fit_end_the_job(
         return None
 
     server.script = script
-    job = run(TextureJob(connection, "brick", 7, (300, 300), MemorySink()))
-    assert job.state == "failed"
-    assert said in job.message
+    download = run(TextureDownload(connection, "brick", 7, (300, 300), MemorySink()))
+    assert download.state == "failed"
+    assert said in download.message
 
 
 def test_cancelling_tells_the_server_and_leaves_nothing(
     server: FakeServer, connection: Connection, tmp_path: Path
 ) -> None:
     server.script = lambda request: [] if isinstance(request, wire.Generate) and request.sha256 else None
-    job = TextureJob(connection, "brick", 7, (300, 300), files(tmp_path))
-    run(job, until=lambda: len(server.asked(wire.Generate)) == 4)
+    download = TextureDownload(connection, "brick", 7, (300, 300), files(tmp_path))
+    run(download, until=lambda: len(server.asked(wire.Generate)) == 4)
     assert len(list(tmp_path.iterdir())) == 2  # drafts
-    job.cancel()
-    assert (job.state, job.message, job.tick()) == ("cancelled", "Cancelled.", False)
+    download.cancel()
+    assert (download.state, download.message, download.tick()) == ("cancelled", "Cancelled.", False)
     assert list(tmp_path.iterdir()) == []
     deadline = time.monotonic() + 5
     while len(server.asked(wire.Cancel)) < 3 and time.monotonic() < deadline:
@@ -498,8 +503,8 @@ def test_cancelling_tells_the_server_and_leaves_nothing(
         time.sleep(0.001)
     waiting = {each.id for each in server.asked(wire.Generate)[1:]}
     assert {each.target for each in server.asked(wire.Cancel)} == waiting
-    job.cancel()
-    assert job.state == "cancelled"
+    download.cancel()
+    assert download.state == "cancelled"
 
 
 def test_progress_of_the_server_is_counted(server: FakeServer, connection: Connection) -> None:
@@ -509,7 +514,7 @@ def test_progress_of_the_server_is_counted(server: FakeServer, connection: Conne
         return None
 
     server.script = script
-    job = TextureJob(connection, "brick", 7, (64, 64), MemorySink())
-    run(job, until=lambda: job.done_pixels)
-    assert (job.done_pixels, job.total_pixels) == (1000, 4096)
-    assert job.message == "Painting brick: 24 %."
+    download = TextureDownload(connection, "brick", 7, (64, 64), MemorySink())
+    run(download, until=lambda: download.done_pixels)
+    assert (download.done_pixels, download.total_pixels) == (1000, 4096)
+    assert download.message == "Painting brick: 24 %."

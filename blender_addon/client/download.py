@@ -1,7 +1,7 @@
-"""What every job does: ask for the parts of a picture, ask again where that helps, write what comes into a sink.
+"""A download brings one picture from the server into a sink: it asks for the parts, retries, and writes what arrives.
 
-No bpy here; ZeroMQ's own thread waits, tick() never does. What is asked for, and what makes a right answer, the
-subclasses say: TextureJob (jobs.py), StylizeJob (stylize_job.py).
+No bpy here. ZeroMQ's own thread waits; tick() never does. The subclasses say what to ask for and check the answers:
+TextureDownload (texture_download.py) and StyleDownload (style_download.py).
 """
 
 from abc import ABC, abstractmethod
@@ -21,28 +21,28 @@ from .sinks import Sink
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
-TICK_S: Final = 0.03  # of writing, before Blender's window is given its turn
-SLAB_BYTES: Final = 2**20  # written at once; as PNG that takes 13 ms
-FIRST_PAUSE_S: Final = 0.2  # before a refused part is asked for again, doubled up to
+TICK_S: Final = 0.03  # of writing per tick, so that Blender's window stays responsive
+SLAB_BYTES: Final = 2**20  # written at once; a PNG takes 13 ms for it
+FIRST_PAUSE_S: Final = 0.2  # before the first retry of a refused part; doubled each time, up to
 LONGEST_PAUSE_S: Final = 5.0
-SHORTEST_PAUSE_S: Final = 0.05  # whatever the server says
-MOST_TRIES: Final = 5  # of a part, when the server fails on it
+SHORTEST_PAUSE_S: Final = 0.05  # even when the server suggests less
+MOST_TRIES: Final = 5  # of one part, when the server fails on it
 
-_TAKES_TIME: Final = frozenset({"busy", "shutting_down"})  # asked again without end
+_TAKES_TIME: Final = frozenset({"busy", "shutting_down"})  # retried without limit
 _RETRY_HELPS: Final = wire.RETRY_HELPS | {"expired"}
 
 
 @dataclass(eq=False)
 class Portion:
-    """A part of the picture, from being asked for to being written."""
+    """One part of the picture, from the request until it is written."""
 
     place: Rect
-    id: int | None = None  # of the request, while one is under way
+    id: int | None = None  # of the request, while one is running
     ask_at: float = 0.0
     tries: int = 0
-    failures: int = 0  # of the server's, among them
-    told_pixels: int = 0  # done, as the server says
-    buffers: tuple[wire.Buffer, ...] | None = None  # arrived and not wholly written
+    failures: int = 0  # how many of the tries the server failed on
+    told_pixels: int = 0  # done, as the server reported
+    buffers: tuple[wire.Buffer, ...] | None = None  # arrived, not completely written
     rows_written: int = 0
 
     @property
@@ -59,8 +59,8 @@ class Portion:
         return self.place.pixels if self.buffers is not None else max(written, self.told_pixels)
 
 
-class Job(ABC):
-    """Brings a picture of height x width pixels into a sink."""
+class Download(ABC):
+    """Brings a picture of `size` (height, width) pixels into a sink. At most `in_flight` requests run at once."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Job(ABC):
         self.connection = connection
         self.model = model
         self.state: State = "waiting"
-        self.message = connection.reason  # for people: what it is doing, or what is wrong
+        self.message = connection.reason  # for people: what it does now, or what is wrong
         self.error: TexserverError | None = None  # why it failed
         self.total_pixels = size[0] * size[1]
         self._width = size[1]
@@ -83,15 +83,15 @@ class Job(ABC):
         self._in_flight = in_flight
         self._clock = clock
         self._limits = wire.Limits()
-        self._parts: deque[Portion] = deque()  # those not yet written, in order
-        self._ahead = 1  # of them at most are under way or held
+        self._parts: deque[Portion] = deque()  # not yet written, in order
+        self._ahead = 1  # how many of them may be requested or held in memory
         self._finished_pixels = 0
-        self._hindrance = ""  # what the server last gave as a reason to wait
+        self._hindrance = ""  # the server's latest reason to wait
         self._inbox: deque[tuple[Portion, wire.Reply]] = deque()
 
     @abstractmethod
     def _first(self) -> Rect:
-        """What to ask for first, by self._limits. Raises Refused for what no server would answer."""
+        """The first part, within self._limits. Raises Refused for a request that no server would accept."""
 
     @abstractmethod
     def _request(self, place: Rect, id: int) -> wire.Request:
@@ -99,18 +99,18 @@ class Job(ABC):
 
     @abstractmethod
     def _accept(self, part: Portion, result: wire.Result) -> None:
-        """Look at an answer before it is written; the first one begins the sink. Raises Refused, ImageFileError."""
+        """Check an answer before it is written; the first one begins the sink. Raises Refused, ImageFileError."""
 
     @abstractmethod
     def _doing(self) -> str:
-        """What is going on, in a few words, such as "Painting brick"."""
+        """What the download does, such as "Painting brick"."""
 
     @abstractmethod
     def _done(self) -> str:
-        """What has been done, as a sentence."""
+        """A sentence for a finished download."""
 
     def tick(self) -> bool:
-        """Take what has arrived, write some of it, ask for more. False when the job has ended."""
+        """Take answers, write some pixels, request more. Never waits. False when the download has ended."""
         if self.ended:
             return False
         try:
@@ -120,12 +120,12 @@ class Job(ABC):
             self.error = error
             self._end("failed", str(error))
         except BaseException:
-            self._end("failed", "It was stopped by an error of the program itself.")
+            self._end("failed", "An error in this program stopped it.")
             raise
         return not self.ended
 
     def cancel(self) -> None:
-        """End without a result. Does nothing when the job has ended."""
+        """End without a result. Does nothing when the download has ended."""
         if not self.ended:
             self._end("cancelled", "Cancelled.")
 
@@ -135,12 +135,12 @@ class Job(ABC):
 
     @property
     def idle(self) -> bool:
-        """Whether the next tick is of use only when something has arrived."""
+        """Whether there is nothing to do until the next message arrives."""
         return not self._inbox and all(part.buffers is None for part in self._parts)
 
     @property
     def done_pixels(self) -> int:
-        """Of total_pixels: written, arrived, or told of by the server."""
+        """How many of total_pixels are written, have arrived, or are done as the server reported."""
         return self._finished_pixels + sum(part.done_pixels for part in self._parts)
 
     @property
@@ -180,11 +180,11 @@ class Job(ABC):
     # --------------------------------------------------------------------------------------------------------- asking
 
     def _check_request(self, limits: wire.Limits, place: Rect) -> None:
-        """By the server's own rules, before anything is sent. Raises Refused."""
+        """Apply the server's own rules before anything is sent. Raises Refused."""
         try:
             wire.parse_request(wire.encode(self._request(place, id=1)), limits)
-        except ValueError as error:  # what no header can say
-            raise Refused("bad_request", f"That cannot be asked for: {error}.") from None
+        except ValueError as error:  # no header can express it
+            raise Refused("bad_request", f"This request is not possible: {error}.") from None
 
     def _ask(self) -> None:
         under_way = sum(part.id is not None for part in self._parts)
@@ -196,7 +196,7 @@ class Job(ABC):
                 under_way += 1
 
     def _answered(self, part: Portion, reply: wire.Reply) -> None:
-        self._inbox.append((part, reply))  # callbacks raise nothing: another job's tick may run them
+        self._inbox.append((part, reply))  # must not raise: another download's tick may call this
 
     # -------------------------------------------------------------------------------------------------------- answers
 
@@ -213,10 +213,10 @@ class Job(ABC):
             part.buffers = reply.buffers
             self._hindrance = ""
         else:
-            raise Refused("", f"The server answered with {reply.op} where pixels were asked for. Update it.")
+            raise Refused("", f"The server answered with {reply.op} instead of pixels. Update the server.")
 
     def _refused(self, part: Portion, error: wire.Error) -> None:
-        """Ask again, after a pause, where that helps. Raises Refused where it does not."""
+        """Schedule a retry if that helps. Raises Refused if it does not."""
         part.tries += 1
         part.failures += error.code not in _TAKES_TIME
         if error.code not in _RETRY_HELPS or part.failures >= MOST_TRIES:
@@ -225,7 +225,7 @@ class Job(ABC):
         if error.retry_ms is not None:
             pause_s = max(error.retry_ms / 1000, SHORTEST_PAUSE_S)
         part.ask_at = self._clock() + pause_s
-        self._hindrance = f"{error.text} Asking again."
+        self._hindrance = f"{error.text} Trying again."
 
     def _write(self) -> None:
         until = self._clock() + TICK_S

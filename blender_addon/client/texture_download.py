@@ -1,10 +1,8 @@
-"""A texture on its way from the server into a sink, part by part.
+"""The download of one texture, part by part. No bpy here.
 
-No bpy here; what it shares with other jobs is in job.py.
-
-The first part that comes tells the maps, the model file's hash and the precision; all others must agree, or the parts
-would not fit together. A few parts are under way at once and may come in any order, but none far ahead of the first
-that is missing, so that a sink that needs them in order holds little.
+The first answer gives the maps, the model file's hash and the precision. All other answers must agree, or the parts
+would not fit together. A few requests run at once, and their answers may come in any order. None is far ahead of the
+first missing part, so a sink that needs the parts in order holds little.
 """
 
 import time
@@ -17,20 +15,18 @@ from ..protocol import wire
 from ..protocol.errors import Refused
 from ..protocol.rect import Rect
 from .connection import Connection
-from .job import LONGEST_PAUSE_S, MOST_TRIES, Job, Portion, State
+from .download import Download, Portion
 from .sinks import PaintedMap, Painting, Sink
 from .windows import cut, remaining
-
-__all__ = ["LONGEST_PAUSE_S", "MOST_TRIES", "State", "TextureJob"]
 
 IN_FLIGHT: Final = 3
 MOST_CHANNELS: Final = 4 * wire.MAX_BUFFERS
 
 
-class TextureJob(Job):
-    """Paints a window of a texture, by default all of it, into a sink.
+class TextureDownload(Download):
+    """Brings a window of a texture, by default the whole texture, into a sink.
 
-    `depth`: bits a sample of all maps, 8 or 16; None: each map has its own, which the first part tells.
+    `depth`: bits per sample of all maps, 8 or 16; None: each map has its own, which the first answer gives.
     """
 
     def __init__(
@@ -52,7 +48,7 @@ class TextureJob(Job):
         self.window = window or (0, 0, *size)  # top, left, height, width
         self.maps = tuple(maps) if maps is not None else None
         self.depth = depth
-        self.painting: Painting | None = None  # known from the first answer on
+        self.painting: Painting | None = None  # None until the first answer
         super().__init__(connection, model, self.window[2:], sink, in_flight=in_flight, clock=clock)
 
     def _doing(self) -> str:
@@ -64,7 +60,7 @@ class TextureJob(Job):
     # --------------------------------------------------------------------------------------------------------- asking
 
     def _first(self) -> Rect:
-        """A part that is small enough whatever the maps are."""
+        """A part that is small enough for any set of maps."""
         anything = replace(self._limits, max_window_pixels=wire.MAX_ID)
         self._check_request(anything, Rect(0, 0, *self.window[2:]))
         channels = 4 * len(self.maps) if self.maps else MOST_CHANNELS
@@ -78,7 +74,7 @@ class TextureJob(Job):
 
     def _request(self, place: Rect, id: int) -> wire.Generate:
         top, left, _, _ = self.window
-        if place.top or place.left:  # the window's own corner goes as it is, to be refused where it is wrong
+        if place.top or place.left:  # the window's own corner is sent unchanged, so that the server can refuse it
             top, left = (top + place.top) % self.size[0], (left + place.left) % self.size[1]
         return wire.Generate(
             id=id,
@@ -101,12 +97,12 @@ class TextureJob(Job):
 
     def _replaced(self) -> str:
         return (
-            f"The model {self.model!r} was replaced or removed on the server while it painted, and parts of two models "
-            "would not fit together. Paint it again."
+            f"The model {self.model!r} was replaced or removed on the server during painting. Parts of two models do "
+            "not fit together. Paint the texture again."
         )
 
     def _accept(self, part: Portion, result: wire.Result) -> None:
-        """The first answer is believed, if it makes sense; the others must be like it."""
+        """Accept the first answer if it makes sense; the others must match it."""
         maps = tuple(
             PaintedMap(
                 name=each.name,
@@ -121,10 +117,10 @@ class TextureJob(Job):
             not names
             or any(each.depth != (self.depth or each.depth) for each in maps)
             or len(set(names)) < len(names)
-            or not all(name.isidentifier() for name in names)  # they become names of files
+            or not all(name.isidentifier() for name in names)  # they become file names
             or (self.maps is not None and names != self.maps)
         ):
-            raise Refused("", "The server sent other pixels than were asked for. Update it, or this client.")
+            raise Refused("", "The server sent other pixels than requested. Update the server or this client.")
         if self.painting is None:
             self._know(part, maps, result)
         elif result.sha256 != self.painting.sha256:
@@ -132,8 +128,8 @@ class TextureJob(Job):
         elif (result.precision, maps) != (self.painting.precision, self.painting.maps):
             raise Refused(
                 "",
-                f"The server now paints with another precision ({result.precision}) than it began with "
-                f"({self.painting.precision}), which would show. Paint it again.",
+                f"The server now paints with another precision ({result.precision}) than before "
+                f"({self.painting.precision}), and the difference would be visible. Paint the texture again.",
             )
 
     def _know(self, first: Portion, maps: tuple[PaintedMap, ...], result: wire.Result) -> None:
@@ -154,5 +150,5 @@ class TextureJob(Job):
         most_pixels = self._most_pixels(sum(each.channels * each.depth // 8 for each in maps))
         rest = remaining(self.size, self.window, self._limits.tile, most_pixels, first.place)
         self._parts.extend(Portion(place) for place in rest)
-        # a row of tiles, or what is under way: no more is held when one part keeps the others waiting
+        # one row of tiles, or all running requests: the bound on what is held when one part is late
         self._ahead = max(self._in_flight, *Counter(part.place.top for part in self._parts).values())

@@ -1,9 +1,7 @@
-"""A picture on its way to the server and back, in a style.
+"""The download of one picture in a style: the picture goes to the server and comes back painted. No bpy here.
 
-No bpy here; what it shares with other jobs is in job.py.
-
-The whole picture is one request. What its result tells of statistics may go along with the other frames of a sequence:
-they are then all painted by the same numbers, and only what moves changes from one to the next.
+The whole picture is one request. Its result contains statistics. Send them with the other frames of a sequence, and all
+frames are painted with the same numbers: between two frames only what moves changes.
 """
 
 import time
@@ -15,36 +13,36 @@ from ..protocol import wire
 from ..protocol.errors import Refused
 from ..protocol.rect import Rect
 from .connection import Connection
-from .job import Job, Portion
+from .download import Download, Portion
 from .sinks import PaintedMap, Painting, Sink
 
-IMAGE: Final = "image"  # the one map, as sinks know it
-FEATURE: Final = "stylize"  # of a server's welcome
-CALM: Final = 0.5  # noise of a sequence's frames: it stays on the screen while the scene moves under it
+IMAGE: Final = "image"  # the name of the one map
+FEATURE: Final = "stylize"  # in a server's welcome
+CALM: Final = 0.5  # noise for the frames of a sequence: it does not move with the scene, so less of it looks better
 
 
 @dataclass(frozen=True, kw_only=True)
 class StylizedPicture(Painting):
-    """A picture in a style: as it is painted, and by whom."""
+    """What is known of a picture in a style: the model, the parameters and the server."""
 
     strength: float
     keep_colours: bool
     noise: float
 
     def provenance(self, map: PaintedMap) -> dict[str, str]:
-        """For the picture's file."""
+        """Metadata for the picture's file."""
         told = super().provenance(map)
         del told["Map"], told["Window"]
         more = {"Strength": f"{self.strength:g}", "Keep colours": "yes" if self.keep_colours else "no"}
         return told | more | ({"Noise": f"{self.noise:g}"} if self.noise != 1 else {})
 
 
-class StylizeJob(Job):
+class StyleDownload(Download):
     """Brings a picture in a model's style into a sink, as the one map "image".
 
     `content`: rows from top to bottom, interleaved, sRGB; `shape` is its height, width and channels (1 grey, 3 or 4),
     `dtype` "uint8" or "uint16" (little-endian). The image has its size and dtype, and 3 channels, or 4 where it has 4.
-    It must not change until the job has ended. `statistics`: those of another frame, or "" for the picture's own.
+    It must not change until the download has ended. `statistics`: of another frame, or "" for the picture's own.
     """
 
     def __init__(
@@ -68,8 +66,8 @@ class StylizeJob(Job):
         self.seed = seed
         self.keep_colours = keep_colours
         self.noise = noise
-        self.statistics = statistics  # when it is done: those it was painted by, for other frames
-        self.picture: StylizedPicture | None = None  # known when it is there
+        self.statistics = statistics  # afterwards: those the picture was painted with, for other frames
+        self.picture: StylizedPicture | None = None  # None until the answer
         super().__init__(connection, model, shape[:2], sink, in_flight=1, clock=clock)
 
     def _doing(self) -> str:
@@ -81,7 +79,7 @@ class StylizeJob(Job):
     def _first(self) -> Rect:
         assert self.connection.welcome
         if FEATURE not in self.connection.welcome.features:
-            raise Refused("unknown_op", f"The texserver at {self.connection.place} stylizes no pictures; update it.")
+            raise Refused("unknown_op", f"The texserver at {self.connection.place} cannot stylize pictures. Update it.")
         whole = Rect(0, 0, *self.content.shape[:2])
         self._check_request(self._limits, whole)
         self.state = "running"
@@ -103,7 +101,7 @@ class StylizeJob(Job):
     def _accept(self, part: Portion, result: wire.Result) -> None:
         height, width, channels = shape = self._request(part.place, id=1).image_shape
         if [(each.name, each.dtype, each.shape) for each in result.buffers] != [(IMAGE, self.content.dtype, shape)]:
-            raise Refused("", "The server sent another picture than was asked for. Update it, or this client.")
+            raise Refused("", "The server sent another picture than requested. Update the server or this client.")
         assert self.connection.welcome
         depth = 8 * wire.ITEM_BYTES[self.content.dtype]
         self.statistics = result.statistics
