@@ -1,6 +1,6 @@
 """Finds what Blender's own `validate` and `build` let pass in an extension, and artists or reviewers would meet.
 
-    python packaging/manifest_lint.py blender_addon dist/extension/texserver-0.1.0-blender-5.1.zip
+    python packaging/manifest_lint.py blender_addon dist/extension/texserver-0.2.0-blender-5.1.zip
 
 Tried on Blender 5.0.1 and 5.2.3: neither minds an unknown platform, tag (unless told the valid ones), licence or key, a
 version range that no Blender is in, a stray file in wheels/, or wheels that Blender then refuses to install. The rules
