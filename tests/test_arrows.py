@@ -1,6 +1,7 @@
 """Facts about the house: which way imports run, that everything says what it is, and that no file knows a machine."""
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -22,18 +23,24 @@ def python_files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-every_file = pytest.mark.parametrize("path", python_files(*FOLDERS), ids=named)
-every_module = pytest.mark.parametrize("path", python_files(*PACKAGES), ids=named)
+def tops(path: Path) -> set[str]:
+    """The packages that a file imports from."""
+    return {name.split(".")[0] for name in imported(path)}
 
 
 def imported(path: Path) -> Iterator[str]:
     """Every absolute import anywhere in the file, functions too, by full name; of relative ones, where they lead."""
     package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -49,32 +56,31 @@ def imported(path: Path) -> Iterator[str]:
             yield str(name.value)
 
 
-@every_module
-def test_imports_run_from_trainer_to_server_to_add_on_and_never_back(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    tops = {name.split(".")[0] for name in imported(path)}
-    assert "tests" not in tops
-    assert "benchmarks" not in tops
-    assert tops & set(PACKAGES) <= MAY_IMPORT[package] | {package}
+def test_imports_run_from_trainer_to_server_to_add_on_and_never_back() -> None:
+    for path in python_files(*PACKAGES):
+        package = path.relative_to(ROOT).parts[0]
+        back = tops(path) & {*PACKAGES, "tests", "benchmarks"} - MAY_IMPORT[package] - {package}
+        assert not back, f"{named(path)} imports {back}"
 
 
-@pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
-def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone(path: Path) -> None:
+def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone() -> None:
     """And reaches its own files relatively, so that they load as an extension and as a plain package alike."""
-    tree = ast.parse(path.read_text("utf-8"))
-    absolute = [
-        *(alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names),
-        *(node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0),
-    ]
     allowed = sys.stdlib_module_names | {"zmq", "bpy", "bpy_extras", "mathutils"}
-    assert {name.split(".")[0] for name in absolute} <= allowed
+    for path in python_files("blender_addon"):
+        tree = parsed(path)
+        absolute = [
+            *(alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names),
+            *(node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0),
+        ]
+        others = {name.split(".")[0] for name in absolute} - allowed
+        assert not others, f"{named(path)} imports {others}"
 
 
 def loaded(path: Path) -> set[Path]:
     """The add-on's modules that one of them imports when it is loaded, packages too."""
     package = path.relative_to(ROOT).parent.parts
     found: set[Path] = set()
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.ImportFrom) and node.level:
             home = ROOT.joinpath(*package[: len(package) - node.level + 1], *(node.module or "").split("."))
             for alias in node.names:
@@ -88,10 +94,11 @@ def needs_bpy(path: Path) -> bool:
     while ahead:
         module = ahead.pop()
         seen.add(module)
-        if any(
-            isinstance(n, ast.Import) and n.names[0].name == "bpy" for n in ast.parse(module.read_text("utf-8")).body
-        ):
-            return True
+        for node in parsed(module).body:
+            if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "bpy" for alias in node.names):
+                return True
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and str(node.module).split(".")[0] == "bpy":
+                return True
         ahead |= loaded(module) - seen
     return False
 
@@ -144,18 +151,18 @@ def room_of(parts: tuple[str, ...]) -> str:
     return parts[1] if len(parts) > 1 and parts[1] in ROOMS[parts[0]] else ""
 
 
-@every_module
-def test_rooms_are_entered_one_way(path: Path) -> None:
-    package, *_ = parts = path.relative_to(ROOT).parts
-    own = room_of(parts)
-    for name in imported(path):
-        target = tuple(name.split("."))
-        if target[0] not in PACKAGES or not (room := room_of(target)):
-            continue
-        if target[0] != package:
-            assert room in DOORS[package, target[0]], f"{named(path)} imports {name}"
-        elif own and room != own:
-            assert room in ROOMS[package][own], f"{named(path)} imports {name}"
+def test_rooms_are_entered_one_way() -> None:
+    for path in python_files(*PACKAGES):
+        package, *_ = parts = path.relative_to(ROOT).parts
+        own = room_of(parts)
+        for name in imported(path):
+            target = tuple(name.split("."))
+            if target[0] not in PACKAGES or not (room := room_of(target)):
+                continue
+            if target[0] != package:
+                assert room in DOORS[package, target[0]], f"{named(path)} imports {name}"
+            elif own and room != own:
+                assert room in ROOMS[package][own], f"{named(path)} imports {name}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -168,61 +175,61 @@ def test_the_table_of_rooms_names_every_folder_and_has_no_circle(package: str) -
         done.add(room)
 
 
-@pytest.mark.parametrize("path", python_files("server"), ids=named)
-def test_torch_stays_in_its_rooms(path: Path) -> None:
-    if room_of(path.relative_to(ROOT).parts) in WITH_TORCH or named(path) in TORCH_BESIDE:
-        return
-    assert not {name.split(".")[0] for name in imported(path)} & {"torch", "safetensors"}
+def test_torch_stays_in_its_rooms() -> None:
+    for path in python_files("server"):
+        if room_of(path.relative_to(ROOT).parts) not in WITH_TORCH and named(path) not in TORCH_BESIDE:
+            assert not tops(path) & {"torch", "safetensors"}, f"{named(path)} loads torch"
 
 
-@pytest.mark.parametrize("path", python_files(*(f"blender_addon/{room}" for room in ABOVE_THE_LINE)), ids=named)
-def test_bpy_stays_below_the_line(path: Path) -> None:
-    assert not needs_bpy(path)
+def test_bpy_stays_below_the_line() -> None:
+    for path in python_files(*(f"blender_addon/{room}" for room in ABOVE_THE_LINE)):
+        assert not needs_bpy(path), f"{named(path)} loads bpy"
 
 
-@pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
-def test_what_needs_no_bpy_says_so_and_the_rest_does_not(path: Path) -> None:
-    says = "no bpy" in " ".join((ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").lower().split())
-    assert says or path.name == "__init__.py" or needs_bpy(path)
-    assert not (needs_bpy(path) and says)
+def test_what_needs_no_bpy_says_so_and_the_rest_does_not() -> None:
+    for path in python_files("blender_addon"):
+        says = "no bpy" in " ".join((ast.get_docstring(parsed(path)) or "").lower().split())
+        assert says or path.name == "__init__.py" or needs_bpy(path), f"{named(path)} needs no bpy and does not say so"
+        assert not (needs_bpy(path) and says), f"{named(path)} says that it needs no bpy"
 
 
 def test_loading_the_package_loads_no_bpy() -> None:
     assert not needs_bpy(ROOT / "blender_addon" / "__init__.py")
 
 
-@pytest.mark.parametrize("path", python_files("blender_addon"), ids=named)
-def test_the_add_on_starts_no_thread(path: Path) -> None:
-    threads = {"threading", "_thread", "concurrent", "multiprocessing"}
-    assert not {name.split(".")[0] for name in imported(path)} & threads
+def test_the_add_on_starts_no_thread() -> None:
+    for path in python_files("blender_addon"):
+        threads = tops(path) & {"threading", "_thread", "concurrent", "multiprocessing"}
+        assert not threads, f"{named(path)} imports {threads}"
 
 
-@every_module
-def test_nothing_is_pickled(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imported(path)} & {"pickle", "cPickle", "shelve", "marshal", "dill"}
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            safe = {keyword.arg: keyword.value for keyword in node.keywords}.get("weights_only")
-            assert isinstance(safe, ast.Constant), f"{named(path)}:{node.lineno}"
-            assert safe.value is True, f"{named(path)}:{node.lineno}"
-        assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.save"), (
-            f"{named(path)}:{node.lineno}"
-        )
+def test_nothing_is_pickled() -> None:
+    for path in python_files(*PACKAGES):
+        pickles = tops(path) & {"pickle", "cPickle", "shelve", "marshal", "dill"}
+        assert not pickles, f"{named(path)} imports {pickles}"
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                safe = {keyword.arg: keyword.value for keyword in node.keywords}.get("weights_only")
+                assert isinstance(safe, ast.Constant), f"{named(path)}:{node.lineno}"
+                assert safe.value is True, f"{named(path)}:{node.lineno}"
+            saves = isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.save"
+            assert not saves, f"{named(path)}:{node.lineno}"
 
 
-@every_file
-def test_every_module_says_what_it_is(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
-    assert docstring
-    assert docstring.strip().splitlines()[0].endswith((".", ":", ",", ";")) or "\n" in docstring
+def test_every_module_says_what_it_is() -> None:
+    for path in python_files(*FOLDERS):
+        docstring = ast.get_docstring(parsed(path))
+        assert docstring, f"{named(path)} has no docstring"
+        first = docstring.strip().splitlines()[0]
+        assert first.endswith((".", ":", ",", ";")) or "\n" in docstring, f"{named(path)}: {first}"
 
 
-@every_module
-def test_every_public_class_and_function_says_what_it_does(path: Path) -> None:
+def test_every_public_class_and_function_says_what_it_does() -> None:
     """Those of a module's surface. Methods may be plain from their names and their class's docstring."""
     silent = [
-        node.name
-        for node in ast.parse(path.read_text("utf-8")).body
+        f"{named(path)}: {node.name}"
+        for path in python_files(*PACKAGES)
+        for node in parsed(path).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
@@ -244,10 +251,14 @@ def text_files() -> list[Path]:
 MACHINES = re.compile(r"(?<![\w.:/<-])/(?:work|root|tmp|home|Users|mnt|opt|var|scratch)(?:/|\b)|\b[A-Z]:\\")
 
 
-@pytest.mark.parametrize("path", text_files(), ids=named)
-def test_no_file_knows_a_path_of_a_machine(path: Path) -> None:
-    lines = path.read_text("utf-8").splitlines()
-    assert [line for line in lines if MACHINES.search(line) and not line.startswith("MACHINES = ")] == []
+def test_no_file_knows_a_path_of_a_machine() -> None:
+    known = [
+        f"{named(path)}: {line}"
+        for path in text_files()
+        for line in path.read_text("utf-8").splitlines()
+        if MACHINES.search(line) and not line.startswith("MACHINES = ")
+    ]
+    assert known == []
 
 
 def test_the_pattern_for_paths_knows_them_from_others() -> None:
