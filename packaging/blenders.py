@@ -2,9 +2,9 @@
 
     python packaging/blenders.py 4.5.15 5.2.3
 
-The `bpy` wheel is Blender itself as a Python module, and fits one version of Python alone. An environment holds bpy and
-pytest and no pyzmq: that has to come from the add-on's own wheels. A file that names the exact pins is written into it
-last, so that one whose making broke off is made anew.
+The `bpy` wheel is Blender itself as a Python module, and fits one version of Python alone. An environment holds bpy,
+pytest and coverage, and no pyzmq: that has to come from the add-on's own wheels. A file that names the exact pins is
+written into it last, so that one whose making broke off is made anew.
 """
 
 import argparse
@@ -40,10 +40,10 @@ class Blender:
     libraries: tuple[str, ...] = _LIBRARIES
 
     def pins(self) -> tuple[str, ...]:
-        """Exactly what its environment is made of; pytest as in ours."""
+        """Exactly what its environment is made of; pytest and coverage as in ours."""
         lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-        pytest = next(line for line in lines if line.startswith("pytest=="))
-        return (f"bpy=={self.version}", f"numpy=={self.numpy}", pytest)
+        ours = (line for line in lines if line.startswith(("pytest==", "coverage==")))
+        return (f"bpy=={self.version}", f"numpy=={self.numpy}", *ours)
 
 
 BLENDERS = {

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
+import coverage
 import numpy as np
 import pytest
 
@@ -116,13 +117,25 @@ def test_in_blender(version: str, file: str, home: Path, server: Session, tmp_pa
 
 def inside(home: Path, server: Session, folder: Path) -> dict[str, str]:
     """The environment in which Blender uses `home`, and finds the server."""
-    return environment(folder / "user") | {
+    return counted(environment(folder / "user")) | {
         "BLENDER_USER_RESOURCES": str(home),
         "TEXSERVER_CONNECTION": str(server.file),
         "TEXSERVER_CONNECTION_OF_TESTS": str(server.file),
         "TEXSERVER_TEST_PYTHON": sys.executable,
         "TEXSERVER_TEST_MODELS": str(server.models),
         "TEXSERVER_TEST_WORKERS": " ".join(map(str, server.workers())),
+    }
+
+
+def counted(environ: dict[str, str]) -> dict[str, str]:
+    """The same, in which coverage counts the add-on where it counts what runs here."""
+    environ.pop("COVERAGE_PROCESS_CONFIG", None)  # of what is imported from the clone
+    counting = coverage.Coverage.current()
+    if counting is None:
+        return environ
+    return environ | {
+        "COVERAGE_PROCESS_START": str(INSIDE / "coverage.ini"),
+        "TEXSERVER_TEST_COVERAGE": str(Path(counting.config.data_file).absolute()),
     }
 
 

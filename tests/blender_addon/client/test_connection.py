@@ -102,52 +102,62 @@ def nobody(host: str = "127.0.0.1") -> Pairing:
 # ------------------------------------------------------------------------------------------------------------ reasons
 
 
+@pytest.mark.serial
 def test_no_server_there() -> None:
     place = nobody()
     assert reason(lambda: place).startswith("No texserver runs at 127.0.0.1:")
 
 
+@pytest.mark.serial
 def test_no_server_known(tmp_path: Path) -> None:
     assert "there is no" in reason(partial(find_server, str(tmp_path / "connection.json")))
 
 
+@pytest.mark.serial
 def test_no_such_machine() -> None:
     assert reason(lambda: Pairing(host="no-such-machine.invalid", port=5555)).startswith(
         "No machine is known as no-such-machine.invalid"
     )
 
 
+@pytest.mark.serial
 def test_an_address_that_is_none() -> None:
     assert "Check the address" in reason(lambda: Pairing(host="-", port=1))
 
 
+@pytest.mark.serial
 def test_the_pairing_of_another_server(server: FakeServer) -> None:
     assert server.pairing.keys
     keys = replace(server.pairing.keys, server=public_key(new_key()))
     assert "has another key than the one paired with" in reason(lambda: replace(server.pairing, keys=keys))
 
 
+@pytest.mark.serial
 def test_an_old_pairing(server: FakeServer) -> None:
     assert server.pairing.keys
     keys = replace(server.pairing.keys, client=new_key())
     assert "does not know this client's key" in reason(lambda: replace(server.pairing, keys=keys))
 
 
+@pytest.mark.serial
 def test_no_key_where_one_is_needed(server: FakeServer) -> None:
     assert "wants keys" in reason(lambda: replace(server.pairing, keys=None))
 
 
+@pytest.mark.serial
 def test_a_key_where_none_is_needed(server: FakeServer) -> None:
     with FakeServer(with_keys=False) as keyless:
         assert "takes no keys" in reason(lambda: replace(keyless.pairing, keys=server.pairing.keys))
 
 
+@pytest.mark.serial
 def test_a_server_that_says_it_speaks_a_newer_version(server: FakeServer) -> None:
     server.protocol = 2
     said = reason(lambda: server.pairing)
     assert "speaks another version than this client, which speaks TX1. It speaks TX2. Update this client." in said
 
 
+@pytest.mark.serial
 def test_a_server_that_refuses_our_version(server: FakeServer) -> None:
     server.script = lambda request: [wire.Error(id=None, code="unsupported_version", text="This side speaks TX3.")]
     said = reason(lambda: server.pairing)
@@ -155,21 +165,25 @@ def test_a_server_that_refuses_our_version(server: FakeServer) -> None:
     assert "This side speaks TX3." in said
 
 
+@pytest.mark.serial
 def test_a_server_that_answers_in_another_version(server: FakeServer) -> None:
     server.script = lambda request: [[b"TX2j", b"{}"]]
     assert "speaks another version than this client" in reason(lambda: server.pairing)
 
 
+@pytest.mark.serial
 def test_a_server_that_answers_nonsense(server: FakeServer) -> None:
     server.script = lambda request: [[b"hello", b"world"]]
     assert "cannot be read" in reason(lambda: server.pairing)
 
 
+@pytest.mark.serial
 def test_a_server_that_does_not_answer(server: FakeServer) -> None:
     server.script = lambda request: []
     assert "too busy to answer, or hangs" in reason(lambda: server.pairing)
 
 
+@pytest.mark.serial
 def test_a_server_that_turns_everyone_away(server: FakeServer) -> None:
     server.script = lambda request: [refusal(request, "busy", "Too many clients are here.")]
     assert "says: Too many clients are here." in reason(lambda: server.pairing)
@@ -180,12 +194,14 @@ def test_a_server_that_turns_everyone_away(server: FakeServer) -> None:
     [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2p1\r\n", b"\x15\x03\x01\x00\x02\x02\x46", b"\x80" * 200],
     ids=["http", "ssh", "tls", "bytes"],
 )
+@pytest.mark.serial
 def test_something_else_there(greeting: bytes) -> None:
     with listening(lambda call: call.sendall(greeting)) as pairing:
         assert "is no texserver" in reason(lambda: pairing)
         assert reason(lambda: replace(pairing, keys=None)).startswith("What runs at")
 
 
+@pytest.mark.serial
 def test_something_that_hangs_up() -> None:
     with listening(lambda call: call.close()) as pairing:
         assert "is no texserver" in reason(lambda: pairing)
@@ -204,6 +220,7 @@ def test_keys_on_one_side_alone_are_told_from_wrong_keys_every_time(server: Fake
                 assert said in connection.reason
 
 
+@pytest.mark.serial
 def test_something_that_takes_the_call_and_says_nothing() -> None:
     with listening(lambda call: None) as pairing:
         assert "does not greet back" in reason(lambda: pairing)
@@ -212,6 +229,7 @@ def test_something_that_takes_the_call_and_says_nothing() -> None:
 @pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="other systems than Linux refuse what they cannot queue"
 )
+@pytest.mark.serial
 def test_a_machine_that_does_not_answer() -> None:
     with listening(None, backlog=0) as pairing, closing(socket.socket()) as first, closing(socket.socket()) as second:
         for each in (first, second):  # they fill the queue
@@ -265,6 +283,7 @@ def test_msgpack_is_spoken_by_who_has_it(server: FakeServer) -> None:
         until(connection, lambda: answers)
 
 
+@pytest.mark.serial
 def test_a_server_without_keys_and_an_ipv6_address() -> None:
     with FakeServer(with_keys=False) as server, connected(lambda: server.pairing) as connection:
         until(connection, lambda: connection.state == "ready")
@@ -291,6 +310,7 @@ def test_progress_comes_on_the_way_and_nothing_after_the_result(server: FakeServ
     assert answers == ["progress", "progress", "status"]
 
 
+@pytest.mark.serial
 def test_a_restarted_server_is_asked_again_under_the_same_ids(server: FakeServer) -> None:
     server.script = lambda request: [] if isinstance(request, wire.Generate) else None
     answers: list[wire.Reply] = []
@@ -420,6 +440,7 @@ def test_a_callback_may_ask_and_may_close(server: FakeServer) -> None:
         assert connection.sockets == []
 
 
+@pytest.mark.serial
 def test_ticks_never_wait_when_more_is_asked_than_the_server_reads(server: FakeServer) -> None:
     """ZeroMQ takes no more at some point; the rest is kept, and every request is answered in the end."""
     server.script = lambda request: time.sleep(1) if len(server.asked(wire.Stylize)) == 1 else None  # type: ignore[func-returns-value]
@@ -438,6 +459,7 @@ def test_ticks_never_wait_when_more_is_asked_than_the_server_reads(server: FakeS
     assert sorted(each.id or 0 for each in answers) == sorted({each.id for each in server.asked(wire.Stylize)})
 
 
+@pytest.mark.serial
 def test_closing_frees_every_file_and_takes_no_time(server: FakeServer) -> None:
     zmq.Context.instance()
     with connected(lambda: server.pairing) as connection:

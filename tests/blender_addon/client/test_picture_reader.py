@@ -144,6 +144,7 @@ def test_whatever_is_in_a_file_it_is_a_picture_or_refused(
     assert len(picture.data) == height * width * channels * {"uint8": 1, "uint16": 2}[picture.dtype]
 
 
+@pytest.mark.serial
 def test_full_hd_is_read_without_a_pause(tmp_path: Path) -> None:
     with open_image(tmp_path / "a.tif", width=1920, height=1080, channels=4) as file:
         file.write_rows(bytes(1920 * 1080 * 4))

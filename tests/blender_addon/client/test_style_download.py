@@ -149,6 +149,7 @@ def test_a_file_holds_the_picture_and_says_how_it_was_made(
     }
 
 
+@pytest.mark.serial
 def test_ticks_are_short_whatever_arrives(connection: Connection, tmp_path: Path) -> None:
     download = download_of(connection, photograph((2048, 2048, 3)), file(tmp_path))
     slowest_s = 0.0

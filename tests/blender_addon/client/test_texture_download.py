@@ -314,6 +314,7 @@ def test_a_png_holds_back_no_more_than_a_row_of_tiles(tmp_path: Path) -> None:
         assert download.state == "done", download.message
 
 
+@pytest.mark.serial
 def test_ticks_are_short_whatever_arrives(tmp_path: Path) -> None:
     with FakeServer() as server, closing(Connection(lambda: server.pairing)) as connection:
         download = TextureDownload(connection, "brick", 7, (2048, 2048), files(tmp_path))

@@ -374,6 +374,7 @@ def test_asked_to_stop_it_stops(server: LocalServer, program: Callable[[str], st
     assert (server.message, server.tail(1)) == ("", ["last words"])
 
 
+@pytest.mark.serial
 def test_one_that_does_not_stop_is_killed_after_a_while(
     server: LocalServer, program: Callable[[str], str], tmp_path: Path, clock: Clock
 ) -> None:
@@ -412,6 +413,7 @@ def test_started_again_while_it_stops_it_starts_when_it_has_stopped(
     until(server, "stopped")
 
 
+@pytest.mark.serial
 def test_closing_ends_it_at_once(server: LocalServer, program: Callable[[str], str], tmp_path: Path) -> None:
     server.start(program(LISTENS + DEAF), tmp_path)
     until(server, "running")

@@ -105,6 +105,7 @@ def test_the_server_of_this_machine_is_found_by_its_connection_file(
         assert client.status()
 
 
+@pytest.mark.serial
 def test_no_server_is_told_within_two_seconds(server: FakeServer, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         unused = probe.getsockname()[1]

@@ -561,7 +561,7 @@ def test_a_worker_whose_pixels_would_differ_is_sent_away(house: House, said: dic
         ({"say": "failed", "task": 1}, []),
         ({"say": "here"}, []),
     ],
-    ids=str,
+    ids=["no task", "too few samples", "no samples", "no reason", "no figures"],
 )
 def test_a_worker_that_sends_nonsense_is_dropped_and_its_tile_done_by_another(
     house: House, message: tuple[dict[str, Any], list[memoryview]]

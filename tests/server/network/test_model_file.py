@@ -363,7 +363,11 @@ def a_loop(path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("make", [a_folder, os.mkfifo, a_socket, a_loop, lambda path: None], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [a_folder, os.mkfifo, a_socket, a_loop, lambda path: None],
+    ids=["folder", "pipe", "socket", "loop", "nothing"],
+)
 def test_what_is_no_regular_file_is_refused_at_once(
     tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

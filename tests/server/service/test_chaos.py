@@ -242,6 +242,7 @@ def tell_story(
     return memory
 
 
+@pytest.mark.serial
 def test_honest_clients_get_their_pixels_whatever_happens(tmp_path: Path) -> None:
     """Row L9, in short."""
     memory = tell_story(tmp_path, seed=5, clients=3, seconds=12, hurt_every_s=5, signals=(signal.SIGKILL,))

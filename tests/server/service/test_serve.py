@@ -502,6 +502,7 @@ def client_status(session: Session) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------- load and faults (row L2)
 
 
+@pytest.mark.serial
 def test_a_client_that_stops_reading_costs_the_others_nothing(server: Session) -> None:
     """Row L2: what lies unsent for it is bounded, however much it asks for."""
     with server.unharmed():

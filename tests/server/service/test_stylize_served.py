@@ -245,6 +245,7 @@ def test_the_same_id_twice_is_one_picture(odd: Session) -> None:
         assert client.frames(0.2) is None
 
 
+@pytest.mark.serial
 def test_a_running_picture_is_cancelled_at_once_and_its_worker_free_at_the_next_block(odd: Session) -> None:
     """Row F9: four blocks of three seconds each."""
     with odd.unharmed(), odd.client() as client:
@@ -279,6 +280,7 @@ def test_a_waiting_picture_is_cancelled_and_the_others_go_on(odd: Session) -> No
             np.testing.assert_array_equal(image_of(replies[ids[which]]), expected)
 
 
+@pytest.mark.serial
 def test_a_picture_past_its_deadline_expires_and_leaves_its_worker(odd: Session) -> None:
     with odd.unharmed(), odd.client() as client:
         began = time.monotonic()
@@ -361,6 +363,7 @@ def test_what_cannot_be_made_is_told(odd: Session, seed: int, code: str) -> None
 # ---------------------------------------------------------------------------------------------------------------- load
 
 
+@pytest.mark.serial
 def test_status_is_answered_at_once_while_large_pictures_come_and_go(server: Session) -> None:
     """Contents of 26 MB each: they pass through the front untouched."""
     pixels = photograph((2160, 4096, 3))
