@@ -1,7 +1,8 @@
 """`python -m trainer.evaluate MODEL --swatch FILE`: how good a model is, in numbers and, asked for, on a sheet.
 
 What the numbers mean stands in `Figures` and is printed by --help; how they are got stands in
-trainer/judge/measures.py. A picture may take a model's place, so that the results of other methods are measured alike.
+trainer/judge/measures.py and, of quilts, in trainer/judge/quilt_measures.py. A picture may take a model's place, so
+that the results of other methods are measured alike.
 
 Exit codes: 0 done; 2 something asked for can't be done, one sentence says what to do.
 """
@@ -29,15 +30,16 @@ from server.errors import TexserverError
 from server.model.header import SUFFIX
 from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR
-from server.model.torus import Size
+from server.model.torus import Size, Window
 from server.network.devices import choose_device, paintable
 from server.network.model_file import Model, read_model
 from server.network.texture import TextureGenerator, texture
 from server.precision import PRECISIONS, Precision
+from server.quilt.quilt import Quilt
 from server.replace_file import replace_file
 from trainer.descriptor.vgg19 import LAYERS, VGG19, receptive_field
 from trainer.descriptor.weights import WeightsUnavailable, find_weights
-from trainer.judge import measures
+from trainer.judge import measures, quilt_measures
 from trainer.judge.map_measures import MapFigures, MapJudge
 from trainer.judge.pictures import Picture, as_picture, laid_out, write_picture
 from trainer.swatch.map_set import read_map_set, recognised
@@ -73,9 +75,13 @@ class Figures:
     seam: float | None = _figure("step across the wrap over the steps inside; up to 1: no seam")
     lattice: float | None = _figure("share of the swatch's regularity kept; 1: as regular; n/a: it has no lattice")
     grid: float | None = _figure("strongest mark of the pixel grid; 1: none beyond the swatch's own")
-    copying: float | None = _figure("share of pieces copied out of the swatch; 0: none")
+    copying: float | None = _figure("share of pieces copied out of the swatch; 0: none; n/a: a quilt holds the swatch")
     diversity: float | None = _figure("difference of the seeds; 1: as unrelated pieces of the swatch, 0: one picture")
     repeats: float | None = _figure("how much more twice the size repeats itself than the swatch does; 0: no more")
+    seen: float | None = _figure("quilts: how often what a pixel shows is shown, over its due; 1: all alike")
+    never: float | None = _figure("quilts: share of the swatch never shown on 16 of its areas; 0: none")
+    nearest: float | None = _figure("quilts: distance of a pixel's nearest copy, median, in sides of the swatch")
+    joints: float | None = _figure("quilts: steps at joints over the swatch's own; 1: not seen, below 1: soft")
     seconds: float | None = _figure("to paint one texture, once warm")
     memory_mb: float | None = _figure("peak memory above the loaded program, painting one texture in a fresh process")
 
@@ -104,10 +110,11 @@ class Judge:
                 distances[name] = measures.multiple(swatch, _grams(network, layers), measures.gram_distance)
         return cls(swatch, lattice or find_lattice(swatch), distances)
 
-    def figures(self, samples: Tensor, large: Tensor | None = None) -> Figures:
-        """All but the costs. `samples` (seeds, 3, H, W) on the CPU; `large` (1, 3, 2 H, 2 W) is looked at for repeats.
+    def figures(self, samples: Tensor, large: Tensor | None = None, *, holds_swatch: bool = False) -> Figures:
+        """All but the costs and what is of quilts alone. `samples` (seeds, 3, H, W) on the CPU.
 
-        One by one and averaged over the seeds where it can be; copying on the first seed alone.
+        `large` (1, 3, 2 H, 2 W) is looked at for repeats. `holds_swatch`: copying would say nothing. One by one and
+        averaged over the seeds where it can be; copying on the first seed alone.
         """
         each = [sample[None] for sample in samples]
         found = {name: _mean([distance(one) for one in each]) for name, distance in self.distances.items()}
@@ -118,7 +125,7 @@ class Judge:
             if self.lattice
             else None,
             grid=measures.grid(samples, self.swatch, self.lattice),
-            copying=measures.copying(each[0], self.swatch),
+            copying=None if holds_swatch else measures.copying(each[0], self.swatch),
             diversity=measures.diversity(samples, self.swatch, self.lattice),
             repeats=measures.repeats(each[0] if large is None else large, self.swatch),
         )
@@ -150,6 +157,7 @@ class Evaluation:
     swatch: Tensor
     sample: Tensor  # (1, 3, H, W), of the first seed
     figures: Figures
+    holds_swatch: bool = False
     maps: Mapping[str, MapFigures] = field(default_factory=dict)  # of a map set whose swatch is one too
 
 
@@ -167,6 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(table(evaluations))
     for each in evaluations:
+        if each.holds_swatch:
+            print(f"{each.path.name} contains the photograph it was made of, so copying is not measured.")
         if each.maps:
             print(f"\n{each.path.name}, map by map\n{map_table(each.maps)}")
     return 0
@@ -240,15 +250,17 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
             lattices = (each.texture_generator().lattice for each in peers)
             lattice = next((each for each in lattices if each), None)
             judges[key] = Judge.of(_measurable(key[0], key[1]), lattice, network)
-        samples, large, costs = _samples(path, model, options)
-        figures = dataclasses.replace(judges[key].figures(samples, large), **costs)
+        samples, large, others = _samples(path, model, options)
+        holds_swatch = model is not None and isinstance(model.generator, Quilt)
+        figures = judges[key].figures(samples, large, holds_swatch=holds_swatch)
         evaluations.append(
             Evaluation(
                 path=path,
                 swatch_path=swatch_path,
                 swatch=judges[key].swatch,
                 sample=samples[:1],
-                figures=figures,
+                figures=dataclasses.replace(figures, **others),
+                holds_swatch=holds_swatch,
                 maps=_map_figures(key, parts, model, network, options) if model and parts else {},
             )
         )
@@ -292,7 +304,7 @@ def _network(file: Path | None, device: torch.device) -> VGG19 | None:
 def _samples(
     path: Path, model: Model | None, options: argparse.Namespace
 ) -> tuple[Tensor, Tensor | None, dict[str, float | None]]:
-    """Samples of several seeds, one of twice the size, and what painting costs; of a picture, itself."""
+    """Samples of several seeds, one of twice the size, what painting costs and what is of quilts; a picture, itself."""
     if model is None:
         return _measurable(path, None), None, {}
     if BASE_COLOUR not in model.texture_generator().maps:
@@ -301,7 +313,25 @@ def _samples(
     size: Size = options.size
     samples = _base_colour(painter, range(options.seeds), size)
     large = _base_colour(painter, [options.seeds], Size(2 * size.height, 2 * size.width))
-    return samples, large, painting_costs(path, size, options.device, options.precision)
+    others = painting_costs(path, size, options.device, options.precision)
+    if isinstance(painter, Quilt):
+        others |= _quilt_figures(painter, options.seeds, large)
+    return samples, large, others
+
+
+def _quilt_figures(quilt: Quilt, seed: int, sample: Tensor) -> dict[str, float | None]:
+    """What is measured of quilts alone. `sample`: (1, 3, H, W), painted with this seed."""
+    field = quilt_measures.shown(quilt, seed)
+    size = Size(*sample.shape[2:])
+    number = quilt.maps.index(BASE_COLOUR)
+    swatch = quilt.pixels[number][None].float() / 255
+    sources = quilt.sources(seed, size, Window(0, 0, *size))
+    return {
+        "seen": quilt_measures.seen_over_due(field),
+        "never": quilt_measures.never_shown(field),
+        "nearest": quilt_measures.nearest_copy(field),
+        "joints": quilt_measures.joints(sample, sources, swatch, quilt.settings.wraps),
+    }
 
 
 def _base_colour(generator: TextureGenerator, seeds: Sequence[int], size: Size) -> Tensor:
@@ -413,6 +443,7 @@ def _as_json(evaluations: Sequence[Evaluation], options: argparse.Namespace) -> 
             "swatch": str(each.swatch_path),
             "swatch_size": list(each.swatch.shape[2:]),
             "size": list(each.sample.shape[2:]),
+            "contains_swatch": each.holds_swatch,
             "figures": {name: _finite(value) for name, value in dataclasses.asdict(each.figures).items()},
         }
         for each in evaluations

@@ -13,14 +13,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from server.model.header import SwatchFacts
+from server.model.maps import BASE_COLOUR
 from server.model.torus import Size
-from server.network.model_file import read_model
+from server.network.model_file import Model, read_model, write_model
 from server.network.texture import texture
 from tests.drawn import gravel
 from tests.models import save_tiny, save_tiny_style
 from trainer import evaluate
 from trainer.evaluate import FIGURES, Evaluation, Figures, Judge, main, painting_costs, table
 from trainer.judge.pictures import as_picture, write_picture
+from trainer.quilt.learning import unpriced
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 YARDSTICK = SHARED / "tools/quality.py"
@@ -85,6 +88,32 @@ def test_a_model_is_measured_against_the_swatch_beside_it(alone: Path, capsys: p
         assert sheet.height > 3 * 128
 
 
+def test_a_quilt_is_not_blamed_for_copying_but_counted(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photograph = gravel(160, 176)
+    quilt = unpriced([(photograph[0] * 255).round().to(torch.uint8)], (BASE_COLOUR,), (False, False), None)
+    model = Model(
+        name="sewn",
+        generator=quilt,
+        training={"contains": "the photograph"},
+        descriptor="none",
+        swatch=SwatchFacts(name="sewn.jpg", sha256="ab" * 32, height=160, width=176),
+        thumbnail=torch.zeros(16, 16, 3, dtype=torch.uint8),
+    )
+    path = alone / "sewn.safetensors"
+    write_model(path, model)
+    save(alone / "sewn.swatch.png", photograph)
+    assert run(path, alone / "tiny.safetensors", "--json", alone / "out.json") == 0
+    assert "sewn.safetensors contains the photograph it was made of" in capsys.readouterr().out
+    sewn, network = json.loads((alone / "out.json").read_text())["results"]
+    assert (sewn["contains_swatch"], network["contains_swatch"]) == (True, False)
+    assert sewn["figures"]["copying"] is None
+    assert sewn["figures"]["seen"] >= 1
+    assert 0 <= sewn["figures"]["never"] < 0.3
+    assert sewn["figures"]["nearest"] > 0
+    assert 0.5 < sewn["figures"]["joints"] < 1.5
+    assert {network["figures"][name] for name in ("seen", "never", "nearest", "joints")} == {None}
+
+
 def test_a_picture_is_measured_like_a_model(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     same = save(alone / "same.png", texture(read_model(alone / "tiny.safetensors").generator, 0, (128, 160)))
     model, swatch = alone / "tiny.safetensors", alone / "tiny.swatch.png"
@@ -102,7 +131,7 @@ def test_a_picture_is_measured_like_a_model(alone: Path, capsys: pytest.CaptureF
 def test_the_swatch_is_scaled_to_the_size_the_model_was_trained_on(
     alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Judge, "figures", lambda *_: Figures())
+    monkeypatch.setattr(Judge, "figures", lambda *_, **__: Figures())
     monkeypatch.setattr(evaluate, "find_lattice", lambda _: None)
     photograph = save(alone / "photograph.png", gravel(300, 360))  # the tiny model was trained on 256 x 320
     assert run(alone / "tiny.safetensors", "--swatch", photograph, "--json", alone / "out.json") == 0
