@@ -35,10 +35,11 @@ class Bench:
     def __init__(self, model: str) -> None:
         self.model = model
         self.pump, self.state = module("loop.pump"), module("tasks.state")
-        self.assignment, self.texture_download, self.tasks = (
+        self.assignment, self.texture_download, self.texture_task, self.orders = (
             module("material.assignment"),
             module("client.texture_download"),
-            module("tasks.tasks"),
+            module("tasks.texture_task"),
+            module("panel.orders"),
         )
         self.seed = 100
         bpy.ops.texserver.refresh()
@@ -46,10 +47,14 @@ class Bench:
     def order(self, side: int, preview: int | None = None) -> Any:
         self.seed += 1  # the server's cache must not help
         small = (preview, preview) if preview else None
-        return self.tasks.Order(model=self.model, seed=self.seed, size=(side, side), preview=small)
+        return self.texture_task.TextureOrder(model=self.model, seed=self.seed, size=(side, side), preview=small)
 
-    def wish(self, **others: Any) -> Any:
-        return self.assignment.wish_for([bpy.context.object], **others)
+    def begin(self, order: Any, **target: Any) -> Any:
+        """The task of this order for the active object, and its delivery."""
+        target_for = self.assignment.target_for
+        prepared = self.orders.PreparedTexture(order=order, target=target_for([bpy.context.object], **target))
+        task = prepared.begin()
+        return task, self.pump.delivery_of(task)
 
     def alone_s(self, side: int) -> float:
         """The server's time, as a client has it that only listens."""
@@ -61,13 +66,13 @@ class Bench:
         assert job.state == "done", job.message
         return time.perf_counter() - started
 
-    def whole_s(self, side: int, **wish: Any) -> tuple[float, float, float]:
+    def whole_s(self, side: int, **target: Any) -> tuple[float, float, float]:
         """From the click to the texture on the object; the longest turn; memory added at most, in MB."""
         before = memory_mb()
         longest = most = 0.0
         started = time.perf_counter()
-        task = self.pump.begin(self.order(side), self.wish(**wish))
-        while not task.ended or task.id in self.pump._assignments:
+        task, delivery = self.begin(self.order(side), **target)
+        while not task.ended or delivery.pending:
             turn = time.perf_counter()
             self.pump.step()
             longest = max(longest, time.perf_counter() - turn)
@@ -80,8 +85,8 @@ class Bench:
         """From the click to a preview on the object, at a server that has nothing else to do."""
         time.sleep(1.0)
         started = time.perf_counter()
-        task = self.pump.begin(self.order(4096, 512), self.wish(target="NEW"))
-        while not self.pump._assignments[task.id].preview_shown:
+        task, delivery = self.begin(self.order(4096, 512), slot="NEW")
+        while not delivery.assignment.preview_shown:
             self.pump.step()
             time.sleep(self.pump.NAP_S)
         took_s = time.perf_counter() - started

@@ -1,8 +1,7 @@
-"""Asks a texture server for textures, and puts them into Blender's materials.
+"""Requests textures from a texture server and puts them into Blender's materials.
 
-As an extension this package registers panels and operators (blender_manifest.toml); as a plain package it holds what
-Blender and the server share: the wire, the pairing, the connection and the jobs. Nothing here imports bpy before
-register() does.
+As an extension this package registers panels and operators (blender_manifest.toml). As a plain package it holds what
+Blender and the server share: the protocol and the client. Nothing here imports bpy before register() does.
 """
 
 

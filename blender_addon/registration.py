@@ -1,4 +1,4 @@
-"""What Blender is told of when the extension is enabled, and takes back when it is disabled."""
+"""What the extension registers with Blender when it is enabled, and removes when it is disabled."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from .loop import handlers, pump
 from .panel import gallery, operators, panels, preferences, settings, style_operators, style_orders, style_panels
 from .tasks import state
 from .tasks.local_server import LocalServer
-from .tasks.session import Session
+from .tasks.session import AddonSession
 
 _MODULES = (preferences, settings, operators, style_operators, panels, style_panels)
 
 
 def register() -> None:
-    """Classes, settings, handlers and the timer."""
+    """Register classes, settings, handlers and the timer."""
     for module in _MODULES:
         for each in module.CLASSES:
             bpy.utils.register_class(each)
@@ -22,7 +22,7 @@ def register() -> None:
     properties: Any = bpy.props
     scene.texserver = properties.PointerProperty(type=settings.TEXSERVER_PG_settings)
     folder = preferences.folder()
-    session = Session(folder, preferences.find, client=f"Blender {bpy.app.version_string}")
+    session = AddonSession(folder, preferences.find, client=f"Blender {bpy.app.version_string}")
     state.open_state(session, LocalServer(folder / "server.log"))
     preferences.apply_limits()
     gallery.open_icons()
@@ -31,7 +31,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """The same backwards. Everything under way ends."""
+    """Undo register() in reverse order. All tasks end."""
     handlers.unregister()
     pump.stop()
     gallery.close_icons()

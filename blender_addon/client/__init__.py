@@ -1,1 +1,1 @@
-"""The connection to a server and what comes over it, shared with the server. No bpy here."""
+"""The connection to a server and the downloads over it. Shared with the server; no bpy here."""

@@ -1,22 +1,22 @@
-"""A client's connection to one texture server. It never waits: whoever needs it calls tick(), as often as it likes.
+"""A client's connection to one texture server. It never waits: its users call tick(), as often as they like.
 
-What is asked stays asked until it is answered, whatever happens to the server in between: a connection that is lost is
-made anew, with the server looked for again, and everything outstanding is sent again under its old id. That is safe
-since a texture is a pure function and the server attaches a repeated id to what it is already computing.
+A request lasts until it is answered. When the connection is lost, the client looks for the server again, connects, and
+sends all unanswered requests again under their old ids. This is safe, since a texture is a pure function, and the
+server attaches a repeated id to the work that it is already doing.
 
-While there is no connection, `reason` says why and what to do. ZeroMQ hides this from its users, so a socket monitor
-tells (https://libzmq.readthedocs.io/en/latest/zmq_socket_monitor.html). What libzmq 4.3.5 reports, by experiment:
+Without a connection, `reason` says why and what to do. ZeroMQ does not report this to its users, so a socket monitor
+does (https://libzmq.readthedocs.io/en/latest/zmq_socket_monitor.html). What libzmq 4.3.5 reports, found by experiment:
 
     CONNECT_DELAYED, CLOSED                                 nothing listens there
-    CONNECT_RETRIED and nothing before                      the name leads to no machine
+    CONNECT_RETRIED and nothing before                      no machine has this name
     CONNECT_DELAYED, then silence                           the machine is off, or a firewall drops it
     CONNECTED, then silence                                 a program that hangs, or waits for another protocol
     CONNECTED, HANDSHAKE_FAILED_AUTH 400                    the server does not know our key
     CONNECTED, another failure or DISCONNECTED              another server key than ours; keys on one side alone; or
-                                                            no texserver: its greeting tells (see greeting.py)
-    HANDSHAKE_SUCCEEDED, then no welcome                    the server hangs, or is no texserver
+                                                            not a texserver: greeting.py finds out which
+    HANDSHAKE_SUCCEEDED, then no welcome                    the server hangs, or is not a texserver
 
-A refused handshake ends a ZeroMQ socket for good, so each attempt has a new one. The standard library and pyzmq alone,
+A ZeroMQ socket is unusable after a refused handshake, so each attempt has a new one. Standard library and pyzmq only,
 no bpy.
 """
 
@@ -36,16 +36,16 @@ from .greeting import Greeting
 State = Literal["connecting", "ready", "failed-for-now"]
 Then = Callable[[wire.Reply], None]
 
-SILENCE_S: Final = 1.5  # then the reason says that there is no answer, and
-GIVE_UP_S: Final = 10.0  # then another attempt is made
-FIRST_PAUSE_S: Final = 0.1  # between two attempts, doubled up to
+SILENCE_S: Final = 1.5  # without an answer, before `reason` says so
+GIVE_UP_S: Final = 10.0  # without an answer, before the next attempt
+FIRST_PAUSE_S: Final = 0.1  # between two attempts; doubled each time, up to
 LONGEST_PAUSE_S: Final = 2.0
-ANSWER_WITHIN_S: Final = 30.0  # of a request, or it is sent again
+ANSWER_WITHIN_S: Final = 30.0  # before an unanswered request is sent again
 HEARTBEAT_S: Final = 2.0
 HEARTBEAT_LOST_S: Final = 10.0
-GREETING_S: Final = 0.4  # for another look at a server that hung up on us
-MOST_MESSAGES: Final = 64  # held by ZeroMQ in each direction, and read in one tick
-MAX_FRAME_BYTES: Final = wire.Limits().max_result_bytes  # a server that sends more is cut
+GREETING_S: Final = 0.4  # to find out why a server hung up
+MOST_MESSAGES: Final = 64  # that ZeroMQ holds in each direction, and that one tick reads
+MAX_FRAME_BYTES: Final = wire.Limits().max_result_bytes  # a server that sends more is disconnected
 
 _FAILURES: Final = (
     zmq.EVENT_CLOSED
@@ -62,7 +62,7 @@ _COPY_AGAIN: Final = "Copy the pairing line again that texserver prints when it 
 
 
 class Connection:
-    """Asks one server. `find` tells where it is, anew for every attempt: a restarted server may have another port."""
+    """Sends requests to one server. `find` is called before each attempt: a restarted server may have another port."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Connection:
     ) -> None:
         self.state: State = "connecting"
         self.reason = "Looking for the texture server."  # for people; "" when ready
-        self.welcome: wire.Welcome | None = None  # the latest
+        self.welcome: wire.Welcome | None = None  # the latest one
         self.place = ""  # HOST:PORT of the latest attempt
         self._find = find
         self._client = client
@@ -93,26 +93,26 @@ class Connection:
         self._closed = False
 
     def ask(self, make: Callable[..., wire.Request], then: Then) -> int:
-        """Send the request that `make(id=...)` makes, at the latest once there is a connection. Returns its id.
+        """Send the request that `make(id=...)` makes, as soon as there is a connection. Returns its id.
 
-        `then` is called from tick() with every reply: any number of Progress, and one of another kind, the last.
-        A request is made like `partial(wire.GetThumbnail, model="brick")`. ValueError for one over 64 KiB.
+        tick() calls `then` with every reply: any number of Progress, then one of another type. For example `make` is
+        `partial(wire.GetThumbnail, model="brick")`. Raises ValueError for a header over 64 KiB.
         """
         id = self._new_id()
         self._outstanding[id] = _Asked(wire.encode(make(id=id), self._letter, self._codecs), then)
         if self._link and self._link.stage == "ready":
-            with suppress(zmq.ZMQError):  # tick() meets it again, and tells of it
+            with suppress(zmq.ZMQError):  # tick() will meet it again and report it
                 self._send_outstanding(self._link)
         return id
 
     def forget(self, id: int) -> None:
-        """Want no answer any more, and tell the server so. Does nothing for a request that has ended."""
+        """Cancel a request, also on the server. Does nothing for a request that has ended."""
         asked = self._outstanding.pop(id, None)
         if asked and asked.heard_at is not None and self._link:
             self._post(self._link, wire.Cancel(id=self._new_id(), target=id))
 
     def tick(self) -> None:
-        """Take what has arrived, send what may be sent, and see to the connection. Callbacks run in here."""
+        """Take replies, send requests, and keep the connection up. All callbacks run in here."""
         try:
             if self._link:
                 self._receive(self._link)
@@ -129,13 +129,13 @@ class Connection:
 
     @property
     def sockets(self) -> list[zmq.Socket[bytes]]:
-        """Of the present attempt: something to do when one can be read. They change; ask anew before every poll."""
+        """The sockets to poll: call tick() when one is readable. They change, so get them again before each poll."""
         if self._link and self._link.monitor:
             return [self._link.socket, self._link.monitor]
         return [self._doubt.greeting.socket] if self._doubt else []
 
     def close(self) -> None:
-        """Leave at once. Nothing is answered any more."""
+        """Disconnect at once. No callback runs after this."""
         self._closed = True
         self._outstanding.clear()
         self._hang_up()
@@ -164,7 +164,7 @@ class Connection:
         if asked is None:
             return  # forgotten, or answered before it was sent again
         asked.heard_at = self._clock()
-        self._pause_s = FIRST_PAUSE_S  # not before: a server that cuts us at every request must not be hammered
+        self._pause_s = FIRST_PAUSE_S  # only now: a server that disconnects us at each request must not be flooded
         if not isinstance(reply, wire.Progress):
             del self._outstanding[reply.id or 0]
         asked.then(reply)
@@ -175,7 +175,7 @@ class Connection:
                 raise _Failed(self._other_version(reply.text))
             raise _Failed(f"The texserver at {self.place} says: {reply.text}")
         if not isinstance(reply, wire.Welcome):
-            raise _Failed(f"{self.place} answers, but not as a texserver does. Check the address.")
+            raise _Failed(f"{self.place} answers, but is not a texserver. Check the address.")
         if reply.protocol != wire.PROTOCOL:
             raise _Failed(self._other_version(f"It speaks TX{reply.protocol}.", newer=reply.protocol > wire.PROTOCOL))
         link.stage, link.hello = "ready", None
@@ -210,7 +210,7 @@ class Connection:
         return _Link(self._zmq(), pairing, self._clock())
 
     def _zmq(self) -> "zmq.Context[zmq.Socket[bytes]]":
-        """One for the whole process, unless another was given; not ended here, which would wait for name look-ups."""
+        """The given context, or that of the process. Never ended here: that would wait for name look-ups."""
         return self._context or zmq.Context.instance()
 
     def _see_to(self, link: "_Link") -> None:
@@ -230,7 +230,7 @@ class Connection:
                 self._retreat("connecting", f"The connection to {self.place} was lost; connecting again.")
                 return
         if link.stage == "ready" and any(self._overdue(asked) for asked in self._outstanding.values()):
-            self._greet(link)  # the front answers in milliseconds however busy the workers are, or it hangs
+            self._greet(link)  # the front answers within milliseconds, however busy its workers are, unless it hangs
         if link.stage == "ready":
             self._send_outstanding(link)
         elif self._clock() - link.since > GIVE_UP_S:
@@ -277,7 +277,7 @@ class Connection:
 
     def _why_unreachable(self, link: "_Link") -> str:
         if not link.address_known:
-            return f"No machine is known as {link.pairing.host}. Check the name, and that there is a network."
+            return f"There is no machine named {link.pairing.host}. Check the name and the network."
         return f"No texserver runs at {self.place}. Start it there, or give the pairing line of one that runs."
 
     def _why_refused(self, mechanism: str | None, has_keys: bool) -> str:
@@ -316,21 +316,21 @@ class Connection:
 
 
 class _Failed(Exception):
-    """An attempt came to nothing; the text is the reason."""
+    """The attempt failed; the text is the reason."""
 
 
 @dataclass
 class _Asked:
-    """A request without an answer yet."""
+    """A request without an answer so far."""
 
     frames: list[bytes | bytearray | memoryview]
     then: Then
-    heard_at: float | None = None  # when it was sent on this link, or its last progress came
+    heard_at: float | None = None  # when it was sent on this link, or its latest progress came
 
 
 @dataclass
 class _Doubt:
-    """A server that hung up on us, called once more to find out why."""
+    """A second call to a server that hung up, to find out why."""
 
     greeting: Greeting
     has_keys: bool
@@ -338,7 +338,7 @@ class _Doubt:
 
 
 class _Link:
-    """One attempt: a socket, the monitor that watches it, and how far it has come."""
+    """One attempt to connect: a socket, its monitor, and the stage it has reached."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], pairing: Pairing, now: float) -> None:
         self.pairing = pairing
@@ -361,7 +361,7 @@ class _Link:
         self.socket.maxmsgsize = MAX_FRAME_BYTES
         self.socket.sndhwm = self.socket.rcvhwm = MOST_MESSAGES
         self.socket.ipv6 = self.pairing.host.startswith("[")
-        self.socket.reconnect_ivl = int(1000 * FIRST_PAUSE_S)  # a link is closed at its first failure; this is for
+        self.socket.reconnect_ivl = int(1000 * FIRST_PAUSE_S)  # a link is closed at its first failure; these are for
         self.socket.reconnect_ivl_max = int(1000 * LONGEST_PAUSE_S)  # a client that does not tick for long
         self.socket.heartbeat_ivl = int(1000 * HEARTBEAT_S)
         self.socket.heartbeat_timeout = int(1000 * HEARTBEAT_LOST_S)
@@ -371,13 +371,13 @@ class _Link:
             self.socket.curve_publickey = keys.client_public
 
     def events(self) -> Iterator[int]:
-        """What has happened to the socket."""
+        """What has happened to the socket since the last call."""
         with suppress(zmq.Again):
             while self.monitor:
                 yield recv_monitor_message(self.monitor, zmq.NOBLOCK)["event"]
 
     def post(self, frames: Sequence[bytes | bytearray | memoryview]) -> bool:
-        """Whether ZeroMQ took it; if not, try again later. Copies: without, pyzmq would start a Python thread."""
+        """Send; False means try again later. It copies, because without copying pyzmq would start a Python thread."""
         try:
             self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
@@ -385,7 +385,7 @@ class _Link:
         return True
 
     def close(self) -> None:
-        with suppress(zmq.ZMQError):  # someone may have ended the context
+        with suppress(zmq.ZMQError):  # the context may have been ended
             self.socket.disable_monitor()
         if self.monitor:
             self.monitor.close(0)

@@ -1,10 +1,10 @@
-"""What a port says first: with which security mechanism its ZeroMQ server wants to be spoken to, or that it is none.
+"""Finds out which security mechanism a ZeroMQ server at a port uses, or that there is no ZeroMQ server.
 
-ZeroMQ itself tells a client only by chance why a greeting failed: the server hangs up as soon as it sees another
-mechanism than its own, and its own greeting is lost on the way every other time (libzmq 4.3.5). So a greeting that
-stops short of the mechanism is sent over plain TCP: the other side then says all of its own, and waits.
+ZeroMQ does not reliably tell a client why a handshake failed: the server hangs up as soon as it sees another mechanism
+than its own, and about half of the time its own greeting is lost (libzmq 4.3.5). So this module sends a greeting that
+stops before the mechanism over plain TCP. The other side then sends its whole greeting and waits.
 
-Source: ZMTP 3.1, section "The greeting" (https://rfc.zeromq.org/spec/37/). The standard library and pyzmq, no bpy.
+Source: ZMTP 3.1, section "The greeting" (https://rfc.zeromq.org/spec/37/). Standard library and pyzmq only, no bpy.
 """
 
 import zmq
@@ -16,7 +16,7 @@ _MECHANISM = slice(12, 32)  # in the greeting that comes back, padded with zeros
 
 
 class Greeting:
-    """A call to the port, without waiting. Close it at the end."""
+    """A call to the port. It never waits. Close it at the end."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", pairing: Pairing) -> None:
         self.socket = context.socket(zmq.STREAM)
@@ -31,7 +31,7 @@ class Greeting:
             raise
 
     def mechanism(self) -> str | None:
-        """ "CURVE", "NULL" or the like, "" for what does not speak ZeroMQ, None as long as it is not known."""
+        """The mechanism, such as "CURVE" or "NULL"; "" if it is not a ZeroMQ server; None until it is known."""
         try:
             while True:
                 caller, data = self.socket.recv_multipart(zmq.NOBLOCK)

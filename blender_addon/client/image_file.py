@@ -1,17 +1,17 @@
-"""Pictures that arrive in pieces: a PNG or TIFF file, written band by band, that appears under its name when complete.
+"""Writes PNG and TIFF files piece by piece. A file appears under its name when it is complete.
 
 Samples are rows from top to bottom, row-major and interleaved: (height, width, channels), 1 (grey), 3 (RGB) or 4 (RGB
-and unassociated alpha) channels, uint8 or little-endian uint16. They are stored as they come, no colour is converted.
-Memory stays flat: beside the caller's band only a few rows and a chunk are held, whatever the size of the picture.
+and unassociated alpha) channels, uint8 or little-endian uint16. They are stored unchanged; no colour is converted.
+Memory use is constant: beside the caller's band only a few rows and a chunk are held, whatever the size of the picture.
 
 Sources: PNG third edition (https://www.w3.org/TR/png-3/), TIFF 6.0 (Adobe, 1992), BigTIFF (libtiff's description,
-https://libtiff.gitlab.io/libtiff/specification/bigtiff.html). No bpy here, and the standard library alone.
+https://libtiff.gitlab.io/libtiff/specification/bigtiff.html). Standard library only, no bpy.
 
     TexserverError
-    └── ImageFileError         the disk, the folder or the name: a sentence that says what to do
-        └── IncompleteImage    closed before every pixel had come
+    └── ImageFileError         trouble with the disk, the folder or the name
+        └── IncompleteImage    closed before all pixels were written
 
-A wrong call (sizes, byte counts, order) is a ValueError and harms nothing already written.
+A wrong call (sizes, byte counts, order) raises ValueError; what is already written stays valid.
 """
 
 import errno
@@ -34,22 +34,22 @@ from typing import Literal, NamedTuple, Self
 from ..protocol.errors import TexserverError
 
 Format = Literal["png", "tiff"]
-Data = bytes | bytearray | memoryview  # of an array: its `.data`; anything C-contiguous will do
+Data = bytes | bytearray | memoryview  # of an array: its `.data`; anything C-contiguous works
 
 _SUFFIXES: Mapping[str, Format] = MappingProxyType({".png": "png", ".tif": "tiff", ".tiff": "tiff"})
 _LARGEST_SIDE: Mapping[Format, int] = MappingProxyType({"png": 2**31 - 1, "tiff": 2**32 - 1})
 
 
 class ImageFileError(TexserverError):
-    """The picture cannot be written; says why, where and what to do."""
+    """The picture cannot be written. The text says why, where and what to do."""
 
 
 class IncompleteImage(ImageFileError):
-    """The picture was closed before all its pixels had come; nothing was left on the disk."""
+    """The picture was closed before all its pixels were written. Nothing is left on the disk."""
 
 
 def format_of(path: str | os.PathLike[str]) -> Format:
-    """The file format that the suffix asks for. Raises ImageFileError for a suffix that is neither PNG nor TIFF."""
+    """The file format of this suffix. Raises ImageFileError for a suffix that is neither PNG nor TIFF."""
     suffix = Path(path).suffix
     if suffix.lower() not in _SUFFIXES:
         raise ImageFileError(f"Cannot tell a format from the name {os.fspath(path)!r}: end it in .png, .tif or .tiff.")
@@ -70,12 +70,12 @@ def open_image(
 ) -> "ImageFile":
     """Begin a picture of height x width pixels; use it in a `with` block, or call close() or abort() at the end.
 
-    `channels` is 1, 3 or 4, `depth` 8 or 16 bits a sample, and `format` goes by the suffix when it is None. `metadata`
+    `channels` is 1, 3 or 4, `depth` 8 or 16 bits per sample. `format` None: by the suffix. `metadata`
     becomes text chunks of a PNG, or a JSON object in the ImageDescription of a TIFF, whose Software tag repeats the key
     "Software"; its keys are 1 to 79 printable ASCII characters. `srgb` marks a PNG as sRGB; a TIFF has no such mark.
-    A `durable` picture outlives a power failure once it has its name, for which every write may wait for a busy disk.
+    A `durable` picture survives a power failure once it has its name; for this, each write may wait for a busy disk.
 
-    Raises ImageFileError when the folder is missing, full or read-only, ValueError for what the format cannot hold.
+    Raises ImageFileError if the folder is missing, full or read-only, ValueError for anything the format cannot hold.
     """
     chosen = format_of(path) if format is None else format
     raster = Raster(width=width, height=height, channels=channels, depth=depth)
@@ -96,7 +96,7 @@ class Raster:
     width: int
     height: int
     channels: int
-    depth: int  # bits a sample
+    depth: int  # bits per sample
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -116,7 +116,7 @@ class Raster:
 
 
 class ImageFile(ABC):
-    """A picture on its way to the disk."""
+    """A picture that is being written."""
 
     def __init__(self, path: Path, raster: Raster, *, durable: bool = True) -> None:
         self.path = path
@@ -132,16 +132,16 @@ class ImageFile(ABC):
     def write_window(self, top: int, left: int, width: int, height: int, data: Data) -> None:
         """Put (height, width, channels) samples at row `top`, column `left`.
 
-        A TIFF takes windows in any order, and one again; a PNG only whole rows, and those from top to bottom.
+        A TIFF takes windows in any order, also repeatedly; a PNG takes only whole rows, from top to bottom.
         """
 
     @property
     @abstractmethod
     def pixels_missing(self) -> int:
-        """How many pixels have not come yet."""
+        """How many pixels have not been written yet."""
 
     def close(self) -> None:
-        """Give the picture its name, in place of an earlier file. Raises IncompleteImage if pixels are missing."""
+        """Give the picture its name, replacing an earlier file. Raises IncompleteImage if pixels are missing."""
         if self._draft.published:
             return
         self._draft.require_open()
@@ -149,7 +149,7 @@ class ImageFile(ABC):
             self.abort()
             pixels = self.raster.width * self.raster.height
             raise IncompleteImage(
-                f"{self.path} was not written: {self.pixels_missing} of its {pixels} pixels never came. "
+                f"{self.path} was not written: {self.pixels_missing} of its {pixels} pixels are missing. "
                 "Make the picture again."
             )
         try:
@@ -160,7 +160,7 @@ class ImageFile(ABC):
         self._draft.publish()
 
     def abort(self) -> None:
-        """Leave no trace; an earlier file of that name stays as it was. Does nothing after close()."""
+        """Leave no trace. An earlier file of that name is unchanged. Does nothing after close()."""
         self._draft.discard()
 
     def __enter__(self) -> Self:
@@ -207,9 +207,9 @@ _AVERAGE = b"\3"  # the filter type that goes before every row
 
 
 class PngFile(ImageFile):
-    """A PNG, compressed as the rows come.
+    """A PNG, compressed row by row.
 
-    Every row has the Average filter, and the compressor looks for runs alone (Z_RLE). Measured on photographs of brick,
+    Every row uses the Average filter, and the compressor only looks for runs (Z_RLE). Measured on photographs of brick,
     gravel and grass, 8-bit RGB: 0.60 of the raw size at 80 MB/s; unfiltered with level 1, 0.82 at 50 MB/s; Average with
     level 6, 0.64 at 20 MB/s. Textures hardly repeat byte for byte: searching for matches costs time and gains nothing.
     """
@@ -221,7 +221,7 @@ class PngFile(ImageFile):
         super().__init__(path, raster, durable=durable)
         self._compressor = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
         self._compressed = bytearray()
-        self._filter: _AverageFilter | None = None  # made with the first row: it holds rows
+        self._filter: _AverageFilter | None = None  # made at the first row, since it holds rows
         colour_type = {1: 0, 3: 2, 4: 6}[raster.channels]
         self._draft.write(b"\x89PNG\r\n\x1a\n")
         self._write_chunk(
@@ -273,10 +273,10 @@ class PngFile(ImageFile):
 
 
 class _AverageFilter:
-    """Each byte less the mean of the byte a pixel to the left and the byte above (PNG, 9.2), modulo 256.
+    """Each byte minus the mean of the byte one pixel to the left and the byte above (PNG, 9.2), modulo 256.
 
-    A row is one long number with a byte in each lane, so that a few additions and shifts filter all of it: 400 MB/s
-    without numpy. The top bit of each lane is kept apart where a carry or a borrow would cross into the next one.
+    A row is one long number with a byte in each lane, so a few additions and shifts filter the whole row: 400 MB/s
+    without numpy. The top bit of each lane is handled apart where a carry or borrow would cross into the next lane.
     """
 
     def __init__(self, row_bytes: int, pixel_bytes: int) -> None:
@@ -343,10 +343,10 @@ class _Rectangle(NamedTuple):
 
 
 class TiffFile(ImageFile):
-    """An uncompressed TIFF: the header, then all rows without a gap, so that every window has its place from the start.
+    """An uncompressed TIFF: the header, then all rows without gaps, so the position of every window is known.
 
-    The file has its whole length at once, but is sparse where the file system can. Strips are 256 KiB or one row. The
-    header is BigTIFF's only when 4 GiB do not suffice, for not every program reads it.
+    The file has its full length from the start, but is sparse if the file system allows it. Strips are 256 KiB or one
+    row. The header is BigTIFF only beyond 4 GiB, since not every program reads it.
     """
 
     def __init__(self, path: Path, raster: Raster, metadata: Mapping[str, str], *, durable: bool = True) -> None:
@@ -418,7 +418,7 @@ def _ratio(number: int, numerator: int, denominator: int) -> _Tag:
 
 
 def _tiff_header(raster: Raster, metadata: Mapping[str, str]) -> bytes:
-    """Everything before the first pixel, its length a multiple of 16."""
+    """Everything before the first pixel. Its length is a multiple of 16."""
     rows = max(1, _STRIP_BYTES // raster.row_bytes, ceil(raster.height / _MOST_STRIPS))
     tops = range(0, raster.height, rows)
     strip_bytes = [(min(top + rows, raster.height) - top) * raster.row_bytes for top in tops]
@@ -455,7 +455,7 @@ def _tiff_header(raster: Raster, metadata: Mapping[str, str]) -> bytes:
 
 
 def _directory(tags: Sequence[_Tag], *, big: bool) -> bytes:
-    """A file header and its one directory, little-endian; values that do not fit into their entries follow it."""
+    """A file header with its one directory, little-endian. Values that do not fit into their entries follow it."""
     word = "Q" if big else "I"
     inline = struct.calcsize(f"<{word}")
     head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) if big else struct.pack("<2sHI", b"II", 42, 8)
@@ -480,9 +480,9 @@ _SYNC_BYTES = 16 * 1024 * 1024
 
 
 class _Draft:
-    """A file under a temporary name beside `path`: it becomes `path` in one step, or leaves no trace.
+    """A file under a temporary name beside `path`. It becomes `path` in one step, or leaves no trace.
 
-    What has been written of a durable one goes to the disk every 16 MiB, so that the last fsync is short.
+    A durable one is synced to the disk every 16 MiB, so that the last fsync is short.
     """
 
     def __init__(self, path: Path, *, durable: bool) -> None:
@@ -490,7 +490,7 @@ class _Draft:
         self._durable = durable
         self.published = False
         self._unsynced = 0
-        # opened as any new file is, so that the umask decides on its mode, as tempfile would not let it
+        # opened like any new file, so that the umask decides its mode; tempfile ignores the umask
         self._part = path.parent / f".{path.name[:40]}.{token_hex(4)}.part"
         try:
             with suppress(FileNotFoundError):
@@ -514,7 +514,7 @@ class _Draft:
             if at is not None:
                 self._file.seek(at)
             while rest:
-                rest = rest[self._file.write(rest) :]  # a disk that fills up takes a part, then refuses the next
+                rest = rest[self._file.write(rest) :]  # a full disk takes a part, then refuses the next
             self._unsynced += len(data)
             if self._durable and self._unsynced >= _SYNC_BYTES:
                 os.fsync(self._file.fileno())
@@ -534,7 +534,7 @@ class _Draft:
 
     def discard(self) -> None:
         if not self.published:
-            with suppress(OSError):  # the error that led here is the one to tell
+            with suppress(OSError):  # the error that led here is the one to report
                 self._file.close()
             with suppress(OSError):
                 self._part.unlink(missing_ok=True)
@@ -546,7 +546,7 @@ class _Draft:
         except OSError as error:
             self.discard()
             raise ImageFileError(_advice(error, self.path)) from error
-        except BaseException:  # Ctrl-C: the row on the disk may be half of one
+        except BaseException:  # Ctrl-C: the last row on the disk may be incomplete
             self.discard()
             raise
 

@@ -1,13 +1,13 @@
-"""Reads the one kind of picture that we let Blender write for us: a TIFF that is not compressed. No bpy here.
+"""Reads the one kind of picture that Blender writes for us: an uncompressed TIFF. No bpy here.
 
-Rows from top to bottom, interleaved: (height, width, 1, 3 or 4 channels), 8 bits a sample, or 16, little-endian. Alpha
-is not associated. Nothing is decoded, so that 1080p takes some ms and no window waits. The file's own numbers are not
-believed before they fit its length.
+Rows from top to bottom, interleaved: (height, width, 1, 3 or 4 channels), 8 bits per sample, or 16, little-endian.
+Alpha is unassociated. Nothing needs decoding, so 1080p takes some ms and Blender's window stays responsive. Numbers in
+the file are checked against its length before they are used.
 
 Source: TIFF 6.0 (Adobe, 1992), sections 2 to 7; the strips are those of Blender 4.2 to 5.2.
 
     TexserverError
-    └── PictureError    no such file, or another kind of file: a sentence
+    └── PictureError    the file is missing, or not such a TIFF
 """
 
 import struct
@@ -17,26 +17,26 @@ from typing import BinaryIO, Final
 
 from ..protocol.errors import TexserverError
 
-MOST_BYTES: Final = 2**28  # of samples; a server takes a quarter of it
+MOST_BYTES: Final = 2**28  # of samples; a server accepts a quarter of this
 MOST_STRIPS: Final = 2**16
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4}  # bytes of the types that are read: BYTE, ASCII, SHORT, LONG
 _LETTERS: Final = {1: "B", 2: "B", 3: "H", 4: "I"}
 
 
 class PictureError(TexserverError):
-    """The picture cannot be read; says why and what to do."""
+    """The picture cannot be read. The text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """Samples, as StyleDownload takes them."""
+class TiffPicture:
+    """Samples for a StyleDownload."""
 
     shape: tuple[int, int, int]  # height, width, channels
     dtype: str  # "uint8" or "uint16"
     data: bytearray
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> TiffPicture:
     """The picture in this file. Raises PictureError."""
     try:
         with path.open("rb") as file:
@@ -45,12 +45,10 @@ def read_picture(path: Path) -> Picture:
         why = error.strerror or error
         raise PictureError(f"The picture {path} cannot be read: {why}. Begin again from the picture itself.") from error
     except (ValueError, struct.error) as error:
-        raise PictureError(
-            f"{path} is no TIFF that can be read here: {error}. Save it as one, not compressed."
-        ) from None
+        raise PictureError(f"{path} cannot be read: {error}. Save it as an uncompressed TIFF.") from None
 
 
-def _read(file: BinaryIO) -> Picture:
+def _read(file: BinaryIO) -> TiffPicture:
     length = file.seek(0, 2)
     tags = _Tags(file, length)
     width, height = tags.one(256), tags.one(257)
@@ -83,7 +81,7 @@ def _read(file: BinaryIO) -> Picture:
         if file.readinto(view[start : start + count]) != count:  # type: ignore[attr-defined]
             raise ValueError("it is cut off")
         start += count
-    return Picture(shape=(height, width, channels), dtype=f"uint{bits[0]}", data=data)
+    return TiffPicture(shape=(height, width, channels), dtype=f"uint{bits[0]}", data=data)
 
 
 class _Tags:
@@ -93,7 +91,7 @@ class _Tags:
         self._file, self._length = file, length
         head = self._bytes(0, 8)
         if head[:4] not in (b"II*\0", b"MM\0*"):
-            raise ValueError("it begins like something else")
+            raise ValueError("it is not a TIFF")
         self.order = "<" if head[:2] == b"II" else ">"
         (start,) = struct.unpack(f"{self.order}I", head[4:])
         (count,) = struct.unpack(f"{self.order}H", self._bytes(start, 2))
@@ -109,7 +107,7 @@ class _Tags:
             raise ValueError(f"its tag {tag} is missing")
         kind, number, inline = self._entries[tag]
         if kind not in _SIZES or not 1 <= number <= MOST_STRIPS:
-            raise ValueError(f"its tag {tag} is odd")
+            raise ValueError(f"its tag {tag} is invalid")
         size = _SIZES[kind] * number
         if size > 4:
             (place,) = struct.unpack(f"{self.order}I", inline)
@@ -117,7 +115,7 @@ class _Tags:
         return struct.unpack(f"{self.order}{number}{_LETTERS[kind]}", inline[:size])
 
     def one(self, tag: int, default: int | None = None) -> int:
-        """The only value of a tag."""
+        """The single value of a tag."""
         if tag not in self._entries and default is not None:
             return default
         (value,) = self.all(tag)

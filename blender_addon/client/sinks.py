@@ -1,7 +1,7 @@
-"""Where the pixels of a download go as they arrive: into image files, or into memory. No bpy here.
+"""Sinks take the pixels of a download as they arrive: into image files, or into memory. No bpy here.
 
-A sink gets `begin` once, `write` with rectangles in any order that cover the painting once, and at the end `finish` or
-`abort`. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16, as the wire brings them.
+A download calls `begin` once, then `write` with rectangles that cover the painting exactly once, in any order, and then
+`finish` or `abort`. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16, as on the wire.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +19,12 @@ class PaintedMap:
     name: str
     channels: int
     colour_space: str  # "srgb" or "linear"
-    depth: int  # bits a sample, 8 or 16
+    depth: int  # bits per sample, 8 or 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Painting:
-    """What is painted, and by whom: all it takes to paint it again."""
+    """What is painted, and by which server: everything needed to paint it again."""
 
     model: str
     sha256: str  # of the model file
@@ -38,12 +38,12 @@ class Painting:
 
     @property
     def depth(self) -> int | None:
-        """Bits a sample, to ask for again: None where each map has its own."""
+        """Bits per sample of all maps; None if each map has its own."""
         depths = {each.depth for each in self.maps}
         return depths.pop() if len(depths) == 1 else None
 
     def provenance(self, map: PaintedMap) -> dict[str, str]:
-        """For the file of one map, in the words of texget."""
+        """Metadata for the file of one map, in the words of texget."""
         height, width = self.size
         top, left, rows, columns = self.window
         described = {
@@ -61,19 +61,19 @@ class Painting:
 
 
 class Sink(Protocol):
-    """Takes the pixels of one painting. Raises ImageFileError for what the disk does not allow."""
+    """Takes the pixels of one painting. Raises ImageFileError if the disk refuses."""
 
     def begin(self, painting: Painting) -> None:
-        """Before the first pixels."""
+        """Called once, before the first pixels."""
 
     def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
-        """Pixels of one map at a row and column of the painting."""
+        """Take pixels of one map, at a row and column of the painting."""
 
     def finish(self) -> None:
-        """All pixels have come."""
+        """All pixels have been written."""
 
     def abort(self) -> None:
-        """No more will come: leave no trace. Also called when nothing has begun."""
+        """No more pixels will come: leave no trace. May be called before `begin`."""
 
 
 class MemorySink:
@@ -104,10 +104,10 @@ class MemorySink:
 
 
 class FileSink:
-    """Writes one PNG or TIFF per map, as their names end; they appear under these names when all are complete.
+    """Writes one PNG or TIFF per map, by the suffix of its name. The files appear when all are complete.
 
-    `name_files` gets the names of the maps and gives the files, in the same order. `durable`: see open_image. Blender's
-    window must not wait for a disk, and what is lost to a power failure there can be painted again.
+    `name_files` gets the names of the maps and returns their paths, in the same order. `durable`: see open_image. In
+    Blender files are not durable: its window must not wait for a disk, and a lost texture can be painted again.
     """
 
     def __init__(self, name_files: Callable[[Sequence[str]], Sequence[Path]], *, durable: bool = True) -> None:
@@ -120,7 +120,7 @@ class FileSink:
         names = [each.name for each in painting.maps]
         self.paths = dict(zip(names, self._name_files(names), strict=True))
         if len(set(self.paths.values())) < len(names):
-            raise ImageFileError(f"{', '.join(names)} would be one file; give each map a name of its own.")
+            raise ImageFileError(f"{', '.join(names)} would be one file. Give each map a name of its own.")
         _, _, height, width = painting.window
         for each in painting.maps:
             path = self.paths[each.name]
@@ -149,7 +149,7 @@ class FileSink:
 
 
 class _InOrder:
-    """A picture whose rows must come from top to bottom: holds those that have begun, until all above are complete."""
+    """A picture that is written from top to bottom: holds rows back until all rows above them are complete."""
 
     def __init__(self, file: ImageFile) -> None:
         self._file = file

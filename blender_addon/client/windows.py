@@ -1,4 +1,4 @@
-"""How a large window of a texture is cut into windows that one answer can hold.
+"""Cuts a large window of a texture into parts that each fit into one answer.
 
 The server computes whole canonical tiles, on a grid that begins at row 0 and column 0 of the texture, and cuts windows
 from them. So cuts lie where that grid lies: whole rows of tiles when they fit, else as many tiles of one row as fit.

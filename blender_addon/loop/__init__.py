@@ -1,1 +1,1 @@
-"""Blender's main loop: the pump that drives tasks, and what Blender tells of."""
+"""Blender's main loop: the pump drives tasks and delivers their results; the handlers hear what Blender reports."""

@@ -1,10 +1,10 @@
-"""What Blender tells us of: another file was opened, undo, redo or saving is about to happen, a render ended.
+"""What Blender reports: another file was opened, undo, redo or saving is about to happen, a render has ended.
 
-Not before a file is opened: one that cannot be leaves this one as it is. No preview is saved: who opens the file has no
-job that would put the texture in its place.
+Nothing is done before a file is opened: if opening fails, the present file stays. No preview is saved: whoever opens
+the file has no task that would replace the preview by the texture.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import bpy
 from bpy.app.handlers import persistent
@@ -16,52 +16,51 @@ from . import pump
 
 def register() -> None:
     """When the extension is enabled."""
-    bpy.app.handlers.load_post.append(_file_came)
-    bpy.app.handlers.save_pre.append(_saves)
-    bpy.app.handlers.undo_pre.append(_step_comes)
-    bpy.app.handlers.redo_pre.append(_step_comes)
-    bpy.app.handlers.render_complete.append(_rendered)
-    bpy.app.handlers.render_cancel.append(_not_rendered)
+    for name, function in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(function)
 
 
 def unregister() -> None:
-    """When it is disabled."""
-    if _file_came in bpy.app.handlers.load_post:
-        bpy.app.handlers.load_post.remove(_file_came)
-    if _saves in bpy.app.handlers.save_pre:
-        bpy.app.handlers.save_pre.remove(_saves)
-    for steps in (bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre):
-        if _step_comes in steps:
-            steps.remove(_step_comes)
-    if _rendered in bpy.app.handlers.render_complete:
-        bpy.app.handlers.render_complete.remove(_rendered)
-    if _not_rendered in bpy.app.handlers.render_cancel:
-        bpy.app.handlers.render_cancel.remove(_not_rendered)
+    """When the extension is disabled."""
+    for name, function in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if function in handlers:
+            handlers.remove(function)
 
 
 @persistent  # type: ignore[untyped-decorator]
-def _file_came(*_: Any) -> None:
-    pump.forget()
+def _file_opened(*_: Any) -> None:
+    pump.file_opened()
 
 
 @persistent  # type: ignore[untyped-decorator]
-def _step_comes(*_: Any) -> None:
+def _before_undo_or_redo(*_: Any) -> None:
     pump.withdraw()
 
 
 @persistent  # type: ignore[untyped-decorator]
-def _saves(*_: Any) -> None:
+def _before_saving(*_: Any) -> None:
     pump.withdraw()
     materials.pack_waiting()
 
 
 @persistent  # type: ignore[untyped-decorator]
-def _rendered(scene: Any, *_: Any) -> None:
-    """From the render's own thread: only says so. The pump does the rest."""
+def _render_complete(scene: Any, *_: Any) -> None:
+    """Runs in the render's own thread, so it only takes a note. The pump does the rest."""
     if not Renders.ended("complete"):
         pump.rendered.add(scene.name)
 
 
 @persistent  # type: ignore[untyped-decorator]
-def _not_rendered(*_: Any) -> None:
+def _render_cancelled(*_: Any) -> None:
     Renders.ended("cancelled")
+
+
+_HANDLERS: Final = (
+    ("load_post", _file_opened),
+    ("save_pre", _before_saving),
+    ("undo_pre", _before_undo_or_redo),
+    ("redo_pre", _before_undo_or_redo),
+    ("render_complete", _render_complete),
+    ("render_cancel", _render_cancelled),
+)

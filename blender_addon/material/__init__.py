@@ -1,1 +1,1 @@
-"""Materials, objects and images in Blender: what tasks make is put there."""
+"""Materials, objects and images in Blender: where the results of tasks go, and where content comes from."""

@@ -1,9 +1,9 @@
-"""Pictures out of Blender, as files that picture_reader reads: the last render, an image, the viewport, frames.
+"""Content to stylize, from Blender, as files for picture_reader: the last render, an image, the viewport, frames.
 
-Pixels are what one sees: a render and a linear image (EXR) go through the scene's view transform; an image of 8 bits a
-sample is in the screen's colours already and is taken as it is. 8 bits, sRGB, with alpha.
+The pixels are what one sees on the screen. A render and a linear image (EXR) go through the scene's view transform; an
+image with 8 bits per sample is in screen colours already and is used unchanged. Files have 8 bits, sRGB, and alpha.
 
-Blender writes in the scene's output settings alone, so they are changed for the moment of writing and put back.
+Blender writes files only with the scene's output settings, so these are changed while it writes and then restored.
 """
 
 from collections.abc import Iterator
@@ -14,17 +14,22 @@ from typing import Any, Final
 
 import bpy
 
-from ..tasks.style_tasks import NoContent
+from ..tasks.style_task import NoContent
 from .references import Reference
 
 RENDER_RESULT: Final = "Render Result"
 NOT_RENDERED: Final = "Nothing is rendered yet. Render first (F12), then stylize."
-_FIRST: Final = ("media_type", "file_format", "color_mode", "color_depth")  # each decides what the next ones may be
+_FIRST: Final = (
+    "media_type",
+    "file_format",
+    "color_mode",
+    "color_depth",
+)  # each decides which values the next ones may have
 _VIEW: Final = ("view_transform", "look", "exposure", "gamma", "use_curve_mapping")
 
 
 def of_render(scene: Any) -> Path:
-    """What was rendered last. Raises NoContent."""
+    """The last render. Raises NoContent."""
     image = bpy.data.images.get(RENDER_RESULT)
     if image is None:
         raise NoContent(NOT_RENDERED)
@@ -32,15 +37,15 @@ def of_render(scene: Any) -> Path:
 
 
 def of_image(image: Any, scene: Any) -> Path:
-    """An image, its own file or not. Raises NoContent."""
+    """An image, with or without a file. Raises NoContent."""
     if image.type == "RENDER_RESULT":
         return of_render(scene)
-    why = f"The image {image.name!r} has no pixels: its file may be missing. Choose another one."
+    why = f"The image {image.name!r} has no pixels. Its file may be missing. Choose another image."
     return _save(image, scene, why, as_seen=image.is_float)
 
 
 def of_viewport(context: Any) -> Path:
-    """What a 3D View shows, at the size of a render, which takes the place of the last render. Raises NoContent."""
+    """What a 3D View shows, at the size of a render. It replaces the last render. Raises NoContent."""
     if bpy.app.background:
         raise NoContent("Without a window there is no viewport. Stylize a render or an image.")
     area = next((each for each in context.screen.areas if each.type == "VIEW_3D"), None)
@@ -62,13 +67,18 @@ def of_file(path: Path, scene: Any) -> Path:
     except RuntimeError as error:
         raise NoContent(f"{path} cannot be read. Choose another sequence, or make this frame again.") from error
     try:
-        return _save(image, scene, f"{path} is no picture that Blender reads.", as_seen=image.is_float)
+        return _save(
+            image,
+            scene,
+            f"Blender cannot read {path} as a picture. Choose another sequence, or make this frame again.",
+            as_seen=image.is_float,
+        )
     finally:
         bpy.data.images.remove(image)
 
 
 def _save(image: Any, scene: Any, why: str, *, as_seen: bool) -> Path:
-    """`why` is what is wrong where there are no pixels."""
+    """Write an image to a temporary file. `why` is the error if it has no pixels."""
     path = Path(bpy.app.tempdir) / f"texserver-{token_hex(6)}.tif"
     with _output(scene, as_seen=as_seen):
         try:
@@ -90,7 +100,7 @@ def _said(error: RuntimeError) -> str:
 
 @contextmanager
 def _output(scene: Any, *, as_seen: bool) -> Iterator[None]:
-    """The scene's output settings, changed for as long as a block lasts."""
+    """Change the scene's output settings while the block runs."""
     output = scene.render.image_settings
     groups = (output, output.view_settings, output.display_settings)
     before = [_values(each) for each in groups]
@@ -99,7 +109,7 @@ def _output(scene: Any, *, as_seen: bool) -> Iterator[None]:
             output.media_type = "IMAGE"
         output.file_format, output.color_mode, output.color_depth = "TIFF", "RGBA", "8"
         output.tiff_codec = "NONE"
-        if not as_seen:  # from the screen's colours to the screen's colours
+        if not as_seen:  # screen colours in, screen colours out
             output.color_management = "OVERRIDE"
             output.display_settings.display_device = "sRGB"
             view = output.view_settings
@@ -120,7 +130,7 @@ def _values(group: Any) -> dict[str, Any]:
 def _put_back(group: Any, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if getattr(group, name) != value:
-            with suppress(TypeError):  # a value that Blender had and does not take, such as an empty one
+            with suppress(TypeError):  # a value that Blender gives but does not accept, such as an empty one
                 setattr(group, name, value)
 
 
@@ -128,7 +138,7 @@ def _put_back(group: Any, values: dict[str, Any]) -> None:
 
 
 class Files:
-    """Frames that are files: a source of a sequence."""
+    """A ContentSource of frames that are files."""
 
     def __init__(self, scene: Any, files: dict[int, Path]) -> None:
         self._scene = Reference.to("scenes", scene)
@@ -139,17 +149,17 @@ class Files:
         return of_file(self._files[frame], self._scene.get() or bpy.context.scene)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
 
 class Renders:
-    """Frames that are rendered one by one, when they are asked for: a source of a sequence.
+    """A ContentSource that renders each frame when it is needed.
 
-    In a loop (a script, no window) a render is waited for. Else it is Blender's own job, with Blender's own window,
-    and Esc there ends the sequence. The scene is then at the frame where it was before.
+    In a loop (a script, no window) it waits for the render. Otherwise Blender renders in the background with its own
+    window, and Esc there ends the sequence. At the end the scene returns to the frame it was at.
     """
 
-    under_way: "Renders | None" = None  # whose render Blender is doing
+    under_way: "Renders | None" = None  # the one whose render Blender is doing
 
     def __init__(self, scene: Any) -> None:
         self._scene = Reference.to("scenes", scene)
@@ -160,7 +170,7 @@ class Renders:
         """Raises NoContent."""
         scene = self._scene.get()
         if scene is None:
-            raise NoContent("The scene is gone.")
+            raise NoContent("The scene no longer exists.")
         if _rendering():
             return None
         if Renders.under_way is self:
@@ -186,7 +196,7 @@ class Renders:
         return of_render(scene)
 
     def close(self) -> None:
-        """The scene is as it was."""
+        """Return the scene to its frame."""
         if Renders.under_way is self:
             Renders.under_way = None
         if self._frame_before is not None:
@@ -196,20 +206,20 @@ class Renders:
 
     def _begin(self, scene: Any) -> None:
         manager: Any = bpy.context.window_manager
-        window = manager.windows[0]  # a timer has none
+        window = manager.windows[0]  # the context of a timer has none
         with bpy.context.temp_override(window=window):
             preferences: Any = bpy.context.preferences
             view = preferences.view
             before = view.render_display_type
             try:
-                view.render_display_type = "NONE"  # read when it begins: no window pops up for every frame
+                view.render_display_type = "NONE"  # read when the render begins: no window opens for each frame
                 bpy.ops.render.render("INVOKE_DEFAULT", scene=scene.name)
             finally:
                 view.render_display_type = before
 
     @classmethod
     def ended(cls, outcome: str) -> bool:
-        """Blender says that a render ended. Whether it was one of these; called from another thread."""
+        """Take note that a render ended; whether it was one of these. Called from another thread."""
         if cls.under_way is None:
             return False
         cls.under_way._outcome = outcome
@@ -217,7 +227,7 @@ class Renders:
 
 
 def put_back() -> None:
-    """Scenes to the frames where they were; not under a render, but then when it has ended."""
+    """Return scenes to their frames; during a render, wait for the next call."""
     while _to_put_back and not _rendering():
         reference, frame = _to_put_back.pop()
         if scene := reference.get():
@@ -230,4 +240,4 @@ def _rendering() -> bool:
 
 
 _to_put_back: list[tuple[Reference, int]] = []
-looping = False  # whether an operator runs to its end: then nothing else can
+looping = False  # whether an operator runs to its end in a loop, and Blender can do nothing else

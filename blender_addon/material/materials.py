@@ -1,8 +1,8 @@
-"""A painting in a material: images, nodes and what connects them.
+"""A painting in a material: images, nodes and their links.
 
-What was made here is marked by an ID property `texserver`: on images the provenance, on materials the model, on nodes
-their part. Only marked nodes are ever changed or removed; what others made is left as it is unless replacing it was
-asked for. Values and links that an artist may want otherwise are marked, too, so that a later change of theirs stays.
+Everything made here is marked with an ID property `texserver`: provenance on images, the model on materials, the part
+on nodes. Only marked nodes are ever changed or removed. Other people's work stays, unless the user asked to replace it.
+Values and links that an artist may want to change are marked, too, so that such a change stays.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,47 +14,46 @@ from typing import Any, Final
 import bpy
 
 from ..client.sinks import PaintedMap, Painting
-from ..tasks.placement import mapping_scale
-from ..tasks.relief import Mapping as Projection
-from ..tasks.relief import Method, Relief, depth, relief_of
-from ..tasks.tasks import Painted, size_text
+from ..tasks.placement import mapping_scale, size_text
+from ..tasks.relief import Method, Projection, Relief, depth, relief_of
+from ..tasks.task import Painted
 from .references import Reference
 
 MARK: Final = "texserver"
-COORDINATES: Final = "coordinates"  # the parts that nodes are marked with, beside the names of maps
+COORDINATES: Final = "coordinates"  # parts that nodes are marked with; the others are the names of maps
 MAPPING: Final = "mapping"
 RELIEF: Final = "normal map"
-DISPLACEMENT: Final = "surface displacement"  # with a blank, which no name of a map has
+DISPLACEMENT: Final = "surface displacement"  # with a space, which no map's name has
 OCCLUSION: Final = "occluded colour"
 EXPORTED: Final = "occlusion in glTF"
-NEEDS: Final = {  # the maps that these are there for
+NEEDS: Final = {  # the maps that each of these parts is for
     RELIEF: {"normal"},
     DISPLACEMENT: {"height"},
     OCCLUSION: {"basecolor", "ao"},
     EXPORTED: {"ao"},
 }
-SET: Final = "texserver_set"  # the value that was set here, of a node or a material
-LINKED: Final = "texserver_linked"  # on a node whose output was linked here, and may be unlinked
-SETTLED: Final = {OCCLUSION: "Factor_Float", DISPLACEMENT: "Scale"}  # the inputs that have such a value
+SET: Final = "texserver_set"  # the value that was set here, on a node or a material
+LINKED: Final = "texserver_linked"  # on a node whose output was linked here, so it may be unlinked
+SETTLED: Final = {OCCLUSION: "Factor_Float", DISPLACEMENT: "Scale"}  # the inputs with such a value
 PRINCIPLED: Final = "BSDF_PRINCIPLED"
 INPUTS: Final = {"basecolor": "Base Color", "roughness": "Roughness", "metallic": "Metallic"}
-OCCLUDED: Final = 0.5  # of the base colour: light that is traced finds most of the shadows by itself
-GLTF_OUTPUT: Final = "glTF Material Output"  # Blender's glTF exporter finds the occlusion by these two names
+OCCLUDED: Final = 0.5  # of the base colour: ray tracing computes most of the shadows itself
+GLTF_OUTPUT: Final = "glTF Material Output"  # Blender's glTF exporter looks for these two names
 GLTF_OCCLUSION: Final = "Occlusion"
-PACKED_LATER_BYTES: Final = 64 * 2**20  # Blender reads files into itself at about this much in 0.1 s
+PACKED_LATER_BYTES: Final = 64 * 2**20  # Blender packs about this much in 0.1 s
 COLUMN: Final = 300  # from node to node, in the editor's units
 ROW: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class TextureMapping:
     """How a texture lies on an object."""
 
-    mapping: Projection = "UV"
-    blend: float = 0.2  # of the six sides of a box
+    projection: Projection = "UV"
+    blend: float = 0.2  # between the six sides of a box
     texels: float = 1024.0  # pixels per metre, or per unit of the UV map
     displacement: float = 0.05  # the depth of the relief, as a share of 1024 texels
-    displace: bool = False  # the surface itself
+    displace: bool = False  # move the surface itself
 
 
 def is_ours(thing: Any) -> bool:
@@ -66,25 +65,33 @@ def is_ours(thing: Any) -> bool:
 
 
 def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
-    """The image of one map. Blender reads the file itself, when it first needs the pixels."""
+    """Load the image of one map. Blender reads the file when it first needs the pixels."""
     painting, path = painted.painting, painted.files[map.name]
     image: Any = bpy.data.images.load(str(path), check_existing=False)
     name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
     image[MARK] = provenance_of(painting, map)
+    keep(image, path, pack=pack, folder="textures")
+    return image
+
+
+def keep(image: Any, path: Path, *, pack: bool, folder: str = "") -> None:
+    """Pack an image of ours into the .blend file, or else make its path relative to that file.
+
+    `folder`, beside the .blend file, is where unpacking puts the image.
+    """
     if pack and path.stat().st_size > PACKED_LATER_BYTES:
         image[MARK]["pack"] = True
     elif pack:
         image.pack()
-        image.filepath_raw = f"//textures/{path.name}"  # where unpacking puts it
+        image.filepath_raw = f"//{folder}/{path.name}"
     elif bpy.data.is_saved:
-        with suppress(ValueError):  # another drive than the .blend file's
+        with suppress(ValueError):  # it is on another drive than the .blend file
             image.filepath_raw = bpy.path.relpath(str(path))  # so that both can move together
-    return image
 
 
 def pack_waiting() -> None:
-    """Pack what was too large to be packed at once: Blender is about to save, and the artist waits anyway."""
+    """Pack the images that were too large to pack at once: Blender is about to save, and the artist waits anyway."""
     for image in bpy.data.images:
         if is_ours(image) and image[MARK].get("pack"):
             del image[MARK]["pack"]
@@ -95,12 +102,12 @@ def pack_waiting() -> None:
 
 
 def name_image(image: Any, painting: Painting, map: PaintedMap) -> None:
-    """By what it shows. While another image has the name, Blender adds a number."""
+    """Name an image after what it shows. Blender adds a number while another image has the name."""
     image.name = f"{painting.model} {map.name} {size_text(painting.size)} #{painting.seed}"
 
 
 def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
-    """All it takes to make the image again. ID properties hold no whole numbers over 2^31, so the seed is text."""
+    """Everything needed to make the image again. The seed is text, since ID properties hold no number over 2^31."""
     height, width = painting.size
     return {
         "model": painting.model,
@@ -117,7 +124,7 @@ def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
 
 
 def remove_unused(images: Iterable[Reference]) -> None:
-    """Of these images, and of node groups, what was made here and nothing shows any more."""
+    """Remove those of these images, and of all node groups, that were made here and have no users."""
     for reference in images:
         image = reference.get()
         if is_ours(image) and image.users == 0:
@@ -130,7 +137,7 @@ def remove_unused(images: Iterable[Reference]) -> None:
 
 
 def new_material(name: str) -> Any:
-    """An empty material of our own: Principled and output."""
+    """A new material with a Principled shader and an output."""
     material = bpy.data.materials.new(name)
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
@@ -145,17 +152,23 @@ def images_of(material: Any) -> dict[str, Any]:
 
 
 def show(
-    material: Any, painting: Painting, images: Mapping[str, Any], look: Look, *, replace_links: bool, tidy: bool
+    material: Any,
+    painting: Painting,
+    images: Mapping[str, Any],
+    mapping: TextureMapping,
+    *,
+    replace_links: bool,
+    tidy: bool,
 ) -> None:
-    """Images by map into the material: in our nodes where they are there, else in new ones.
+    """Show images, by map, in a material: in our nodes where there are any, else in new ones.
 
-    `tidy` removes our nodes of maps that this painting does not have.
+    `tidy` removes our nodes for maps that this painting does not have.
     """
     if material.node_tree is None and bpy.app.version < (5, 0, 0):
         material.use_nodes = True
     graph = _Graph(material.node_tree, replace_links)
-    relief = relief_of(images, look.mapping, displace=look.displace)
-    graph.show(painting, images, look, relief)
+    relief = relief_of(images, mapping.projection, displace=mapping.displace)
+    graph.show(painting, images, mapping, relief)
     _settle_method(material, relief.method)
     if tidy:
         graph.remove_others(images)
@@ -163,7 +176,7 @@ def show(
 
 
 def _settle(node: Any, value: float) -> None:
-    """Set a value that an artist may change: one that was changed since it was set here stays."""
+    """Set a value, unless an artist has changed it since it was last set here."""
     input = _socket(node.inputs, SETTLED[node[MARK]])
     if node.get(SET) in (None, input.default_value):
         input.default_value = value
@@ -171,14 +184,14 @@ def _settle(node: Any, value: float) -> None:
 
 
 def _settle_method(material: Any, method: Method) -> None:
-    """The same for what the material does with its displacement."""
+    """Set what the material does with displacement, unless an artist has changed it since it was last set here."""
     current = material.displacement_method
     if method != current == material.get(SET, "BUMP"):
         material.displacement_method = material[SET] = method
 
 
 def gltf_output() -> Any:
-    """The node group from which Blender's glTF exporter takes the occlusion: the file's own, or else a new one."""
+    """The node group where Blender's glTF exporter looks for occlusion: the one in the file, or else a new one."""
     for each in bpy.data.node_groups:
         if each.bl_idname == "ShaderNodeTree" and each.name.startswith(GLTF_OUTPUT) and _has_occlusion(each):
             return each
@@ -196,26 +209,26 @@ def _has_occlusion(group: Any) -> bool:
     )
 
 
-Link = tuple[str, str, str, str]  # node and socket from which, node and socket to which
+Link = tuple[str, str, str, str]  # from node, from socket, to node, to socket
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What our nodes of a material show at one time; made by `by`, brought back by `restore`."""
+    """What our nodes of a material show at one time. Made by `by`, restored by `restore`."""
 
     mark: dict[str, Any]
     nodes: frozenset[str]  # all of ours, by name
     images: dict[str, Reference | None]  # by the name of the node
     projections: dict[str, tuple[str, float]]
     scale: tuple[float, ...]
-    values: dict[str, float]  # by the name of the node, where they are as they were set here
-    linked: frozenset[str]  # nodes that are marked so, by name
+    values: dict[str, float]  # by the name of the node; only those that nobody has changed
+    linked: frozenset[str]  # names of the nodes marked LINKED
     method: Method  # of displacement
-    links: tuple[Link, ...]  # of all nodes: those that were replaced, too
+    links: tuple[Link, ...]  # of all nodes, so that replaced links can come back
 
     @classmethod
     def by(cls, material: Any) -> "Shown":
-        """What this material shows now."""
+        """What a material shows now."""
         tree = material.node_tree
         own = [node for node in tree.nodes if is_ours(node)]
         textures = [node for node in own if node.type == "TEX_IMAGE"]
@@ -239,7 +252,7 @@ class Shown:
 
 
 def restore(material: Any, shown: Shown) -> None:
-    """Back to what was shown before, as far as its nodes and images are still there."""
+    """Restore what a material showed, as far as the nodes and images still exist."""
     tree = material.node_tree
     for node in [each for each in tree.nodes if is_ours(each) and each.name not in shown.nodes]:
         tree.nodes.remove(node)
@@ -303,21 +316,21 @@ class _Graph:
             self.shader = self._new("ShaderNodeBsdfPrincipled", (300, 0))
             self._link(self.shader.outputs["BSDF"], self.output.inputs["Surface"])
 
-    def show(self, painting: Painting, images: Mapping[str, Any], look: Look, relief: Relief) -> None:
+    def show(self, painting: Painting, images: Mapping[str, Any], mapping: TextureMapping, relief: Relief) -> None:
         left, top = self.shader.location.x, self.shader.location.y
         coordinates = self._ours(COORDINATES, "ShaderNodeTexCoord", (left - 4 * COLUMN, top))
-        mapping = self._ours(MAPPING, "ShaderNodeMapping", (left - 3 * COLUMN, top))
-        self._place(coordinates, mapping, painting, look)
+        scaled = self._ours(MAPPING, "ShaderNodeMapping", (left - 3 * COLUMN, top))
+        self._place(coordinates, scaled, painting, mapping)
         textures = {}
         for row, (map, image) in enumerate(images.items()):
             texture = self._ours(map, "ShaderNodeTexImage", (left - 2 * COLUMN, top - row * ROW))
             texture.image = image
-            texture.projection = "BOX" if look.mapping == "BOX" else "FLAT"
-            texture.projection_blend = look.blend
-            self._link(mapping.outputs["Vector"], texture.inputs["Vector"])
+            texture.projection = "BOX" if mapping.projection == "BOX" else "FLAT"
+            texture.projection_blend = mapping.blend
+            self._link(scaled.outputs["Vector"], texture.inputs["Vector"])
             textures[map] = texture
         self._connect(textures)
-        self._raise(textures, relief, depth(look.displacement, look.texels))
+        self._raise(textures, relief, depth(mapping.displacement, mapping.texels))
 
     def remove_others(self, images: Mapping[str, Any]) -> None:
         wanted = {COORDINATES, MAPPING, *images, *(part for part, maps in NEEDS.items() if maps <= images.keys())}
@@ -327,15 +340,15 @@ class _Graph:
         for node in others:
             self.tree.nodes.remove(node)
 
-    def _place(self, coordinates: Any, mapping: Any, painting: Painting, look: Look) -> None:
-        output = coordinates.outputs["UV" if look.mapping == "UV" else "Object"]
-        self._link(output, mapping.inputs["Vector"])
-        across, down = mapping_scale(painting.size, look.texels)
-        upright = look.mapping == "BOX"  # its four walls take their height from z
-        mapping.inputs["Scale"].default_value = (across, across if upright else down, down if upright else 1.0)
+    def _place(self, coordinates: Any, scaled: Any, painting: Painting, mapping: TextureMapping) -> None:
+        output = coordinates.outputs["UV" if mapping.projection == "UV" else "Object"]
+        self._link(output, scaled.inputs["Vector"])
+        across, down = mapping_scale(painting.size, mapping.texels)
+        upright = mapping.projection == "BOX"  # the four sides of the box take their height from z
+        scaled.inputs["Scale"].default_value = (across, across if upright else down, down if upright else 1.0)
 
     def _connect(self, textures: Mapping[str, Any]) -> None:
-        """Each map to what it is for, but for the relief."""
+        """Link each map to its input. The relief comes later."""
         colours = {map: each.outputs["Color"] for map, each in textures.items()}
         if "ao" in textures:
             exported = self._ours(EXPORTED, "ShaderNodeGroup", _beside(textures["ao"]))
@@ -349,7 +362,7 @@ class _Graph:
                 self._link(colours[map], self.shader.inputs[input])
 
     def _occluded(self, texture: Any, occlusion: Any) -> Any:
-        """The colour, darker where little light comes. The exporter of glTF takes the texture at A for the colour."""
+        """The colour, darker where little light comes. The glTF exporter takes the texture at input A as the colour."""
         mix = self._ours(OCCLUSION, "ShaderNodeMix", _beside(texture), data_type="RGBA", blend_type="MULTIPLY")
         _settle(mix, OCCLUDED)
         self._link(texture.outputs["Color"], _socket(mix.inputs, "A_Color"))
@@ -357,7 +370,7 @@ class _Graph:
         return _socket(mix.outputs, "Result_Color")
 
     def _bypass(self, mix: Any) -> None:
-        """What others took from it they get from the colour itself."""
+        """Link whatever used the mix node to the colour itself."""
         for colour in [each.from_socket for each in _socket(mix.inputs, "A_Color").links]:
             for link in list(_socket(mix.outputs, "Result_Color").links):
                 self.tree.links.new(colour, link.to_socket)
@@ -374,7 +387,7 @@ class _Graph:
             self._link_where(relief.height, displacement.outputs["Displacement"], self.output.inputs["Displacement"])
 
     def _link_where(self, wanted: bool, output: Any, input: Any) -> None:
-        """Or unlink, unless an artist linked it."""
+        """Link if wanted; else unlink, unless an artist made the link."""
         node = output.node
         if wanted:
             if not (linked := _are_linked(output, input)):
@@ -387,13 +400,13 @@ class _Graph:
                 self.tree.links.remove(link)
 
     def _link(self, output: Any, input: Any) -> None:
-        """To an input that may be another's: left alone where it is taken, unless replacing was asked for."""
+        """Link, unless the input has a link that was not made here and may not be replaced."""
         taken = input.is_linked and not is_ours(input.links[0].from_node)
         if not _are_linked(output, input) and (not taken or self.replace_links):
             self.tree.links.new(output, input)
 
     def _seen(self) -> Any:
-        """The Principled that the surface shows, where it shows one."""
+        """The Principled shader linked to the surface, if there is one."""
         links = self.output.inputs["Surface"].links
         return next((each.from_node for each in links if each.from_node.type == PRINCIPLED), None)
 
@@ -402,7 +415,7 @@ class _Graph:
         return next((node for node in found if getattr(node, "is_active_output", False)), found[0] if found else None)
 
     def _ours(self, part: str, kind: str, location: tuple[float, float], **settings: str) -> Any:
-        """Our node for this part, which keeps its place and its other settings; or a new one, with these."""
+        """Our node for this part, unchanged; or a new one at `location`, with `settings`."""
         for node in self.tree.nodes:
             if node.bl_idname == kind and node.get(MARK) == part:
                 return node

@@ -1,4 +1,4 @@
-"""Blender's data by name: between two turns of its main loop, undo or another file may take any of it away."""
+"""References to Blender's data: undo or another file may remove any of it between two turns of the main loop."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import bpy
 
 @dataclass(frozen=True)
 class Reference:
-    """A datablock to be looked up again. The identifier lasts as long as the file is open, undo included."""
+    """A datablock, to look up again. The identifier lasts while the file is open, also across undo."""
 
     collection: str  # of bpy.data
     uid: int
@@ -16,6 +16,7 @@ class Reference:
 
     @classmethod
     def to(cls, collection: str, thing: Any) -> "Reference":
+        """A reference to a datablock of a collection of bpy.data."""
         return cls(collection, thing.session_uid, thing.name)
 
     def get(self) -> Any:

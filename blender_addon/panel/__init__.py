@@ -1,1 +1,1 @@
-"""Panels, operators and settings: what people see and set."""
+"""Panels, operators and settings: what people see and choose."""

@@ -1,6 +1,6 @@
-"""The server's models as Blender shows them: thumbnails, the list behind the gallery, the search.
+"""The server's models for Blender's user interface: thumbnails, the items of the gallery, the search.
 
-Blender keeps an enum's items by reference, so the list lives here as long as it is shown; it is made anew when the
+Blender keeps references to an enum's items, so the list is kept here while it is shown. It is filled again when the
 catalogue changes.
 """
 
@@ -39,7 +39,7 @@ def close_icons() -> None:
 
 
 def icon(path: Path | None) -> int:
-    """The icon of a picture file, 0 where there is none. Blender reads the file when it draws it."""
+    """The icon of a picture file, 0 if there is none. Blender reads the file when it draws the icon."""
     if path is None or _icons is None:
         return 0
     key = str(path)
@@ -49,7 +49,7 @@ def icon(path: Path | None) -> int:
 
 
 def forget(path: Path) -> None:
-    """The picture is gone, or another one now."""
+    """The picture has changed or no longer exists."""
     if _icons is not None and str(path) in _icons:
         del _icons[str(path)]
 
@@ -60,32 +60,32 @@ def model_icon(name: str) -> int:
 
 
 def items(self: Any, context: Any) -> list[Item]:
-    """Of the gallery of textures: the models that can be painted, by name."""
+    """Items for the gallery of textures, by name."""
     return _items_of("texture")
 
 
 def styles(self: Any, context: Any) -> list[Item]:
-    """Of the gallery of styles."""
+    """Items for the gallery of styles, by name."""
     return _items_of("style")
 
 
 def get_model(self: Any) -> int:
-    """The number of the chosen model; the first where it is not there."""
+    """The number of the chosen model, or of the first if it is not listed."""
     return _number(items(self, None), self.model)
 
 
 def get_style(self: Any) -> int:
-    """The number of the chosen style; the first where it is not there."""
+    """The number of the chosen style, or of the first if it is not listed."""
     return _number(styles(self, None), self.model)
 
 
 def set_model(self: Any, number: int) -> None:
-    """Chosen in the gallery."""
+    """A model was chosen in the gallery."""
     _choose(self, items(self, None)[number])
 
 
 def set_style(self: Any, number: int) -> None:
-    """Chosen in the gallery of styles."""
+    """A style was chosen in the gallery."""
     _choose(self, styles(self, None)[number])
 
 

@@ -1,7 +1,7 @@
-"""What the buttons do, and scripts: every operator works from Python, without a window too.
+"""The operators, for buttons and for scripts. Each works from Python, also without a window.
 
-A button only begins: the pump does the rest, and Blender stays usable. Called from a script (or without a window) an
-operator runs to its end and raises RuntimeError with a sentence when it fails.
+A button only begins a task: the pump does the rest, and Blender stays usable. When a script calls an operator, or there
+is no window, it runs to the end, and raises RuntimeError with a sentence if it fails.
 """
 
 import time
@@ -13,69 +13,70 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..loop import pump
+from ..loop.delivery import Prepared, StyleDelivery, TextureDelivery
 from ..material.assignment import NotAssigned, objects_of
 from ..material.materials import MARK, is_ours
 from ..tasks import state
-from ..tasks.session import AnyTask
-from ..tasks.tasks import Task
+from ..tasks.task import Task
 from . import gallery, orders, preferences
-from .orders import Made, NotOrdered
+from .orders import NotOrdered, PreparedTexture
 from .settings import MAPPINGS, TARGETS
 
 Outcome = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
 
 FINISHED: Final[Outcome] = {"FINISHED"}
 CANCELLED: Final[Outcome] = {"CANCELLED"}
-SERVER_WAIT_S: Final = 10.0  # for a script
-FAILED_WAIT_S: Final = 2.0  # where there is a reason not to expect one
-WATCH_S: Final = 0.25
+SERVER_WAIT_S: Final = 10.0  # for the server, in a script
+FAILED_WAIT_S: Final = 2.0  # the same, once the connection has failed
+WATCH_S: Final = 0.25  # between two looks at a task
 
 
 class Operator(bpy.types.Operator):
-    """What ours have in common."""
+    """What all our operators share."""
 
     bl_options = {"INTERNAL"}
 
     def fail(self, why: object) -> Outcome:
-        """Tell the artist; a script gets it as RuntimeError."""
+        """Report an error. A script gets it as RuntimeError."""
         self.report({"ERROR"}, str(why))
         return CANCELLED
 
 
-def _needs_object(cls: Any, context: Any) -> bool:
-    if context.object is None:
-        cls.poll_message_set("Select the object that the texture is for")
-    return context.object is not None
-
-
 class PaintingOperator(Operator):
-    """One that has a texture painted: begins from a button, runs to the end from a script."""
+    """An operator that begins a task. From a button it returns at once; from a script it runs to the end."""
 
     bl_options = {"REGISTER"}
 
-    task: AnyTask | None = None
+    task: Task | None = None
     timer: Any = None
     doing = "Painting"
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return _needs_object(cls, context)
+        if context.object is None:
+            cls.poll_message_set("Select the object for the texture")
+        return context.object is not None
 
-    def made(self, context: Any) -> Any:
-        """What to begin with, a Made of one kind or the other. Raises NotOrdered or NotAssigned."""
+    def prepare(self, context: Any) -> Prepared:
+        """What to begin. Raises NotOrdered or NotAssigned."""
         raise NotImplementedError
+
+    def given(self) -> dict[str, Any]:
+        """The operator's properties that the caller has set."""
+        names = type(self).__annotations__
+        return {each: getattr(self, each) for each in names if self.properties.is_property_set(each)}
 
     def invoke(self, context: Any, event: Any) -> Outcome:
         if bpy.app.background:
             return self.execute(context)
         try:
-            self.task = self.made(context).begin()
+            self.task = self.prepare(context).begin()
         except (NotOrdered, NotAssigned) as error:
             return self.fail(error)
         manager = context.window_manager
         self.timer = manager.event_timer_add(WATCH_S, window=context.window)
         manager.modal_handler_add(self)
-        context.workspace.status_text_set(f"{self.doing} {self.task.order.title}. Esc cancels it.")
+        context.workspace.status_text_set(f"{self.doing} {self.task.title}. Esc cancels it.")
         pump.redraw()
         return {"RUNNING_MODAL"}
 
@@ -91,7 +92,7 @@ class PaintingOperator(Operator):
         return {"FINISHED", "PASS_THROUGH"} if self.task.state == "done" else {"CANCELLED", "PASS_THROUGH"}
 
     def cancel(self, context: Any) -> None:
-        """Blender takes the operator away: another file is opened, or it quits."""
+        """Blender ends the operator, because another file is opened or Blender quits."""
         self._leave(context)
 
     def _leave(self, context: Any) -> None:
@@ -105,7 +106,7 @@ class PaintingOperator(Operator):
         if why := _connect():
             return self.fail(why)
         try:
-            task = self.made(context).begin()
+            task = self.prepare(context).begin()
         except (NotOrdered, NotAssigned) as error:
             return self.fail(error)
         try:
@@ -118,7 +119,7 @@ class PaintingOperator(Operator):
 
 
 def _connect() -> str:
-    """Wait for the server and its list of models; returns "" or why there are none."""
+    """Wait for the server's list of models. Returns "", or why there is none."""
     session = state.session()
     session.refresh()
     started = time.monotonic()
@@ -126,13 +127,13 @@ def _connect() -> str:
         pump.step()
         waited_s = time.monotonic() - started
         if waited_s > SERVER_WAIT_S or (session.connection.state == "failed-for-now" and waited_s > FAILED_WAIT_S):
-            return session.connection.reason or "The server does not list its models. Try again."
+            return session.connection.reason or "The server did not send its list of models. Try again."
         time.sleep(pump.NAP_S)
     return ""
 
 
 class TEXSERVER_OT_generate(PaintingOperator):
-    """Paint the texture and put it on the object. What is not given is taken from the scene's settings"""
+    """Paint the texture and put it on the object. The scene's settings are used for everything that is not given"""
 
     bl_idname = "texserver.generate"
     bl_label = "Generate"
@@ -151,30 +152,30 @@ class TEXSERVER_OT_generate(PaintingOperator):
     displace: BoolProperty(name="Displace Surface", options={"SKIP_SAVE"})
     displacement: FloatProperty(name="Displacement", min=0, max=100, default=0.05, options={"SKIP_SAVE"})
 
-    def made(self, context: Any) -> Made:
-        names = type(self).__annotations__
-        given = [each for each in names if self.properties.is_property_set(each)]
-        return orders.make(context, **{each: getattr(self, each) for each in given})
+    def prepare(self, context: Any) -> PreparedTexture:
+        return orders.prepare(context, **self.given())
 
 
 class TEXSERVER_OT_again(PaintingOperator):
-    """Make this texture of the history again, for the active object"""
+    """Paint this texture again, for the active object"""
 
     bl_idname = "texserver.again"
     bl_label = "Again"
 
     index: IntProperty(min=0)
-    side: IntProperty(name="Side", description="Of the longer side, 0 for the same as before", min=0, max=65536)
+    side: IntProperty(
+        name="Side", description="New length of the longer side in pixels; 0 keeps the size", min=0, max=65536
+    )
 
-    def made(self, context: Any) -> Made:
+    def prepare(self, context: Any) -> PreparedTexture:
         entries = state.session().history.entries
         if self.index >= len(entries):
-            raise NotOrdered("The history has no such entry any more.")
+            raise NotOrdered("The history no longer has this entry. Choose another one.")
         return orders.again(context, entries[self.index], side=self.side or None)
 
 
 class TEXSERVER_OT_use_variation(PaintingOperator):
-    """Paint this one at the chosen size"""
+    """Paint this seed at the chosen size"""
 
     bl_idname = "texserver.use_variation"
     bl_label = "Use This One"
@@ -182,14 +183,14 @@ class TEXSERVER_OT_use_variation(PaintingOperator):
     model: StringProperty()
     seed: IntProperty(min=0)
 
-    def made(self, context: Any) -> Made:
+    def prepare(self, context: Any) -> PreparedTexture:
         context.scene.texserver.model = self.model
         context.scene.texserver.seed = self.seed
-        return orders.make(context)
+        return orders.prepare(context)
 
 
 class TEXSERVER_OT_retry(PaintingOperator):
-    """Try this one again, for the same objects"""
+    """Try this again, for the same objects"""
 
     bl_idname = "texserver.retry"
     bl_label = "Retry"
@@ -198,30 +199,32 @@ class TEXSERVER_OT_retry(PaintingOperator):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return True  # a picture needs no object
+        return True  # stylizing needs no object
 
-    def made(self, context: Any) -> Any:
+    def prepare(self, context: Any) -> Prepared:
         session = state.session()
         task = session.task(self.task_id)
-        if task is None:
+        delivery = pump.delivery_of(task) if task else None
+        prepared: Prepared | None = None
+        if isinstance(delivery, TextureDelivery):
+            chosen = preferences.get()
+            folder = orders.folder(chosen)
+            objects_of(delivery.target)  # NotAssigned now, not after the texture is painted
+            target = replace(delivery.target, pack=folder is None)
+            order = delivery.texture_task.order
+            prepared = PreparedTexture(order=order, target=target, folder=folder, suffix=chosen.file_format)
+        elif isinstance(delivery, StyleDelivery):
+            prepared = delivery.prepared
+            if prepared is None:
+                raise NotOrdered("That job was for another file. Start it again from the panel.")
+        if task is None or prepared is None:
             raise NotOrdered("That job is gone. Press Generate instead.")
-        if not isinstance(task, Task):
-            made = pump.made_of(task)
-            if made is None:
-                raise NotOrdered("That job was for another file. Begin it anew.")
-            session.drop(task)
-            return made
-        chosen = preferences.get()
-        folder, wish = orders.folder(chosen), pump.wish_of(task)
-        if wish:
-            objects_of(wish)  # or it would be painted for nothing
-            wish = replace(wish, pack=folder is None)
         session.drop(task)
-        return Made(order=task.order, wish=wish, folder=folder, suffix=chosen.file_format)
+        return prepared
 
 
 class TEXSERVER_OT_variations(Operator):
-    """Show small pictures of several seeds to pick from"""
+    """Show small pictures of several seeds to choose from"""
 
     bl_idname = "texserver.variations"
     bl_label = "Show Variations"
@@ -245,16 +248,28 @@ class TEXSERVER_OT_variations(Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_dice(Operator):
-    """Another seed"""
+class DiceOperator(Operator):
+    """Chooses another seed."""
 
-    bl_idname = "texserver.dice"
     bl_label = "Roll the Dice"
     bl_options = {"UNDO", "INTERNAL"}
 
+    def settings(self, context: Any) -> Any:
+        """The settings that have the seed."""
+        raise NotImplementedError
+
     def execute(self, context: Any) -> Outcome:
-        context.scene.texserver.seed = orders.dice()
+        self.settings(context).seed = orders.dice()
         return FINISHED
+
+
+class TEXSERVER_OT_dice(DiceOperator):
+    """Another seed"""
+
+    bl_idname = "texserver.dice"
+
+    def settings(self, context: Any) -> Any:
+        return context.scene.texserver
 
 
 class TEXSERVER_OT_refresh(Operator):
@@ -272,12 +287,12 @@ class TEXSERVER_OT_refresh(Operator):
 
 
 class TEXSERVER_OT_cancel(Operator):
-    """Cancel this job; what it replaced comes back"""
+    """Cancel this job and restore what it replaced"""
 
     bl_idname = "texserver.cancel"
     bl_label = "Cancel"
 
-    task_id: IntProperty(description="0: all of them")
+    task_id: IntProperty(description="0: all jobs")
 
     def execute(self, context: Any) -> Outcome:
         for task in state.session().tasks:
@@ -288,7 +303,7 @@ class TEXSERVER_OT_cancel(Operator):
 
 
 class TEXSERVER_OT_clear_jobs(Operator):
-    """Take the jobs that have ended off the list"""
+    """Remove the jobs that have ended from the list"""
 
     bl_idname = "texserver.clear_jobs"
     bl_label = "Clear"
@@ -301,7 +316,7 @@ class TEXSERVER_OT_clear_jobs(Operator):
 
 
 class TEXSERVER_OT_clear_history(Operator):
-    """Forget what was made; images and materials stay"""
+    """Clear the list of finished textures. Images and materials stay"""
 
     bl_idname = "texserver.clear_history"
     bl_label = "Clear History"
@@ -315,7 +330,7 @@ class TEXSERVER_OT_clear_history(Operator):
 
 
 class TEXSERVER_OT_mark_asset(Operator):
-    """Mark the active material as an asset, with its picture and tags"""
+    """Mark the active material as an asset, with a thumbnail and tags"""
 
     bl_idname = "texserver.mark_asset"
     bl_label = "Mark as Asset"
@@ -325,7 +340,7 @@ class TEXSERVER_OT_mark_asset(Operator):
     def poll(cls, context: Any) -> bool:
         material: Any = context.object.active_material if context.object else None
         if not is_ours(material) or material.library:
-            cls.poll_message_set("The active material was not made here")
+            cls.poll_message_set("The active material was not made by Texserver")
             return False
         return True
 
@@ -346,7 +361,7 @@ class TEXSERVER_OT_mark_asset(Operator):
 
 
 class TEXSERVER_OT_start_server(Operator):
-    """Start texserver on this machine; it stops when Blender quits"""
+    """Start texserver on this machine. It stops when Blender quits"""
 
     bl_idname = "texserver.start_server"
     bl_label = "Start Local Server"

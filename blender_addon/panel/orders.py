@@ -1,83 +1,94 @@
-"""From the panel's settings to an order: which model, which size, which maps, and where the texture goes."""
+"""From the panel's settings to a texture that is ready to begin: model, size, maps, and where the texture goes."""
 
 import random
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import bpy
 
 from ..loop import pump
-from ..material.assignment import NotAssigned, Wish, selected, wish_for
-from ..material.materials import Look
+from ..loop.delivery import TextureDelivery
+from ..material.assignment import NotAssigned, Target, selected, target_for
+from ..material.materials import TextureMapping
+from ..protocol.errors import TexserverError
 from ..tasks import state
-from ..tasks.catalogue import Kind, Model
-from ..tasks.placement import preview_size, whole_periods
-from ..tasks.tasks import Order, Size, Task
+from ..tasks.catalogue import Kind, ListedModel
+from ..tasks.placement import Size, preview_size, whole_periods
+from ..tasks.texture_task import TextureOrder, TextureTask
 from . import preferences
 from .settings import CUSTOM, MAPS
 
-MOST_SEED: Final = 2**31 - 1  # of a property of Blender's; the server takes more
+MOST_SEED: Final = 2**31 - 1  # the limit of a Blender property; the server's is higher
 VARIATION_SIDE: Final = 256
 MIN_SIDE: Final = 16
 
 
-class NotOrdered(Exception):
-    """The settings do not make an order; a sentence that says what to do."""
+class NotOrdered(TexserverError):
+    """The settings do not describe anything to paint. The text says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """An order with all that goes with it."""
+class PreparedTexture:
+    """A texture that is ready to begin."""
 
-    order: Order
-    wish: Wish | None
-    folder: Path | None
-    suffix: str
+    order: TextureOrder
+    target: Target
+    folder: Path | None = None  # for the files; None: the cache
+    suffix: str = ".tif"
 
-    def begin(self) -> Task:
-        """Under way from now on."""
-        return pump.begin(self.order, self.wish, self.folder, self.suffix)
+    def begin(self) -> TextureTask:
+        """Begin. The pump does the rest."""
+        task = state.session().order(self.order, self.folder, self.suffix)
+        pump.deliver(TextureDelivery(task, self.target))
+        return task
 
 
-def make(context: Any, **given: Any) -> Made:
-    """By the scene's settings, but for what is given under the settings' names.
+def prepare(context: Any, **given: Any) -> PreparedTexture:
+    """The texture that the scene's settings describe. `given` overrides settings, by their names.
 
     Raises NotOrdered or NotAssigned.
     """
     settings = Settings(context.scene.texserver, given)
     model = chosen_model(settings.model)
     size = _size(settings, model)
-    order = Order(
+    order = TextureOrder(
         model=model.name,
         seed=settings.seed,
         size=size,
         maps=_maps(settings, model),
         preview=preview_size(size, model.lattice),
     )
-    return with_order(context, order, **given)
+    return _prepare(context, order, **given)
 
 
-def with_order(context: Any, order: Order, **given: Any) -> Made:
-    """This order, and the rest by the settings. Raises NotOrdered or NotAssigned."""
+def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture:
+    """This order, with a target from the settings. Raises NotOrdered or NotAssigned."""
     settings = Settings(context.scene.texserver, given)
     chosen = preferences.get()
     active = context.object
     if active is None:
         raise NotAssigned("There is no active object. Select the object that the texture is for.")
     objects = selected(active, context.selected_objects) if settings.all_selected else [active]
-    wish = wish_for(
+    mapping = TextureMapping(
+        projection=settings.mapping,
+        blend=settings.blend,
+        texels=settings.texels,
+        displacement=settings.displacement,
+        displace=settings.displace,
+    )
+    target = target_for(
         objects,
-        target=settings.target,
-        look=Look(**{each.name: getattr(settings, each.name) for each in fields(Look)}),
+        slot=settings.target,
+        mapping=mapping,
         replace_links=settings.replace_links,
         pack=chosen.storage == "PACK",
     )
-    return Made(order=order, wish=wish, folder=folder(chosen), suffix=chosen.file_format)
+    return PreparedTexture(order=order, target=target, folder=folder(chosen), suffix=chosen.file_format)
 
 
-def again(context: Any, entry: Any, *, side: int | None = None) -> Made:
-    """An entry of the history once more, with its longer side grown to `side` where that is given."""
+def again(context: Any, entry: Any, *, side: int | None = None) -> PreparedTexture:
+    """A texture of the history again. `side`: pixels of its longer side, if new. Raises NotOrdered, NotAssigned."""
     size = entry.size
     model = state.session().catalogue.get(entry.model)
     lattice = model.lattice if model else None
@@ -86,7 +97,7 @@ def again(context: Any, entry: Any, *, side: int | None = None) -> Made:
         size = (max(MIN_SIDE, round(size[0] * scale)), max(MIN_SIDE, round(size[1] * scale)))
         if lattice and context.scene.texserver.whole_periods:
             size = whole_periods(lattice, size)
-    order = Order(
+    order = TextureOrder(
         model=entry.model,
         seed=entry.seed,
         size=size,
@@ -94,24 +105,24 @@ def again(context: Any, entry: Any, *, side: int | None = None) -> Made:
         depth=entry.depth,
         preview=preview_size(size, lattice),
     )
-    return with_order(context, order)
+    return _prepare(context, order)
 
 
-def variations(context: Any) -> list[Order]:
-    """Small pictures of several seeds. Raises NotOrdered."""
+def variations(context: Any) -> list[TextureOrder]:
+    """Orders for small pictures of several seeds. Raises NotOrdered."""
     settings = context.scene.texserver
     model = chosen_model(settings.model)
     size = (VARIATION_SIDE, VARIATION_SIDE)
     if model.lattice:
         size = whole_periods(model.lattice, size)
     maps = tuple(name for name in model.maps if name == "basecolor") or model.maps[:1]
-    first = Order(model=model.name, seed=settings.seed, size=size, maps=maps)
+    first = TextureOrder(model=model.name, seed=settings.seed, size=size, maps=maps)
     return [replace(first, seed=(first.seed + each) % (MOST_SEED + 1)) for each in range(settings.variations)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Words:
-    """What a panel says of one kind of model."""
+    """What a panel says about one kind of model."""
 
     none: str
     unknown: str
@@ -120,20 +131,20 @@ class _Words:
 
 _WORDS: Final[dict[Kind, _Words]] = {
     "texture": _Words(
-        none="The server has no models. Put .safetensors models into its folder; it finds them itself.",
-        unknown="The server has no model {name!r} to paint with.",
-        other="{name!r} stylizes pictures and makes no textures. Pick another model.",
+        none="The server has no models. Put .safetensors models into its folder; it finds them by itself.",
+        unknown="The server has no model {name!r} for textures.",
+        other="{name!r} stylizes pictures and cannot paint textures. Choose another model.",
     ),
     "style": _Words(
-        none="The server has no styles. Train one with --kind style and put it into its folder of models.",
+        none="The server has no styles. Train one with --kind style and put it into the server's folder of models.",
         unknown="The server has no style {name!r}.",
-        other="{name!r} makes textures and stylizes no pictures. Pick a style.",
+        other="{name!r} paints textures and cannot stylize pictures. Choose a style.",
     ),
 }
 
 
-def chosen_model(name: str, kind: Kind = "texture") -> Model:
-    """The model of that name, or the first of this kind where none is named. Raises NotOrdered."""
+def chosen_model(name: str, kind: Kind = "texture") -> ListedModel:
+    """The model of this name, or the first of its kind if the name is "". Raises NotOrdered."""
     session, words = state.session(), _WORDS[kind]
     ready = session.catalogue.ready(kind)
     if not session.catalogue.models and session.connection.state != "ready":
@@ -147,55 +158,55 @@ def chosen_model(name: str, kind: Kind = "texture") -> Model:
         return model
     if not ready:
         raise NotOrdered(words.none)
-    why = f"It is broken there: {model.reason}." if model and model.state == "broken" else "Pick another one."
+    why = f"Its file is broken: {model.reason}." if model and model.state == "broken" else "Choose another one."
     raise NotOrdered(f"{words.unknown.format(name=name)} {why}")
 
 
 def dice() -> int:
-    """Some seed."""
+    """A random seed."""
     return random.randrange(MOST_SEED + 1)
 
 
-def _size(settings: "Settings", model: Model) -> Size:
+def _size(settings: "Settings", model: ListedModel) -> Size:
     size = settings.asked_size
     return whole_periods(model.lattice, size) if model.lattice and settings.whole_periods else size
 
 
-def planned_size(settings: Any, model: Model) -> Size:
+def planned_size(settings: Any, model: ListedModel) -> Size:
     """The size that Generate would ask for: height, width."""
     return _size(Settings(settings, {}), model)
 
 
 def has_height(settings: Any) -> bool:
-    """Whether Generate would ask for a map of the height."""
+    """Whether Generate would ask for a height map."""
     try:
         return "height" in _maps(settings, chosen_model(settings.model))
     except NotOrdered:
         return False
 
 
-def _maps(settings: "Settings", model: Model) -> tuple[str, ...]:
+def _maps(settings: "Settings", model: ListedModel) -> tuple[str, ...]:
     known = {name for name, _, _ in MAPS}
     maps = tuple(name for name in model.maps if name in settings.maps or name not in known)
     if not maps:
-        raise NotOrdered(f"{model.name} has none of the maps that are chosen. It has: {', '.join(model.maps)}.")
+        raise NotOrdered(f"{model.name} has none of the chosen maps. It has: {', '.join(model.maps)}.")
     return maps
 
 
 def folder(chosen: Any) -> Path | None:
-    """Where the files go, None for the cache, by the preferences. Raises NotOrdered."""
+    """Where the preferences want the files; None for the cache. Raises NotOrdered."""
     if chosen.storage == "PACK":
         return None
     if not bpy.data.is_saved:
         raise NotOrdered(
-            "Textures are to be kept beside the .blend file, which is not saved yet. Save it first, or choose Pack "
-            "into the Blend File in the preferences."
+            "Textures are kept beside the .blend file, which is not saved yet. Save it first, or choose Pack into the "
+            "Blend File in the preferences."
         )
     return Path(bpy.path.abspath("//textures"))
 
 
 class Settings:
-    """The scene's settings, but for what was given."""
+    """The scene's settings, with overrides."""
 
     def __init__(self, settings: Any, given: dict[str, Any]) -> None:
         self._settings, self._given = settings, given
@@ -205,6 +216,7 @@ class Settings:
 
     @property
     def asked_size(self) -> Size:
+        """Height and width as chosen, before they are fitted to whole periods."""
         if "width" in self._given or "height" in self._given:
             width = self._given.get("width") or self._given["height"]
             return self._given.get("height") or width, width

@@ -1,6 +1,6 @@
-"""The panels "Texserver" in the sidebars of the 3D View and the Shader Editor: drawing, and nothing else.
+"""The panels "Texserver" in the sidebars of the 3D View and the Shader Editor. This module only draws.
 
-All state is in the scene's settings and in the session; drawing asks the session and never waits.
+All state is in the scene's settings and in the session. Drawing asks the session and never waits.
 """
 
 from typing import Any
@@ -8,20 +8,19 @@ from typing import Any
 import bpy
 
 from ..tasks import state
-from ..tasks.tasks import size_text
+from ..tasks.placement import size_text
 from . import gallery, orders
+from .drawing import draw_failure, draw_progress, draw_server, draw_text
 from .orders import NotOrdered
-from .preferences import draw_text
 from .settings import CUSTOM
 
 MOST_JOBS = 8
 MOST_HISTORY = 8
-MOST_BROKEN = 3
-FEW = 4  # variations
+FEW = 4  # variations, in two columns
 
 
-class _Panel:
-    """Where all of them are."""
+class Panel:
+    """What all panels share: where they are."""
 
     bl_region_type = "UI"
     bl_category = "Texserver"
@@ -32,13 +31,13 @@ class _Panel:
         return cls.bl_space_type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
 
 
-class _Main(_Panel):
+class _MainPanel(Panel):
     bl_label = "Texserver"
 
     def draw(self, context: Any) -> None:
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
         session.wanted = True
-        _server(layout, session)
+        draw_server(layout)
         first = next((model.name for model in session.catalogue.ready("texture")), "")
         if not first:
             return
@@ -69,41 +68,11 @@ class _Main(_Panel):
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.generate", icon="MATERIAL")
         if task := next((task for task in session.tasks if not task.ended), None):
-            _under_way(layout, task)  # the panel of jobs may be out of sight
-        failed = next((task for task in reversed(session.tasks) if task.state == "failed"), None)
-        if failed and failed is session.tasks[-1]:
-            box = layout.box()
-            draw_text(box, failed.message, icon="ERROR")
-            row = box.row()
-            row.operator_context = "INVOKE_DEFAULT"
-            row.operator("texserver.retry", icon="LOOP_BACK").task_id = failed.id
-            row.operator("texserver.copy_error", icon="COPYDOWN").text = failed.message
+            draw_progress(layout, task)  # the panel with all jobs may not be visible
+        draw_failure(layout)
 
 
-def _server(layout: Any, session: Any) -> None:
-    """One line, longer where something is wrong."""
-    row = layout.row(align=True)
-    ready = session.connection.state == "ready"
-    if ready:  # never two lines: the buttons below must not move while a job runs
-        row.label(text=session.state_line, icon="LINKED")
-    else:
-        draw_text(row.column(), session.state_line, icon="UNLINKED", width=34)
-    row.operator("texserver.refresh", text="", icon="FILE_REFRESH")
-    row.operator("texserver.preferences", text="", icon="PREFERENCES")
-    server = state.local_server()
-    if not ready and server.state in ("stopped", "failed"):
-        if server.state == "failed":
-            draw_text(layout, server.message, icon="ERROR")
-        layout.operator("texserver.start_server", icon="PLAY")
-    if ready and not session.catalogue.models:
-        draw_text(layout, "It has no models yet. Put .safetensors models into its folder.", icon="INFO")
-    for model in [each for each in session.catalogue.models if each.state == "broken"][:MOST_BROKEN]:
-        draw_text(layout, f"{model.name} cannot be used: {model.reason}", icon="ERROR")
-    if session.catalogue.message:
-        draw_text(layout, session.catalogue.message, icon="ERROR")
-
-
-class _Material(_Panel):
+class _MaterialPanel(Panel):
     bl_label = "Material"
 
     def draw(self, context: Any) -> None:
@@ -124,7 +93,7 @@ class _Material(_Panel):
         layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
 
 
-class _Variations(_Panel):
+class _VariationsPanel(Panel):
     bl_label = "Variations"
     bl_options = {"DEFAULT_CLOSED"}
 
@@ -133,7 +102,7 @@ class _Variations(_Panel):
         row = layout.row(align=True)
         row.prop(settings, "variations", text="Seeds")
         row.operator("texserver.variations", text="Show")
-        columns, scale = (2, 5.3) if len(session.variations) <= FEW else (3, 3.5)  # as large as the sidebar is wide
+        columns, scale = (2, 5.3) if len(session.variations) <= FEW else (3, 3.5)  # to fill the sidebar's width
         grid = layout.grid_flow(columns=columns, even_columns=True, row_major=True)
         for task in session.variations:
             cell = grid.column(align=True)
@@ -151,7 +120,9 @@ class _Variations(_Panel):
                 break
 
 
-class _Jobs(_Panel):
+class JobsPanel(Panel):
+    """The tasks of the session, the latest last."""
+
     bl_label = "Jobs"
 
     def draw(self, context: Any) -> None:
@@ -162,12 +133,12 @@ class _Jobs(_Panel):
         for task in session.tasks[-MOST_JOBS:]:
             row = layout.row(align=True)
             if not task.ended:
-                _under_way(row, task)
+                draw_progress(row, task)
                 if task.state == "waiting" or not task.message.startswith(("Painting", "Stylizing", "Frame")):
                     draw_text(layout, task.message, icon="INFO")
                 continue
             icons = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOSE"}
-            row.label(text=task.order.title, icon=icons[task.state])
+            row.label(text=task.title, icon=icons[task.state])
             if task.state != "done":
                 row.operator_context = "INVOKE_DEFAULT"
                 row.operator("texserver.retry", text="", icon="LOOP_BACK").task_id = task.id
@@ -177,20 +148,14 @@ class _Jobs(_Panel):
         row.operator("texserver.clear_jobs")
 
 
-def _under_way(layout: Any, task: Any) -> None:
-    row = layout.row(align=True)
-    row.progress(text=f"{task.order.title}  {100 * task.fraction:.0f} %", factor=task.fraction)
-    row.operator("texserver.cancel", text="", icon="X").task_id = task.id
-
-
-class _History(_Panel):
+class _HistoryPanel(Panel):
     bl_label = "History"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: Any) -> None:
         layout, history = self.layout, state.session().history  # type: ignore[attr-defined]
         if not history.entries:
-            layout.label(text="What was made is listed here.")
+            layout.label(text="Finished textures are listed here.")
             return
         column = layout.column(align=True)
         column.operator_context = "INVOKE_DEFAULT"
@@ -200,7 +165,7 @@ class _History(_Panel):
             picture = gallery.model_icon(entry.model)
             row.label(text=title, **({"icon_value": picture} if picture else {"icon": "TEXTURE"}))
             buttons = row.row(align=True)
-            buttons.ui_units_x = 3  # or they would take half of the row
+            buttons.ui_units_x = 3  # without it they take half of the row
             button = buttons.operator("texserver.again", text="", icon="FILE_REFRESH")
             button.index, button.side = index, 0
             button = buttons.operator("texserver.again", text="4K")
@@ -211,13 +176,13 @@ class _History(_Panel):
 
 
 def _for_editor(space: str, short: str) -> list[type]:
-    """All of them once more for another editor; sub-panels hang on the first."""
+    """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_main"
-    classes = [type(main, (_Main, bpy.types.Panel), {"bl_space_type": space, "bl_idname": main})]
-    for kind in (_Material, _Variations, _Jobs, _History):
-        name = f"TEXSERVER_PT_{short}{kind.__name__.lower()}"
+    classes = [type(main, (_MainPanel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": main})]
+    for panel in (_MaterialPanel, _VariationsPanel, JobsPanel, _HistoryPanel):
+        name = f"TEXSERVER_PT_{short}_{panel.bl_label.lower()}"
         classes.append(
-            type(name, (kind, bpy.types.Panel), {"bl_space_type": space, "bl_idname": name, "bl_parent_id": main})
+            type(name, (panel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": name, "bl_parent_id": main})
         )
     return classes
 

@@ -1,4 +1,4 @@
-"""What a user sets once: which server, where textures are kept, and how a server of one's own is started."""
+"""What a user sets once: which server to use, where textures are kept, and how to start a local server."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,13 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from ..protocol.pairing import NoServer, Pairing, find_server, parse_pairing
 from ..tasks import state
+from .drawing import draw_text
 
-ADDON = __package__.rpartition(".")[0]  # the name Blender knows this extension by
+ADDON = __package__.rpartition(".")[0]  # Blender's name for this extension
 
-_LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.\d{1,3}){3}")  # and not 127.example.com
+_LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.\d{1,3}){3}")  # but not 127.example.com
 MOST_LOG_LINES = 10
-WIDE = 90  # characters of a line: the window of the preferences is wider than a sidebar
+WIDE = 90  # characters per line: the preferences window is wider than a sidebar
 
 
 def get() -> "TEXSERVER_AP_preferences":
@@ -32,12 +33,12 @@ def folder() -> Path:
 
 
 def find() -> Pairing:
-    """The server to ask: the one paired with, or the one that runs on this machine. Raises NoServer."""
+    """The server to use: the paired one, or the one on this machine. Raises NoServer."""
     line = get().pairing.strip()
     pairing = parse_pairing(line) if line else find_server()
     if not _is_loopback(pairing.host) and not bpy.app.online_access:
         raise NoServer(
-            f"{pairing.host} is another machine, and Blender's online access is off. Allow it in Preferences, System, "
+            f"{pairing.host} is another machine, but Blender's online access is off. Allow it in Preferences, System, "
             "Network, or use a server on this machine."
         )
     return pairing
@@ -52,7 +53,7 @@ def _reconnect(self: Any, context: Any) -> None:
 
 
 def apply_limits() -> None:
-    """What the session has to know of the preferences."""
+    """Pass the preferences on to the session."""
     chosen, session = get(), state.session()
     session.patience_s = chosen.patience_s
     own = chosen.cache_folder.strip()
@@ -70,19 +71,19 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
 
     pairing: StringProperty(
         name="Pairing Line",
-        description="Copied from what texserver prints when it starts on another machine. Empty: the server that "
-        "runs on this machine is found by itself",
+        description="The line that texserver prints when it starts on another machine. Empty: use the server on this "
+        "machine",
         subtype="PASSWORD",
         update=_reconnect,
     )
     server_command: StringProperty(
         name="Command",
-        description="The texserver program, or the Python it is installed in. Empty: texserver on the PATH",
+        description="The texserver program, or a Python with texserver installed. Empty: texserver on the PATH",
         subtype="FILE_PATH",
     )
     models_folder: StringProperty(
         name="Models",
-        description="Folder of .safetensors models that the local server is to serve",
+        description="Folder with the .safetensors models for the local server",
         subtype="DIR_PATH",
     )
     storage: EnumProperty(
@@ -95,19 +96,19 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
     file_format: EnumProperty(
         name="Format",
         items=(
-            (".tif", "TIFF", "Not compressed: written and loaded fastest"),
+            (".tif", "TIFF", "Not compressed: fastest to write and to load"),
             (".png", "PNG", "Compressed: smaller and slower"),
         ),
     )
     cache_folder: StringProperty(
         name="Cache Folder",
-        description="Where textures arrive that are packed into the blend file. Empty: a folder of Blender's own",
+        description="Folder for textures that are packed into the blend file. Empty: a folder of Blender",
         subtype="DIR_PATH",
         update=_apply_limits,
     )
     cache_gb: IntProperty(
         name="Cache",
-        description="GB that textures made before may take; the ones made longest ago go first",
+        description="Most GB that textures may take. The oldest are removed first",
         default=4,
         min=1,
         max=1000,
@@ -115,7 +116,7 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
     )
     patience_s: IntProperty(
         name="Give Up After",
-        description="Seconds without any pixel from the server, after which a job ends and can be tried again",
+        description="Seconds without new pixels from the server before a job fails. It can then be retried",
         default=120,
         min=5,
         max=3600,
@@ -136,10 +137,10 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
             else:
                 box.label(text=f"Paired with {pairing.host}:{pairing.port}.", icon="LINKED")
                 if not _is_loopback(pairing.host) and not bpy.app.online_access:
-                    draw_text(box, "Online access is off, and this is another machine.", icon="ERROR", width=WIDE)
+                    draw_text(box, "This is another machine, but online access is off.", icon="ERROR", width=WIDE)
                     box.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
         else:
-            draw_text(box, "The server on this machine is found by itself.", icon="INFO")
+            draw_text(box, "The server on this machine is found automatically.", icon="INFO")
 
         layout.separator()
         layout.prop(self, "server_command")
@@ -163,19 +164,6 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
         layout.prop(self, "cache_folder")
         layout.prop(self, "cache_gb", text="Cache (GB)")
         layout.prop(self, "patience_s", text="Give Up After (s)")
-
-
-def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 46) -> None:
-    """A sentence, in as many lines as it takes."""
-    column = layout.column(align=True)
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            column.label(text=line, icon=icon)
-            line, icon = "", "BLANK1" if icon != "NONE" else "NONE"
-        line = f"{line} {word}".strip()
-    if line:
-        column.label(text=line, icon=icon)
 
 
 CLASSES = (TEXSERVER_AP_preferences,)

@@ -1,4 +1,4 @@
-"""What an artist sets in the panels, kept with the scene."""
+"""The settings of the panels, kept with the scene."""
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
@@ -12,23 +12,27 @@ MAPS = (
     ("normal", "Normal", "Fine relief, as a normal map"),
     ("roughness", "Rough", "Roughness"),
     ("metallic", "Metal", "Metallic"),
-    ("height", "Height", "The relief's height, for displacement"),
+    ("height", "Height", "Height of the relief, for displacement"),
     ("ao", "AO", "Ambient occlusion: darkens the base colour where little light comes"),
 )
 TARGETS = (
-    ("UPDATE", "Update or New", "The material in the active slot if it was made here, or else a new one"),
+    ("UPDATE", "Update or New", "The material in the active slot if Texserver made it, or else a new one"),
     ("NEW", "New Material", "A new material in the active slot"),
-    ("ADD", "Into the Active Material", "Add the texture to the material in the active slot, whoever made it"),
+    (
+        "ADD",
+        "Into the Active Material",
+        "Add the texture to the material in the active slot, even if Texserver did not make it",
+    ),
 )
 MAPPINGS = (
-    ("UV", "UV", "By the object's UV map"),
-    ("BOX", "Box", "From six sides, in the object's own space; needs no UV map"),
-    ("OBJECT", "Object", "From above, in the object's own space; needs no UV map"),
+    ("UV", "UV", "With the object's UV map"),
+    ("BOX", "Box", "From six sides, in object space; needs no UV map"),
+    ("OBJECT", "Object", "From above, in object space; needs no UV map"),
 )
 CONTENTS = (
-    ("RENDER", "Render", "What was rendered last"),
-    ("IMAGE", "Image", "An image: the chosen one, or that of the Image Editor"),
-    ("VIEWPORT", "Viewport", "What the 3D View shows; it takes the place of the last render"),
+    ("RENDER", "Render", "The last render"),
+    ("IMAGE", "Image", "The chosen image, or the one in the Image Editor"),
+    ("VIEWPORT", "Viewport", "What the 3D View shows; it replaces the last render"),
 )
 FRAMES = (
     ("RENDER", "Render", "Render the frames of the scene one by one"),
@@ -40,9 +44,7 @@ _ENUM_FLAG = {"ENUM_FLAG"}
 class TEXSERVER_PG_style(bpy.types.PropertyGroup):
     """Settings of the panels "Stylize"."""
 
-    model: StringProperty(
-        name="Style", description="Which of the server's styles to paint in", search=gallery.search_styles
-    )
+    model: StringProperty(name="Style", description="Which of the server's styles to use", search=gallery.search_styles)
     gallery: EnumProperty(
         name="Gallery",
         description="The server's styles",
@@ -51,26 +53,27 @@ class TEXSERVER_PG_style(bpy.types.PropertyGroup):
         set=gallery.set_style,
     )
     content: EnumProperty(name="Content", description="Which picture to stylize", items=CONTENTS)
-    image: PointerProperty(name="Image", description="Empty: that of the Image Editor", type=bpy.types.Image)
+    image: PointerProperty(name="Image", description="Empty: the image in the Image Editor", type=bpy.types.Image)
     strength: FloatProperty(
         name="Strength", description="0 is the picture, 1 the style", default=1, min=0, max=1, subtype="FACTOR"
     )
-    seed: IntProperty(name="Seed", description="Another seed, other strokes of the same style", min=0)
+    seed: IntProperty(name="Seed", description="Another seed gives other strokes in the same style", min=0)
     keep_colours: BoolProperty(
         name="Keep Colours", description="Take only light and dark from the style, and the colours from the picture"
     )
     after_render: BoolProperty(
-        name="After Every Render", description="Stylize each render when it is complete, of an animation the last frame"
+        name="After Every Render",
+        description="Stylize each render when it is complete; of an animation only the last frame",
     )
     frames: EnumProperty(name="Frames", description="Where the frames of an animation come from", items=FRAMES)
     input_folder: StringProperty(
         name="Sequence",
-        description="Folder of the frames, or one of them where several sequences are in there",
+        description="Folder of the frames. If it has several sequences: a frame of one of them",
         subtype="FILE_PATH",
     )
     output_folder: StringProperty(
         name="Output",
-        description="Where the stylized frames go. Empty: 'stylized' beside the .blend file",
+        description="Folder for the stylized frames. Empty: 'stylized' beside the .blend file",
         subtype="DIR_PATH",
     )
 
@@ -95,32 +98,32 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     height: IntProperty(name="Height", default=1024, min=16, max=65536, subtype="PIXEL")
     whole_periods: BoolProperty(
         name="Whole Periods",
-        description="Change the size a little, so that a regular material (bricks, tiles) is not stretched to fit",
+        description="Change the size a little, so that a regular material (bricks, tiles) fits without stretching",
         default=True,
     )
-    seed: IntProperty(name="Seed", description="Another seed, another piece of the same material", min=0)
+    seed: IntProperty(name="Seed", description="Another seed gives another piece of the same material", min=0)
     maps: EnumProperty(
         name="Maps",
-        description="Which maps to ask for, of those that the model has",
+        description="Which of the model's maps to paint",
         items=MAPS,
         options=_ENUM_FLAG,
         default={each[0] for each in MAPS},
     )
     target: EnumProperty(name="Target", description="Where the texture goes", items=TARGETS)
     all_selected: BoolProperty(
-        name="All Selected", description="Put the material on all selected objects, not on the active one alone"
+        name="All Selected", description="Put the material on all selected objects, not only on the active one"
     )
     replace_links: BoolProperty(
         name="Replace Links",
-        description="Also connect the texture where the material has another input already",
+        description="Also link the texture to inputs that already have another link",
     )
     mapping: EnumProperty(name="Mapping", items=MAPPINGS)
     blend: FloatProperty(
-        name="Blend", description="How softly the six sides go over into each other", default=0.2, min=0, max=1
+        name="Blend", description="How softly the six sides blend into each other", default=0.2, min=0, max=1
     )
     texels: FloatProperty(
         name="Texels per Metre",
-        description="Pixels on one metre of the object, or on one unit of its UV map; the texture repeats to suit",
+        description="Pixels per metre of the object, or per unit of its UV map. The texture repeats to fit",
         default=1024,
         min=1,
         max=1e6,
@@ -129,14 +132,14 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     )
     displace: BoolProperty(
         name="Displace Surface",
-        description="Off: the relief is shading alone, by the normal map; by the height where there is no normal map "
-        "or the mapping is not UV; never by both. On: the height moves the surface as well, which needs a finely "
-        "subdivided mesh; lower the Strength of the Normal Map node where the mesh shows all of the relief",
+        description="Off: the relief is only shading, from the normal map; or from the height map, if there is no "
+        "normal map or the mapping is not UV. On: the height map also moves the surface. It needs a finely subdivided "
+        "mesh. Lower the Strength of the Normal Map node if the mesh already shows the whole relief",
     )
     displacement: FloatProperty(
         name="Displacement",
-        description="How deep the relief is from its lowest to its highest point: in metres at 1024 texels per metre, "
-        "and as many texels at any other. A Scale that was changed in the Displacement node stays",
+        description="Depth of the relief from its lowest to its highest point, in metres at 1024 texels per metre. At "
+        "other densities it is the same number of texels. A Scale that you change in the Displacement node stays",
         default=0.05,
         min=0,
         max=100,

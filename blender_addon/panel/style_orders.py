@@ -1,9 +1,8 @@
-"""From the settings to a picture or sequence in a style: which model, which content, and where the result is shown."""
+"""From the settings to a picture or sequence that is ready to stylize: style, content, where the result is shown."""
 
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,21 +11,15 @@ import bpy
 
 from ..client.image_file import ImageFileError
 from ..loop import pump
+from ..loop.delivery import StyleDelivery
 from ..material import content
-from ..material.materials import MARK, PACKED_LATER_BYTES, is_ours, provenance_of
+from ..material.materials import MARK, is_ours, keep, provenance_of
 from ..tasks import state
-from ..tasks.catalogue import Model
-from ..tasks.session import AnyTask
-from ..tasks.style_tasks import (
-    Look,
-    NoContent,
-    SequenceOrder,
-    SequenceTask,
-    Source,
-    StyleOrder,
-    StyleTask,
-    remove_frames,
-)
+from ..tasks.catalogue import ListedModel
+from ..tasks.picture_task import PictureOrder, PictureTask
+from ..tasks.sequence_task import ContentSource, SequenceOrder, SequenceTask, remove_frames
+from ..tasks.style_task import NoContent, StyleParameters
+from ..tasks.task import Task
 from . import orders, preferences
 from .orders import NotOrdered, chosen_model
 
@@ -38,52 +31,52 @@ MOST_FRAMES: Final = 100_000
 MODEL_CHARACTERS: Final = 40
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})")
 
-trouble = ""  # why the last render was not stylized by itself
+trouble = ""  # why the last render was not stylized automatically
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadePicture:
-    """One picture, ready to begin."""
+class PreparedPicture:
+    """One picture that is ready to begin."""
 
-    order: StyleOrder
-    finish: Callable[[Any], None]
+    order: PictureOrder
+    show: Callable[[Any], None]
     folder: Path | None
     suffix: str
 
-    def begin(self) -> StyleTask:
-        """Under way from now on."""
-        task = state.session().order_style(self.order, self.folder, self.suffix)
-        pump.follow(task, self.finish, self)
+    def begin(self) -> PictureTask:
+        """Begin. The pump does the rest."""
+        task = state.session().order_picture(self.order, self.folder, self.suffix)
+        pump.deliver(StyleDelivery(task, self.show, self))
         return task
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeSequence:
-    """A sequence, ready to begin."""
+class PreparedSequence:
+    """A sequence that is ready to begin."""
 
     order: SequenceOrder
-    source: Callable[[], Source]
-    finish: Callable[[Any], None]
+    source: Callable[[], ContentSource]
+    show: Callable[[Any], None]
 
     def begin(self) -> SequenceTask:
-        """Under way from now on."""
+        """Begin. The pump does the rest."""
         task = state.session().order_sequence(self.order, self.source())
-        pump.follow(task, self.finish, self)
+        pump.deliver(StyleDelivery(task, self.show, self))
         return task
 
 
 # ------------------------------------------------------------------------------------------------------------- picture
 
 
-def picture(context: Any, *, automatic: bool = False, **given: Any) -> MadePicture:
-    """By the scene's settings, but for what is given under the settings' names; an image is the content if it is given.
+def picture(context: Any, *, automatic: bool = False, **given: Any) -> PreparedPicture:
+    """The picture that the scene's settings describe. `given` overrides settings by name; `image` is the content.
 
     Raises NotOrdered.
     """
     if given.get("image"):
         given.setdefault("content", "IMAGE")
     settings = orders.Settings(context.scene.texserver.style, given)
-    look = _look(settings, chosen_model(settings.model, "style"))
+    style = _parameters(settings, chosen_model(settings.model, "style"))
     chosen = preferences.get()
     folder = orders.folder(chosen)
     folder = folder.with_name("stylized") if folder else None
@@ -93,18 +86,18 @@ def picture(context: Any, *, automatic: bool = False, **given: Any) -> MadePictu
         raise NotOrdered(str(error)) from None
     pack = folder is None
 
-    def finish(task: StyleTask) -> None:
+    def show_result(task: PictureTask) -> None:
         image = _load(task, pack=pack)
         if automatic:
             _replace_earlier(image)
         show(image)
 
-    order = StyleOrder(look=look, content=path, name=name)
-    return MadePicture(order=order, finish=finish, folder=folder, suffix=chosen.file_format)
+    order = PictureOrder(style=style, content=path, name=name)
+    return PreparedPicture(order=order, show=show_result, folder=folder, suffix=chosen.file_format)
 
 
 def _content(context: Any, settings: Any) -> tuple[str, Path]:
-    """The name of the picture, and its file."""
+    """The name of the content, and its file. Raises NoContent."""
     if settings.content == "RENDER":
         return content.RENDER_RESULT, content.of_render(context.scene)
     if settings.content == "VIEWPORT":
@@ -114,10 +107,10 @@ def _content(context: Any, settings: Any) -> tuple[str, Path]:
 
 
 def chosen_image(context: Any, image: Any) -> Any:
-    """The image, by itself or its name; that of the Image Editor where none is given. Raises NoContent."""
+    """The image, given itself or its name; the one in the Image Editor if neither. Raises NoContent."""
     if isinstance(image, str) and image:
         if image not in bpy.data.images:
-            raise NoContent(f"There is no image {image!r}. Choose one that is there.")
+            raise NoContent(f"There is no image {image!r}. Choose one that exists.")
         return bpy.data.images[image]
     space = context.space_data
     found = image or (space.image if space and space.type == "IMAGE_EDITOR" else None)
@@ -126,8 +119,8 @@ def chosen_image(context: Any, image: Any) -> Any:
     return found
 
 
-def _look(settings: Any, model: Model) -> Look:
-    return Look(
+def _parameters(settings: Any, model: ListedModel) -> StyleParameters:
+    return StyleParameters(
         model=model.name,
         strength=settings.strength,
         seed=settings.seed,
@@ -135,38 +128,31 @@ def _look(settings: Any, model: Model) -> Look:
     )
 
 
-def _load(task: StyleTask, *, pack: bool) -> Any:
+def _load(task: PictureTask, *, pack: bool) -> Any:
     """The result as an image with its provenance."""
     assert task.result
     ((_, path),) = task.result.files.items()
     image: Any = bpy.data.images.load(str(path), check_existing=False)
     image.colorspace_settings.name = "sRGB"
     image.alpha_mode = "STRAIGHT"
-    _mark(image, task.result.painting, task.order.look, task.order.name)
+    _mark(image, task.result.painting, task.order.style, task.order.name)
     image.name = task.order.title
-    if pack and path.stat().st_size > PACKED_LATER_BYTES:
-        image[MARK]["pack"] = True
-    elif pack:
-        image.pack()
-        image.filepath_raw = f"//stylized/{path.name}"  # where unpacking puts it
-    elif bpy.data.is_saved:
-        with suppress(ValueError):  # another drive than the .blend file's
-            image.filepath_raw = bpy.path.relpath(str(path))
+    keep(image, path, pack=pack, folder="stylized")
     return image
 
 
-def _mark(image: Any, painting: Any, look: Look, of: str) -> None:
+def _mark(image: Any, painting: Any, style: StyleParameters, of: str) -> None:
     image[MARK] = {
         **provenance_of(painting, painting.maps[0]),
-        "strength": look.strength,
-        "keep_colours": look.keep_colours,
+        "strength": style.strength,
+        "keep_colours": style.keep_colours,
         "content": content.RENDER_RESULT if of == VIEWPORT else of,
         "made": time.time(),
     }
 
 
 def _replace_earlier(image: Any) -> None:
-    """Of a render that is stylized each time, only the last result is kept."""
+    """Keep only the last result of renders that are stylized automatically."""
     for other in list(bpy.data.images):
         if other is not image and other != image and is_ours(other) and other[MARK].get("automatic"):
             other.user_remap(image)
@@ -180,12 +166,12 @@ def _replace_earlier(image: Any) -> None:
 # ------------------------------------------------------------------------------------------------------------ sequence
 
 
-def sequence(context: Any, **given: Any) -> MadeSequence:
-    """By the scene's settings, but for what is given under the settings' names. Raises NotOrdered."""
+def sequence(context: Any, **given: Any) -> PreparedSequence:
+    """The sequence that the scene's settings describe. `given` overrides settings by name. Raises NotOrdered."""
     scene = context.scene
     settings = orders.Settings(scene.texserver.style, given)
     model = chosen_model(settings.model, "style")
-    look, suffix = _look(settings, model), preferences.get().file_format
+    style, suffix = _parameters(settings, model), preferences.get().file_format
     first = given.get("frame_start", scene.frame_start)
     last = given.get("frame_end", scene.frame_end)
     if settings.frames == "FILES":
@@ -197,49 +183,49 @@ def sequence(context: Any, **given: Any) -> MadeSequence:
             if (not limits[0] or number >= first) and (not limits[1] or number <= last)
         }
         numbers = sorted(files)
-        source: Callable[[], Source] = lambda: content.Files(scene, files)  # noqa: E731
+        source: Callable[[], ContentSource] = lambda: content.Files(scene, files)  # noqa: E731
     else:
         name, numbers = scene.name, list(range(first, last + 1, scene.frame_step))
         if scene.camera is None:
-            raise NotOrdered("The scene has no camera to render with. Add one, or take frames that are files.")
+            raise NotOrdered("The scene has no camera. Add one, or choose an existing sequence.")
         source = lambda: content.Renders(scene)  # noqa: E731
     if not numbers:
         raise NotOrdered(f"There is no frame from {first} to {last}. Choose another range.")
     if len(numbers) > MOST_FRAMES:
-        raise NotOrdered(f"{len(numbers)} frames are too many; choose a shorter range.")
-    folder = _output_folder(settings.output_folder, name, look)
+        raise NotOrdered(f"{len(numbers)} frames are too many. Choose a shorter range.")
+    folder = _output_folder(settings.output_folder, name, style)
     if settings.frames == "FILES" and folder in {path.parent for path in files.values()}:
-        raise NotOrdered("The frames cannot go into the folder that they come from. Choose another one.")
+        raise NotOrdered("The stylized frames cannot go into the folder of the original frames. Choose another folder.")
     stem = _plain(name)
     frames = tuple((number, folder / f"{stem}_{number:04d}{suffix}") for number in numbers)
-    order = SequenceOrder(look=look, name=name, folder=folder, frames=frames, sha256=model.sha256)
+    order = SequenceOrder(style=style, name=name, folder=folder, frames=frames, sha256=model.sha256)
     if given.get("overwrite"):
         try:
             remove_frames(order)
         except ImageFileError as error:
             raise NotOrdered(str(error)) from None
 
-    def finish(task: SequenceTask) -> None:
+    def show_result(task: SequenceTask) -> None:
         show(_load_sequence(task), frames=task.order.frames)
 
-    return MadeSequence(order=order, source=source, finish=finish)
+    return PreparedSequence(order=order, source=source, show=show_result)
 
 
-def _output_folder(chosen: str, name: str, look: Look) -> Path:
-    """Where it is chosen, or else beside the .blend file or in the extension's folder, by name and look."""
+def _output_folder(chosen: str, name: str, style: StyleParameters) -> Path:
+    """The chosen folder, or else one named by content and style, beside the .blend file or in our own folder."""
     if chosen.strip():
         return Path(bpy.path.abspath(chosen.strip()))
-    colours = "-colours" if look.keep_colours else ""
-    own = f"{_plain(name)}-{_plain(look.model)}-{look.seed}-{look.strength:.2f}{colours}"
+    colours = "-colours" if style.keep_colours else ""
+    own = f"{_plain(name)}-{_plain(style.model)}-{style.seed}-{style.strength:.2f}{colours}"
     if bpy.data.is_saved:
         return Path(bpy.path.abspath("//stylized")) / own
     return state.session().folder / "stylized" / own
 
 
 def numbered_files(folder: str) -> tuple[str, dict[int, Path]]:
-    """The frames in a folder by their numbers, and what their names begin with. Raises NotOrdered.
+    """The beginning of the frames' names, and the frames of a folder by number. Raises NotOrdered.
 
-    A file in place of the folder says which sequence is meant.
+    Give a file instead of the folder to choose among several sequences.
     """
     if not folder.strip():
         raise NotOrdered("Choose the folder of the frames first.")
@@ -259,7 +245,7 @@ def numbered_files(folder: str) -> tuple[str, dict[int, Path]]:
     if not found:
         raise NotOrdered(f"There are no numbered pictures in {place}. Choose the folder of a sequence.")
     if len(found) > 1:
-        raise NotOrdered(f"There are {len(found)} sequences in {place}. Choose a frame of the one that is meant.")
+        raise NotOrdered(f"There are {len(found)} sequences in {place}. Choose a frame of the one you want.")
     (((stem, _), files),) = found.items()
     return stem.strip("_-. ") or place.name, files
 
@@ -275,17 +261,15 @@ def _load_sequence(task: SequenceTask) -> Any:
     image.source = "SEQUENCE"
     image.colorspace_settings.name = "sRGB"
     image.alpha_mode = "STRAIGHT"
-    image.name = f"{order.name} in {order.look.model}"
-    if bpy.data.is_saved:
-        with suppress(ValueError):
-            image.filepath_raw = bpy.path.relpath(str(path))
-    own: dict[str, Any] = {"model": order.look.model, "sha256": order.sha256, "seed": str(order.look.seed)}
+    image.name = f"{order.name} in {order.style.model}"
+    keep(image, path, pack=False)
+    own: dict[str, Any] = {"model": order.style.model, "sha256": order.sha256, "seed": str(order.style.seed)}
     if task.picture:
         own = provenance_of(task.picture, task.picture.maps[0])
     image[MARK] = {
         **own,
-        "strength": order.look.strength,
-        "keep_colours": order.look.keep_colours,
+        "strength": order.style.strength,
+        "keep_colours": order.style.keep_colours,
         "content": order.name,
         "frame_start": number,
         "frame_end": order.frames[-1][0],
@@ -298,7 +282,7 @@ def _load_sequence(task: SequenceTask) -> Any:
 
 
 def show(image: Any, *, frames: Any = ()) -> None:
-    """In the Image Editors that show the original or another result of it, or else in the first one there is."""
+    """Show a result in the Image Editors with its original or another result, or else in the first Image Editor."""
     manager: Any = bpy.context.window_manager
     spaces: list[Any] = [
         area.spaces.active for window in manager.windows for area in window.screen.areas if area.type == "IMAGE_EDITOR"
@@ -320,7 +304,7 @@ def _original(image: Any) -> str:
 
 
 def other_of(image: Any) -> Any:
-    """The original of a result, or the last result of an original; None where there is none."""
+    """The original of a result, or the latest result of an original; None if there is none."""
     if image is None:
         return None
     if is_ours(image) and "content" in image[MARK]:
@@ -333,7 +317,7 @@ def other_of(image: Any) -> Any:
 
 
 def after_render(name: str) -> bool:
-    """A render of this scene is complete. False: try again, the server is being looked for."""
+    """Stylize a completed render of this scene, if its settings say so. False: call again, there is no server yet."""
     global trouble
     scene: Any = bpy.data.scenes.get(name)
     if scene is None or not scene.texserver.style.after_render:
@@ -346,19 +330,19 @@ def after_render(name: str) -> bool:
     trouble = ""
     try:
         with bpy.context.temp_override(scene=scene):
-            made = picture(bpy.context, automatic=True, content="RENDER")
+            prepared = picture(bpy.context, automatic=True, content="RENDER")
         for task in session.tasks:
             if not task.ended and _is_automatic(task):
-                task.cancel("Cancelled, since a newer render is there.")
-        _automatic.add(made.begin().id)
+                task.cancel("Cancelled, because there is a newer render.")
+        _automatic.add(prepared.begin().id)
     except NotOrdered as error:
         trouble = str(error)
     pump.redraw()
     return True
 
 
-_automatic: set[int] = set()  # tasks
+_automatic: set[int] = set()  # ids of the tasks that a render began
 
 
-def _is_automatic(task: AnyTask) -> bool:
+def _is_automatic(task: Task) -> bool:
     return task.id in _automatic

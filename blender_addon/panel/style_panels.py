@@ -1,17 +1,18 @@
-"""The panels "Stylize" in the sidebar of the Image Editor and in the render properties: drawing, and nothing else."""
+"""The panels "Stylize" in the sidebar of the Image Editor and in the render properties. This module only draws."""
 
 from typing import Any
 
 import bpy
 
 from ..tasks import state
-from . import orders, panels, style_orders
+from . import orders, style_orders
+from .drawing import draw_failure, draw_server, draw_text
 from .orders import NotOrdered
-from .preferences import draw_text
+from .panels import JobsPanel, Panel
 
 
-class _Stylize:
-    """A picture in a style."""
+class _StylizePanel:
+    """Stylize one picture."""
 
     bl_label = "Stylize"
 
@@ -19,8 +20,8 @@ class _Stylize:
         _draw(self.layout, context, can_compare=False)  # type: ignore[attr-defined]
 
 
-class _StylizeHere(_Stylize):
-    """Where the result is shown, too."""
+class _StylizeHerePanel(_StylizePanel):
+    """The same in the Image Editor, which also shows the result."""
 
     def draw(self, context: Any) -> None:
         _draw(self.layout, context, can_compare=True)  # type: ignore[attr-defined]
@@ -29,7 +30,7 @@ class _StylizeHere(_Stylize):
 def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     settings, session = context.scene.texserver.style, state.session()
     session.wanted = True
-    panels._server(layout, session)
+    draw_server(layout)
     if session.connection.state != "ready" or not session.catalogue.models:
         return
     try:
@@ -58,18 +59,11 @@ def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     row.operator("texserver.stylize_image", icon="BRUSH_DATA")
     if can_compare:
         row.operator("texserver.stylize_compare", text="", icon="ARROW_LEFTRIGHT")
-    failed = session.tasks[-1] if session.tasks and session.tasks[-1].state == "failed" else None
-    if failed:
-        box = layout.box()
-        draw_text(box, failed.message, icon="ERROR")
-        row = box.row()
-        row.operator_context = "INVOKE_DEFAULT"
-        row.operator("texserver.retry", icon="LOOP_BACK").task_id = failed.id
-        row.operator("texserver.copy_error", icon="COPYDOWN").text = failed.message
+    draw_failure(layout)
 
 
-class _Animation:
-    """A sequence in a style."""
+class _AnimationPanel:
+    """Stylize a sequence."""
 
     bl_label = "Animation"
     bl_options = {"DEFAULT_CLOSED"}
@@ -86,22 +80,22 @@ class _Animation:
 
 
 def _for_editor(where: dict[str, str], short: str, first: type) -> list[type]:
-    """All of them for one editor; sub-panels hang on the first."""
+    """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_stylize"
     classes = [type(main, (first, bpy.types.Panel), {**where, "bl_idname": main})]
-    for kind in (_Animation, panels._Jobs):
-        name = f"{main}{kind.__name__.lower()}"
-        classes.append(type(name, (kind, bpy.types.Panel), {**where, "bl_idname": name, "bl_parent_id": main}))
+    for panel in (_AnimationPanel, JobsPanel):
+        name = f"{main}_{panel.bl_label.lower()}"
+        classes.append(type(name, (panel, bpy.types.Panel), {**where, "bl_idname": name, "bl_parent_id": main}))
     return classes
 
 
 CLASSES = (
     *_for_editor(
-        {"bl_space_type": "IMAGE_EDITOR", "bl_region_type": "UI", "bl_category": panels._Panel.bl_category},
+        {"bl_space_type": "IMAGE_EDITOR", "bl_region_type": "UI", "bl_category": Panel.bl_category},
         "image",
-        _StylizeHere,
+        _StylizeHerePanel,
     ),
     *_for_editor(
-        {"bl_space_type": "PROPERTIES", "bl_region_type": "WINDOW", "bl_context": "render"}, "render", _Stylize
+        {"bl_space_type": "PROPERTIES", "bl_region_type": "WINDOW", "bl_context": "render"}, "render", _StylizePanel
     ),
 )

@@ -1,1 +1,1 @@
-"""TX1 and pairing, shared with the server: standard library and pyzmq. No bpy here."""
+"""The protocol TX1, pairing, and what both sides say in the same words. Standard library and pyzmq, no bpy."""

@@ -1,13 +1,13 @@
-"""How a client finds its server: the connection file on the same machine, the pairing line from another.
+"""How a client finds its server: by the connection file on the same machine, by the pairing line from another.
 
-A pairing line is `texserver://HOST:PORT/SERVER/CLIENT`: the server's public CURVE key and the secret key that the
-server knows its clients by, 32 bytes each as 43 characters of URL-safe base64. Whoever has the line may use the server,
-so it is handed on like a password. Without the two keys it names a server that asks for none, on loopback alone.
+A pairing line is `texserver://HOST:PORT/SERVER/CLIENT`: the server's public CURVE key and the secret key of its
+clients, 32 bytes each as 43 characters of URL-safe base64. Whoever has the line can use the server, so treat it like a
+password. A line without the two keys names a server without encryption, which is possible on loopback only.
 
-The connection file holds the line of a running server as JSON, in the user's runtime folder, readable by its owner
-alone; the server writes it when it is ready to be found and removes it when it leaves.
+The connection file holds the line of a running server as JSON, in the user's runtime folder, readable only by its
+owner. The server writes it when it is ready and removes it when it exits.
 
-CURVE: https://rfc.zeromq.org/spec/26/. The standard library and pyzmq, no bpy.
+CURVE: https://rfc.zeromq.org/spec/26/. Standard library and pyzmq, no bpy.
 """
 
 import base64
@@ -29,7 +29,7 @@ from .errors import TexserverError
 SCHEME: Final = "texserver://"
 FORMAT: Final = 1
 MAX_FILE_BYTES: Final = 16 * 1024
-ENVIRONMENT: Final = "TEXSERVER_CONNECTION"  # a connection file or a pairing line, where no other is named
+ENVIRONMENT: Final = "TEXSERVER_CONNECTION"  # a connection file or a pairing line, if the caller gives none
 _LINE = re.compile(r"texserver://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})(?:/([\w-]{43})/([\w-]{43}))?/?")
 
 
@@ -39,21 +39,21 @@ class NoServer(TexserverError):
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """What a client needs of CURVE: the server's public key and its own secret key, 32 bytes each."""
+    """A client's CURVE keys: the server's public key and its own secret key, 32 bytes each."""
 
     server: bytes
     client: bytes = field(repr=False)
 
     @property
     def client_public(self) -> bytes:
-        """As ZeroMQ wants it: 40 characters of Z85."""
+        """In ZeroMQ's form: 40 characters of Z85."""
         public: bytes = zmq.curve_public(z85(self.client))
         return public
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Where a server is, and how it is spoken to. `keys` is None for a server without any."""
+    """The address of a server and the keys for it. `keys` is None for a server without encryption."""
 
     host: str
     port: int
@@ -71,13 +71,13 @@ class Pairing:
 
 
 def z85(key: bytes) -> bytes:
-    """A key of 32 bytes as ZeroMQ's options take it: 40 characters of Z85 (https://rfc.zeromq.org/spec/32/)."""
+    """A key of 32 bytes in ZeroMQ's form: 40 characters of Z85 (https://rfc.zeromq.org/spec/32/)."""
     encoded: bytes = codec.encode(key)
     return encoded
 
 
 def new_key() -> bytes:
-    """A fresh secret key of 32 bytes."""
+    """A new secret key of 32 bytes."""
     _, secret = zmq.curve_keypair()
     key: bytes = codec.decode(secret)
     return key
@@ -116,7 +116,7 @@ def _bytes(text: str) -> bytes:
 
 
 def runtime_folder() -> Path:
-    """The folder of this user's that lives as long as a session, or the nearest the system has."""
+    """The user's folder for files of running programs, or the closest thing the system has."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "texserver"
     if sys.platform == "darwin":
@@ -127,7 +127,7 @@ def runtime_folder() -> Path:
 
 
 def default_connection_file() -> Path:
-    """Where a server leaves its connection file, and clients look for it."""
+    """Where servers write their connection file and clients look for it."""
     return runtime_folder() / "connection.json"
 
 
@@ -135,7 +135,7 @@ def read_connection_file(path: Path) -> Pairing:
     """The pairing of the server that wrote the file. Raises NoServer."""
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # a FIFO would keep us waiting
+        if not stat.S_ISREG(mode):  # a FIFO would block
             raise NoServer(f"The connection file {path} cannot be read: it is a folder or a device, not a file.")
         if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
             raise NoServer(
@@ -164,7 +164,7 @@ def read_connection_file(path: Path) -> Pairing:
 
 
 def find_server(named: str | None = None) -> Pairing:
-    """The server that is named, by a pairing line or a connection file, or else the one that runs on this machine.
+    """The server given by a pairing line or a connection file, or else the one that runs on this machine.
 
     Raises NoServer.
     """

@@ -1,13 +1,13 @@
-"""TX1, the wire between clients and the texture server: typed requests and replies, and frames.
+"""TX1, the protocol between clients and the texture server: typed requests and replies, and frames.
 
-docs/PROTOCOL.md is the authority; this module is its one implementation, for both sides. A message is frames:
+docs/PROTOCOL.md defines it; this module implements it for both sides. A message is a list of frames:
 
     frame 0    b"TX1j" (the header is JSON) or b"TX1m" (msgpack); a reply uses the letter of its request
     frame 1    the header, a map of at most 64 KiB: `op`, `id` and the op's own fields
     frame 2…   raw buffers in the order of the header's list `buffers`: row-major samples, uint16 little-endian
 
-The standard library alone, no bpy, no sockets: JSON is built in, and who speaks msgpack hands in its codec. Sizes are
-(height, width) and windows (top, left, height, width), in pixels; seeds lie in [0, 2^64).
+Standard library only, no bpy, no sockets. JSON is built in; a program that uses msgpack passes its codec. Sizes are
+(height, width) and windows (top, left, height, width), in pixels; seeds are in [0, 2^64).
 
 A message that breaks a rule raises Refused (errors.py), with a `code` of the closed list ERROR_CODES.
 """
@@ -32,15 +32,15 @@ MAX_DEPTH = 8  # of lists and maps in a header
 MAX_ITEMS = 1024  # of one list or map in a header
 MAX_DIGITS = 20  # of a whole number in a JSON header
 MAX_TEXT = 500  # characters of an error
-MAX_MODEL_NAME = 200  # no model has a longer one
+MAX_MODEL_NAME = 200  # characters
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
-MAX_NOISE = 10  # times that of the training
+MAX_NOISE = 10  # times the noise of the training
 MAX_DEADLINE_MS = 24 * 3600 * 1000
 
 ERROR_CODES: Final = (
     "bad_frame",  # not the frames of a TX1 message
-    "unsupported_version",  # another TX than 1
-    "bad_header",  # the header is no map, or its op or id is not right
+    "unsupported_version",  # not TX1
+    "bad_header",  # the header is not a map, or its op or id is wrong
     "too_large",  # more bytes than the limits allow
     "unknown_op",
     "bad_request",  # a field out of range; the text names it
@@ -51,9 +51,9 @@ ERROR_CODES: Final = (
     "cancelled",
     "expired",  # the request's own deadline passed
     "worker_lost",  # the process that computed it died, twice
-    "oom",  # the device has not enough memory
+    "oom",  # the device does not have enough memory
     "shutting_down",
-    "internal",  # the server's own fault; its log says why
+    "internal",  # an error of the server; its log says why
 )
 RETRY_HELPS: Final = frozenset({"busy", "worker_lost", "shutting_down", "internal"})
 ITEM_BYTES: Final = MappingProxyType({"uint8": 1, "uint16": 2})
@@ -76,7 +76,7 @@ class Codec(Protocol):
 
 
 class Json:
-    """Headers as JSON, in UTF-8, strictly: no duplicate keys, no NaN, no endless numbers."""
+    """Headers as strict JSON in UTF-8: no duplicate keys, no NaN, no numbers of unlimited length."""
 
     def dumps(self, header: Header) -> bytes:
         return json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
@@ -92,7 +92,7 @@ class Json:
 
 
 def unique(pairs: Sequence[tuple[Any, Any]]) -> Header:
-    """Pairs of a map as a dict. Raises ValueError for a key that is there twice, which people read differently."""
+    """The pairs of a map as a dict. Raises ValueError for a duplicate key, since programs disagree on what it means."""
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a key is there twice")
@@ -119,7 +119,7 @@ _MAP_BEGINS: Final = {JSON: frozenset(b"{ \t\r\n"), MSGPACK: frozenset({*range(0
 
 
 def _check_plain(value: object, depth: int = 0) -> None:
-    """Only what both JSON and msgpack can say: null, booleans, finite numbers, text, lists, and maps with text keys."""
+    """Raises ValueError for a value that JSON or msgpack lacks: only plain data, finite numbers, and text as keys."""
     if depth > MAX_DEPTH:
         raise ValueError(f"lists or maps nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict | list) and len(value) > MAX_ITEMS:
@@ -135,7 +135,7 @@ def _check_plain(value: object, depth: int = 0) -> None:
             _check_plain(each, depth + 1)
     elif isinstance(value, str):
         if not value.isascii():
-            value.encode()  # refuses lone surrogates, as a ValueError
+            value.encode()  # raises ValueError for lone surrogates
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("a number that is not finite")
@@ -147,7 +147,7 @@ def _check_plain(value: object, depth: int = 0) -> None:
 
 
 class Fields:
-    """The fields of one header, read by name and kind. Raises Refused that names the field and what it must be."""
+    """Reads the fields of one header by name and type. Raises Refused: the field's name, and what it must be."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -178,9 +178,6 @@ class Fields:
         if not isinstance(value, str) or len(value) > most:
             raise _wrong(name, value, f"a text of at most {most} characters")
         return value
-
-    def maybe_text(self, name: str, most: int) -> str | None:
-        return None if self._values.get(name) is None else self.text(name, most)
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)
@@ -228,7 +225,7 @@ class Buffer:
     dtype: str  # "uint8", or "uint16" in little-endian order
     shape: tuple[int, int, int]
     data: Data = field(repr=False)
-    colour_space: str = ""  # of a map: "srgb" or "linear"; "" where it says nothing
+    colour_space: str = ""  # of a map: "srgb" or "linear"; "" if it is not given
 
     def described(self) -> Header:
         described: Header = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
@@ -262,18 +259,18 @@ def _read_buffer(described: Mapping[str, Any], data: Data) -> Buffer:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a server allows, told in its welcome. Pixels are height * width; bytes are of all buffers of a message."""
+    """What a server allows; its welcome says so. Pixels are height * width; bytes are of all buffers of a message."""
 
     max_side: int = 16384  # of a texture or a content
     max_window_pixels: int = 4 * 2**20
     max_result_bytes: int = 64 * 2**20
     max_content_pixels: int = 16 * 2**20
     max_requests: int = 64  # waiting or running, of one client
-    tile: int = 512  # windows cut along ceil(side / ceil(side / tile)) pixels cost least
+    tile: int = 512  # windows that end at multiples of ceil(side / ceil(side / tile)) pixels are cheapest
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Limits":
-        """From a welcome. Limits that it does not tell keep their defaults."""
+        """The limits in a welcome. Limits that it does not give keep their defaults."""
         return cls(**{each.name: Fields(values).whole(each.name, 1, MAX_ID, each.default) for each in fields(cls)})  # type: ignore[arg-type]
 
 
@@ -282,7 +279,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """Opens a session, though none is needed: answered by Welcome."""
+    """Greets the server. Optional; answered by Welcome."""
 
     op: ClassVar[str] = "hello"
     id: int
@@ -296,11 +293,11 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True)
 class ListModels:
-    """Models by name, the broken ones too, in pages: answered by Models."""
+    """Asks for the models by name, including broken ones, in pages. Answered by Models."""
 
     op: ClassVar[str] = "models"
     id: int
-    after: str = ""  # names that come later in the alphabet
+    after: str = ""  # only names after this one in the alphabet
     limit: int = 50
 
     @classmethod
@@ -312,7 +309,7 @@ class ListModels:
 
 @dataclass(frozen=True, kw_only=True)
 class GetThumbnail:
-    """A model's small picture: answered by a Result with one uint8 RGB buffer, "thumbnail"."""
+    """Asks for a model's thumbnail. Answered by a Result with one uint8 RGB buffer, "thumbnail"."""
 
     op: ClassVar[str] = "thumbnail"
     id: int
@@ -326,16 +323,16 @@ class GetThumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Generate:
-    """A window of a texture: answered by a Result with one buffer for each map asked for, in that order."""
+    """Asks for a window of a texture. Answered by a Result with one buffer for each requested map, in that order."""
 
     op: ClassVar[str] = "generate"
     id: int
     model: str
     seed: int
     size: tuple[int, int]  # height, width: the period of the texture
-    window: tuple[int, int, int, int] | None = None  # top, left, height, width; it wraps; by default all of it
-    maps: tuple[str, ...] | None = None  # by default all of the model's
-    depth: int | None = None  # bits a sample of all maps: 8 or 16; by default each map has its own
+    window: tuple[int, int, int, int] | None = None  # top, left, height, width; it wraps; default: the whole texture
+    maps: tuple[str, ...] | None = None  # default: all maps of the model
+    depth: int | None = None  # bits per sample of all maps, 8 or 16; default: each map has its own
     sha256: str = ""  # only from the model file of this hash
     deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
     progress: bool = False  # whether Progress is wanted on the way
@@ -364,9 +361,9 @@ class Generate:
 
 @dataclass(frozen=True, kw_only=True)
 class Stylize:
-    """A picture in a model's style: answered by a Result with one buffer, "image", of the content's size and dtype.
+    """Asks for a picture in a model's style. Answered by a Result with one buffer, "image", like the content.
 
-    `content` is sRGB, with 1 (grey), 3 or 4 (RGB and alpha) channels; "image" has 4 where it has 4, and else 3.
+    `content` is sRGB, with 1 (grey), 3 or 4 (RGB and alpha) channels; "image" has 4 if the content has 4, else 3.
     """
 
     op: ClassVar[str] = "stylize"
@@ -375,9 +372,9 @@ class Stylize:
     content: Buffer
     strength: float = 1.0  # 0 is the content, 1 the style
     seed: int = 0  # of the noise
-    keep_colours: bool = False  # the style's light and dark with the content's colours
-    noise: float = 1.0  # its magnitude; 1 is that of the training
-    statistics: str = ""  # those an earlier result told, so that a sequence does not flicker; "": the content's own
+    keep_colours: bool = False  # the style's light and dark, the content's colours
+    noise: float = 1.0  # the strength of the noise; 1 is that of the training
+    statistics: str = ""  # from an earlier result, so that a sequence does not flicker; "": the content's own
     sha256: str = ""  # only from the model file of this hash
     deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
     progress: bool = False  # whether Progress is wanted on the way
@@ -405,14 +402,14 @@ class Stylize:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what is answered."""
+        """Height, width and channels of the answer."""
         height, width, channels = self.content.shape
         return height, width, max(channels, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GetStatus:
-    """How the server is: answered by Status."""
+    """Asks for the state of the server. Answered by Status."""
 
     op: ClassVar[str] = "status"
     id: int
@@ -425,7 +422,7 @@ class GetStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Ends one of this client's own requests with `cancelled`; answered by an empty Result, or `not_found`."""
+    """Ends one of the client's own requests with `cancelled`. Answered by an empty Result, or `not_found`."""
 
     op: ClassVar[str] = "cancel"
     id: int
@@ -508,7 +505,7 @@ def _read_window(header: Mapping[str, Any], size: tuple[int, int], limits: Limit
 
 @dataclass(frozen=True, kw_only=True)
 class Welcome:
-    """Answers Hello: who the server is, and what it allows."""
+    """Answers Hello: the server's name, state and limits."""
 
     op: ClassVar[str] = "welcome"
     id: int
@@ -533,11 +530,11 @@ class Welcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """Answers ListModels. `after` is what to ask for next, "" when this was the last page."""
+    """Answers ListModels. `after` is for the request for the next page, "" on the last page."""
 
     op: ClassVar[str] = "models"
     id: int
-    models: tuple[Mapping[str, Any], ...]  # name, state, and reason or facts; see docs/PROTOCOL.md
+    models: tuple[Mapping[str, Any], ...]  # name, state, and a reason or facts; see docs/PROTOCOL.md
     total: int
     after: str = ""
 
@@ -558,13 +555,13 @@ class Models:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Answers Generate, Stylize, GetThumbnail and Cancel. `sha256` is the model file's, "" where there is none."""
+    """Answers Generate, Stylize, GetThumbnail and Cancel. `sha256` is that of the model file, "" if there is none."""
 
     op: ClassVar[str] = "result"
     id: int
     sha256: str = ""
-    precision: str = ""  # "exact" or "fast": other precisions give other pixels
-    statistics: str = ""  # of the picture that was stylized, for the other frames of its sequence
+    precision: str = ""  # "exact" or "fast": each gives its own pixels
+    statistics: str = ""  # of the stylized picture, for the other frames of its sequence
     buffers: tuple[Buffer, ...] = ()
 
     @classmethod
@@ -581,7 +578,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """On the way to a Result: pixels done, of so many."""
+    """Comes before a Result: `done` pixels of `of`."""
 
     op: ClassVar[str] = "progress"
     id: int
@@ -596,7 +593,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Answers GetStatus; docs/PROTOCOL.md lists the report's figures."""
+    """Answers GetStatus. docs/PROTOCOL.md lists the figures of the report."""
 
     op: ClassVar[str] = "status"
     id: int
@@ -609,7 +606,7 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class Error:
-    """Ends a request. `id` is None where the request's could not be read; `retry_ms` where trying again helps."""
+    """Ends a request. `id` is None if the request's could not be read; `retry_ms` is set if a retry helps."""
 
     op: ClassVar[str] = "error"
     id: int | None
@@ -635,7 +632,7 @@ REPLIES: Final[Mapping[str, Callable[..., Reply]]] = MappingProxyType(
 
 
 def error(refused: Refused) -> Error:
-    """The reply that tells of it."""
+    """The reply for a refusal."""
     assert refused.code in ERROR_CODES
     text = str(refused)
     text = text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
@@ -648,7 +645,7 @@ def error(refused: Refused) -> Error:
 def encode(
     message: Request | Reply, letter: bytes = JSON, codecs: Mapping[bytes, Codec] = JSON_ONLY
 ) -> list[bytes | bytearray | memoryview]:
-    """The frames of a message. Buffers go along as they are, without a copy. ValueError for a header over 64 KiB."""
+    """The frames of a message. Buffers are not copied. Raises ValueError for a header over 64 KiB."""
     header: Header = {"op": message.op}
     buffers: Sequence[Buffer] = ()
     for each in fields(message):
@@ -670,14 +667,14 @@ def encode(
 
 
 def letter_of(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> bytes:
-    """In which letter to answer: that of frame 0, or JSON where it has none that we speak."""
+    """The letter for the answer: that of frame 0, or JSON if frame 0 has none of `codecs`."""
     first = bytes(frames[0][:8]) if frames else b""
     letter = first[3:4] if len(first) == 4 and first.startswith(b"TX") else b""
     return letter if letter in codecs else JSON
 
 
 def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Request:
-    """The request in these frames. Raises Refused, with the request's id where it could be read, and nothing else."""
+    """The request in these frames. Raises only Refused, with the request's id if it could be read."""
     header = _read_header(frames, codecs)
     id = header.get("id")
     if not is_whole(id) or not 1 <= id <= MAX_ID:
@@ -689,13 +686,13 @@ def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes,
         if op not in REQUESTS:
             raise Refused("unknown_op", f"op: there is no {op[:40]!a}; there are {', '.join(REQUESTS)}.")
         return REQUESTS[op].read(id, header, frames[2:], limits)
-    except Refused as refused:  # kept in no other name, or it would keep the frames, which may be large, from going
+    except Refused as refused:  # bound to no other name: it would keep the frames, which may be large, in memory
         refused.id = id
         raise
 
 
 def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Reply:
-    """The reply in these frames. Raises Refused for what no TX1 server sends."""
+    """The reply in these frames. Raises Refused for anything that no TX1 server sends."""
     header = _read_header(frames, codecs)
     op, id = header.get("op"), header.get("id")
     if not isinstance(op, str) or op not in REPLIES:

@@ -1,1 +1,1 @@
-"""What the add-on has going on: tasks, models, history. No bpy here."""
+"""The add-on's tasks, the server's models, the history, a local server. No bpy here."""

@@ -1,8 +1,8 @@
-"""What was made lately, the newest first: all it takes to make a texture again, kept in a JSON file.
+"""The latest textures, newest first, with everything needed to paint them again, in a JSON file.
 
-The file is an object: `format`, which is 1, and `entries`, objects with the fields of an Entry. It is written under a
-temporary name and renamed. One that cannot be read is set aside, never overwritten: it may be another version's.
-No bpy here, and the standard library alone.
+The file is an object with `format`, which is 1, and `entries`, objects with the fields of a HistoryEntry. It is written
+under a temporary name and renamed. A file that cannot be read is set aside, never overwritten: another version may have
+written it. Standard library only, no bpy.
 """
 
 from collections.abc import Mapping
@@ -20,26 +20,26 @@ MOST: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A texture that was made."""
+class HistoryEntry:
+    """One texture that was made."""
 
     model: str
     sha256: str  # of the model file
     seed: int
     size: tuple[int, int]  # height, width
     maps: tuple[str, ...]
-    depth: int | None  # bits a sample, null where each map has its own
+    depth: int | None  # bits per sample; None: each map has its own
     when: float  # seconds since 1970
     place: str  # HOST:PORT of the server
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> "Entry":
-        """From the file. Raises wire.Refused, ValueError."""
+    def read(cls, values: Mapping[str, Any]) -> "HistoryEntry":
+        """An entry of the file. Raises wire.Refused, ValueError."""
         told = wire.Fields(values)
         height, width = told.wholes("size", 2, "height and width")
         depth, when = told.maybe_whole("depth", 8, 16), values.get("when", "")
         if min(height, width) < 1 or depth not in (None, 8, 16) or type(when) not in (int, float):
-            raise ValueError("no texture is like that")
+            raise ValueError("no texture is like this")
         return cls(
             model=told.text("model", wire.MAX_MODEL_NAME),
             sha256=told.text("sha256", 64),
@@ -51,36 +51,37 @@ class Entry:
             place=told.text("place", 300),
         )
 
-    def makes_the_same_as(self, other: "Entry") -> bool:
+    def makes_the_same_as(self, other: "HistoryEntry") -> bool:
+        """Whether both make the same texture, whenever and wherever."""
         return self == replace(other, when=self.when, place=self.place)
 
 
 class History:
-    """The latest `most` textures. Nothing here raises: what is wrong with the disk is told by `message`."""
+    """The latest `most` textures. Nothing here raises: `message` reports trouble with the disk."""
 
     def __init__(self, path: Path, most: int = MOST) -> None:
-        self.entries: tuple[Entry, ...] = ()  # the newest first
+        self.entries: tuple[HistoryEntry, ...] = ()  # the newest first
         self.message = ""  # for people: what is wrong with the file, and what to do
         self._path = path
         self._most = most
-        self._saved = True  # what is in memory
+        self._saved = True  # whether the file has what is in memory
         self._look()
 
-    def add(self, entry: Entry) -> None:
-        """Put it first. The same texture made again moves up."""
+    def add(self, entry: HistoryEntry) -> None:
+        """Put an entry first. A texture that is made again moves up."""
         if self._saved:
-            self._look()  # another Blender may have added to it
+            self._look()  # another Blender may have added entries
         others = (each for each in self.entries if not each.makes_the_same_as(entry))
         self.entries = (entry, *others)[: self._most]
         self._save()
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all entries."""
         self.entries = ()
         self._save()
 
     def _look(self) -> None:
-        """Take what the file holds, or set it aside where it holds nothing that can be used."""
+        """Read the file, or set it aside if it is unusable."""
         try:
             self.entries = _entries(self._path)[: self._most]
         except FileNotFoundError:
@@ -88,7 +89,7 @@ class History:
         except OSError as error:
             self._unusable(f"cannot be read: {error.strerror or error}")
         except (ValueError, RecursionError, wire.Refused):
-            self._unusable("is damaged, or of another version of this add-on")
+            self._unusable("is damaged, or belongs to another version of this add-on")
 
     def _unusable(self, what: str) -> None:
         aside = self._path.with_name(f"{self._path.stem}-set-aside{self._path.suffix}")
@@ -98,10 +99,10 @@ class History:
             self._saved = False
             self.message = f"The history {self._path} {what}. Remove it, or make its folder writable."
         else:
-            self.message = f"The history {what}; a new one is begun, and the old one is kept as {aside}."
+            self.message = f"The history {what}. A new one was started; the old one is kept as {aside}."
 
     def _save(self) -> None:
-        """Differs from other files written here: not synced, for the window must not wait for so little."""
+        """Differs from the add-on's other files: not synced to the disk, because Blender's window would wait for it."""
         content = {"format": FORMAT, "entries": [asdict(each) for each in self.entries]}
         part = self._path.with_name(f".{self._path.name[:40]}.{token_hex(4)}.part")
         try:
@@ -120,11 +121,11 @@ class History:
             self._saved, self.message = True, ""
 
 
-def _entries(path: Path) -> tuple[Entry, ...]:
-    """What the file holds. Raises OSError, ValueError, RecursionError, wire.Refused."""
+def _entries(path: Path) -> tuple[HistoryEntry, ...]:
+    """The entries of the file. Raises OSError, ValueError, RecursionError, wire.Refused."""
     with path.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     content = wire.Json().loads(data)
     if len(data) > MAX_FILE_BYTES or not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError("not a history")
-    return tuple(Entry.read(each) for each in wire.Fields(content).objects("entries", wire.MAX_ITEMS))
+    return tuple(HistoryEntry.read(each) for each in wire.Fields(content).objects("entries", wire.MAX_ITEMS))

@@ -1,9 +1,9 @@
 """A texture server on this machine, started by the add-on as a child process. No bpy here; nothing waits.
 
-It leaves when its standard input closes (texserver --leave-with-parent). That is how it is asked to stop, on every
-system, and how it notices that Blender has gone, however that happened: a killed Blender closes its end of the pipe,
-too. What it prints goes into a log, which begins anew at each start. The pairing line is in there, so the log is the
-owner's alone, and whatever is shown of it has the keys left out.
+The server exits when its standard input closes (texserver --leave-with-parent). This stops it on every system, and it
+works however Blender ends: a killed Blender closes its end of the pipe, too. The server's output goes into a log, which
+is emptied at each start. The log contains the pairing line, so only the owner may read it, and the keys are removed
+from everything that is shown of it.
 """
 
 import os
@@ -20,45 +20,45 @@ from typing import Any, Final, Literal
 
 State = Literal["stopped", "starting", "running", "failed"]
 
-DRAIN_S: Final = 3.0  # for the server to finish what it has accepted
-GRACE_S: Final = 6.0  # after it was asked to stop; then it is killed
-LAST_WAIT_S: Final = 0.3  # for its end when Blender quits
-SLOW_S: Final = 30.0  # then the message says that it takes long
+DRAIN_S: Final = 3.0  # for the server to finish its requests
+GRACE_S: Final = 6.0  # from stop() until it is killed
+LAST_WAIT_S: Final = 0.3  # for its end, when Blender quits
+SLOW_S: Final = 30.0  # then the message says that the start takes long
 TAIL_BYTES: Final = 32 * 1024
-HEAD_BYTES: Final = 256 * 1024  # in which it says that it listens
+HEAD_BYTES: Final = 256 * 1024  # in which to look for the line that says it listens
 
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*w?(\.exe)?", re.IGNORECASE)
 _LISTENS = re.compile(rb"^texserver \S+ serves .* at tcp://(\S+:\d+)\.\r?$", re.MULTILINE)
-_SAYS = re.compile(r"texserver(?: worker \S+)?: (.+)")  # before it ends
+_SAYS = re.compile(r"texserver(?: worker \S+)?: (.+)")  # its last words
 _KEYS = re.compile(r"(texserver://[^/\s]*)\S*")
 
 
 class LocalServer:
-    """At most one server at a time. Nothing here raises: `state` and `message` tell."""
+    """At most one server at a time. Nothing here raises: see `state` and `message`."""
 
     def __init__(self, log: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.state: State = "stopped"
-        self.message = ""  # for people: what it is doing, or what is wrong and what to do
+        self.message = ""  # for people: what it does now, or what is wrong and what to do
         self.log = log
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._asked_to_stop: float | None = None  # when
-        self._next: Callable[[], None] | None = None  # a start that waits for the end of the one before
+        self._next: Callable[[], None] | None = None  # a start that waits for the end of the earlier server
 
     def start(self, command: str, models: Path, connection_file: Path | None = None, extra: Sequence[str] = ()) -> None:
-        """Start the server, unless it runs; after one that was asked to stop, as soon as that has ended.
+        """Start the server, unless it runs. If it is stopping, start again as soon as it has ended.
 
-        `command`: the path of a Python that has texserver, or of the program texserver; "" for the one on the PATH.
+        `command`: the path of a Python with texserver installed, or of the program texserver; "" for that on the PATH.
         """
         if self._process is None:
             self._start(command, models, connection_file, extra)
         elif self._asked_to_stop is not None:
             self._next = lambda: self._start(command, models, connection_file, extra)
-            self._tell("starting", "Waiting for the server before to end.")
+            self._tell("starting", "Waiting for the earlier server to end.")
 
     def tick(self) -> None:
-        """Look how it is, without waiting."""
+        """Update `state` and `message`, without waiting."""
         if self._process is None:
             return
         code = self._process.poll()
@@ -71,10 +71,12 @@ class LocalServer:
             if listens := _LISTENS.search(self._read(0, HEAD_BYTES)):
                 self._tell("running", f"The local server runs at {listens[1].decode('ascii', 'replace')}.")
             elif self._clock() - self._started > SLOW_S:
-                self.message = f"The local server takes long to start. Its log, {self.log}, may say why; or stop it."
+                self.message = (
+                    f"The local server takes long to start. Its log, {self.log}, may say why. Wait, or stop it."
+                )
 
     def tail(self, lines: int = 12) -> list[str]:
-        """The last lines of the log, without the keys in them."""
+        """The last lines of the log, with the keys removed."""
         size = 0
         with suppress(OSError):
             size = self.log.stat().st_size
@@ -84,7 +86,7 @@ class LocalServer:
         return [_KEYS.sub(r"\1/…", line) for line in whole if line.strip()][-lines:]
 
     def stop(self) -> None:
-        """Ask it to end. It has a few seconds for what it has accepted, and is killed by tick() when they are over."""
+        """Ask the server to end. It has a few seconds to finish its requests; then tick() kills it."""
         self._next = None
         if self._process is not None and self._asked_to_stop is None:
             self._asked_to_stop = self._clock()
@@ -93,11 +95,11 @@ class LocalServer:
             self._tell("stopped", "The local server is stopping.")
 
     def close(self) -> None:
-        """For quitting: end it now, within a third of a second."""
+        """For quitting: end the server within a third of a second."""
         self._next = None
         if self._process is not None:
             self._close_input()
-            self._terminate()  # the second time that it is told, so that it finishes nothing
+            self._terminate()  # this second signal makes it finish nothing
             if not _ends(self._process):
                 self._kill()
                 _ends(self._process)
@@ -132,7 +134,7 @@ class LocalServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                cwd=self.log.parent,  # python -m looks for modules there first
+                cwd=self.log.parent,  # python -m looks for modules here first
                 env=_environment(),
                 **_apart(),
             )
@@ -149,11 +151,11 @@ class LocalServer:
             os.close(log)
 
     def _new_log(self) -> int:
-        """A descriptor of the empty log. Raises OSError."""
+        """Empty the log; returns its file descriptor. Raises OSError."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         if sys.platform != "win32":
-            os.fchmod(log, 0o600)  # of one that was there before
+            os.fchmod(log, 0o600)  # an older log may have another mode
         return log
 
     # ---------------------------------------------------------------------------------------------------------- ending
@@ -173,7 +175,7 @@ class LocalServer:
             self._tell("failed", self._why(code, starting))
 
     def _why(self, code: int, starting: bool) -> str:
-        """From the last words: those of texserver say what to do."""
+        """The reason, from the server's last words: texserver's own say what to do."""
         lines = self.tail()
         for line in reversed(lines):
             if said := _SAYS.fullmatch(line):
@@ -186,7 +188,7 @@ class LocalServer:
             )
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         words = f" Its last words: {last[:300]}" if last else ""
-        return f"The local server {how}. Look into its log, {self.log}, then start it again.{words}"
+        return f"The local server {how}. Read its log, {self.log}, then start it again.{words}"
 
     def _tell(self, state: State, message: str) -> None:
         self.state, self.message = state, message
@@ -197,7 +199,7 @@ class LocalServer:
                 self._process.stdin.close()
 
     def _terminate(self) -> None:
-        if sys.platform != "win32":  # where it would be a kill
+        if sys.platform != "win32":  # there it would be a kill
             self._send(signal.SIGTERM)
 
     def _kill(self) -> None:
@@ -208,13 +210,13 @@ class LocalServer:
                 self._process.kill()
 
     def _send(self, number: int) -> None:
-        """To its whole group: a script around it would not pass it on. Its process id is its own until we wait."""
+        """To its whole process group: a wrapper script would not pass it on. The id stays its own until we wait."""
         if sys.platform != "win32" and self._process and self._process.poll() is None:
             with suppress(OSError):
                 os.killpg(self._process.pid, number)
 
     def _read(self, begin: int, count: int) -> bytes:
-        """Of the log."""
+        """A piece of the log."""
         with suppress(OSError), self.log.open("rb") as file:
             file.seek(begin)
             return file.read(count)
@@ -229,13 +231,13 @@ def _ends(process: "subprocess.Popen[bytes]") -> bool:
 
 
 def _absolute(path: Path) -> Path:
-    with suppress(RuntimeError):  # nobody's home
+    with suppress(RuntimeError):  # ~name of a user that does not exist
         path = path.expanduser()
     return path.absolute()
 
 
 def _program(command: str) -> list[str] | None:
-    """The command without its options. None when there is no texserver on the PATH."""
+    """The command line without options. None when there is no texserver on the PATH."""
     command = command.strip().strip('"')
     if not command:
         found = shutil.which("texserver")
@@ -246,13 +248,13 @@ def _program(command: str) -> list[str] | None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, less what is meant for Blender's own Python, such as PYTHONHOME; it prints at once, in UTF-8."""
+    """Our environment without the variables for Blender's own Python, such as PYTHONHOME. Output: unbuffered, UTF-8."""
     ours = {key: value for key, value in os.environ.items() if not key.upper().startswith("PYTHON")}
     return ours | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 
 
 def _apart() -> dict[str, Any]:
-    """In a group of its own, for Ctrl-C in Blender's terminal is not meant for it, and without a window."""
+    """Options for a process group of its own, so that Ctrl-C in Blender's terminal does not reach it, and no window."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"process_group": 0}

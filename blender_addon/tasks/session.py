@@ -1,7 +1,7 @@
-"""All that the add-on has going on with one server: the connection, the models, the tasks and the history. No bpy here.
+"""The add-on's session with one server: the connection, the models, the tasks and the history. No bpy here.
 
-One object, ticked by one timer. It opens nothing before it is wanted: an add-on that is enabled and not used makes no
-connection.
+One object, ticked by one timer. It connects only when somebody uses it: an add-on that is enabled but not used opens
+nothing.
 """
 
 import time
@@ -17,25 +17,25 @@ from ..client.sinks import Painting
 from ..protocol import wire
 from ..protocol.pairing import Pairing
 from .catalogue import Catalogue
-from .history import Entry, History
-from .style_tasks import SequenceOrder, SequenceTask, Source, StyleOrder, StyleTask
-from .tasks import Name, Order, Painted, Task
+from .history import History, HistoryEntry
+from .picture_task import PictureOrder, PictureTask
+from .sequence_task import ContentSource, SequenceOrder, SequenceTask
+from .task import PATIENCE_S, NameFiles, Painted, Task
 from .texture_files import TextureFiles
+from .texture_task import TextureOrder, TextureTask
 
-AT_ONCE: Final = 2  # tasks; the server is kept busy by one, and a small one need not wait for a large one
-TICK_S: Final = 0.04  # of ticking tasks, before Blender's window is given its turn
+AT_ONCE: Final = 2  # tasks: one keeps the server busy, and with two a small one need not wait for a large one
+TICK_S: Final = 0.04  # of ticking tasks, so that Blender's window stays responsive
 STATUS_EVERY_S: Final = 3.0
-PATIENCE_S: Final = 120.0  # without a pixel, before a task ends
 CACHE_BYTES: Final = 4 * 2**30
-PREVIEW_BYTES: Final = 64 * 2**20  # kept of previews and variations
-MOST_ENDED: Final = 20  # tasks kept to be looked at and tried again
+PREVIEW_BYTES: Final = 64 * 2**20  # of previews and variations
+MOST_ENDED: Final = 20  # ended tasks in the list, to look at or to retry
 
 Find = Callable[[], Pairing]
-AnyTask = Task | StyleTask | SequenceTask
 
 
-class Session:
-    """`folder` holds thumbnails, textures and the history; `find` says where the server is, each time anew."""
+class AddonSession:
+    """`folder` holds thumbnails, textures and the history; `find` looks for the server, again at each attempt."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class Session:
         self.files = TextureFiles(folder / "textures", CACHE_BYTES)
         self.previews = TextureFiles(folder / "previews", PREVIEW_BYTES)
         self.history = History(folder / "history.json")
-        self.tasks: list[AnyTask] = []
-        self.variations: list[Task] = []  # small pictures of several seeds, to pick one from
+        self.tasks: list[Task] = []
+        self.variations: list[TextureTask] = []  # small pictures of several seeds, to pick one from
         self.patience_s = PATIENCE_S
-        self.wanted = False  # whether anyone has looked yet
+        self.wanted = False  # whether somebody has used it yet
         self.waiting: int | None = None  # requests in the server's queue, as it last said
         self._find = find
         self._client = client
@@ -71,17 +71,17 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether a task is under way."""
+        """Whether a task is running or waiting."""
         return any(not task.ended for task in (*self.tasks, *self.variations))
 
     @property
     def connecting(self) -> bool:
-        """Whether someone waits for the server to answer at all."""
+        """Whether the first answer of the server is still missing."""
         return self.wanted and self.connection.state == "connecting"
 
     @property
     def state_line(self) -> str:
-        """The server in one line."""
+        """One line about the server."""
         if not self.wanted:
             return "Not connected yet."
         if self.connection.state != "ready":
@@ -92,7 +92,7 @@ class Session:
 
     @property
     def version(self) -> tuple[Any, ...]:
-        """Changes whenever a panel would show something else."""
+        """Changes whenever the panels must be drawn again."""
         told = tuple(
             (task.id, task.state, round(task.fraction, 2), task.message) for task in (*self.tasks, *self.variations)
         )
@@ -100,81 +100,77 @@ class Session:
 
     # ----------------------------------------------------------------------------------------------------------- tasks
 
-    def order(self, order: Order, folder: Path | None = None, suffix: str = ".tif") -> Task:
-        """A new task. Its files go into `folder`, or else into the cache."""
-        files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
-        task = self._task(order, partial(_name, files, suffix))
+    def order(self, order: TextureOrder, folder: Path | None = None, suffix: str = ".tif") -> TextureTask:
+        """Add the task for a texture. Its files go into `folder`, or else into the cache."""
+        task = self._texture_task(order, partial(_name, self._files_in(folder), suffix))
         self.tasks.append(task)
         return task
 
-    def order_style(self, order: StyleOrder, folder: Path | None = None, suffix: str = ".tif") -> StyleTask:
-        """A picture in a style. Its file goes into `folder`, or else into the cache."""
-        self.wanted = True
-        self._last_id += 1
-        files = TextureFiles(folder, self.files.cap_bytes) if folder else self.files
-        own = f"image_{token_hex(4)}"  # no other picture's file, though all else may be alike
-        name = partial(_name, files, suffix, name=own)
-        patience_s, clock = self.patience_s, self._clock
-        task = StyleTask(self._last_id, order, self.connection, name, patience_s=patience_s, clock=clock)
+    def order_picture(self, order: PictureOrder, folder: Path | None = None, suffix: str = ".tif") -> PictureTask:
+        """Add the task for a stylized picture. Its file goes into `folder`, or else into the cache."""
+        own = f"image_{token_hex(4)}"  # two pictures may be alike in everything that names a file
+        name = partial(_name, self._files_in(folder), suffix, name=own)
+        task = PictureTask(self._new_id(), order, self.connection, name, **self._task_options)
         self.tasks.append(task)
         return task
 
-    def order_sequence(self, order: SequenceOrder, source: Source) -> SequenceTask:
-        """A sequence in a style. What of it is there is not made again."""
-        self.wanted = True
-        self._last_id += 1
-        with suppress(OSError):  # whoever writes into it tells
+    def order_sequence(self, order: SequenceOrder, source: ContentSource) -> SequenceTask:
+        """Add the task for a stylized sequence. Frames whose files exist are not painted again."""
+        with suppress(OSError):  # writing the first frame reports it
             order.folder.mkdir(parents=True, exist_ok=True)
-        patience_s, clock = self.patience_s, self._clock
-        task = SequenceTask(self._last_id, order, self.connection, source, patience_s=patience_s, clock=clock)
+        task = SequenceTask(self._new_id(), order, self.connection, source, **self._task_options)
         self.tasks.append(task)
         return task
 
-    def vary(self, orders: Sequence[Order]) -> None:
-        """Pictures of these, in place of those before."""
+    def vary(self, orders: Sequence[TextureOrder]) -> None:
+        """Paint small pictures in place of the earlier ones."""
         for task in self.variations:
             task.cancel()
         name = partial(_name, self.previews, ".png")
-        self.variations = [self._task(order, name) for order in orders]
+        self.variations = [self._texture_task(order, name) for order in orders]
 
-    def _task(self, order: Order, name: Name) -> Task:
+    def _texture_task(self, order: TextureOrder, name: NameFiles) -> TextureTask:
+        name_preview = partial(_name, self.previews, ".png")
+        return TextureTask(self._new_id(), order, self.connection, name, name_preview, **self._task_options)
+
+    def _new_id(self) -> int:
         self.wanted = True
         self._last_id += 1
-        return Task(
-            self._last_id,
-            order,
-            self.connection,
-            name,
-            partial(_name, self.previews, ".png"),
-            patience_s=self.patience_s,
-            clock=self._clock,
-        )
+        return self._last_id
 
-    def task(self, id: int) -> AnyTask | None:
+    def _files_in(self, folder: Path | None) -> TextureFiles:
+        return TextureFiles(folder, self.files.cap_bytes) if folder else self.files
+
+    @property
+    def _task_options(self) -> dict[str, Any]:
+        return {"patience_s": self.patience_s, "clock": self._clock}
+
+    def task(self, id: int) -> Task | None:
+        """The task of this id, None when it is not in the list."""
         return next((task for task in self.tasks if task.id == id), None)
 
-    def drop(self, task: AnyTask) -> None:
-        """Take it off the list, ended or not."""
+    def drop(self, task: Task) -> None:
+        """Cancel a task and remove it from the list."""
         task.cancel()
         if task in self.tasks:
             self.tasks.remove(task)
 
     def keep_files(self, folder: Path | None, cap_bytes: int) -> None:
-        """Where textures arrive from now on, and how much is kept there; None: the session's own folder."""
+        """Set the cache and its limit. `folder` None: the session's own folder."""
         self.files = TextureFiles(folder or self.folder / "textures", cap_bytes)
 
     def tidy(self, shown: Collection[Path]) -> None:
-        """Remove files of the cache beyond what it may take, but none that is shown, nor one of a task in the list."""
+        """Bring the cache below its limit. Files that are shown, or belong to a task in the list, stay."""
         listed = [task.result for task in (*self.tasks, *self.variations) if task.result]
         keep = {*shown, *(path for result in listed for path in result.files.values())}
         self.files.prune(keep)
         self.previews.prune(keep)
 
     def remember(self, painted: Painted) -> None:
-        """Into the history."""
+        """Add a texture to the history."""
         painting = painted.painting
         self.history.add(
-            Entry(
+            HistoryEntry(
                 model=painting.model,
                 sha256=painting.sha256,
                 seed=painting.seed,
@@ -189,16 +185,16 @@ class Session:
     # --------------------------------------------------------------------------------------------------------- running
 
     def tick(self) -> None:
-        """Go on a little with everything, without waiting."""
+        """Advance everything a little, without waiting."""
         if not self.wanted:
             return
         self.connection.tick()
         self.catalogue.tick()
         self._ask_status()
-        under_way: list[AnyTask] = [task for task in (*self.variations, *self.tasks) if not task.ended][:AT_ONCE]
+        running: list[Task] = [task for task in (*self.variations, *self.tasks) if not task.ended][:AT_ONCE]
         until = self._clock() + TICK_S
-        for index in range(len(under_way)):  # each gets its turn as the first
-            under_way[(index + self._turn) % len(under_way)].tick()
+        for index in range(len(running)):  # each is the first in its turn
+            running[(index + self._turn) % len(running)].tick()
             if self._clock() > until:
                 break
         self._turn += 1
@@ -207,21 +203,21 @@ class Session:
             self.tasks.remove(task)
 
     def refresh(self) -> None:
-        """Look at the server anew, at once."""
+        """Ask the server for its models and its status, at once."""
         self.wanted = True
         self.catalogue.refresh()
         self._status_at = 0.0
 
     def reconnect(self) -> None:
-        """To another server: what is under way ends."""
+        """Connect to another server. All tasks end."""
         for task in (*self.tasks, *self.variations):
-            task.cancel("Cancelled: another server was chosen. Press Retry to ask that one.")
+            task.cancel("Cancelled: another server was chosen. Press Retry to use that one.")
         self.catalogue.close()
         self.connection.close()
         self._open()
 
     def close(self) -> None:
-        """End everything at once."""
+        """End everything at once, without waiting."""
         for task in (*self.tasks, *self.variations):
             task.cancel()
         self.catalogue.close()
@@ -241,7 +237,7 @@ class Session:
 
 
 def _name(files: TextureFiles, suffix: str, painting: Painting, *, name: str = "") -> list[Path]:
-    """`name`: in place of that of the one map."""
+    """The files of a painting. `name` replaces the name of its only map."""
     return files.paths(
         model=painting.model,
         sha256=painting.sha256,

@@ -1,20 +1,20 @@
-"""The one session and the one local server of this Blender, for whoever draws or acts. No bpy here."""
+"""The session and the local server of this Blender; there is one of each. No bpy here."""
 
 from .local_server import LocalServer
-from .session import Session
+from .session import AddonSession
 
-_session: Session | None = None
+_session: AddonSession | None = None
 _server: LocalServer | None = None
 
 
-def open_state(session: Session, server: LocalServer) -> None:
+def open_state(session: AddonSession, server: LocalServer) -> None:
     """When the extension is enabled."""
     global _session, _server
     _session, _server = session, server
 
 
 def close_state() -> None:
-    """When it is disabled or Blender quits: ends everything at once."""
+    """When it is disabled or Blender quits. Ends everything at once."""
     global _session, _server
     if _session:
         _session.close()
@@ -23,14 +23,14 @@ def close_state() -> None:
     _session = _server = None
 
 
-def session() -> Session:
-    """The session; there is one as long as the extension is enabled."""
+def session() -> AddonSession:
+    """The session. It exists while the extension is enabled."""
     assert _session
     return _session
 
 
 def local_server() -> LocalServer:
-    """The server that this Blender started, or could start."""
+    """The server that this Blender started, or can start."""
     assert _server
     return _server
 

@@ -1,12 +1,12 @@
-"""Where finished textures lie: a folder with a cap, from which those that were made longest ago go first.
+"""A folder of finished textures with a size limit; the oldest files are removed first.
 
-The name of a file says what it is, since a texture is a pure function: model, the beginning of its file's hash, seed,
-width x height, the bits of a sample where they are not 8, and the map.
+The name of a file says everything about it, since a texture is a pure function: model, the beginning of the model
+file's hash, seed, width x height, the bits per sample where they are not 8, and the map.
 
     brick-1a2b3c4d-7-2048x1024-basecolor.tif
     brick-1a2b3c4d-7-2048x1024-16bit-height.tif
 
-No bpy here, and the standard library alone.
+Standard library only, no bpy.
 """
 
 import os
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-MOST_REMOVED: Final = 32  # in one call, for Blender's window waits
-LEFTOVER_S: Final = 24 * 3600.0  # no picture takes so long to write
-MODEL_CHARACTERS: Final = 40  # so that the whole path stays short enough for every system
+MOST_REMOVED: Final = 32  # in one call, because Blender's window waits
+LEFTOVER_S: Final = 24 * 3600.0  # no picture takes this long to write
+MODEL_CHARACTERS: Final = 40  # so that the path stays short enough for every system
 MAP_CHARACTERS: Final = 32
 
 _OURS = re.compile(r"[\w-]+-[\w-]{1,8}-\d+-\d+x\d+-(16bit-)?\w+\.(tiff?|png)", re.ASCII | re.IGNORECASE)
@@ -28,7 +28,7 @@ _DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)  # of image_file
 
 
 class TextureFiles:
-    """A folder of textures, made when it is missing."""
+    """A folder of textures. It is made when it is missing."""
 
     def __init__(self, folder: Path, cap_bytes: int) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class TextureFiles:
         self._make()
 
     def _make(self) -> None:
-        with suppress(OSError):  # whoever writes into it tells
+        with suppress(OSError):  # writing a file reports it
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def paths(
@@ -49,25 +49,25 @@ class TextureFiles:
         maps: Mapping[str, int],
         suffix: str = ".tif",
     ) -> list[Path]:
-        """One file for each map, in that order, whether they are there or not.
+        """The path of each map's file, in that order, whether the file exists or not.
 
-        `size` is (height, width); `maps` tells the bits of a sample of each.
+        `size` is (height, width); `maps` gives the bits per sample of each map.
         """
-        self._make()  # someone may have emptied the disk meanwhile
+        self._make()  # somebody may have removed the folder
         height, width = size
         stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-"
         bits = {8: "", 16: "16bit-"}
         return [self.folder / f"{stem}{bits[depth]}{_distinct(name)}{suffix}" for name, depth in maps.items()]
 
     def prune(self, keep: Collection[Path]) -> None:
-        """Remove those made longest ago until the rest is under the cap, but none of `keep`, and old leftovers.
+        """Remove leftovers, then the oldest textures until the rest is within the limit. Files of `keep` stay.
 
-        At most 32 files a call, and no others than this module names; one that cannot be removed stays.
+        Removes at most 32 files per call, and only files named by this module. A file that cannot be removed stays.
         """
         kept = {path.name for path in keep}
         textures, leftovers, total = [], [], 0
         for entry in self._entries():
-            with suppress(OSError):  # removed by another Blender meanwhile
+            with suppress(OSError):  # another Blender has removed it
                 status = entry.stat(follow_symlinks=False)
                 if _OURS.fullmatch(entry.name):
                     total += status.st_size
@@ -92,12 +92,12 @@ class TextureFiles:
 
 
 def _plain(text: str, most: int) -> str:
-    """Without whatever a system, a shell or a path might read otherwise. A dot would, too: con.x is con on Windows."""
+    """Only characters without a meaning to a system, a shell or a path. A dot has one: con.x is con on Windows."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:most] or "_"
 
 
 def _distinct(map: str) -> str:
-    """Plain, and another one for every map, also where large and small letters are the same. Models have their hash."""
+    """Plain, and different for every map even where case does not count. For models the hash makes the difference."""
     plain = re.sub(r"\W", "_", map.lower(), flags=re.ASCII)[:MAP_CHARACTERS]
     return plain if plain and plain == map else f"{plain}_{crc32(map.encode(errors='surrogatepass')):08x}"
 

@@ -10,8 +10,8 @@ from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.panel import gallery, panels, preferences
 from bl_ext.user_default.texserver.protocol.pairing import Keys, Pairing, new_key
 from bl_ext.user_default.texserver.tasks import state
-from bl_ext.user_default.texserver.tasks.history import Entry
-from bl_ext.user_default.texserver.tasks.tasks import Order
+from bl_ext.user_default.texserver.tasks.history import HistoryEntry
+from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder
 from inside import LARGE, Paused, begin, begin_order, connect, fresh_seed, generate, turn, until, until_ended
 from scenery import plane, select
 from strict_layout import Drawn, StrictLayout, draw, names, texts
@@ -89,7 +89,7 @@ def test_ready(editor: str) -> None:
     assert not {"width", "texserver.start_server", "texserver.retry"} & names(panel["Texserver"])
     assert {"target", "all_selected", "mapping", "texels", "texserver.mark_asset"} <= names(panel["Material"])
     assert said(panel, "Jobs") == "None yet."
-    assert said(panel, "History") == "What was made is listed here."
+    assert said(panel, "History") == "Finished textures are listed here."
 
 
 def test_a_message_about_the_list_is_shown(editor: str) -> None:
@@ -143,7 +143,7 @@ def test_a_model_that_is_gone_is_told_of(editor: str) -> None:
     connect()
     bpy.context.scene.texserver.model = "granite"
     panel = drawn(editor)
-    assert "The server has no model 'granite' to paint with. Pick another one." in said(panel)
+    assert "The server has no model 'granite' for textures. Choose another one." in said(panel)
     assert "model" in names(panel["Texserver"])
     assert "texserver.generate" not in names(panel["Texserver"])
 
@@ -200,7 +200,7 @@ def test_every_turn_of_a_job_can_be_drawn(editor: str) -> None:
 
 
 def test_a_job_that_waits_says_why(editor: str, no_server: Path) -> None:
-    task = begin_order(Order(model="tiny", seed=1, size=(64, 64)))
+    task = begin_order(TextureOrder(model="tiny", seed=1, size=(64, 64)))
     turn()
     assert not task.ended
     assert "No texserver runs here" in said(drawn(editor), "Jobs")
@@ -208,7 +208,7 @@ def test_a_job_that_waits_says_why(editor: str, no_server: Path) -> None:
 
 def test_a_failed_job_is_explained_and_can_be_tried_again(editor: str) -> None:
     connect()
-    task = begin_order(Order(model="granite", seed=1, size=(64, 64)))
+    task = begin_order(TextureOrder(model="granite", seed=1, size=(64, 64)))
     until_ended(task)
     panel = drawn(editor)
     assert task.message in said(panel)
@@ -238,10 +238,10 @@ def test_variations_that_are_on_their_way_or_failed_are_drawn_too(editor: str) -
     connect()
     session = state.session()
     with Paused():
-        session.vary([Order(model="tiny", seed=fresh_seed(), size=(64, 64))])
+        session.vary([TextureOrder(model="tiny", seed=fresh_seed(), size=(64, 64))])
         turn()
         assert names(drawn(editor)["Variations"]) >= {"texserver.use_variation"}
-    session.vary([Order(model="granite", seed=1, size=(64, 64))])
+    session.vary([TextureOrder(model="granite", seed=1, size=(64, 64))])
     until(lambda: session.variations[0].ended, "an error")
     panel = drawn(editor)["Variations"]
     assert "Failed" in texts(panel)
@@ -260,7 +260,7 @@ def test_history(editor: str) -> None:
 
 def test_history_of_a_server_that_had_other_seeds_and_models(editor: str) -> None:
     """As texget asks for: a seed that no property of Blender's holds."""
-    entry = Entry(
+    entry = HistoryEntry(
         model="elsewhere",
         sha256="ab" * 32,
         seed=2**64 - 1,
@@ -329,11 +329,11 @@ def test_preferences() -> None:
     shown = names(shown_preferences())
     assert {"pairing", "server_command", "models_folder", "storage", "file_format", "cache_gb", "patience_s"} <= shown
     assert "texserver.start_server" in shown
-    assert "found by itself" in texts(shown_preferences())
+    assert "found automatically" in texts(shown_preferences())
 
 
 @pytest.mark.parametrize(
-    ("host", "said"), [("127.0.0.1", "Paired with 127.0.0.1:7441."), ("gpu-box.example", "Online access is off")]
+    ("host", "said"), [("127.0.0.1", "Paired with 127.0.0.1:7441."), ("gpu-box.example", "online access is off")]
 )
 def test_preferences_with_a_pairing_line(host: str, said: str) -> None:
     pairing = Pairing(host=host, port=7441, keys=Keys(server=new_key(), client=new_key()))

@@ -19,7 +19,7 @@ from bl_ext.user_default.texserver.panel import operators, orders, preferences
 from bl_ext.user_default.texserver.panel.orders import NotOrdered
 from bl_ext.user_default.texserver.protocol.pairing import ENVIRONMENT, Keys, Pairing, new_key, parse_pairing
 from bl_ext.user_default.texserver.tasks import state
-from bl_ext.user_default.texserver.tasks.tasks import Order
+from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder
 from inside import (
     EXTENSION,
     LARGE,
@@ -72,7 +72,7 @@ def test_without_a_server_a_button_says_so_at_once(no_server: Path) -> None:
     state.session().wanted = True
     turn()
     with pytest.raises(NotOrdered, match="No texserver runs here"):
-        orders.make(bpy.context, model="tiny")
+        orders.prepare(bpy.context, model="tiny")
 
 
 def test_a_server_that_has_ended_is_told_of(no_server: Path, hasty: None) -> None:
@@ -128,7 +128,7 @@ def test_another_machine_is_not_called_while_online_access_is_off(host: str, has
     keys = Keys(server=new_key(), client=new_key())
     preferences.get().pairing = Pairing(host=host, port=7441, keys=keys).line
     text = told()
-    assert text.startswith(f"{host} is another machine, and Blender's online access is off. Allow it in Preferences")
+    assert text.startswith(f"{host} is another machine, but Blender's online access is off. Allow it in Preferences")
     assert state.session().connection.sockets == []
 
 
@@ -164,12 +164,12 @@ def test_choosing_another_server_ends_what_is_under_way() -> None:
 
 
 def test_a_model_that_the_server_does_not_have_is_told_of() -> None:
-    assert told(model="granite") == "The server has no model 'granite' to paint with. Pick another one."
+    assert told(model="granite") == "The server has no model 'granite' for textures. Choose another one."
 
 
 def test_maps_that_the_model_does_not_have_are_told_of() -> None:
     bpy.context.scene.texserver.maps = {"metallic", "ao"}
-    assert told() == "tiny has none of the maps that are chosen. It has: basecolor."
+    assert told() == "tiny has none of the chosen maps. It has: basecolor."
 
 
 def test_a_texture_that_is_too_large_for_the_server_is_told_of() -> None:
@@ -180,7 +180,7 @@ def test_a_texture_that_is_too_large_for_the_server_is_told_of() -> None:
 
 def test_a_model_that_goes_between_click_and_server_fails_the_task() -> None:
     connect()
-    task = begin_order(Order(model="granite", seed=1, size=(48, 528), preview=(48, 512)))
+    task = begin_order(TextureOrder(model="granite", seed=1, size=(48, 528), preview=(48, 512)))
     before = everything()
     until_ended(task)
     assert task.state == "failed"
@@ -197,7 +197,7 @@ def test_without_an_object_the_button_is_grey_and_says_why() -> None:
     for name in ("generate", "again", "use_variation"):
         operator = getattr(bpy.ops.texserver, name)
         assert not operator.poll()
-        with pytest.raises(RuntimeError, match="Select the object that the texture is for"):
+        with pytest.raises(RuntimeError, match="Select the object for the texture"):
             operator()
 
 
@@ -214,7 +214,7 @@ OTHER_KINDS: dict[str, Callable[[], Any]] = {
 def test_an_object_that_has_no_material_is_told_of(kind: str) -> None:
     thing = add("Thing", OTHER_KINDS[kind]())
     assert thing.type == kind
-    assert told() == "Thing is of a kind that has no material. Select a mesh, a curve or a text."
+    assert told() == "Thing is of a type without materials. Select a mesh, a curve or a text."
 
 
 def test_an_object_without_a_slot_gets_one() -> None:
@@ -449,7 +449,7 @@ def test_an_object_that_is_deleted_meanwhile_ends_the_job(previewed: bool) -> No
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     until_ended(task)
     assert task.state == "failed"
-    assert task.message.startswith("Cube is gone, so the texture has no place. Select another object and press")
+    assert task.message.startswith("Cube no longer exists. Select another object and press")
     assert unused_images() == []
     assert drafts() == []
     bpy.data.orphans_purge(do_recursive=True)
@@ -550,7 +550,7 @@ def test_another_file_ends_the_jobs_of_this_one(opened: str, previewed: bool, tm
     assert drafts() == []
     generate(seed=1, **SMALL)
     text = refusal(lambda: bpy.ops.texserver.retry(task_id=task.id))
-    assert text.startswith("Cube is gone")
+    assert text.startswith("Cube no longer exists")
     assert task in state.session().tasks
 
 
@@ -644,7 +644,7 @@ def own(running: OwnServer, monkeypatch: pytest.MonkeyPatch) -> OwnServer:
 
 
 def test_a_model_that_is_broken_there_is_told_of(own: OwnServer) -> None:
-    assert told(model="broken").startswith("The server has no model 'broken' to paint with. It is broken there: ")
+    assert told(model="broken").startswith("The server has no model 'broken' for textures. Its file is broken: ")
 
 
 def test_a_job_goes_on_when_the_server_is_back(own: OwnServer) -> None:
@@ -677,7 +677,7 @@ def test_a_job_whose_server_stays_away_fails_in_time_and_can_be_tried_again(
     until_ended(task)
     assert time.monotonic() - started < 1 + TOLD_S
     assert task.state == "failed"
-    assert task.message.startswith("Nothing came for 1 seconds. No texserver runs")
+    assert task.message.startswith("No pixels arrived for 1 seconds. No texserver runs")
     assert task.message.endswith("Then press Retry.")
     assert everything() == before
     assert drafts() == []
@@ -699,7 +699,7 @@ def test_a_server_that_answers_and_paints_nothing_is_given_up() -> None:
         task = begin(seed=fresh_seed(), **LARGE)
         until_ended(task)
     assert task.state == "failed"
-    assert task.message.startswith("Nothing came for 1 seconds. The server accepts requests")
+    assert task.message.startswith("No pixels arrived for 1 seconds. The server accepts requests")
     assert everything() == before
 
 
@@ -707,4 +707,4 @@ def test_an_object_error_is_raised_where_it_belongs() -> None:
     add("Thing", None)
     connect()
     with pytest.raises(NotAssigned):
-        orders.make(bpy.context, model="tiny")
+        orders.prepare(bpy.context, model="tiny")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.tasks import state
-from inside import LARGE, LARGE_PREVIEW, begin, generate, turn, until, until_ended, until_previewed
+from inside import LARGE, LARGE_PREVIEW, begin, generate, pending, turn, until, until_ended, until_previewed
 from pictures import difference, of_image, of_render, truth
 from scenery import (
     add,
@@ -409,7 +409,7 @@ def test_blender_is_never_kept_waiting_long() -> None:
     plane()
     task = begin("stone", width=1024, height=1024)
     longest = 0.0
-    while task.id in pump._assignments:
+    while pending(task):
         started = time.thread_time()
         pump.step()
         longest = max(longest, time.thread_time() - started)
@@ -422,7 +422,7 @@ def test_one_map_is_loaded_in_a_turn_and_all_are_shown_together() -> None:
     thing = plane()
     task = begin("stone", width=64, height=64)
     counts = []
-    while task.id in pump._assignments:
+    while pending(task):
         before = len(ours(bpy.data.images))
         assert thing.active_material is None
         pump.step()
@@ -439,9 +439,9 @@ def test_what_is_loaded_and_not_shown_yet_goes_with_its_object() -> None:
     task = begin("stone", width=64, height=64)
     until(lambda: len(ours(bpy.data.images)) == 2, "two maps are loaded")
     bpy.data.objects.remove(thing)
-    until(lambda: task.id not in pump._assignments, "the job ends")
+    until(lambda: not pending(task), "the job ends")
     assert task.state == "failed"
-    assert "is gone" in task.message
+    assert "no longer exists" in task.message
     assert ours(bpy.data.images) == []
 
 
@@ -451,7 +451,7 @@ def test_what_is_loaded_and_not_shown_yet_is_in_no_file_and_comes_again(tmp_path
     until(lambda: len(ours(bpy.data.images)) == 2, "two maps are loaded")
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), copy=True)
     assert ours(bpy.data.images) == []
-    until(lambda: task.id not in pump._assignments, "the job ends")
+    until(lambda: not pending(task), "the job ends")
     assert (task.state, len(textures(thing.active_material))) == ("done", 6)
 
 

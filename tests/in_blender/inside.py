@@ -21,7 +21,8 @@ from bl_ext.user_default.texserver.material import assignment
 from bl_ext.user_default.texserver.panel import orders, preferences
 from bl_ext.user_default.texserver.protocol.pairing import ENVIRONMENT
 from bl_ext.user_default.texserver.tasks import state
-from bl_ext.user_default.texserver.tasks.tasks import Order, Task
+from bl_ext.user_default.texserver.tasks.task import Task
+from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder, TextureTask
 
 EXTENSION = "bl_ext.user_default.texserver"
 PYTHON = os.environ["TEXSERVER_TEST_PYTHON"]  # with torch and the server
@@ -108,16 +109,17 @@ def generate(model: str = "tiny", **given: Any) -> Any:
     return bpy.context.object.active_material
 
 
-def begin(model: str = "tiny", **given: Any) -> Task:
+def begin(model: str = "tiny", **given: Any) -> TextureTask:
     """As the button does: only begun."""
     if not state.session().catalogue.models:
         connect()
-    return orders.make(bpy.context, model=model, **given).begin()
+    return orders.prepare(bpy.context, model=model, **given).begin()
 
 
-def begin_order(order: Order, **given: Any) -> Task:
+def begin_order(order: TextureOrder, **given: Any) -> TextureTask:
     """An order that the settings would not make, for the active object."""
-    return pump.begin(order, assignment.wish_for([bpy.context.object], **given))
+    target = assignment.target_for([bpy.context.object], **given)
+    return orders.PreparedTexture(order=order, target=target).begin()
 
 
 def until(holds: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
@@ -132,8 +134,13 @@ def until(holds: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> 
 
 def until_ended(*tasks: Task) -> None:
     """To the end, and what was to be done with their textures is done."""
-    until(lambda: all(task.ended and task.id not in pump._assignments for task in tasks), "the end of the tasks")
+    until(lambda: all(task.ended and not pending(task) for task in tasks), "the end of the tasks")
     pump.step()
+
+
+def pending(task: Task) -> bool:
+    """Whether its texture is still to be put somewhere."""
+    return any(each.task is task for each in pump.pending())
 
 
 def until_previewed(task: Task) -> None:

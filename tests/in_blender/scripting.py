@@ -14,7 +14,7 @@ import pytest
 from bl_ext.user_default.texserver.panel import operators, preferences
 from bl_ext.user_default.texserver.panel.orders import MOST_SEED
 from bl_ext.user_default.texserver.tasks import local_server, state
-from bl_ext.user_default.texserver.tasks.tasks import Order
+from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder
 from inside import (
     EXTENSION,
     LARGE,
@@ -163,12 +163,14 @@ def test_again_keeps_whole_periods_when_it_is_larger() -> None:
 
 
 def test_again_of_what_is_not_there_is_refused() -> None:
-    assert refusal(lambda: bpy.ops.texserver.again(index=3)) == "The history has no such entry any more."
+    assert (
+        refusal(lambda: bpy.ops.texserver.again(index=3)) == "The history no longer has this entry. Choose another one."
+    )
 
 
 def test_retry_does_for_the_same_object_what_had_failed() -> None:
     connect()
-    task = begin_order(Order(model="late", seed=7, size=(64, 64)))
+    task = begin_order(TextureOrder(model="late", seed=7, size=(64, 64)))
     until_ended(task)
     assert task.state == "failed"
     cube = bpy.context.object
@@ -273,7 +275,7 @@ def test_an_asset_says_what_it_shows_after_a_cancelled_job() -> None:
 def test_another_s_material_is_not_marked_as_an_asset_of_ours() -> None:
     bpy.context.object.active_material = foreign_material()
     assert not bpy.ops.texserver.mark_asset.poll()
-    with pytest.raises(RuntimeError, match="The active material was not made here"):
+    with pytest.raises(RuntimeError, match="The active material was not made by Texserver"):
         bpy.ops.texserver.mark_asset()
     plane()
     assert not bpy.ops.texserver.mark_asset.poll()

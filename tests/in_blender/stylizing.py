@@ -225,8 +225,10 @@ def test_without_a_server(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_texture_is_no_style_and_a_style_no_texture() -> None:
     render()
-    assert "makes textures and stylizes no pictures" in refusal(lambda: bpy.ops.texserver.stylize_image(model="tiny"))
-    assert "stylizes pictures and makes no textures" in refusal(lambda: bpy.ops.texserver.generate(model="ink"))
+    assert "paints textures and cannot stylize pictures" in refusal(
+        lambda: bpy.ops.texserver.stylize_image(model="tiny")
+    )
+    assert "stylizes pictures and cannot paint textures" in refusal(lambda: bpy.ops.texserver.generate(model="ink"))
     assert "has no style 'inc'" in refusal(lambda: bpy.ops.texserver.stylize_image(model="inc"))
 
 
@@ -376,7 +378,7 @@ def test_an_existing_sequence_is_stylized(tmp_path: Path) -> None:
     (tmp_path / "in" / "other1.png").write_bytes(b"no picture")
     assert "There are 2 sequences" in refusal(lambda: call(output_folder=str(tmp_path / "new"), **own))
     own["input_folder"] = str(tmp_path / "in" / "other1.png")
-    assert "no picture" in refusal(lambda: call(output_folder=str(tmp_path / "new"), **own))
+    assert "other1.png as a picture" in refusal(lambda: call(output_folder=str(tmp_path / "new"), **own))
     own["input_folder"] = str(tmp_path / "nowhere")
     assert "cannot be read" in refusal(lambda: call(output_folder=str(tmp_path / "new"), **own))
 
@@ -433,7 +435,7 @@ def test_panels_with_a_server(editor: str) -> None:
     assert "image" in names(drawn(editor)["Stylize"])
     assert {"input_folder", "output_folder", "texserver.stylize_animation"} <= names(drawn(editor)["Animation"])
     settings.model = "tiny"
-    assert "makes textures" in texts(drawn(editor)["Stylize"])
+    assert "paints textures" in texts(drawn(editor)["Stylize"])
 
 
 def test_panels_show_jobs_of_both_kinds(editor: str, tmp_path: Path) -> None:

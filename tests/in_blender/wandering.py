@@ -15,7 +15,7 @@ from bl_ext.user_default.texserver.material.assignment import NotAssigned
 from bl_ext.user_default.texserver.panel import orders, preferences
 from bl_ext.user_default.texserver.panel.orders import NotOrdered
 from bl_ext.user_default.texserver.tasks import state
-from bl_ext.user_default.texserver.tasks.tasks import Task
+from bl_ext.user_default.texserver.tasks.texture_task import TextureTask
 from inside import connect, drafts, turn, until
 from scenery import foreign_material, ours, plane, select
 
@@ -29,7 +29,7 @@ class Artist:
     def __init__(self, seed: int, folder: Path) -> None:
         self.random = random.Random(seed)
         self.folder = folder
-        self.tasks: list[Task] = []
+        self.tasks: list[TextureTask] = []
         self.done: list[str] = []
         self.told: list[str] = []
         self.left: set[int] = set()  # images without users, by the artist's own doing
@@ -61,7 +61,7 @@ class Artist:
             "replace_links": self.random.random() < 0.3,
         }
         try:
-            self.tasks.append(orders.make(bpy.context, **given).begin())
+            self.tasks.append(orders.prepare(bpy.context, **given).begin())
         except (NotAssigned, NotOrdered) as error:
             self.told.append(str(error))
 
@@ -172,8 +172,8 @@ def unused() -> set[int]:
 
     It brings back what it replaced when it is cancelled, and loads its maps one by one before it shows them.
     """
-    jobs = pump._assignments.values()
-    kept = {each.uid for job in jobs for each in (*job._images, *job._loaded.values())}
+    assignments = [each.assignment for each in pump.pending()]
+    kept = {each.uid for one in assignments for each in (*one._images, *one._loaded.values())}
     return {each.session_uid for each in ours(bpy.data.images) if each.users == 0} - kept
 
 
@@ -187,7 +187,7 @@ def test_nothing_is_left_over_after_any_walk(seed: int, tmp_path: Path) -> None:
     pump.step()
     assert all(task.ended for task in artist.tasks), artist.done
     assert {task.state for task in artist.tasks} <= {"done", "failed", "cancelled"}
-    assert pump._assignments == {}, artist.done
+    assert pump.pending() == [], artist.done
     assert unused() <= artist.left, artist.done
     assert drafts() == []
     assert any(task.state == "done" for task in artist.tasks), artist.done

@@ -328,20 +328,20 @@ def stopwatch(**parts: tuple[Any, str]) -> Iterator[dict[str, list[float]]]:
 
 def our_parts() -> dict[str, tuple[Any, str]]:
     """What the add-on does while it works: `turn` is one turn of the pump, and the others but for the panels parts."""
-    sinks, panels, session = addon("client.sinks"), addon("panel.panels"), addon("tasks.session").Session
+    sinks, panels, session = addon("client.sinks"), addon("panel.panels"), addon("tasks.session").AddonSession
     return {
         "turn": (addon("loop.pump"), "step"),
         "receive": (addon("client.connection").Connection, "tick"),
         "remember": (session, "remember"),
         "tidy": (session, "tidy"),
-        "undo": (addon("loop.pump"), "_push_undo"),
+        "undo": (addon("loop.delivery"), "_push_undo"),
         "begin": (sinks.FileSink, "begin"),
         "write": (sinks.FileSink, "write"),
         "finish": (sinks.FileSink, "finish"),
         "assign": (addon("material.assignment").Assignment, "show"),
-        "panel": (panels._Main, "draw"),
-        "jobs": (panels._Jobs, "draw"),
-        "history": (panels._History, "draw"),
+        "panel": (panels._MainPanel, "draw"),
+        "jobs": (panels.JobsPanel, "draw"),
+        "history": (panels._HistoryPanel, "draw"),
     }
 
 
@@ -752,8 +752,8 @@ def scene_stylize() -> Steps:
     parts = {
         "turn": (addon("loop.pump"), "step"),
         "save": (addon("material.content"), "of_render"),
-        "begin": (addon("tasks.session").Session, "order_style"),
-        "panel": (addon("panel.style_panels")._Stylize, "draw"),
+        "begin": (addon("tasks.session").AddonSession, "order_picture"),
+        "panel": (addon("panel.style_panels")._StylizePanel, "draw"),
     }
     told: dict[str, Any] = {"by_hand_ms": by_hand_ms}
     with stopwatch(**parts) as taken:

@@ -376,7 +376,7 @@ def test_undo_in_the_midst_of_a_job_takes_back_what_was_done_before_it(played: S
 def test_a_texture_whose_object_was_undone_says_so(played: Stage) -> None:
     told = played.fact("undo_under_way")["gone"]
     assert told["state"] == "failed"
-    assert told["message"].startswith("Plane is gone")
+    assert told["message"].startswith("Plane no longer exists")
     assert told["operators"] == []
     assert told["images"] == []
 

@@ -116,7 +116,7 @@ def test_no_server_known(tmp_path: Path) -> None:
 @pytest.mark.serial
 def test_no_such_machine() -> None:
     assert reason(lambda: Pairing(host="no-such-machine.invalid", port=5555)).startswith(
-        "No machine is known as no-such-machine.invalid"
+        "There is no machine named no-such-machine.invalid"
     )
 
 

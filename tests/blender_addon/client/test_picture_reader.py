@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blender_addon.client.image_file import open_image
-from blender_addon.client.picture_reader import Picture, PictureError, read_picture
+from blender_addon.client.picture_reader import PictureError, TiffPicture, read_picture
 
 
 def pixels(height: int, width: int, channels: int, dtype: str = "uint8") -> NDArray[np.generic]:
     return np.random.default_rng(7).integers(0, np.iinfo(dtype).max, (height, width, channels), dtype)
 
 
-def array(picture: Picture) -> NDArray[np.generic]:
+def array(picture: TiffPicture) -> NDArray[np.generic]:
     return np.frombuffer(bytes(picture.data), picture.dtype).reshape(picture.shape)
 
 
@@ -108,7 +108,7 @@ def test_another_program_s_file_is_read(tmp_path: Path) -> None:
 )
 def test_other_files_are_refused(tmp_path: Path, changed: dict[int, object]) -> None:
     tiff(tmp_path / "a.tif", changed=changed)
-    with pytest.raises(PictureError, match=r"a\.tif is no TIFF that can be read here: .*\. Save it as one"):
+    with pytest.raises(PictureError, match=r"a\.tif cannot be read: .*\. Save it as an uncompressed TIFF"):
         read_picture(tmp_path / "a.tif")
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "a.tif").read_bytes()
     for length in (0, 3, 8, 9, 50, 150, len(whole) - 1):
         (tmp_path / "a.tif").write_bytes(whole[:length])
-        with pytest.raises(PictureError, match="is no TIFF"):
+        with pytest.raises(PictureError, match="cannot be read"):
             read_picture(tmp_path / "a.tif")
 
 

@@ -241,7 +241,7 @@ def test_an_error_is_told_within_its_length() -> None:
     assert parse_reply(encode(long)) == long
 
 
-# ---------------------------------------------------------------------------------------------------------- F1: frames
+# --------------------------------------------------------------------------------------------------------------- frames
 
 HELLO = b'{"op":"hello","id":1}'
 
@@ -293,7 +293,7 @@ def test_a_bad_frame_is_answered_in_its_letter_or_in_json() -> None:
         assert wire.letter_of(frames, CODECS) == wire.JSON
 
 
-# ----------------------------------------------------------------------------------------------------------- F2: sizes
+# ---------------------------------------------------------------------------------------------------------------- sizes
 
 
 @both_letters
@@ -338,7 +338,7 @@ def test_a_content_whose_result_would_be_over_the_limit_is_too_large() -> None:
             assert refused(frames, limits).code == "too_large"
 
 
-# --------------------------------------------------------------------------------------------------------- F3: headers
+# -------------------------------------------------------------------------------------------------------------- headers
 
 BAD_JSON = {
     "a depth bomb of lists": b'{"a":' + b"[" * 60_000,
@@ -441,7 +441,7 @@ def test_lists_may_nest_eight_deep(letter: bytes) -> None:
         assert (parse_request(frames, LIMITS, CODECS).id == 1) if good else (refused(frames).code == "bad_header")
 
 
-# ------------------------------------------------------------------------------------------------------- F4: op and id
+# ------------------------------------------------------------------------------------------------------------ op and id
 
 
 @both_letters
@@ -470,7 +470,7 @@ def test_an_op_that_is_missing_or_unknown_is_refused_under_its_id(letter: bytes)
     assert refused(frames_of(missing, letter=letter)).code == "bad_header"
 
 
-# ---------------------------------------------------------------------------------------------------------- F5: fields
+# --------------------------------------------------------------------------------------------------------------- fields
 
 WRONG = {
     "size": [0, -1, 16385, 1.5, True, "2048", None, [], [64], [64, 64, 64], [0, 64], [-1, 64], [64, 15], [16385, 64],
@@ -573,7 +573,7 @@ def test_a_stranger_finds_a_shortened_value_in_the_text() -> None:
     assert len(text) < 200
 
 
-# ------------------------------------------------------------------------------------------------------ F6: model names
+# ---------------------------------------------------------------------------------------------------------- model names
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "a/b", "a\0b"], ids=ascii)
@@ -593,7 +593,7 @@ def test_a_name_of_ten_thousand_characters_is_an_unknown_model(op: str) -> None:
     assert len(str(error)) < 200
 
 
-# --------------------------------------------------------------------------------------------------------- F7: buffers
+# -------------------------------------------------------------------------------------------------------------- buffers
 
 
 def stylize(

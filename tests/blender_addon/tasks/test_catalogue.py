@@ -24,7 +24,7 @@ from blender_addon.tasks.catalogue import (
     MOST_THUMBNAILS,
     MOST_TRIES,
     Catalogue,
-    Model,
+    ListedModel,
 )
 from server.front.shelf import Shelf
 from tests.blender_addon.fake_server import FakeServer, refusal
@@ -118,7 +118,7 @@ def settle(catalogue: Catalogue) -> None:
     """Until nothing is under way any more."""
     until(catalogue, lambda: catalogue._welcome)
     until(catalogue, lambda: not (catalogue._listing or catalogue._wanted or catalogue._inbox))
-    until(catalogue, lambda: not (catalogue._pictures.queue or catalogue._pictures.asked or catalogue._inbox))
+    until(catalogue, lambda: not (catalogue._thumbnails.queue or catalogue._thumbnails.asked or catalogue._inbox))
 
 
 def lists(server: FakeServer) -> int:
@@ -148,7 +148,7 @@ def test_all_that_is_told_of_a_model_is_known(catalogue: Catalogue, stock: Stock
     ]
     settle(catalogue)
     assert catalogue.models == (
-        Model(
+        ListedModel(
             name="brick",
             state="ready",
             warning="it is empty",
@@ -158,8 +158,8 @@ def test_all_that_is_told_of_a_model_is_known(catalogue: Catalogue, stock: Stock
             lattice=((27.0, 38.0), (0.0, 76.5)),
             fits=(512, 4096),
         ),
-        Model(name="broken", state="broken", reason="it is a picture"),
-        Model(name="new", state="checking"),
+        ListedModel(name="broken", state="broken", reason="it is a picture"),
+        ListedModel(name="new", state="checking"),
     )
 
 
@@ -236,7 +236,7 @@ def test_five_thousand_models_are_listed_and_the_first_get_pictures(
     stock.entries = [ready(f"model-{number:04}") for number in range(5000)]
     stock.page = 200
     longest = 0.0
-    while len(catalogue._pictures.there) < MOST_THUMBNAILS:
+    while len(catalogue._thumbnails.there) < MOST_THUMBNAILS:
         catalogue._connection.tick()
         start = time.thread_time()
         catalogue.tick()
@@ -369,7 +369,7 @@ def test_an_odd_list_is_told_and_the_one_before_stays(
     catalogue.refresh()
     settle(catalogue)
     assert len(catalogue.models) == 5
-    assert "Update it" in catalogue.message
+    assert "Update the server" in catalogue.message
 
 
 @pytest.mark.parametrize("answer", ["empty pages", "too many"])
@@ -396,7 +396,7 @@ def test_progress_that_nobody_asked_for_does_no_harm(catalogue: Catalogue, stock
 
     stock.answer = answer
     settle(catalogue)
-    assert len(catalogue.models) == len(catalogue._pictures.there) == 5
+    assert len(catalogue.models) == len(catalogue._thumbnails.there) == 5
 
 
 # --------------------------------------------------------------------------------------------------------- thumbnails
@@ -417,7 +417,7 @@ def test_a_thumbnail_has_the_pixels_of_its_model(catalogue: Catalogue) -> None:
 
 def test_the_version_grows_with_each_thumbnail(catalogue: Catalogue) -> None:
     until(catalogue, lambda: catalogue.models)
-    version, there = catalogue.version, len(catalogue._pictures.there)
+    version, there = catalogue.version, len(catalogue._thumbnails.there)
     settle(catalogue)
     assert catalogue.version - version == 5 - there > 0
 
@@ -480,7 +480,7 @@ def test_an_odd_picture_is_told_and_the_others_come(
     stock.answer = answer
     settle(catalogue)
     assert [model.name for model in catalogue.models if not catalogue.thumbnail(model)] == ["grass"]
-    assert catalogue.message == "The server sent no picture of grass. Update it, or this add-on."
+    assert catalogue.message == "The server sent no picture of grass. Update the server or this add-on."
     assert len(list((tmp_path / "thumbnails").iterdir())) == 4
 
 
@@ -510,7 +510,7 @@ def test_a_picture_that_is_refused_is_asked_for_again_where_that_helps(
 
     stock.answer = answer
     settle(catalogue)
-    assert len(catalogue._pictures.there) == there
+    assert len(catalogue._thumbnails.there) == there
     assert catalogue.message == (f"There is no picture of oak. This is {code}." if said else "")
     assert left == []
 
@@ -531,7 +531,7 @@ def test_a_full_disk_is_told_and_the_list_stays(
         assert len(server.asked(wire.GetThumbnail)) < 20
     catalogue.refresh()
     settle(catalogue)
-    assert (len(catalogue._pictures.there), catalogue.message) == (20, "")
+    assert (len(catalogue._thumbnails.there), catalogue.message) == (20, "")
 
 
 def test_the_folder_keeps_its_bound_and_what_is_not_ours(catalogue: Catalogue, tmp_path: Path) -> None:

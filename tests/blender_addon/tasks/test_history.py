@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.tasks.history import FORMAT, MAX_FILE_BYTES, Entry, History
+from blender_addon.tasks.history import FORMAT, MAX_FILE_BYTES, History, HistoryEntry
 
-BRICK = Entry(
+BRICK = HistoryEntry(
     model="brick",
     sha256="ab" * 32,
     seed=2**64 - 1,
@@ -25,7 +25,7 @@ BRICK = Entry(
 GRASS = replace(BRICK, model="Gräser, hoch", seed=7)
 
 entries = st.builds(
-    Entry,
+    HistoryEntry,
     model=st.text(st.characters(codec="utf-8"), max_size=200),
     sha256=st.text("0123456789abcdef", max_size=64),
     seed=st.integers(0, 2**64 - 1),
@@ -59,7 +59,9 @@ def test_the_newest_comes_first_and_is_there_in_the_next_session(path: Path) -> 
 
 
 @given(made=st.lists(entries, max_size=8))
-def test_whatever_was_made_is_read_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, made: list[Entry]) -> None:
+def test_whatever_was_made_is_read_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, made: list[HistoryEntry]
+) -> None:
     path = tmp_path_factory.mktemp("history") / "history.json"
     history = History(path)
     for each in made:

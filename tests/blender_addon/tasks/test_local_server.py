@@ -272,7 +272,7 @@ def test_one_that_fails_says_why_and_what_to_do(
     server.start(program(body), tmp_path)
     until(server, "failed")
     assert said in server.message
-    assert "did not start" in server.message or f"Look into its log, {server.log}" in server.message
+    assert "did not start" in server.message or f"Read its log, {server.log}" in server.message
 
 
 def test_one_that_ends_by_itself_is_told(server: LocalServer, program: Callable[[str], str], tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_started_again_while_it_stops_it_starts_when_it_has_stopped(
     first = told(tmp_path)["pid"]
     server.stop()
     server.start(program(LISTENS + WAITS, "other"), tmp_path)
-    assert (server.state, server.message) == ("starting", "Waiting for the server before to end.")
+    assert (server.state, server.message) == ("starting", "Waiting for the earlier server to end.")
     assert runs(first)
     until(server, "running")
     assert not runs(first)

@@ -9,31 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender_addon.tasks.placement import mapping_scale
-from blender_addon.tasks.relief import Mapping, depth, relief_of
+from blender_addon.tasks.relief import Projection, depth, relief_of
 
 MAPS = [set(each) for count in range(4) for each in itertools.combinations(("basecolor", "normal", "height"), count)]
-MAPPINGS: tuple[Mapping, ...] = get_args(Mapping)
+PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("projection", PROJECTIONS)
 @pytest.mark.parametrize("displace", [False, True])
 @pytest.mark.parametrize("maps", MAPS, ids=lambda maps: "-".join(sorted(maps)) or "none")
-def test_what_tells_of_the_relief_shades_it_once(maps: set[str], mapping: Mapping, displace: bool) -> None:
-    relief = relief_of(maps, mapping, displace=displace)
+def test_what_tells_of_the_relief_shades_it_once(maps: set[str], projection: Projection, displace: bool) -> None:
+    relief = relief_of(maps, projection, displace=displace)
     by_height = relief.height and relief.method in ("BUMP", "BOTH")
     assert relief.normal + by_height == (1 if maps & {"normal", "height"} else 0)
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("projection", PROJECTIONS)
 @pytest.mark.parametrize("maps", MAPS, ids=lambda maps: "-".join(sorted(maps)) or "none")
-def test_the_surface_moves_where_it_can_and_is_asked_to(maps: set[str], mapping: Mapping) -> None:
-    assert relief_of(maps, mapping, displace=False).method == "BUMP"
-    assert (relief_of(maps, mapping, displace=True).method != "BUMP") == ("height" in maps)
+def test_the_surface_moves_where_it_can_and_is_asked_to(maps: set[str], projection: Projection) -> None:
+    assert relief_of(maps, projection, displace=False).method == "BUMP"
+    assert (relief_of(maps, projection, displace=True).method != "BUMP") == ("height" in maps)
 
 
 def test_a_normal_map_wins_along_a_uv_map_alone() -> None:
     both = ("normal", "height")
-    assert {each: relief_of(both, each, displace=False).normal for each in MAPPINGS} == {
+    assert {each: relief_of(both, each, displace=False).normal for each in PROJECTIONS} == {
         "UV": True,
         "BOX": False,
         "OBJECT": False,

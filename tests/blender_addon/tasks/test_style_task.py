@@ -13,15 +13,17 @@ from PIL import Image
 
 from blender_addon.client.image_file import open_image
 from blender_addon.protocol import wire
-from blender_addon.tasks.catalogue import Model
-from blender_addon.tasks.session import Session
-from blender_addon.tasks.style_tasks import RECORD, Look, NoContent, SequenceOrder, SequenceTask, StyleOrder
+from blender_addon.tasks.catalogue import ListedModel
+from blender_addon.tasks.picture_task import PictureOrder
+from blender_addon.tasks.sequence_task import RECORD, SequenceOrder, SequenceTask
+from blender_addon.tasks.session import AddonSession
+from blender_addon.tasks.style_task import NoContent, StyleParameters
 from tests.blender_addon.fake_server import SHA256, FakeServer, refusal
-from tests.blender_addon.tasks.test_tasks import finish, run
+from tests.blender_addon.tasks.test_texture_task import finish, run
 
 pytestmark = pytest.mark.timeout(60)
 Pixels = NDArray[np.uint8]
-INK = Look(model="ink", strength=0.5, seed=3, keep_colours=True)
+INK = StyleParameters(model="ink", strength=0.5, seed=3, keep_colours=True)
 
 
 def stylize(request: wire.Request) -> Iterable[wire.Reply] | None:
@@ -42,8 +44,8 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def session(server: FakeServer, tmp_path: Path) -> Iterator[Session]:
-    with closing(Session(tmp_path / "session", lambda: server.pairing)) as session:
+def session(server: FakeServer, tmp_path: Path) -> Iterator[AddonSession]:
+    with closing(AddonSession(tmp_path / "session", lambda: server.pairing)) as session:
         yield session
 
 
@@ -80,17 +82,21 @@ class Frames:
         self.closed += 1
 
 
-def sequence(folder: Path, numbers: Iterable[int] = (5, 6, 7), look: Look = INK, sha256: str = "") -> SequenceOrder:
+def sequence(
+    folder: Path, numbers: Iterable[int] = (5, 6, 7), style: StyleParameters = INK, sha256: str = ""
+) -> SequenceOrder:
     frames = tuple((number, folder / f"shot_{number:04d}.tif") for number in numbers)
-    return SequenceOrder(look=look, name="shot", folder=folder, frames=frames, sha256=sha256)
+    return SequenceOrder(style=style, name="shot", folder=folder, frames=frames, sha256=sha256)
 
 
 # ------------------------------------------------------------------------------------------------------------- picture
 
 
-def test_a_picture_becomes_a_file_and_its_content_goes(session: Session, server: FakeServer, tmp_path: Path) -> None:
-    order = StyleOrder(look=INK, content=content(tmp_path / "a.tif"), name="Render Result")
-    task = session.order_style(order)
+def test_a_picture_becomes_a_file_and_its_content_goes(
+    session: AddonSession, server: FakeServer, tmp_path: Path
+) -> None:
+    order = PictureOrder(style=INK, content=content(tmp_path / "a.tif"), name="Render Result")
+    task = session.order_picture(order)
     assert order.title == "Render Result in ink"
     finish(session, task)
     assert (task.state, task.fraction) == ("done", 1)
@@ -102,9 +108,9 @@ def test_a_picture_becomes_a_file_and_its_content_goes(session: Session, server:
     assert (asked.model, asked.strength, asked.seed, asked.keep_colours) == ("ink", 0.5, 3, True)
 
 
-def test_two_pictures_of_one_size_are_two_files(session: Session, tmp_path: Path) -> None:
-    orders = [StyleOrder(look=INK, content=content(tmp_path / f"{v}.tif", v), name="x") for v in (10, 20)]
-    tasks = [session.order_style(order) for order in orders]
+def test_two_pictures_of_one_size_are_two_files(session: AddonSession, tmp_path: Path) -> None:
+    orders = [PictureOrder(style=INK, content=content(tmp_path / f"{v}.tif", v), name="x") for v in (10, 20)]
+    tasks = [session.order_picture(order) for order in orders]
     run(session, lambda: all(task.ended for task in tasks))
     files = [path for task in tasks if task.result for path in task.result.files.values()]
     assert [value(path) for path in files] == [255 - 20, 255 - 40]
@@ -112,51 +118,53 @@ def test_two_pictures_of_one_size_are_two_files(session: Session, tmp_path: Path
     assert all(path.exists() for path in files)
 
 
-def test_a_picture_that_is_not_there_is_a_sentence(session: Session, tmp_path: Path) -> None:
-    task = session.order_style(StyleOrder(look=INK, content=tmp_path / "gone.tif", name="x"))
+def test_a_picture_that_is_not_there_is_a_sentence(session: AddonSession, tmp_path: Path) -> None:
+    task = session.order_picture(PictureOrder(style=INK, content=tmp_path / "gone.tif", name="x"))
     finish(session, task)
     assert task.state == "failed"
     assert "cannot be read" in task.message
 
 
 def test_what_the_server_says_is_told_and_the_content_stays(
-    session: Session, server: FakeServer, tmp_path: Path
+    session: AddonSession, server: FakeServer, tmp_path: Path
 ) -> None:
     server.script = lambda request: (
         [refusal(request, "unknown_model", "No such style.")] if isinstance(request, wire.Stylize) else None
     )
-    order = StyleOrder(look=INK, content=content(tmp_path / "a.tif"), name="x")
-    task = session.order_style(order)
+    order = PictureOrder(style=INK, content=content(tmp_path / "a.tif"), name="x")
+    task = session.order_picture(order)
     finish(session, task)
     assert (task.state, task.message) == ("failed", "No such style.")
     assert order.content.exists()
 
 
-def test_a_cancelled_picture_leaves_no_file(session: Session, server: FakeServer, tmp_path: Path) -> None:
+def test_a_cancelled_picture_leaves_no_file(session: AddonSession, server: FakeServer, tmp_path: Path) -> None:
     server.script = lambda request: [] if isinstance(request, wire.Stylize) else None
-    task = session.order_style(StyleOrder(look=INK, content=content(tmp_path / "a.tif"), name="x"))
+    task = session.order_picture(PictureOrder(style=INK, content=content(tmp_path / "a.tif"), name="x"))
     run(session, lambda: server.asked(wire.Stylize))
     task.cancel()
     assert (task.state, task.message, task.result) == ("cancelled", "Cancelled.", None)
     assert list((tmp_path / "session").rglob("*.tif")) == []
 
 
-def test_patience_ends(session: Session, server: FakeServer, tmp_path: Path) -> None:
+def test_patience_ends(session: AddonSession, server: FakeServer, tmp_path: Path) -> None:
     server.script = lambda request: [] if isinstance(request, wire.Stylize) else None
     session.patience_s = 0.3
-    picture = session.order_style(StyleOrder(look=INK, content=content(tmp_path / "a.tif"), name="x"))
+    picture = session.order_picture(PictureOrder(style=INK, content=content(tmp_path / "a.tif"), name="x"))
     frames = session.order_sequence(sequence(tmp_path / "out"), Frames(tmp_path))
     run(session, lambda: picture.ended and frames.ended)
     for task in (picture, frames):
         assert task.state == "failed"
-        assert "Nothing came for 0 seconds" in task.message
+        assert "No pixels arrived for 0 seconds" in task.message
         assert "Retry" in task.message
 
 
 # ------------------------------------------------------------------------------------------------------------ sequence
 
 
-def test_a_sequence_has_the_statistics_of_its_first_frame(session: Session, server: FakeServer, tmp_path: Path) -> None:
+def test_a_sequence_has_the_statistics_of_its_first_frame(
+    session: AddonSession, server: FakeServer, tmp_path: Path
+) -> None:
     source = Frames(tmp_path)
     task = session.order_sequence(sequence(tmp_path / "out"), source)
     seen: list[float] = []
@@ -172,7 +180,7 @@ def test_a_sequence_has_the_statistics_of_its_first_frame(session: Session, serv
     assert list(tmp_path.glob("content*")) == []
 
 
-def test_a_cancelled_sequence_goes_on_where_it_was(session: Session, server: FakeServer, tmp_path: Path) -> None:
+def test_a_cancelled_sequence_goes_on_where_it_was(session: AddonSession, server: FakeServer, tmp_path: Path) -> None:
     first = session.order_sequence(sequence(tmp_path / "out"), Frames(tmp_path))
     one, two, three = (path for _, path in first.order.frames)
     run(session, one.exists)
@@ -188,7 +196,7 @@ def test_a_cancelled_sequence_goes_on_where_it_was(session: Session, server: Fak
     assert [value(path) for path in (one, two, three)] == [245, 244, 243]
 
 
-def test_a_frame_that_someone_else_makes_meanwhile_is_not_made_again(session: Session, tmp_path: Path) -> None:
+def test_a_frame_that_someone_else_makes_meanwhile_is_not_made_again(session: AddonSession, tmp_path: Path) -> None:
     source = Frames(tmp_path)
     task = session.order_sequence(sequence(tmp_path / "out"), source)
     run(session, task.order.frames[0][1].exists)
@@ -198,7 +206,7 @@ def test_a_frame_that_someone_else_makes_meanwhile_is_not_made_again(session: Se
     assert value(task.order.frames[2][1]) == 99
 
 
-def test_lost_statistics_are_taken_from_the_first_frame_again(session: Session, tmp_path: Path) -> None:
+def test_lost_statistics_are_taken_from_the_first_frame_again(session: AddonSession, tmp_path: Path) -> None:
     order = sequence(tmp_path / "out")
     finish(session, session.order_sequence(order, Frames(tmp_path)))
     one, two, _ = (path for _, path in order.frames)
@@ -214,35 +222,39 @@ def test_lost_statistics_are_taken_from_the_first_frame_again(session: Session, 
 
 
 @pytest.mark.parametrize(
-    "other", [Look(model="ink", strength=0.6, seed=3, keep_colours=True), Look(model="oil", strength=0.5, seed=3)]
+    "other",
+    [
+        StyleParameters(model="ink", strength=0.6, seed=3, keep_colours=True),
+        StyleParameters(model="oil", strength=0.5, seed=3),
+    ],
 )
-def test_frames_of_another_look_are_not_mixed(session: Session, tmp_path: Path, other: Look) -> None:
+def test_frames_of_another_look_are_not_mixed(session: AddonSession, tmp_path: Path, other: StyleParameters) -> None:
     finish(session, session.order_sequence(sequence(tmp_path / "out", [5]), Frames(tmp_path)))
-    task = session.order_sequence(sequence(tmp_path / "out", look=other), Frames(tmp_path))
+    task = session.order_sequence(sequence(tmp_path / "out", style=other), Frames(tmp_path))
     finish(session, task)
     assert task.state == "failed"
     assert "with other settings" in task.message
     assert not (tmp_path / "out" / "shot_0006.tif").exists()
 
 
-def test_a_model_that_was_trained_again_is_another_look(session: Session, tmp_path: Path) -> None:
+def test_a_model_that_was_trained_again_is_another_look(session: AddonSession, tmp_path: Path) -> None:
     finish(session, session.order_sequence(sequence(tmp_path / "out", [5], sha256="a"), Frames(tmp_path)))
     task = session.order_sequence(sequence(tmp_path / "out", sha256="b"), Frames(tmp_path))
     finish(session, task)
     assert "another model" in task.message
 
 
-def test_a_frame_that_cannot_be_had_ends_it_and_the_others_stay(session: Session, tmp_path: Path) -> None:
+def test_a_frame_that_cannot_be_had_ends_it_and_the_others_stay(session: AddonSession, tmp_path: Path) -> None:
     source = Frames(tmp_path, fail_at=6)
     task = session.order_sequence(sequence(tmp_path / "out"), source)
     finish(session, task)
     assert task.state == "failed"
-    assert task.message == "The render was cancelled. Finished frames stay; Retry goes on from there."
+    assert task.message == "The render was cancelled. Finished frames stay; Retry continues from there."
     assert [path.exists() for _, path in task.order.frames] == [True, False, False]
     assert source.closed == 1
 
 
-def test_a_server_without_statistics_is_refused(session: Session, server: FakeServer, tmp_path: Path) -> None:
+def test_a_server_without_statistics_is_refused(session: AddonSession, server: FakeServer, tmp_path: Path) -> None:
     def without(request: wire.Request) -> Iterable[wire.Reply] | None:
         replies = stylize(request)
         return replies and [replace(reply, statistics="") for reply in replies if isinstance(reply, wire.Result)]
@@ -250,10 +262,10 @@ def test_a_server_without_statistics_is_refused(session: Session, server: FakeSe
     server.script = without
     task = session.order_sequence(sequence(tmp_path / "out"), Frames(tmp_path))
     finish(session, task)
-    assert "The server tells no statistics" in task.message
+    assert "The server sent no statistics" in task.message
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(session: Session, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_a_sentence(session: AddonSession, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     task = session.order_sequence(sequence(tmp_path / "file" / "out"), Frames(tmp_path))
     finish(session, task)
@@ -261,9 +273,9 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(session: Session, tmp_path: 
     assert "There is no folder" in task.message
 
 
-def test_textures_and_pictures_take_turns(session: Session, tmp_path: Path) -> None:
+def test_textures_and_pictures_take_turns(session: AddonSession, tmp_path: Path) -> None:
     pictures = [
-        session.order_style(StyleOrder(look=INK, content=content(tmp_path / f"{v}.tif", v), name="x"))
+        session.order_picture(PictureOrder(style=INK, content=content(tmp_path / f"{v}.tif", v), name="x"))
         for v in (1, 2, 3)
     ]
     frames = session.order_sequence(sequence(tmp_path / "out"), Frames(tmp_path))
@@ -274,7 +286,7 @@ def test_textures_and_pictures_take_turns(session: Session, tmp_path: Path) -> N
     assert session.task(frames.id) is None
 
 
-def test_the_record_is_small_and_readable(session: Session, tmp_path: Path) -> None:
+def test_the_record_is_small_and_readable(session: AddonSession, tmp_path: Path) -> None:
     finish(session, session.order_sequence(sequence(tmp_path / "out"), Frames(tmp_path)))
     record = json.loads((tmp_path / "out" / RECORD).read_text())
     assert record == {
@@ -290,7 +302,7 @@ def test_the_record_is_small_and_readable(session: Session, tmp_path: Path) -> N
 
 def test_a_model_says_of_what_kind_it_is() -> None:
     entry = {"name": "ink", "state": "ready", "sha256": SHA256}
-    assert Model.read(entry).kind == "texture"
-    assert Model.read({**entry, "kind": "style"}).kind == "style"
-    with pytest.raises(ValueError, match="a kind that is not known"):
-        Model.read({**entry, "kind": "music"})
+    assert ListedModel.read(entry).kind == "texture"
+    assert ListedModel.read({**entry, "kind": "style"}).kind == "style"
+    with pytest.raises(ValueError, match="an unknown kind"):
+        ListedModel.read({**entry, "kind": "music"})

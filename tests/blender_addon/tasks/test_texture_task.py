@@ -14,14 +14,16 @@ from blender_addon.client.image_file import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import NoServer, Pairing
 from blender_addon.tasks import session as session_module
-from blender_addon.tasks.session import AnyTask, Session
-from blender_addon.tasks.tasks import Order, size_text
+from blender_addon.tasks.placement import size_text
+from blender_addon.tasks.session import AddonSession
+from blender_addon.tasks.task import Task
+from blender_addon.tasks.texture_task import TextureOrder
 from tests.blender_addon.fake_server import FakeServer, painted, refusal
 
 pytestmark = pytest.mark.timeout(60)
 
 SMALL = wire.Limits(tile=64, max_window_pixels=64 * 64 * 3)
-BRICK = Order(model="brick", seed=7, size=(300, 200), maps=("basecolor", "height"), preview=(64, 48))
+BRICK = TextureOrder(model="brick", seed=7, size=(300, 200), maps=("basecolor", "height"), preview=(64, 48))
 
 
 @pytest.fixture
@@ -31,12 +33,12 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def session(server: FakeServer, tmp_path: Path) -> Iterator[Session]:
-    with closing(Session(tmp_path, lambda: server.pairing)) as session:
+def session(server: FakeServer, tmp_path: Path) -> Iterator[AddonSession]:
+    with closing(AddonSession(tmp_path, lambda: server.pairing)) as session:
         yield session
 
 
-def run(session: Session, until: Callable[[], object], within_s: float = 20.0) -> None:
+def run(session: AddonSession, until: Callable[[], object], within_s: float = 20.0) -> None:
     """Tick as Blender would, until it is so."""
     start = time.monotonic()
     while not until():
@@ -45,10 +47,10 @@ def run(session: Session, until: Callable[[], object], within_s: float = 20.0) -
         time.sleep(0.001)
 
 
-AnyKind = TypeVar("AnyKind", bound=AnyTask)
+AnyKind = TypeVar("AnyKind", bound=Task)
 
 
-def finish(session: Session, task: AnyKind) -> AnyKind:
+def finish(session: AddonSession, task: AnyKind) -> AnyKind:
     run(session, lambda: task.ended)
     return task
 
@@ -65,7 +67,7 @@ def never(request: wire.Request) -> Iterable[wire.Reply] | None:
 # --------------------------------------------------------------------------------------------------------- one task
 
 
-def test_the_preview_comes_first_and_then_the_texture(session: Session) -> None:
+def test_the_preview_comes_first_and_then_the_texture(session: AddonSession) -> None:
     task = session.order(BRICK)
     run(session, lambda: task.preview)
     assert not task.ended
@@ -80,7 +82,7 @@ def test_the_preview_comes_first_and_then_the_texture(session: Session) -> None:
     assert np.array_equal(pixels, painted(7, (300, 200)))
 
 
-def test_a_preview_that_fails_is_passed_over(server: FakeServer, session: Session) -> None:
+def test_a_preview_that_fails_is_passed_over(server: FakeServer, session: AddonSession) -> None:
     def script(request: wire.Request) -> Iterable[wire.Reply] | None:
         small = isinstance(request, wire.Generate) and request.size == (64, 48)
         return [refusal(request, "bad_request")] if small else None
@@ -90,7 +92,7 @@ def test_a_preview_that_fails_is_passed_over(server: FakeServer, session: Sessio
     assert (task.state, task.preview) == ("done", None)
 
 
-def test_a_texture_that_fails_says_why_in_the_servers_words(server: FakeServer, session: Session) -> None:
+def test_a_texture_that_fails_says_why_in_the_servers_words(server: FakeServer, session: AddonSession) -> None:
     server.script = lambda request: (
         [refusal(request, "unknown_model", "No such model.")] if isinstance(request, wire.Generate) else None
     )
@@ -98,7 +100,7 @@ def test_a_texture_that_fails_says_why_in_the_servers_words(server: FakeServer, 
     assert (task.state, task.message, task.result) == ("failed", "No such model.", None)
 
 
-def test_a_cancelled_task_leaves_no_file(server: FakeServer, session: Session, tmp_path: Path) -> None:
+def test_a_cancelled_task_leaves_no_file(server: FakeServer, session: AddonSession, tmp_path: Path) -> None:
     task = session.order(BRICK)
     run(session, lambda: task.state == "running")
     task.cancel()
@@ -109,12 +111,12 @@ def test_a_cancelled_task_leaves_no_file(server: FakeServer, session: Session, t
     run(session, lambda: server.asked(wire.Cancel))  # the server is told
 
 
-def test_a_server_that_says_nothing_is_given_up(server: FakeServer, session: Session) -> None:
+def test_a_server_that_says_nothing_is_given_up(server: FakeServer, session: AddonSession) -> None:
     server.script = never
     session.patience_s = 0.3
     task = finish(session, session.order(BRICK))
     assert task.state == "failed"
-    assert "Nothing came for" in task.message
+    assert "No pixels arrived for" in task.message
     assert "Retry" in task.message
 
 
@@ -122,14 +124,14 @@ def test_a_server_that_is_away_is_given_up_with_the_reason(tmp_path: Path) -> No
     def find() -> Pairing:
         raise NoServer("There is none. Start one.")
 
-    with closing(Session(tmp_path, find)) as session:
+    with closing(AddonSession(tmp_path, find)) as session:
         session.patience_s = 0.3
         task = finish(session, session.order(BRICK))
     assert task.state == "failed"
     assert "There is none. Start one." in task.message
 
 
-def test_a_task_outlives_the_server_it_began_with(server: FakeServer, session: Session) -> None:
+def test_a_task_outlives_the_server_it_began_with(server: FakeServer, session: AddonSession) -> None:
     server.script = never
     task = session.order(BRICK)
     run(session, lambda: server.asked(wire.Generate))
@@ -139,7 +141,7 @@ def test_a_task_outlives_the_server_it_began_with(server: FakeServer, session: S
     assert finish(session, task).state == "done"
 
 
-def test_a_full_disk_is_told(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told(session: AddonSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise ImageFileError("The disk is full. Make room.")
 
@@ -148,7 +150,7 @@ def test_a_full_disk_is_told(session: Session, tmp_path: Path, monkeypatch: pyte
     assert (task.state, task.message) == ("failed", "The disk is full. Make room.")
 
 
-def test_what_cannot_be_used_is_a_failure(session: Session) -> None:
+def test_what_cannot_be_used_is_a_failure(session: AddonSession) -> None:
     task = finish(session, session.order(BRICK))
     task.fail("The object is gone.")
     assert (task.state, task.message, task.result) == ("failed", "The object is gone.", None)
@@ -165,7 +167,7 @@ def test_sizes_are_told_as_artists_do(size: tuple[int, int], text: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- a session
 
 
-def test_nothing_is_opened_before_someone_looks(server: FakeServer, session: Session) -> None:
+def test_nothing_is_opened_before_someone_looks(server: FakeServer, session: AddonSession) -> None:
     for _ in range(20):
         session.tick()
         time.sleep(0.005)
@@ -175,14 +177,14 @@ def test_nothing_is_opened_before_someone_looks(server: FakeServer, session: Ses
     run(session, lambda: session.connection.state == "ready")
 
 
-def test_a_small_task_need_not_wait_for_a_large_one(session: Session) -> None:
-    large = session.order(Order(model="brick", seed=1, size=(2000, 2000)))
-    small = session.order(Order(model="brick", seed=2, size=(64, 64)))
+def test_a_small_task_need_not_wait_for_a_large_one(session: AddonSession) -> None:
+    large = session.order(TextureOrder(model="brick", seed=1, size=(2000, 2000)))
+    small = session.order(TextureOrder(model="brick", seed=2, size=(64, 64)))
     finish(session, small)
     assert not large.ended
 
 
-def test_files_go_where_they_are_wanted(session: Session, tmp_path: Path) -> None:
+def test_files_go_where_they_are_wanted(session: AddonSession, tmp_path: Path) -> None:
     folder = tmp_path / "scene" / "textures"
     task = finish(session, session.order(BRICK, folder, ".png"))
     assert task.result
@@ -190,25 +192,25 @@ def test_files_go_where_they_are_wanted(session: Session, tmp_path: Path) -> Non
     assert {path.suffix for path in task.result.files.values()} == {".png"}
 
 
-def test_what_was_made_is_remembered(session: Session, tmp_path: Path) -> None:
+def test_what_was_made_is_remembered(session: AddonSession, tmp_path: Path) -> None:
     task = finish(session, session.order(BRICK))
     assert task.result
     session.remember(task.result)
-    (entry,) = Session(tmp_path, session._find).history.entries
+    (entry,) = AddonSession(tmp_path, session._find).history.entries
     assert (entry.model, entry.seed, entry.size, entry.maps) == ("brick", 7, (300, 200), ("basecolor", "height"))
 
 
-def test_variations_replace_those_before(session: Session) -> None:
-    session.vary([Order(model="brick", seed=seed, size=(64, 64), maps=("basecolor",)) for seed in range(4)])
+def test_variations_replace_those_before(session: AddonSession) -> None:
+    session.vary([TextureOrder(model="brick", seed=seed, size=(64, 64), maps=("basecolor",)) for seed in range(4)])
     first = session.variations
-    session.vary([Order(model="brick", seed=seed, size=(64, 64), maps=("basecolor",)) for seed in (8, 9)])
+    session.vary([TextureOrder(model="brick", seed=seed, size=(64, 64), maps=("basecolor",)) for seed in (8, 9)])
     assert [task.state for task in first] == ["cancelled"] * 4
     run(session, lambda: all(task.ended for task in session.variations))
     assert [task.order.seed for task in session.variations if task.result] == [8, 9]
     assert not session.tasks
 
 
-def test_another_server_ends_what_is_under_way(server: FakeServer, session: Session) -> None:
+def test_another_server_ends_what_is_under_way(server: FakeServer, session: AddonSession) -> None:
     server.script = never
     task = session.order(BRICK)
     run(session, lambda: server.asked(wire.Generate))
@@ -219,18 +221,20 @@ def test_another_server_ends_what_is_under_way(server: FakeServer, session: Sess
     assert finish(session, session.order(BRICK)).state == "done"
 
 
-def test_only_so_many_ended_tasks_are_kept(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_ended_tasks_are_kept(session: AddonSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MOST_ENDED", 3)
-    tasks = [session.order(Order(model="brick", seed=seed, size=(16, 16))) for seed in range(6)]
+    tasks = [session.order(TextureOrder(model="brick", seed=seed, size=(16, 16))) for seed in range(6)]
     for task in tasks:
         finish(session, task)
     session.tick()
     assert session.tasks == tasks[-3:]
 
 
-def test_the_cache_keeps_what_is_shown(session: Session) -> None:
+def test_the_cache_keeps_what_is_shown(session: AddonSession) -> None:
     session.keep_files(None, 1)
-    shown, other = (finish(session, session.order(Order(model="brick", seed=seed, size=(64, 64)))) for seed in (1, 2))
+    shown, other = (
+        finish(session, session.order(TextureOrder(model="brick", seed=seed, size=(64, 64)))) for seed in (1, 2)
+    )
     assert shown.result
     assert other.result
     session.drop(shown)
@@ -240,7 +244,7 @@ def test_the_cache_keeps_what_is_shown(session: Session) -> None:
     assert not any(path.exists() for path in other.result.files.values())
 
 
-def test_panels_are_drawn_anew_only_when_something_changed(session: Session) -> None:
+def test_panels_are_drawn_anew_only_when_something_changed(session: AddonSession) -> None:
     session.refresh()
     run(session, lambda: session.catalogue.settled or session.connection.state == "ready")
     before = session.version

@@ -1,0 +1,61 @@
+"""What the tasks that stylize share: the parameters of a style, and the start of one picture's download.
+
+Content is a file that picture_reader reads. No bpy here.
+
+    TexserverError
+    └── NoContent    there is no picture to stylize
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..client.picture_reader import read_picture
+from ..client.sinks import Sink
+from ..client.style_download import StyleDownload
+from ..protocol.errors import TexserverError
+from .task import Task
+
+
+class NoContent(TexserverError):
+    """There is no picture to stylize. The text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleParameters:
+    """The style that was chosen, and how strongly it is applied."""
+
+    model: str
+    strength: float = 1.0  # 0 is the content, 1 the style
+    seed: int = 0
+    keep_colours: bool = False  # take only light and dark from the style
+
+
+class StyleTask(Task):
+    """A task with at most one picture on its way at a time."""
+
+    _download: StyleDownload | None = None
+
+    def _start(
+        self, style: StyleParameters, content: Path, sink: Sink, *, statistics: str = "", noise: float = 1.0
+    ) -> StyleDownload:
+        """Begin the download of one picture; `content` is a file for picture_reader. Raises PictureError."""
+        picture = read_picture(content)
+        return StyleDownload(
+            self._connection,
+            style.model,
+            picture.data,
+            picture.shape,
+            sink,
+            dtype=picture.dtype,
+            strength=style.strength,
+            seed=style.seed,
+            keep_colours=style.keep_colours,
+            noise=noise,
+            statistics=statistics,
+            clock=self._clock,
+        )
+
+    def _stop(self) -> None:
+        if self._download:
+            self._download.cancel()
+        self._download = None  # it holds the whole picture
