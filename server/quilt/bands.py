@@ -4,9 +4,11 @@ Source: Burt & Adelson, "A multiresolution spline with application to image mosa
 changes from one patch to the next within a few pixels, slow light over a wide zone, so neither a step nor a ghost is
 seen. Differs: three bands on full grids in place of a pyramid, so no grid shows and any size wraps.
 
-    detail    what a blur of about 2 plan pixels takes away; feathered over 1 pixel at either side of a cut
-    middle    between that and a blur of about 8 pixels; over 4 pixels
-    low       the rest; over about 48 pixels, on nodes every 4 pixels of the torus, interpolated
+    detail    what a blur of about 2 plan pixels takes away; feathered over 2 pixels at either side of a cut
+    middle    between that and a blur of about 2 nodes; feathered over 6 pixels
+    low       the rest; feathered over about 12 nodes; known on nodes of the torus, every 4 pixels, and interpolated
+
+Patches of small swatches lie close to each other, so there nodes lie closer and feathers are narrower.
 
 All values are whole numbers held in float32, each sum below 2^24: exact in any order, on any device.
 """
@@ -21,10 +23,19 @@ from server.model.quilt import QuiltArchitecture
 from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
-DETAIL_BLUR, LOW_BLUR = 2, 8  # plan pixels, standard deviation
-DETAIL_REACH, MIDDLE_REACH = 1, 3  # plan pixels: half the side of the box that feathers, twice
-NODE = 4  # plan pixels between the nodes of the low band
+DETAIL_REACH = 1  # plan pixels: half the side of the box that feathers, twice
 LOW_REACH = 6  # nodes, likewise
+LOW_BOX = 5  # cells: side of the box that makes the low band, twice
+
+
+def node_of(settings: QuiltArchitecture) -> int:
+    """Plan pixels between the nodes of the low band."""
+    return max(1, min(4, settings.cell // 2))
+
+
+def middle_reach(settings: QuiltArchitecture) -> int:
+    """As DETAIL_REACH, of the middle band."""
+    return max(1, min(3, settings.cell // 2 - 1))
 
 
 class Bands:
@@ -39,10 +50,11 @@ class Bands:
     ) -> None:
         self.maps, self.settings, self.device = list(maps), settings, device
         self._middle, self._low, self._detail, self._soft = [], [], [], []
+        node = node_of(settings)
         for each in plan:
             whole = counted(each.to(device))
-            soft = _blurred(whole, 2 * DETAIL_BLUR + 1, 2, settings.wraps)
-            low = _low(whole, settings.wraps)
+            soft = _blurred(whole, 5 if node > 1 else 3, 2, settings.wraps)
+            low = _low(whole, node, settings.wraps)
             kind = torch.int16 if each.dtype == torch.uint8 else torch.int32
             self._low.append(low.to(kind))
             self._middle.append((soft - low).to(kind))
@@ -110,21 +122,20 @@ def _blurred(whole: Tensor, side: int, times: int, wraps: tuple[bool, bool]) -> 
     return wide[0]
 
 
-def _low(whole: Tensor, wraps: tuple[bool, bool]) -> Tensor:
-    """A blur of LOW_BLUR pixels: means of cells of NODE pixels, blurred, interpolated."""
-    margin = 8 * NODE
+def _low(whole: Tensor, node: int, wraps: tuple[bool, bool]) -> Tensor:
+    """A wide blur: means of cells of `node` pixels, blurred, interpolated."""
+    margin = 8 * node
     height, width = whole.shape[1:]
-    more = [-side % NODE for side in (height, width)]
+    more = [-side % node for side in (height, width)]
     rows = extended(height, margin + more[0], wraps[0], whole.device)[more[0] :]
     columns = extended(width, margin + more[1], wraps[1], whole.device)[more[1] :]
-    cells = (F.avg_pool2d(whole[:, rows][:, :, columns][None], NODE, divisor_override=1) / NODE**2).round()
-    side = 2 * LOW_BLUR // NODE + 1
+    cells = (F.avg_pool2d(whole[:, rows][:, :, columns][None], node, divisor_override=1) / node**2).round()
     for _ in range(2):
-        cells = (F.avg_pool2d(cells, (side, 1), 1, divisor_override=1) / side).round()
-        cells = (F.avg_pool2d(cells, (1, side), 1, divisor_override=1) / side).round()
-    skip = margin - (side - 1) * NODE  # pixels of the swatch's surroundings that are left
+        cells = (F.avg_pool2d(cells, (LOW_BOX, 1), 1, divisor_override=1) / LOW_BOX).round()
+        cells = (F.avg_pool2d(cells, (1, LOW_BOX), 1, divisor_override=1) / LOW_BOX).round()
+    skip = margin - (LOW_BOX - 1) * node  # pixels of the swatch's surroundings that are left
     down, across = range(skip, skip + height), range(skip, skip + width)
-    return _between(cells[0], down, across, NODE).round()
+    return _between(cells[0], down, across, node).round()
 
 
 def _between(cells: Tensor, rows: range, columns: range, step: int) -> Tensor:

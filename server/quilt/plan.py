@@ -13,7 +13,7 @@ Costs are whole numbers, ties go to the first place, so the plan is the same on 
 the swatch, at full size, that a patch shows at its upper left corner, overlaps included; it may lie outside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -172,18 +172,19 @@ class Plan:
         tables = self.tables
         target, known, standing = self._target(index, stage)
         first = [(low + tables.margin) // tables.steps[0] for low in self._low]
-        valid = tables.coarse_valid[first[0] :, first[1] :].float()
-        field = tables.coarse[:, first[0] :, first[1] :] * valid
+        spread = self.settings.cell // tables.steps[0]
+        needed = [count + (side - 1) * spread for count, side in zip(self._counts, target.shape[2:], strict=True)]
+        valid = _cut_or_padded(tables.coarse_valid[None].float(), first, needed)
+        field = _cut_or_padded(tables.coarse, first, needed) * valid
 
         def slid(image: Tensor, kernels: Tensor) -> Tensor:
-            sums = correlated(image, kernels, self.settings.cell // tables.steps[0])
-            return sums[:, : self._counts[0], : self._counts[1]]
+            return correlated(image, kernels, spread)
 
         products = slid(field, target * known[:, None])
         norms = slid(field.square().sum(0, keepdim=True), known[:, None])
-        own = slid(valid[None], (target.square().sum(1) * known)[:, None])
-        both = slid(valid[None], known[:, None])
-        neither = slid(1 - valid[None], (standing - known)[:, None])
+        own = slid(valid, (target.square().sum(1) * known)[:, None])
+        both = slid(valid, known[:, None])
+        neither = slid(1 - valid, (standing - known)[:, None])
         sums = norms - 2 * products + own + NOBODY * self.settings.variance * neither
         cells = both + neither
         for axis in (0, 1):
@@ -203,12 +204,9 @@ class Plan:
         first = [(low + tables.margin) // step for low in self._low]
         sides = [self._overlap_cells[k] if k == axis else self._pitch_cells[k] + self._overlap_cells[k] for k in (0, 1)]
         spread = self.settings.cell // step
-        needed = [(count - 1) + (side - 1) * spread + 1 for count, side in zip(self._counts, sides, strict=True)]
-        squares = squares[:, first[0] :, first[1] :]
-        missing = [max(0, want - have) for want, have in zip(needed, squares.shape[1:], strict=True)]
-        squares = F.pad(squares[None], (0, missing[1], 0, missing[0]), mode="replicate")[0]
+        needed = [count + (side - 1) * spread for count, side in zip(self._counts, sides, strict=True)]
         ones = torch.ones(1, 1, *sides, device=self.device)
-        return correlated(squares, ones, spread)[:, : self._counts[0], : self._counts[1]], sides[0] * sides[1]
+        return correlated(_cut_or_padded(squares, first, needed), ones, spread), sides[0] * sides[1]
 
     def _target(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor, Tensor]:
         """What the neighbours show where a patch overlaps them: appearances (patches, 8, rows, columns) of its cells,
@@ -357,6 +355,12 @@ class Plan:
 
 
 LAST_OFF = (1 << 56) - 1  # leaves out the last of eight packed numbers, which is the change from pixel to pixel
+
+
+def _cut_or_padded(table: Tensor, first: Sequence[int], count: Sequence[int]) -> Tensor:
+    """(C, count, count) of a table from `first` on; zeros where it ends before."""
+    part = table[:, first[0] : first[0] + count[0], first[1] : first[1] + count[1]]
+    return F.pad(part, (0, count[1] - part.shape[2], 0, count[0] - part.shape[1]))
 
 
 def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ from server.quilt.bands import (
     DETAIL_REACH,
     FRACTION,
     LOW_REACH,
-    MIDDLE_REACH,
-    NODE,
     Bands,
     feathered,
+    middle_reach,
+    node_of,
 )
 from server.quilt.cuts import Cuts, joined, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
@@ -197,7 +197,7 @@ class Quilt:
     def _sharp(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
         """The two finer bands over a window, of each map (channels, rows, columns)."""
         factor, bands = self.settings.factor, self.bands
-        reaches = DETAIL_REACH * factor, MIDDLE_REACH * factor
+        reaches = DETAIL_REACH * factor, middle_reach(self.settings) * factor
         halo = 2 * max(reaches)
         wide = [range(line.start - halo, line.stop + halo) for line in lines]
         labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide))
@@ -241,7 +241,7 @@ class Quilt:
     def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
         """The slow band over a window, of each map (channels, rows, columns): on nodes, interpolated."""
         factor, bands = self.settings.factor, self.bands
-        axes = [_Nodes(axis.side, NODE * factor) for axis in plan.axes]
+        axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
         halo = 2 * LOW_REACH
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
