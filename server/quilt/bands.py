@@ -99,14 +99,30 @@ def counted(samples: Tensor) -> Tensor:
 
 def feathered(mask: Tensor, reach: int) -> Tensor:
     """How much of a patch shows at each pixel: (rows, columns) bool, `2 * reach` wider on every side, to whole numbers
-    in [0, 128], float32. A box of side 2 * reach + 1, twice.
+    in [0, (2 * reach + 1)^4], int32. A box of side 2 * reach + 1, twice.
     """
-    side = 2 * reach + 1
-    sums = mask.float()[None, None]
-    for _ in range(2):
-        sums = F.avg_pool2d(sums, (side, 1), 1, divisor_override=1)
-        sums = F.avg_pool2d(sums, (1, side), 1, divisor_override=1)
-    return (sums[0, 0] * 128 / side**4).floor()
+    sums = mask.to(torch.int16 if reach <= 3 else torch.int32)
+    for dimension in (0, 1):
+        for _ in range(2):
+            sums = boxed(sums, dimension, 2 * reach + 1)
+    return sums.to(torch.int32)
+
+
+def boxed(values: Tensor, dimension: int, side: int) -> Tensor:
+    """Sums of `side` neighbours along a dimension, by sums of 1, 2, 4, ... of them; `side` - 1 fewer come out."""
+    count = values.shape[dimension] - side + 1
+    result, done, width = None, 0, 1
+    while True:
+        if side & width:
+            part = values.narrow(dimension, done, count)
+            result = part if result is None else result + part
+            done += width
+        width *= 2
+        if width > side:
+            assert result is not None
+            return result
+        length = values.shape[dimension] - width // 2
+        values = values.narrow(dimension, 0, length) + values.narrow(dimension, width // 2, length)
 
 
 def _blurred(whole: Tensor, side: int, times: int, wraps: tuple[bool, bool]) -> Tensor:

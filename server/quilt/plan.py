@@ -114,7 +114,7 @@ class Plan:
         found = self._searched(index, stage) if stage or alone else self._drawn(index)
         if stage or alone:
             tables, cell = self.tables, self.settings.cell
-            found = self._refined(index, found, stage, "fine", tables.steps[1], tables.steps[0] // 2, cell // 2)
+            found = self._refined(index, found, stage, "fine", tables.steps[1], tables.steps[0] // 2, cell)
             if tables.steps[1] > 1:
                 found = self._refined(index, found, stage, "packed", 1, tables.steps[1] // 2 + 1, cell // 2)
         self._places[index[:, 0], index[:, 1]] = found
@@ -249,10 +249,13 @@ class Plan:
         return shown + torch.stack(steps, -1), standing
 
     def _repeats(self, index: Tensor, stage: int, rows: Tensor, columns: Tensor) -> Tensor:
-        """What places cost that go on copying a neighbour, or show again what one nearby shows: in 1/256."""
-        worst = torch.zeros(len(index), len(rows), len(columns), dtype=torch.int64, device=self.device)
+        """What places cost that go on copying a neighbour, or show again what one nearby shows: in 1/256.
+
+        Prices fall with the larger of the distances down and across: they are the smaller of two prices of a line.
+        """
+        worst = torch.zeros(len(index), len(rows), len(columns), dtype=torch.int32, device=self.device)
         factor = self.settings.factor
-        pitch = [max(1, round(axis.side / axis.patches / factor)) for axis in self.axes]
+        pitch = max(1, round(self.axes[0].side / self.axes[0].patches / factor))
         same = max(2, 3 * self.settings.cell // 4)
         for down in range(-NEAR, NEAR + 1):
             for across in range(-NEAR, NEAR + 1):
@@ -261,8 +264,11 @@ class Plan:
                 if not standing.any():
                     continue
                 place = self._places[number[:, 0], number[:, 1]].div(factor, rounding_mode="floor")
-                apart = self._apart(place, rows, columns)
-                price = (REPEATS * (pitch[0] - apart)).div(pitch[0], rounding_mode="floor").clamp(min=0)
+                prices = [
+                    (REPEATS * (pitch - self._apart(place, axis, line))).div(pitch, rounding_mode="floor").clamp(min=0)
+                    for axis, line in ((0, rows), (1, columns))
+                ]
+                worst = _raised(worst, prices, standing)
                 if max(abs(down), abs(across)) == 1:
                     steps = [
                         (self.axes[k].corner(int(n)) - self.axes[k].corner(int(n + d))) // factor
@@ -270,20 +276,19 @@ class Plan:
                         for n in index[:, k]
                     ]
                     on = place + torch.tensor(steps).view(2, -1).T
-                    price = price.maximum(GOES_ON * (self._apart(on, rows, columns) <= same))
-                worst = worst.maximum(price * standing.to(self.device)[:, None, None])
-        return worst
+                    prices = [
+                        GOES_ON * (self._apart(on, axis, line) <= same) for axis, line in ((0, rows), (1, columns))
+                    ]
+                    worst = _raised(worst, prices, standing)
+        return worst.long()
 
-    def _apart(self, places: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """The larger of the distances down and across of every place from each of these, in plan pixels."""
-        distances = []
-        for axis, line in ((0, rows), (1, columns)):
-            distance = (line[None] - places[:, axis, None].to(self.device)).abs()
-            if self.settings.wraps[axis]:
-                side = self.settings.plan[axis]
-                distance = (distance % side).minimum(side - distance % side)
-            distances.append(distance)
-        return torch.maximum(distances[0][:, :, None], distances[1][:, None, :])
+    def _apart(self, places: Tensor, axis: int, line: Tensor) -> Tensor:
+        """How far each of these lies from each number of a line, in plan pixels: (places, line)."""
+        distance = (line[None] - places[:, axis, None].to(self.device)).abs()
+        if self.settings.wraps[axis]:
+            side = self.settings.plan[axis]
+            distance = (distance % side).minimum(side - distance % side)
+        return distance
 
     # ---------------------------------------------------------------------------------------------------- finer search
 
@@ -355,6 +360,12 @@ class Plan:
 
 
 LAST_OFF = (1 << 56) - 1  # leaves out the last of eight packed numbers, which is the change from pixel to pixel
+
+
+def _raised(worst: Tensor, prices: Sequence[Tensor], counts: Tensor) -> Tensor:
+    """The larger of `worst` and, where it counts, the smaller of two prices, by row and by column."""
+    by_row, by_column = (each.to(torch.int32) * counts.to(each.device)[:, None] for each in prices)
+    return worst.maximum(torch.minimum(by_row[:, :, None], by_column[:, None, :]))
 
 
 def _cut_or_padded(table: Tensor, first: Sequence[int], count: Sequence[int]) -> Tensor:

@@ -201,42 +201,42 @@ class Quilt:
         halo = 2 * max(reaches)
         wide = [range(line.start - halo, line.stop + halo) for line in lines]
         labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide))
-        shape = len(lines[0]), len(lines[1])
-        weights = [torch.zeros(shape, device=self.device) for _ in reaches]
-        sums = [[torch.zeros(pixels.shape[0], *shape, device=self.device) for pixels in self.pixels] for _ in reaches]
+        sums = [_Mean(self.pixels, (len(lines[0]), len(lines[1])), self.device) for _ in reaches]
         for number, (row, column, place) in enumerate(patches):
             corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
             ends = plan.axes[0].corner(row + 1), plan.axes[1].corner(column + 1)
-            part = []
-            for axis in (0, 1):
-                grown = plan.axes[axis].overlap + halo
-                first = max(lines[axis].start, corners[axis] - grown)
-                part.append(range(first, max(first, min(lines[axis].stop, ends[axis] + grown))))
+            near = [
+                range(max(line.start, first - axis.overlap), min(line.stop, last + axis.overlap))
+                for line, axis, first, last in zip(wide, plan.axes, corners, ends, strict=True)
+            ]
+            if not near[0] or not near[1]:
+                continue
+            own = labels[_slices(near, wide)] == number
+            found = [_true(own.any(1)), _true(own.any(0))]
+            if not found[0] or not found[1]:
+                continue
+            # The smallest rectangle that shows the patch, and what its feathers reach of the window.
+            tight = [range(n.start + f.start, n.start + f.stop) for n, f in zip(near, found, strict=True)]
+            part = [
+                range(max(line.start, t.start - halo), min(line.stop, t.stop + halo))
+                for line, t in zip(lines, tight, strict=True)
+            ]
             if not part[0] or not part[1]:
                 continue
-            around = tuple(
-                slice(p.start - w.start - halo, p.stop - w.start + halo) for p, w in zip(part, wide, strict=True)
-            )
-            mask = labels[around] == number
-            if not bool(mask.any()):
-                continue
-            source = [range(place[k] + part[k].start - corners[k] + plan.axes[k].overlap, 0) for k in (0, 1)]
-            source = [range(s.start, s.start + len(p)) for s, p in zip(source, part, strict=True)]
-            target = tuple(
-                slice(p.start - line.start, p.stop - line.start) for p, line in zip(part, lines, strict=True)
-            )
-            for band, reach in enumerate(reaches):
+            source = [
+                range(p.start + at - corner + axis.overlap, p.stop + at - corner + axis.overlap)
+                for p, at, corner, axis in zip(part, place, corners, plan.axes, strict=True)
+            ]
+            around = [range(p.start - halo, p.stop + halo) for p in part]
+            mask = labels[_slices(around, wide)] == number
+            target = _slices(part, lines)
+            for take, reach, mean in zip((bands.detail, bands.middle), reaches, sums, strict=True):
                 spare = halo - 2 * reach
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
-                weight = feathered(inner, reach)
-                weights[band][target] += weight
-                for index in range(bands.count):
-                    own = (bands.detail, bands.middle)[band](index, *source)
-                    sums[band][index][:, *target] += own * weight
-        return [
-            (sums[0][index] / weights[0]).round_() + (sums[1][index] / weights[1]).round_()
-            for index in range(bands.count)
-        ]
+                weight = _Weight(feathered(inner, reach), (2 * reach + 1) ** 4)
+                mean.add(weight, target, [take(index, *source) for index in range(bands.count)])
+        first, second = (mean.values() for mean in sums)
+        return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
 
     def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
         """The slow band over a window, of each map (channels, rows, columns): on nodes, interpolated."""
@@ -247,24 +247,21 @@ class Quilt:
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
         labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
-        total = torch.zeros(len(inside[0]), len(inside[1]), device=self.device)
-        sums = [torch.zeros(pixels.shape[0], *total.shape, device=self.device) for pixels in self.pixels]
+        mean = _Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device)
         for number, (row, column, place) in enumerate(patches):
             mask = labels == number
             if not bool(mask.any()):
                 continue
-            weight = feathered(mask, LOW_REACH)
-            total += weight
+            weight = _Weight(feathered(mask, LOW_REACH), (2 * LOW_REACH + 1) ** 4)
             corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
             source = [
                 (line - corners[k] + plan.axes[k].overlap + place[k]).div(factor, rounding_mode="floor")
                 for k, line in enumerate(inside)
             ]
-            for index in range(bands.count):
-                sums[index] += bands.low(index, *(each.to(self.device) for each in source)) * weight
+            shown = [bands.low(index, *(each.to(self.device) for each in source)) for index in range(bands.count)]
+            mean.add(weight, (slice(None), slice(None)), shown)
         result = []
-        for values in sums:
-            grid = (values / total).round_()
+        for grid in mean.values():
             for dimension, (nodes, span, line) in enumerate(zip(axes, spans, lines, strict=True), 1):
                 grid = nodes.between(grid, dimension, span, line)
             result.append(grid)
@@ -328,6 +325,37 @@ class Quilt:
         )
 
 
+class _Weight:
+    """How much a patch counts at each pixel, whole numbers from 0 to `most`, float32: as they are, or coarser for
+    samples of 16 bits. Sums of them times samples stay below 2^24, where float32 holds every whole number.
+    """
+
+    def __init__(self, whole: Tensor, most: int) -> None:
+        shift = max(0, most.bit_length() - 11)
+        self.fine = (whole >> shift if shift else whole).float()
+        self.coarse = (whole >> max(0, most.bit_length() - 7)).float()
+
+
+class _Mean:
+    """Weighted means of what patches show, of each map (channels, rows, columns)."""
+
+    def __init__(self, pixels: Sequence[Tensor], shape: tuple[int, int], device: torch.device) -> None:
+        self._deep = [each.dtype == torch.uint16 for each in pixels]
+        self._sums = [torch.zeros(len(each), *shape, device=device) for each in pixels]
+        self._weights = {deep: torch.zeros(shape, device=device) for deep in set(self._deep)}
+
+    def add(self, weight: _Weight, target: tuple[slice, slice], shown: Sequence[Tensor]) -> None:
+        """One more patch at a part of the window."""
+        for deep, total in self._weights.items():
+            total[target] += weight.coarse if deep else weight.fine
+        for deep, total, values in zip(self._deep, self._sums, shown, strict=True):
+            total[:, *target].addcmul_(values.float(), weight.coarse if deep else weight.fine)
+
+    def values(self) -> list[Tensor]:
+        """The means, rounded to whole numbers."""
+        return [total.div_(self._weights[deep]).round_() for deep, total in zip(self._deep, self._sums, strict=True)]
+
+
 class _Nodes:
     """Pixels of one axis of the torus on which slow things are known: every `step` pixels or a little more."""
 
@@ -364,6 +392,18 @@ class _Nodes:
         near = grid.index_select(dimension, first.to(grid.device))
         far = grid.index_select(dimension, (first + 1).to(grid.device))
         return near + ((far - near) * share[0] / share[1]).round()
+
+
+def _slices(parts: Sequence[range], of: Sequence[range]) -> tuple[slice, slice]:
+    """Where ranges of pixels lie in larger ones."""
+    rows, columns = (slice(p.start - o.start, p.stop - o.start) for p, o in zip(parts, of, strict=True))
+    return rows, columns
+
+
+def _true(line: Tensor) -> range:
+    """From the first to the last true of a line; empty where none is."""
+    places = line.nonzero()
+    return range(int(places[0]), int(places[-1]) + 1) if len(places) else range(0)
 
 
 def _node_before(axis: PatchAxis, pixel: int) -> int:
