@@ -13,13 +13,15 @@ Patches of small swatches lie close to each other, so there nodes lie closer and
 All values are whole numbers held in float32, each sum below 2^24: exact in any order, on any device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.quilt import QuiltArchitecture
+from server.quilt.stretch import PHASES, cubic_taps
 from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
@@ -68,16 +70,20 @@ class Bands:
         """How many maps."""
         return len(self.maps)
 
-    def detail(self, number: int, rows: range, columns: range) -> Tensor:
+    def detail(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
         """What a blur takes away of map `number`: (channels, rows, columns), full pixels."""
+        if any(fraction):
+            return _between_pixels(partial(self.detail, number), rows, columns, fraction)
         wraps, factor = self.settings.wraps, self.settings.factor
         if factor == 1:
             return _taken(self._detail[number], rows, columns, wraps)
         own = counted(_taken(self.maps[number], rows, columns, wraps).to(self.device))
         return own - _enlarged(self._soft[number], rows, columns, factor, wraps)
 
-    def middle(self, number: int, rows: range, columns: range) -> Tensor:
+    def middle(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
         """What lies between the two blurs: (channels, rows, columns), full pixels."""
+        if any(fraction):
+            return _between_pixels(partial(self.middle, number), rows, columns, fraction)
         wraps, factor = self.settings.wraps, self.settings.factor
         if factor == 1:
             return _taken(self._middle[number], rows, columns, wraps)
@@ -123,6 +129,22 @@ def boxed(values: Tensor, dimension: int, side: int) -> Tensor:
             return result
         length = values.shape[dimension] - width // 2
         values = values.narrow(dimension, 0, length) + values.narrow(dimension, width // 2, length)
+
+
+def _between_pixels(
+    take: Callable[[range, range], Tensor], rows: range, columns: range, fraction: tuple[int, int]
+) -> Tensor:
+    """What lies `fraction` of 1/PHASES pixels, -32 to 31, down and right of these pixels: cubic, rounded each way."""
+    values = take(range(rows.start - 2, rows.stop + 2), range(columns.start - 2, columns.stop + 2)).float()
+    for dimension, part, count in ((1, fraction[0], len(rows)), (2, fraction[1], len(columns))):
+        whole, phase = divmod(part, PHASES)  # -1 or 0, and a place between two pixels
+        taps = cubic_taps()[phase].tolist()
+        total = torch.zeros((), device=values.device)
+        for tap, weight in enumerate(taps):
+            if weight:
+                total = total + values.narrow(dimension, whole + tap + 1, count) * (weight / 256)
+        values = total.round()
+    return values
 
 
 def _blurred(whole: Tensor, side: int, times: int, wraps: tuple[bool, bool]) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor
 from server.model.quilt import QuiltArchitecture
 from server.quilt.grid import PatchAxis
 from server.quilt.hashing import words
+from server.quilt.stretch import UNIT, Periods, places_of
 from server.quilt.tables import Tables
 
 COLOURS = ((0, 0), (1, 1), (0, 1), (1, 0))
@@ -58,11 +59,14 @@ class Plan:
         prices: Prices,
         seed: int,
         axes: tuple[PatchAxis, PatchAxis],
+        periods: Periods | None = None,
     ) -> None:
+        self.periods = periods
         self.tables, self.settings, self.prices, self.seed, self.axes = tables, settings, prices, seed, axes
         self.device = tables.packed.device
         down, across = self.shape = axes[0].patches, axes[1].patches
         self._places = torch.zeros(down, across, 2, dtype=torch.int64)
+        self._fractions = torch.zeros(down, across, 2, dtype=torch.int64)
         self._done = [torch.zeros(-(-down // BLOCK), -(-across // BLOCK), dtype=torch.bool) for _ in COLOURS]
         factor, cell = settings.factor, settings.cell
         self.overlaps = tuple(axis.overlap // factor for axis in axes)  # plan pixels
@@ -84,6 +88,14 @@ class Plan:
         """The places of these patches (unwrapped): (rows, columns, 2) int64 on the CPU."""
         self._ensure(len(COLOURS) - 1, rows, columns)
         return self._places[torch.tensor(rows) % self.shape[0]][:, torch.tensor(columns) % self.shape[1]]
+
+    def fraction(self, row: int, column: int) -> tuple[int, int]:
+        """How far the place of a patch that is known lies from the whole pixel, in 1/PHASES pixels, -32 to 31.
+
+        Not 0 on a lattice alone, whose periods are no whole pixels.
+        """
+        down, across = self._fractions[row % self.shape[0], column % self.shape[1]].tolist()
+        return down, across
 
     def searched(self) -> tuple[range, range]:
         """The places that an exhaustive search tries, in plan pixels down and across."""
@@ -109,6 +121,11 @@ class Plan:
             [(row, column) for row in rows if row % 2 == parities[0] for column in columns if column % 2 == parities[1]]
         )
         if not len(index):
+            return
+        if self.periods:
+            found, fractions = self._on_lattice(index, stage, self.periods)
+            self._places[index[:, 0], index[:, 1]] = found
+            self._fractions[index[:, 0], index[:, 1]] = fractions
             return
         alone = 1 in self.shape
         found = self._searched(index, stage) if stage or alone else self._drawn(index)
@@ -290,6 +307,77 @@ class Plan:
             distance = (distance % side).minimum(side - distance % side)
         return distance
 
+    # ------------------------------------------------------------------------------------------------------- a lattice
+
+    def _on_lattice(self, index: Tensor, stage: int, periods: Periods) -> tuple[Tensor, Tensor]:
+        """Of all places that lie whole periods from where the pattern must be, the cheapest for each patch.
+
+        Returns places (patches, 2) int64 and their fractions. All patches have the same hashed phase.
+        """
+        tables, factor, cell = self.tables, self.settings.factor, self.settings.cell
+        shift = [int(words(self.seed, 5, axis)) << 4 for axis in (0, 1)]  # up to 4096 pixels
+        step = tables.steps[0]
+        low = [part.start * factor for part in self.searched()]
+        high = [(part[-1] + step) * factor - 1 for part in self.searched()]
+        table = self._over_places(self.prices.table)
+        parts, offsets = self._samples(cell)
+        theirs, standing = self._shown(index, stage, parts, offsets)
+        lattice = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)
+        standing &= self._valid(theirs)
+        drawn = None if stage else self._drawn(index)
+        found, fractions = [], []
+        for number, patch in enumerate(index.tolist()):
+            corner = [axis.corner(at) - axis.overlap for axis, at in zip(self.axes, patch, strict=True)]
+            start = [(at << UNIT) + more for at, more in zip(corner, shift, strict=True)]
+            exact = places_of(
+                periods, (start[0], start[1]), (low[0] << UNIT, low[1] << UNIT), (high[0] << UNIT, high[1] << UNIT)
+            )
+            whole = (exact + (1 << (UNIT - 1))) >> UNIT
+            if drawn is not None:
+                cost = (whole - drawn[number]).square().sum(1)
+            else:
+                cost = self._lattice_costs(index[number : number + 1], whole, lattice, theirs[number], standing[number])
+                plan = whole.div(factor, rounding_mode="floor")
+                rows = ((plan[:, 0] - self._low[0]) // step).clamp(0, table.shape[0] - 1)
+                columns = ((plan[:, 1] - self._low[1]) // step).clamp(0, table.shape[1] - 1)
+                median = cost.median().clamp(min=256)
+                extra = table[rows, columns] + self._repeats_at(index[number], stage, plan)
+                cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(0, 2**36)
+                chance = words(self.seed, 3, *patch, torch.arange(len(whole))) >> 24
+                cost = (cost * (256 * CHANCE + chance)).div(2**10, rounding_mode="floor")
+            best = int((cost * 2**20 + torch.arange(len(cost))).amin() % 2**20)
+            found.append(whole[best])
+            fractions.append((exact[best] - (whole[best] << UNIT)) >> (UNIT - 6))
+        return torch.stack(found), torch.stack(fractions)
+
+    def _lattice_costs(
+        self, index: Tensor, places: Tensor, samples: Tensor, theirs: Tensor, standing: Tensor
+    ) -> Tensor:
+        """Mean squared distances in 1/256 of the places of one patch to its neighbours, over the samples: (places,)."""
+        spacing, flat = self.tables.steps[1], self.tables.fine.flatten()
+        own = places[:, None, None] + samples[None]
+        counted = standing[None] & self._valid(own)
+        here, there = (flat[self._numbered(each, spacing, self.tables.fine, 0)] for each in (own, theirs))
+        distances = packed_distances(here, there[None].expand_as(here)).long() * counted
+        count = counted.flatten(1).sum(1)
+        mean = (distances.flatten(1).sum(1) * 256).div(count.clamp(min=1), rounding_mode="floor")
+        return torch.where(count > 0, mean, 256 * self.settings.variance)
+
+    def _repeats_at(self, index: Tensor, stage: int, places: Tensor) -> Tensor:
+        """As `_repeats`, of one patch, at these places in plan pixels: (places,)."""
+        rows, columns = places.unbind(1)
+        worst = torch.zeros(len(places), dtype=torch.int64)
+        pitch = max(1, round(self.axes[0].side / self.axes[0].patches / self.settings.factor))
+        for down in range(-NEAR, NEAR + 1):
+            for across in range(-NEAR, NEAR + 1):
+                number = (index + torch.tensor([down, across])) % torch.tensor(self.shape)
+                if int(RANKS[number[0] % 2, number[1] % 2]) >= stage or bool((number == index).all()):
+                    continue
+                place = self._places[number[0], number[1]][None].div(self.settings.factor, rounding_mode="floor")
+                apart = self._apart(place, 0, rows)[0].maximum(self._apart(place, 1, columns)[0])
+                worst = worst.maximum((REPEATS * (pitch - apart)).div(pitch, rounding_mode="floor"))
+        return worst
+
     # ---------------------------------------------------------------------------------------------------- finer search
 
     def _refined(
@@ -304,13 +392,7 @@ class Plan:
         line = torch.arange(-(reach // step), reach // step + 1) * step
         moves = torch.cartesian_prod(line, line)
         moves = moves[moves.abs().sum(1).sort(stable=True).indices]
-        parts, offsets = [], []
-        for axis in (0, 1):
-            overlap = 2 * self.overlaps[axis]
-            pitch = self.axes[axis].side // self.axes[axis].patches // factor
-            samples = torch.arange(min(every, overlap) // 2, pitch + overlap, every)
-            parts.append((samples >= pitch).long() - (samples < overlap).long())
-            offsets.append(samples * factor)
+        parts, offsets = self._samples(every)
         theirs, standing = self._shown(index, stage, parts, offsets)
         own = places[:, None, None] + torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)
         both = torch.stack(torch.meshgrid(*parts, indexing="ij"), -1)
@@ -339,6 +421,17 @@ class Plan:
         cost = torch.stack(costs, 1) * 2**8 + torch.arange(len(moves), device=self.device)
         best = (cost.amin(1) % 2**8).cpu()
         return places + moves[best] * factor
+
+    def _samples(self, every: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Where a patch is compared: on each axis which neighbour lies there (-1, 0, 1), and pixels from its corner."""
+        parts, offsets = [], []
+        for axis in (0, 1):
+            overlap = 2 * self.overlaps[axis]
+            pitch = self.axes[axis].side // self.axes[axis].patches // self.settings.factor
+            samples = torch.arange(min(every, overlap) // 2, pitch + overlap, every)
+            parts.append((samples >= pitch).long() - (samples < overlap).long())
+            offsets.append(samples * self.settings.factor)
+        return parts, offsets
 
     def _valid(self, pixels: Tensor) -> Tensor:
         """Whether pixels of the swatch, (..., 2), lie in it."""

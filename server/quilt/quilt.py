@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.lattice import Lattice
@@ -30,10 +31,12 @@ from server.quilt.bands import (
 from server.quilt.cuts import Cuts, joined, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
+from server.quilt.stretch import UNIT, Periods, Stretch, fitted, is_plain, stretched
 from server.quilt.tables import Tables, Weights, make_tables
 
 PLANS_KEPT = 8
 CUTS_KEPT = 64
+STRETCHES_KEPT = 3  # sizes
 CUT_BLOCK = 4  # patches a side
 
 T = TypeVar("T")
@@ -63,13 +66,15 @@ class Quilt:
         self.device = torch.device("cpu")
         self._tables: Tables | None = None
         self._bands: Bands | None = None
+        self._periods: Periods | None = None  # of a quilt that was stretched for one size
+        self._stretches: OrderedDict[Hashable, tuple[Quilt, Stretch | None]] = OrderedDict()
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._cuts: OrderedDict[Hashable, Cuts] = OrderedDict()
 
     def on(self, device: torch.device) -> "Quilt":
         """The same quilt, painting on this device; plans are made on the processor. Pixels and tables are shared."""
         other = copy.copy(self)
-        other._plans, other._cuts = OrderedDict(), OrderedDict()
+        other._plans, other._cuts, other._stretches = OrderedDict(), OrderedDict(), OrderedDict()
         if device != self.device:
             other.device, other._bands = device, None
         return other
@@ -78,6 +83,7 @@ class Quilt:
         """Paint on this device from now on."""
         if device != self.device:
             self.device, self._bands = device, None
+            self._stretches.clear()
         return self
 
     def cpu(self) -> "Quilt":
@@ -93,6 +99,7 @@ class Quilt:
         """Plans made so far, after prices have changed."""
         self._plans.clear()
         self._cuts.clear()
+        self._stretches.clear()
 
     @property
     def architecture(self) -> QuiltArchitecture:
@@ -145,15 +152,53 @@ class Quilt:
 
         def made() -> Plan:
             axes = patch_axis(size.height, self.settings), patch_axis(size.width, self.settings)
-            return Plan(self.tables, self.settings, self.prices, seed, axes)
+            return Plan(self.tables, self.settings, self.prices, seed, axes, self._periods)
 
         return _kept(self._plans, (seed, size), PLANS_KEPT, made)
+
+    def fitted(self, size: Size) -> tuple["Quilt", Stretch | None]:
+        """The quilt that paints this size, and how its swatch was stretched: so that whole periods of its lattice fit.
+
+        Without a lattice, or where it fits by too much stretching alone, the quilt itself and None.
+        """
+
+        def made() -> tuple[Quilt, Stretch | None]:
+            assert self.lattice
+            found = fitted(self.lattice, size, self.settings.height, self.settings.width)
+            if found is None:
+                return self, None
+            stretch, periods = found
+            other = self.on(self.device)
+            other.lattice = None
+            if not is_plain(stretch):
+                factor = self.settings.factor
+                sides = [side // factor * factor for side in (stretch.height, stretch.width)]
+                try:
+                    other.settings = dataclasses.replace(
+                        self.settings, height=sides[0], width=sides[1], wraps=(False, False)
+                    )
+                except ValueError:  # a swatch that has no room for it
+                    return self, None
+                other.pixels = [
+                    stretched(each, stretch)[:, : sides[0], : sides[1]].contiguous() for each in self.pixels
+                ]
+                other.small = other.pixels if factor == 1 else reduced(other.pixels, factor)
+                other._tables = other._bands = None
+            other._periods = periods
+            return other, stretch
+
+        if self.lattice is None:
+            return self, None
+        return _kept(self._stretches, size, STRETCHES_KEPT, made)
 
     # --------------------------------------------------------------------------------------------------------- painting
 
     @torch.no_grad()
     def samples(self, seed: int, size: Size, window: Window, depths: Sequence[Depth]) -> list[Tensor]:
         """Of each map (height, width, channels), uint8 or uint16, on the CPU."""
+        quilt, _ = self.fitted(size)
+        if quilt is not self:
+            return quilt.samples(seed, size, window, depths)
         plan = self.plan(seed, size)
         lines = [range(window.top, window.top + window.height), range(window.left, window.left + window.width)]
         low = self._low(plan, (seed, size), lines)
@@ -172,6 +217,12 @@ class Quilt:
 
         A few may lie outside the swatch, by less than an overlap: they are shown mirrored.
         """
+        quilt, stretch = self.fitted(size)
+        if stretch is not None:
+            found = quilt.sources(seed, size, window)
+            ways = zip(stretch.down, stretch.across, stretch.first, strict=True)
+            places = [found[..., 0] * down + found[..., 1] * across + first for down, across, first in ways]
+            return (torch.stack(places, -1) + (1 << (UNIT - 1))) >> UNIT
         plan = self.plan(seed, size)
         lines = [
             torch.arange(window.top, window.top + window.height),
@@ -227,6 +278,7 @@ class Quilt:
                 range(p.start + at - corner + axis.overlap, p.stop + at - corner + axis.overlap)
                 for p, at, corner, axis in zip(part, place, corners, plan.axes, strict=True)
             ]
+            fraction = plan.fraction(row, column)
             around = [range(p.start - halo, p.stop + halo) for p in part]
             mask = labels[_slices(around, wide)] == number
             target = _slices(part, lines)
@@ -234,7 +286,7 @@ class Quilt:
                 spare = halo - 2 * reach
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
                 weight = _Weight(feathered(inner, reach), (2 * reach + 1) ** 4)
-                mean.add(weight, target, [take(index, *source) for index in range(bands.count)])
+                mean.add(weight, target, [take(index, source[0], source[1], fraction) for index in range(bands.count)])
         first, second = (mean.values() for mean in sums)
         return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
 
@@ -323,6 +375,15 @@ class Quilt:
             rows,
             columns,
         )
+
+
+def reduced(maps: Sequence[Tensor], factor: int) -> list[Tensor]:
+    """Maps in plan pixels: means of squares of `factor` pixels, rounded."""
+    result = []
+    for each in maps:
+        sums = F.avg_pool2d(each.to(torch.int32).float()[None], factor, divisor_override=1)[0]
+        result.append((sums / factor**2).round().to(torch.int32).to(each.dtype))
+    return result
 
 
 class _Weight:

@@ -12,7 +12,7 @@ from server.model.maps import HEIGHT_NAME, NORMAL_NAME, Map
 from server.model.quilt import APPEARANCE, CELLS, MAX_FEATURES, PLAN_SIDE, REACH, QuiltArchitecture
 from server.model.torus import Size
 from server.quilt.plan import Prices
-from server.quilt.quilt import Quilt, eight_bits
+from server.quilt.quilt import Quilt, eight_bits, reduced
 from server.quilt.tables import Weights, cell_means, extended, make_features
 
 SPREAD = 40  # of the strongest feature, in steps of int8
@@ -147,22 +147,11 @@ def signed(vectors: Tensor) -> Tensor:
     return vectors * largest.sign()
 
 
-def plan_maps(pixels: list[Tensor], factor: int) -> list[Tensor] | None:
-    """Maps at 1/factor of their size, or None for a factor of 1."""
-    if factor == 1:
-        return None
-    result = []
-    for each in pixels:
-        means = (F.avg_pool2d(each.to(torch.int32).float()[None], factor, divisor_override=1)[0] / factor**2).round()
-        result.append(means.to(torch.int32).to(each.dtype))
-    return result
-
-
 def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool], lattice: Lattice | None) -> Quilt:
     """A quilt of these maps, (channels, height, width) each, uint8 or uint16, of one size: all places cost the same."""
     settings = choose_sizes(pixels[0].shape[1], pixels[0].shape[2], wraps)
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
-    plan = plan_maps(pixels, settings.factor)
+    plan = reduced(pixels, settings.factor) if settings.factor > 1 else None
     weights, settings = learn_weights(eight_bits(plan or pixels), maps, settings)
     settings = dataclasses.replace(
         settings, deep=tuple(m.name for m, each in zip(maps, pixels, strict=True) if each.dtype == torch.uint16)
