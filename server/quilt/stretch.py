@@ -16,6 +16,7 @@ from server.model.lattice import Lattice
 from server.model.torus import Size
 
 UNIT = 24  # bits of a pixel in places between pixels
+SHARPNESS = -0.75  # Keys' a; -0.5 is the smoother usual one, and swatches lose detail twice, by stretch and by place
 PHASES = 64  # places between two pixels that a sample may have
 MOST_STRETCH = 0.12  # more than this, and the lattice is left alone
 
@@ -102,15 +103,16 @@ def stretched(samples: Tensor, stretch: Stretch) -> Tensor:
 
 
 def cubic_taps() -> Tensor:
-    """Keys' cubic (a = -1/2) at PHASES places between two pixels, (PHASES, 4) int32; each sums to 256."""
+    """Keys' cubic at PHASES places between two pixels, (PHASES, 4) int32; each sums to 256."""
     lines = []
     for phase in range(PHASES):
         s = phase / PHASES
+        a = SHARPNESS
         exact = [
-            (-s + 2 * s * s - s**3) / 2,
-            (2 - 5 * s * s + 3 * s**3) / 2,
-            (s + 4 * s * s - 3 * s**3) / 2,
-            (-s * s + s**3) / 2,
+            a * (s - 2 * s * s + s**3),
+            1 - (a + 3) * s * s + (a + 2) * s**3,
+            -a * s + (2 * a + 3) * s * s - (a + 2) * s**3,
+            a * (s * s - s**3),
         ]
         whole = [math.floor(256 * each + 0.5) for each in exact]
         whole[1 if s < 0.5 else 2] += 256 - sum(whole)
