@@ -5,6 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL, ROUGHNESS
 from server.quilt.quilt import Quilt
 from trainer.quilt.learning import learn_prices, unpriced
@@ -50,6 +51,23 @@ def set_quilt(height: int = 128, width: int = 144) -> Quilt:
     normal = torch.nn.functional.normalize(normal, dim=0) / 2 + 0.5
     maps = [bytes_of(colour), bytes_of(normal), bytes_of(1 - 0.5 * top), (top * 65535).round().int().to(torch.uint16)]
     return unpriced(maps, (BASE_COLOUR, NORMAL, ROUGHNESS, HEIGHT), (False, False), None)
+
+
+@cache
+def brick_quilt() -> Quilt:
+    """A quilt of running bond: courses of 16 pixels, bricks of 36, each of a colour of its own; its lattice is told."""
+    generator = torch.Generator().manual_seed(5)
+    y, x = torch.meshgrid(torch.arange(192), torch.arange(216), indexing="ij")
+    course = y // 16
+    shifted = (x + 18 * (course % 2)) % 216
+    tone = 0.25 + 0.3 * torch.rand(12, 6, 3, generator=generator)
+    colour = tone[course, shifted // 36].permute(2, 0, 1)
+    mortar = (y % 16 < 3) | (shifted % 36 < 3)
+    colour = torch.where(mortar, torch.tensor(0.9), colour)
+    colour = (colour + 0.03 * torch.randn(192, 216, generator=generator)).clamp(0, 1)
+    basis = ((1 / 32, 1 / 36), (1 / 32, -1 / 36))  # of the periods (16, 18) and (16, -18)
+    lattice = Lattice(basis=basis, harmonics=((1, 0), (0, 1)), strength=0.9)
+    return unpriced([bytes_of(colour)], (BASE_COLOUR,), (False, False), lattice)
 
 
 def large_quilt(factor_side: int = 2600) -> Quilt:

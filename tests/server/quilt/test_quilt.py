@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.torus import Size, Window
@@ -14,7 +15,7 @@ from server.network.devices import prepare
 from server.network.model_file import Model, SwatchFacts, read_model, write_model
 from server.network.texture import texture, texture_bytes
 from server.quilt.quilt import Quilt
-from tests.server.quilt.swatches import colour_quilt, large_quilt, set_quilt
+from tests.server.quilt.swatches import brick_quilt, colour_quilt, large_quilt, set_quilt
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -74,16 +75,39 @@ def test_a_swatch_larger_than_its_plan_is_painted_at_full_size_alike_from_any_wi
     assert torch.equal(part, whole[rows][:, columns])
 
 
-def test_a_texture_away_from_joints_is_the_photograph_itself() -> None:
+def test_the_detail_of_a_texture_is_the_photographs_own_but_near_joints() -> None:
+    """Slow light is blended over wide zones; what remains of a pixel without its surroundings is copied."""
     quilt = colour_quilt(256, 256)
     size = Size(512, 500)
-    pixels = painted(quilt, 2, (512, 500))[0].permute(2, 0, 1).int()
+    pixels = painted(quilt, 2, (512, 500))[0].permute(2, 0, 1).float()
     sources = quilt.sources(2, size, Window(0, 0, 512, 500))
     inside = ((sources >= 0) & (sources < 256)).all(-1)
     sources = sources.clamp(0, 255)
-    shown = quilt.pixels[0].int()[:, sources[..., 0], sources[..., 1]]
-    away = (pixels - shown).abs().amax(0)[inside]
-    assert float((away <= 6).float().mean()) > 0.8  # joints are blended; the pebbles' colours differ by up to 200
+    off = pixels - quilt.pixels[0].float()[:, sources[..., 0], sources[..., 1]]
+    detail = (off - F.avg_pool2d(off[None], 9, 1, 4)[0]).abs().amax(0)[inside]
+    assert float((detail <= 4).float().mean()) > 0.7  # the pebbles' colours differ by up to 200
+
+
+@pytest.mark.parametrize("size", [(200, 230), (333, 512)], ids=str)
+def test_a_regular_material_is_cut_from_one_texture_too(size: tuple[int, int]) -> None:
+    quilt = brick_quilt()
+    assert quilt.fitted(Size(*size))[1] is not None  # it is stretched
+    whole = painted(quilt, 3, size)[0]
+    part = painted(quilt, 3, size, Window(-20, size[1] - 9, 60, 50))[0]
+    rows, columns = torch.arange(-20, 40) % size[0], torch.arange(size[1] - 9, size[1] + 41) % size[1]
+    assert torch.equal(part, whole[rows][:, columns])
+
+
+@pytest.mark.parametrize("size", [(230, 252), (311, 450)], ids=str)
+def test_bricks_keep_their_courses_across_all_joints(size: tuple[int, int]) -> None:
+    """The mortar of running bond lies on straight lines, a whole number of them, at equal distances."""
+    quilt = brick_quilt()
+    pixels = painted(quilt, 1, size)[0].float().mean(2)
+    lines = pixels.mean(1)  # mortar is light
+    spectrum = torch.fft.rfft(lines - lines.mean()).abs()
+    courses = 2 * round(size[0] / 32)  # a period is two courses high
+    assert int(spectrum.argmax()) == courses
+    assert float(spectrum[courses] ** 2 / spectrum[1 : courses * 3 // 2].square().sum()) > 0.9
 
 
 def test_precisions_paint_the_same_bytes() -> None:
@@ -108,7 +132,7 @@ from server.network.model_file import read_model
 from server.network.texture import texture_bytes
 from server.model.torus import Size, Window
 quilt = read_model(Path(sys.argv[1])).texture_generator()
-planes = texture_bytes(quilt, 6, Size(400, 420), Window(380, 10, 200, 300))
+planes = texture_bytes(quilt, 6, Size(200, 220), Window(180, 10, 100, 150))
 print(hashlib.sha256(b"".join(plane.numpy().tobytes() for plane in planes)).hexdigest())
 """
 
@@ -122,10 +146,10 @@ def test_thread_counts_and_files_paint_the_same_bytes(tmp_path: Path) -> None:
     write_model(path, model)
     assert isinstance(read_model(path).generator, Quilt)
     told = set()
-    for threads in ("1", "2", "3"):
+    for threads in ("1", "2"):
         environment = {**os.environ, "OMP_NUM_THREADS": threads}
         command = [sys.executable, "-c", CODE, str(path), threads]
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250)
         assert ended.returncode == 0, ended.stderr
         told.add(ended.stdout)
     assert len(told) == 1
