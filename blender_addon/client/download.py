@@ -243,7 +243,7 @@ class Download(ABC):
         for each in buffers:
             row_bytes = width * each.shape[2] * wire.ITEM_BYTES[each.dtype]
             rows = memoryview(each.data).cast("B")[start * row_bytes : stop * row_bytes]
-            self._sink.write(each.name, top + start, left, stop - start, width, rows)
+            self._sink.write(each.name, Rect(top + start, left, stop - start, width), rows)
         part.rows_written = stop
         if part.is_written:
             part.buffers = None

@@ -29,9 +29,10 @@ from pathlib import Path
 from secrets import token_hex
 from stat import S_ISDIR
 from types import MappingProxyType, TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from ..protocol.errors import TexserverError
+from ..protocol.rect import Rect
 
 Format = Literal["png", "tiff"]
 Data = bytes | bytearray | memoryview  # of an array: its `.data`; anything C-contiguous works
@@ -129,8 +130,8 @@ class ImageFile(ABC):
         """Append complete rows, any number of them: (n, width, channels) samples."""
 
     @abstractmethod
-    def write_window(self, top: int, left: int, width: int, height: int, data: Data) -> None:
-        """Put (height, width, channels) samples at row `top`, column `left`.
+    def write_window(self, rect: Rect, data: Data) -> None:
+        """Put (height, width, channels) samples at this rectangle.
 
         A TIFF takes windows in any order, also repeatedly; a PNG takes only whole rows, from top to bottom.
         """
@@ -244,13 +245,13 @@ class PngFile(ImageFile):
                 self._write_pixels()
         self._next_row += count
 
-    def write_window(self, top: int, left: int, width: int, height: int, data: Data) -> None:
-        if (top, left, width) != (self._next_row, 0, self.raster.width):
+    def write_window(self, rect: Rect, data: Data) -> None:
+        if (rect.top, rect.left, rect.width) != (self._next_row, 0, self.raster.width):
             raise ValueError(
                 f"expected whole rows from row {self._next_row} on (a PNG grows downwards, a TIFF in any order), "
-                f"got a window at row {top}, column {left}, {width} of {self.raster.width} pixels wide"
+                f"got a window at row {rect.top}, column {rect.left}, {rect.width} of {self.raster.width} pixels wide"
             )
-        _require_bytes(data, height * self.raster.row_bytes)
+        _require_bytes(data, rect.height * self.raster.row_bytes)
         self.write_rows(data)
 
     @property
@@ -319,27 +320,21 @@ _MOST_STRIPS = 65536  # more rows go into one strip beyond it, so that the table
 _CLASSIC_BYTES = 2**32 - 1  # a larger file needs BigTIFF's 64-bit offsets
 
 
-class _Rectangle(NamedTuple):
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    def without(self, hole: "_Rectangle") -> Iterator["_Rectangle"]:
-        """What the hole leaves, as at most four rectangles."""
-        top, bottom = max(self.top, hole.top), min(self.bottom, hole.bottom)
-        left, right = max(self.left, hole.left), min(self.right, hole.right)
-        if top >= bottom or left >= right:
-            yield self
-            return
-        for part in (
-            _Rectangle(self.top, self.left, top, self.right),
-            _Rectangle(top, self.left, bottom, left),
-            _Rectangle(top, right, bottom, self.right),
-            _Rectangle(bottom, self.left, self.bottom, self.right),
-        ):
-            if part.top < part.bottom and part.left < part.right:
-                yield part
+def _without(rect: Rect, hole: Rect) -> Iterator[Rect]:
+    """What the hole leaves of the rectangle, as at most four rectangles."""
+    top, bottom = max(rect.top, hole.top), min(rect.bottom, hole.bottom)
+    left, right = max(rect.left, hole.left), min(rect.right, hole.right)
+    if top >= bottom or left >= right:
+        yield rect
+        return
+    for part in (
+        Rect(rect.top, rect.left, top - rect.top, rect.width),
+        Rect(top, rect.left, bottom - top, left - rect.left),
+        Rect(top, right, bottom - top, rect.right - right),
+        Rect(bottom, rect.left, rect.bottom - bottom, rect.width),
+    ):
+        if part.pixels:
+            yield part
 
 
 class TiffFile(ImageFile):
@@ -353,20 +348,21 @@ class TiffFile(ImageFile):
         header = _tiff_header(raster, metadata)
         super().__init__(path, raster, durable=durable)
         self._start = len(header)
-        self._missing = [_Rectangle(0, 0, raster.height, raster.width)]
+        self._missing = [Rect(0, 0, raster.height, raster.width)]
         self._draft.write(header)
         self._draft.resize(self._start + raster.height * raster.row_bytes)
 
     def write_rows(self, rows: Data) -> None:
         view, count = self._new_rows(rows)
         if count:
-            self.write_window(self._next_row, 0, self.raster.width, count, view)
+            self.write_window(Rect(self._next_row, 0, count, self.raster.width), view)
             self._next_row += count
 
-    def write_window(self, top: int, left: int, width: int, height: int, data: Data) -> None:
+    def write_window(self, rect: Rect, data: Data) -> None:
         self._draft.require_open()
         raster = self.raster
-        if min(top, left) < 0 or min(width, height) < 1 or left + width > raster.width or top + height > raster.height:
+        top, left, height, width = rect
+        if min(top, left) < 0 or min(width, height) < 1 or rect.right > raster.width or rect.bottom > raster.height:
             raise ValueError(
                 f"expected a window inside {raster.width} x {raster.height} pixels, "
                 f"got {width} x {height} at row {top}, column {left}"
@@ -379,12 +375,11 @@ class TiffFile(ImageFile):
             for line in range(height):
                 place = self._start + (top + line) * raster.row_bytes + left * raster.pixel_bytes
                 self._draft.write(view[line * line_bytes : (line + 1) * line_bytes], at=place)
-        written = _Rectangle(top, left, top + height, left + width)
-        self._missing = [part for missing in self._missing for part in missing.without(written)]
+        self._missing = [part for missing in self._missing for part in _without(missing, rect)]
 
     @property
     def pixels_missing(self) -> int:
-        return sum((part.bottom - part.top) * (part.right - part.left) for part in self._missing)
+        return sum(part.pixels for part in self._missing)
 
     def _finish(self) -> None:
         """Nothing follows the pixels."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..protocol.rect import Rect
 from .image_file import Data, ImageFile, ImageFileError, format_of, open_image
 
 
@@ -66,8 +67,8 @@ class Sink(Protocol):
     def begin(self, painting: Painting) -> None:
         """Called once, before the first pixels."""
 
-    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
-        """Take pixels of one map, at a row and column of the painting."""
+    def write(self, map: str, rect: Rect, data: Data) -> None:
+        """Take the pixels of one map in a rectangle of the painting."""
 
     def finish(self) -> None:
         """All pixels have been written."""
@@ -90,11 +91,11 @@ class MemorySink:
         self._width = width
         self.pixels = {name: bytearray(height * width * each) for name, each in self._pixel_bytes.items()}
 
-    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
+    def write(self, map: str, rect: Rect, data: Data) -> None:
         pixels, pixel_bytes = self.pixels[map], self._pixel_bytes[map]
-        for row, samples in enumerate(_rows_of(data, height), top):
-            start = (row * self._width + left) * pixel_bytes
-            pixels[start : start + width * pixel_bytes] = samples
+        for row, samples in enumerate(_rows_of(data, rect.height), rect.top):
+            start = (row * self._width + rect.left) * pixel_bytes
+            pixels[start : start + rect.width * pixel_bytes] = samples
 
     def finish(self) -> None:
         """The pixels stay."""
@@ -136,8 +137,8 @@ class FileSink:
             )
             self._files[each.name] = _InOrder(file) if format_of(path) == "png" else file
 
-    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
-        self._files[map].write_window(top, left, width, height, data)
+    def write(self, map: str, rect: Rect, data: Data) -> None:
+        self._files[map].write_window(rect, data)
 
     def finish(self) -> None:
         for file in self._files.values():
@@ -157,16 +158,16 @@ class _InOrder:
         self._rows: dict[int, bytearray] = {}
         self._missing: dict[int, int] = {}  # pixels
 
-    def write_window(self, top: int, left: int, width: int, height: int, data: Data) -> None:
+    def write_window(self, rect: Rect, data: Data) -> None:
         raster = self._file.raster
-        if (top, width) == (self._next, raster.width):
+        if (rect.top, rect.width) == (self._next, raster.width):
             self._file.write_rows(data)
-            self._next += height
+            self._next += rect.height
             return
-        start, stop = left * raster.pixel_bytes, (left + width) * raster.pixel_bytes
-        for row, samples in enumerate(_rows_of(data, height), top):
+        start, stop = rect.left * raster.pixel_bytes, rect.right * raster.pixel_bytes
+        for row, samples in enumerate(_rows_of(data, rect.height), rect.top):
             self._rows.setdefault(row, bytearray(raster.row_bytes))[start:stop] = samples
-            self._missing[row] = self._missing.get(row, raster.width) - width
+            self._missing[row] = self._missing.get(row, raster.width) - rect.width
         complete = []
         while self._missing.get(self._next) == 0:
             complete.append(self._rows.pop(self._next))

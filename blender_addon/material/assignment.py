@@ -14,7 +14,7 @@ from ..client.sinks import PaintedMap
 from ..protocol.errors import TexserverError
 from ..tasks.task import Painted
 from .materials import (
-    Shown,
+    ShownBefore,
     TextureMapping,
     images_of,
     is_ours,
@@ -92,7 +92,7 @@ class Assignment:
         self._material: Reference | None = None
         self._is_new = False  # whether the material was made for this
         self._before: list[_SlotBefore] = []
-        self._shown_before: Shown | None = None  # what a material showed that is updated
+        self._shown_before: ShownBefore | None = None  # what a material showed that is updated
         self._images: list[Reference] = []  # to remove when unused: shown before, or as a preview
         self._previews: frozenset[int] = frozenset()  # session identifiers of the preview's images
         self._loaded: dict[str, Reference] = {}  # images by map that are not shown yet
@@ -193,7 +193,7 @@ class Assignment:
         wanted = usable and (self.target.slot == "ADD" or (self.target.slot == "UPDATE" and is_ours(current)))
         material = current if wanted else new_material(painted.painting.model)
         self._is_new = not wanted
-        self._shown_before = None if self._is_new or material.node_tree is None else Shown.by(material)
+        self._shown_before = None if self._is_new or material.node_tree is None else ShownBefore.by(material)
         self._material = Reference.to("materials", material)
         self._before = []
         return material

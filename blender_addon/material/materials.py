@@ -213,7 +213,7 @@ Link = tuple[str, str, str, str]  # from node, from socket, to node, to socket
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ShownBefore:
     """What our nodes of a material show at one time. Made by `by`, restored by `restore`."""
 
     mark: dict[str, Any]
@@ -227,7 +227,7 @@ class Shown:
     links: tuple[Link, ...]  # of all nodes, so that replaced links can come back
 
     @classmethod
-    def by(cls, material: Any) -> "Shown":
+    def by(cls, material: Any) -> "ShownBefore":
         """What a material shows now."""
         tree = material.node_tree
         own = [node for node in tree.nodes if is_ours(node)]
@@ -251,7 +251,7 @@ class Shown:
         )
 
 
-def restore(material: Any, shown: Shown) -> None:
+def restore(material: Any, shown: ShownBefore) -> None:
     """Restore what a material showed, as far as the nodes and images still exist."""
     tree = material.node_tree
     for node in [each for each in tree.nodes if is_ours(each) and each.name not in shown.nodes]:

@@ -240,7 +240,7 @@ class Catalogue:
             self._thumbnails.there = there
             self.version += 1
         missing = (sha256 for sha256 in wanted if sha256 not in there and sha256 not in self._thumbnails.asked)
-        self._thumbnails.queue = deque(_Thumbnail(sha256, wanted[sha256]) for sha256 in missing)
+        self._thumbnails.queue = deque(_WantedThumbnail(sha256, wanted[sha256]) for sha256 in missing)
 
     def _ask_thumbnails(self) -> None:
         thumbnails = self._thumbnails
@@ -250,7 +250,7 @@ class Catalogue:
             then = partial(self._later, partial(self._take_thumbnail, thumbnail))
             thumbnails.asked[thumbnail.sha256] = self._connection.ask(make, then)
 
-    def _take_thumbnail(self, thumbnail: "_Thumbnail", reply: wire.Reply) -> None:
+    def _take_thumbnail(self, thumbnail: "_WantedThumbnail", reply: wire.Reply) -> None:
         thumbnails = self._thumbnails
         del thumbnails.asked[thumbnail.sha256]
         if isinstance(reply, wire.Error):
@@ -323,7 +323,7 @@ class _Listing:
 
 
 @dataclass(eq=False)
-class _Thumbnail:
+class _WantedThumbnail:
     """A thumbnail to request."""
 
     sha256: str
@@ -336,7 +336,7 @@ class _Thumbnails:
     """All thumbnails, by the sha256 of their models: stored, waiting and requested."""
 
     there: set[str] = field(default_factory=set)
-    queue: deque[_Thumbnail] = field(default_factory=deque)
+    queue: deque[_WantedThumbnail] = field(default_factory=deque)
     asked: dict[str, int] = field(default_factory=dict)  # the id of each running request
     ask_at: float = 0.0
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
 from blender_addon.client.style_download import IMAGE, StylizedPicture
+from blender_addon.protocol.rect import Rect
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
 from server.errors import BadRequest
@@ -76,7 +77,7 @@ class LocalPainter(Stylizer):
             for band in bands(generator, seed, torus, part, depth):
                 rows = len(band[0])
                 for each, index in wanted.items():
-                    sink.write(each.name, done, 0, rows, part.width, band[index].numpy().data.cast("B"))
+                    sink.write(each.name, Rect(done, 0, rows, part.width), band[index].numpy().data.cast("B"))
                 done += rows
                 progress(done * part.width)
             sink.finish()
@@ -131,7 +132,7 @@ class LocalPainter(Stylizer):
             sink.begin(picture)
             for band in stylized_bands(frozen, pixels, seed, keep_colours=keep_colours, noise=noise):
                 samples = band.contiguous().numpy()
-                sink.write(IMAGE, done, 0, len(band), width, samples.data.cast("B"))
+                sink.write(IMAGE, Rect(done, 0, len(band), width), samples.data.cast("B"))
                 done += len(band)
                 progress(done * width)
             sink.finish()

@@ -9,6 +9,7 @@ from PIL import Image
 
 from blender_addon.client.image_file import Data
 from blender_addon.client.sinks import MemorySink, Painting
+from blender_addon.protocol.rect import Rect
 from server.errors import BadRequest
 from server.replace_file import replace_file
 
@@ -36,8 +37,8 @@ class JpegSink:
         self.paths = dict(zip(names, self._name_files(names), strict=True))
         self._memory.begin(painting)
 
-    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
-        self._memory.write(map, top, left, height, width, data)
+    def write(self, map: str, rect: Rect, data: Data) -> None:
+        self._memory.write(map, rect, data)
 
     def finish(self) -> None:
         painting = self._memory.painting

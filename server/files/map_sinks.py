@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blender_addon.client.image_file import Data
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
+from blender_addon.protocol.rect import Rect
 from server.errors import BadRequest
 from server.model.maps import NORMAL_NAME
 
@@ -41,12 +42,12 @@ class DirectxNormals:
         self._dtype = f"<u{depth // 8}"
         self._sink.begin(_Directx(**{each.name: getattr(painting, each.name) for each in fields(Painting)}))
 
-    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
+    def write(self, map: str, rect: Rect, data: Data) -> None:
         if map == NORMAL_NAME:
             samples = np.frombuffer(data, self._dtype).reshape(-1, 3).copy()
             samples[:, 1] = np.iinfo(samples.dtype).max - samples[:, 1]
             data = samples.data.cast("B")
-        self._sink.write(map, top, left, height, width, data)
+        self._sink.write(map, rect, data)
 
     def finish(self) -> None:
         self._sink.finish()
@@ -76,7 +77,7 @@ class OrmSink:
         self._maps: dict[str, PaintedMap] = {}  # those that are packed
         self._most = 0  # the largest sample
         self._dtype = "u1"
-        self._place: tuple[int, int, int, int] | None = None  # of the part that is being packed
+        self._place: Rect | None = None  # of the part that is being packed
         self._part: NDArray[Any] = np.empty(0)
         self._missing: set[str] = set()  # from it
 
@@ -94,23 +95,22 @@ class OrmSink:
         maps = [each for each in painting.maps if each.name not in PACKED]
         self._sink.begin(replace(painting, maps=(*maps[:place], orm, *maps[place:])))
 
-    def write(self, map: str, top: int, left: int, height: int, width: int, data: Data) -> None:
+    def write(self, map: str, rect: Rect, data: Data) -> None:
         if map not in self._maps:
-            self._sink.write(map, top, left, height, width, data)
+            self._sink.write(map, rect, data)
             return
-        place = top, left, height, width
-        if self._place != place:
+        if self._place != rect:
             assert not self._missing
-            self._place, self._missing = place, set(self._maps)
-            self._part = np.empty((height, width, 3), self._dtype)
+            self._place, self._missing = rect, set(self._maps)
+            self._part = np.empty((rect.height, rect.width, 3), self._dtype)
             self._part[:] = [self._most * each for each in WITHOUT]
         depth = self._maps[map].depth
-        samples = np.frombuffer(data, f"<u{depth // 8}").reshape(height, width)
+        samples = np.frombuffer(data, f"<u{depth // 8}").reshape(rect.height, rect.width)
         self._part[..., PACKED.index(map)] = samples * self._part.dtype.type(self._most // (2**depth - 1))
         self._missing.remove(map)
         if not self._missing:
             self._place = None
-            self._sink.write(ORM, *place, self._part.data.cast("B"))
+            self._sink.write(ORM, rect, self._part.data.cast("B"))
 
     def finish(self) -> None:
         self._sink.finish()

@@ -25,6 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from blender_addon.client import image_file
 from blender_addon.client.image_file import Format, ImageFile, ImageFileError, IncompleteImage, format_of, open_image
+from blender_addon.protocol.rect import Rect
 
 few_files = settings(max_examples=40, deadline=None)  # each waits for the disk several times
 FORMATS: tuple[Format, ...] = ("png", "tiff")
@@ -166,7 +167,7 @@ def test_windows_in_any_order_make_the_same_tiff_as_rows(
         for number, (top, left) in enumerate([*order[:-1], *again, order[-1]], start=1):
             assert file.pixels_missing > 0 or number > len(order)
             part = pixels[top : top + step, left : left + step]
-            file.write_window(top, left, part.shape[1], part.shape[0], part.tobytes())
+            file.write_window(Rect(top, left, part.shape[0], part.shape[1]), part.tobytes())
         assert file.pixels_missing == 0
     assert (folder / "windows.tif").read_bytes() == save(folder / "rows.tif", pixels)
 
@@ -178,7 +179,7 @@ def test_missing_pixels_are_counted_exactly_when_windows_overlap(tmp_path: Path)
         for _ in range(60):
             top, left = int(rng.integers(0, 40)), int(rng.integers(0, 50))
             height, width = int(rng.integers(1, 41 - top)), int(rng.integers(1, 51 - left))
-            file.write_window(top, left, width, height, bytes(3 * width * height))
+            file.write_window(Rect(top, left, height, width), bytes(3 * width * height))
             seen[top : top + height, left : left + width] = True
             assert file.pixels_missing == (~seen).sum()
         file.abort()
@@ -187,11 +188,11 @@ def test_missing_pixels_are_counted_exactly_when_windows_overlap(tmp_path: Path)
 def test_a_png_takes_windows_that_are_its_next_rows(tmp_path: Path) -> None:
     pixels = picture(20, 11)
     with begin(tmp_path / "a.png", pixels) as file:
-        file.write_window(0, 0, 11, 6, pixels[:6].data)
+        file.write_window(Rect(0, 0, 6, 11), pixels[:6].data)
         for top, left, width in [(0, 0, 11), (7, 0, 11), (6, 1, 10), (6, 0, 10)]:
             with pytest.raises(ValueError, match="whole rows from row 6"):
-                file.write_window(top, left, width, 1, bytes(3 * width))
-        file.write_window(6, 0, 11, 14, pixels[6:].data)
+                file.write_window(Rect(top, left, 1, width), bytes(3 * width))
+        file.write_window(Rect(6, 0, 14, 11), pixels[6:].data)
     np.testing.assert_array_equal(decode_png((tmp_path / "a.png").read_bytes()), pixels)
 
 
@@ -250,7 +251,7 @@ def test_tiff_strips_cover_the_pixels_in_pieces_of_about_256_kib(tmp_path: Path)
 def test_a_tiff_beyond_4_gib_is_a_sparse_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     side, part = 65536, picture(5, 7)
     with open_image(tmp_path / "a.tif", width=side, height=side, channels=3, depth=8) as file:
-        file.write_window(side - 5, side - 7, 7, 5, part.data)
+        file.write_window(Rect(side - 5, side - 7, 5, 7), part.data)
         (draft,) = tmp_path.iterdir()
         assert draft.stat().st_size > 3 * side * side
         if draft.stat().st_blocks * 512 > 64 * 2**20:
@@ -360,7 +361,7 @@ def test_wrong_byte_counts_are_named_and_harm_nothing(tmp_path: Path, format: Fo
         with pytest.raises(ValueError, match=r"at most 7 more rows \(189 bytes\), got 8 \(216 bytes\)"):
             file.write_rows(bytes(8 * 27))
         with pytest.raises(ValueError, match="expected 54 bytes, got 53"):
-            file.write_window(0, 0, 9, 2, bytes(53))
+            file.write_window(Rect(0, 0, 2, 9), bytes(53))
         file.write_rows(pixels.data)
         with pytest.raises(ValueError, match="at most 0 more"):
             file.write_rows(bytes(27))
@@ -368,12 +369,12 @@ def test_wrong_byte_counts_are_named_and_harm_nothing(tmp_path: Path, format: Fo
 
 
 @pytest.mark.parametrize(
-    "window", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 10, 1), (0, 9, 1, 1), (7, 0, 1, 1)]
+    "window", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 1, 0), (0, 0, 1, 10), (0, 9, 1, 1), (7, 0, 1, 1)]
 )
 def test_windows_outside_the_picture_are_refused(tmp_path: Path, window: tuple[int, int, int, int]) -> None:
     with begin(tmp_path / "a.tif", picture(7, 9)) as file:
         with pytest.raises(ValueError, match="inside 9 x 7"):
-            file.write_window(*window, bytes(3))
+            file.write_window(Rect(*window), bytes(3))
         file.abort()
 
 

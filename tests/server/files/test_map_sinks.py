@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from blender_addon.client.sinks import MemorySink, PaintedMap, Painting, Sink
+from blender_addon.protocol.rect import Rect
 from server.errors import BadRequest
 from server.files.map_sinks import DirectxNormals, OrmSink, maps_for_orm
 
@@ -44,7 +45,7 @@ def poured(sink: Sink, depths: dict[str, int], parts: Sequence[tuple[int, int, i
     for top, left, height, width in parts:
         for name, each in pixels.items():
             data = bytearray(each[top : top + height, left : left + width].tobytes())
-            sink.write(name, top, left, height, width, memoryview(data))
+            sink.write(name, Rect(top, left, height, width), memoryview(data))
             data[:] = bytes(len(data))
     sink.finish()
     return pixels
