@@ -631,12 +631,12 @@ REPLIES: Final[Mapping[str, Callable[..., Reply]]] = MappingProxyType(
 )
 
 
-def error(refused: Refused) -> Error:
-    """The reply for a refusal."""
+def error(refused: Refused, id: int | None = None) -> Error:
+    """The reply for a refusal. `id`: of the request that it ends; by default the one that the refusal names."""
     assert refused.code in ERROR_CODES
     text = str(refused)
     text = text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
-    return Error(id=refused.id, code=refused.code, text=text, retry_ms=refused.retry_ms)
+    return Error(id=refused.id if id is None else id, code=refused.code, text=text, retry_ms=refused.retry_ms)
 
 
 # -------------------------------------------------------------------------------------------------------------- frames

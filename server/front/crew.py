@@ -1,43 +1,35 @@
-"""The workers as the front knows them, and the tasks they have been given: tiles of textures, and whole pictures.
+"""The workers as the front knows them, and the items that each has been given.
 
-A worker does its tasks in the order in which it got them, so only the first of them can be what kills or hangs it. Each
-has a second one waiting, so that it never idles for a round trip, unless the two would take long: what comes next then
-stays with the front, which can still give it to another. No sockets and no processes here: messages come and go as
-values (server/worker/worker.py reads and writes the same ones).
+A worker does its items in the order in which it got them, so only the first can be what kills or hangs it. A second one
+waits at the worker, so that it need not idle for a round trip. If the two together would take long, the second stays
+with the front, which may give it to another worker. No sockets and no processes here: messages come and go as values
+(server/model/work.py).
 """
 
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from server.front.order import Order
 from server.front.tile_cache import Planes
+from server.front.work_item import WorkItem
+from server.model.work import DropModel, FromFront, Here, LoadModel
 
-GIVEN_AT_ONCE = 2  # tasks: one being computed, one waiting
+GIVEN_AT_ONCE = 2  # items: one being computed, one waiting
 GIVEN_PIXELS = 4 * 2**20  # of both together; two frames of 1920 x 1080 are less
 MODELS_KEPT = 16  # by a worker, the least recently used dropped first
-SILENT_S = 15.0  # after which an idle worker is taken for lost; it says every two seconds that it is there
-LOST_AT_MOST = 1  # times a task may take its worker with it and be tried again
+SILENT_S = 15.0  # after which an idle worker counts as lost; it reports every two seconds
+LOST_AT_MOST = 1  # times an item is tried again after its worker was lost
 
-Job = TypeVar("Job")
-Address = tuple[str, bytes]  # the socket it is spoken to through, and its routing id there
-Message = tuple[Mapping[str, Any], Sequence[bytes | bytearray | memoryview]]  # header and buffers
+LOCAL, REMOTE = "local", "remote"  # names of sockets
 
-
-@dataclass(eq=False)
-class Task(Generic[Job]):
-    """Something to be computed, and the jobs that wait for it."""
-
-    number: int
-    order: Order
-    jobs: list[Job]
-    lost: int = 0  # workers that ended while computing it
+Waiting = TypeVar("Waiting")
+Address = tuple[str, bytes]  # the name of the socket that reaches the worker, and its routing id there
 
 
 @dataclass(eq=False)
-class Worker(Generic[Job]):
+class Worker(Generic[Waiting]):
     """One worker process, here or on another machine."""
 
     address: Address
@@ -46,110 +38,114 @@ class Worker(Generic[Job]):
     precision: str
     heard: float
     memory_mb: int = 0
-    tasks: deque[Task[Job]] = field(default_factory=deque)
-    began: float = 0.0  # when the first of the tasks was begun, or told of progress
+    items: deque[WorkItem[Waiting]] = field(default_factory=deque)
+    began: float = 0.0  # when the first of the items was begun, or last made progress
     models: OrderedDict[str, None] = field(default_factory=OrderedDict)  # by hash, least recently used first
-    tiles: int = 0  # and pictures, computed so far
+    finished: int = 0  # items
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its process is one of ours."""
+        return self.address[0] == LOCAL
 
 
-class Crew(Generic[Job]):
-    """All workers that are there, and which task each is at."""
+class Crew(Generic[Waiting]):
+    """All workers that are there, and what each is doing. `first_number`: of the first item."""
 
-    def __init__(self, watchdog_s: float, first_task: int = 1) -> None:
+    def __init__(self, watchdog_s: float, first_number: int = 1) -> None:
         self.watchdog_s = watchdog_s
-        self.workers: dict[Address, Worker[Job]] = {}
-        self._numbers = itertools.count(first_task)
+        self.workers: dict[Address, Worker[Waiting]] = {}
+        self._numbers = itertools.count(first_number)
 
-    def task(self, order: Order, job: Job) -> Task[Job]:
-        return Task(next(self._numbers), order, [job])
-
-    def here(self, address: Address, said: Mapping[str, Any], now: float) -> Worker[Job]:
-        """A worker says that it is there: a new one, or one that goes on."""
+    def here(self, address: Address, here: Here, now: float) -> Worker[Waiting]:
+        """A worker reports: a new one, or one that is known."""
         worker = self.workers.get(address)
         if worker is None:
-            worker = Worker(address, said["name"], said["device"], said["precision"], now)
+            worker = Worker(address, here.name, here.device, here.precision, now)
             self.workers[address] = worker
         worker.heard = now
-        worker.memory_mb = said["memory_mb"]
+        worker.memory_mb = here.memory_mb
         return worker
 
-    def free(self, sha256: str, pixels: int) -> Worker[Job] | None:
-        """A worker that can take another task: the one with the fewest, if possible one that has the model."""
+    def free(self, sha256: str, pixels: int) -> Worker[Waiting] | None:
+        """A worker that can take another item: the one with the fewest, if possible one that has the model."""
         able = [worker for worker in self.workers.values() if _has_room(worker, pixels)]
-        return min(able, key=lambda worker: (len(worker.tasks), sha256 not in worker.models), default=None)
+        return min(able, key=lambda worker: (len(worker.items), sha256 not in worker.models), default=None)
 
-    def has(self, worker: Worker[Job], sha256: str) -> bool:
+    def has(self, worker: Worker[Waiting], sha256: str) -> bool:
         return sha256 in worker.models
 
-    def give(self, worker: Worker[Job], task: Task[Job], content: bytes | None, now: float) -> Iterator[Message]:
-        """Give it the task; yields the messages for it. `content`: of the model file, where it lacks the model."""
-        order = task.order
-        if content is not None:
-            yield {"do": "load", "sha256": order.sha256, "name": order.model}, [content]
+    def give(
+        self, worker: Worker[Waiting], item: WorkItem[Waiting], model_file: bytes | None, now: float
+    ) -> Iterator[FromFront]:
+        """Give it the item; yields the messages for it. `model_file`: its bytes, where the worker lacks the model."""
+        if not item.number:
+            item.numbered(next(self._numbers))
+        if model_file is not None:
+            yield LoadModel(sha256=item.sha256, name=item.model, content=model_file)
             if len(worker.models) == MODELS_KEPT:
                 dropped, _ = worker.models.popitem(last=False)
-                yield {"do": "drop", "sha256": dropped}, []
-        worker.models[order.sha256] = None
-        worker.models.move_to_end(order.sha256)
-        if not worker.tasks:
+                yield DropModel(sha256=dropped)
+        worker.models[item.sha256] = None
+        worker.models.move_to_end(item.sha256)
+        if not worker.items:
             worker.began = now
-        worker.tasks.append(task)
-        yield {**order.says, "task": task.number, "sha256": order.sha256}, order.buffers
+        worker.items.append(item)
+        yield item.message
 
-    def at(self, task: Task[Job]) -> Worker[Job] | None:
-        """The worker that has the task."""
-        return next((worker for worker in self.workers.values() if task in worker.tasks), None)
+    def at(self, item: WorkItem[Waiting]) -> Worker[Waiting] | None:
+        """The worker that has the item."""
+        return next((worker for worker in self.workers.values() if item in worker.items), None)
 
-    def goes_on(self, address: Address, number: int, now: float) -> Task[Job] | None:
-        """The task a worker tells progress of; None for one that is no longer its."""
+    def goes_on(self, address: Address, number: int, now: float) -> WorkItem[Waiting] | None:
+        """The item on which a worker reports progress; None for one that is no longer its."""
         worker = self.workers.get(address)
         if worker is None:
             return None
         worker.heard = worker.began = now
-        return next((task for task in worker.tasks if task.number == number), None)
+        return next((item for item in worker.items if item.number == number), None)
 
-    def finished(self, address: Address, number: int, now: float) -> Task[Job] | None:
-        """The task a worker has ended, for better or worse; None for one that is no longer its."""
+    def finished(self, address: Address, number: int, now: float) -> WorkItem[Waiting] | None:
+        """The item that a worker has ended, successfully or not; None for one that is no longer its."""
         worker = self.workers.get(address)
         if worker is None:
             return None
         worker.heard = worker.began = now
-        for task in worker.tasks:
-            if task.number == number:
-                worker.tasks.remove(task)
-                worker.tiles += 1
-                return task
+        for item in worker.items:
+            if item.number == number:
+                worker.items.remove(item)
+                worker.finished += 1
+                return item
         return None
 
-    def lost(self, worker: Worker[Job]) -> list[Task[Job]]:
-        """The worker is gone: its tasks, to be given to others. The first may be why it went."""
+    def lost(self, worker: Worker[Waiting]) -> list[WorkItem[Waiting]]:
+        """The worker is gone. Returns its items, to be given to others; the first may be why it went."""
         self.workers.pop(worker.address, None)
-        tasks = list(worker.tasks)
-        worker.tasks.clear()
-        if tasks:
-            tasks[0].lost += 1
-        return tasks
+        items = list(worker.items)
+        worker.items.clear()
+        if items:
+            items[0].lost += 1
+        return items
 
-    def overdue(self, now: float) -> list[Worker[Job]]:
-        """Workers that hang at a task, or that were not heard of for too long."""
+    def overdue(self, now: float) -> list[Worker[Waiting]]:
+        """Workers that hang at an item, or that have been silent for too long."""
         return [
             worker
             for worker in self.workers.values()
-            if (worker.tasks and now - worker.began > self.watchdog_s)
-            or (not worker.tasks and now - worker.heard > SILENT_S)
+            if (worker.items and now - worker.began > self.watchdog_s)
+            or (not worker.items and now - worker.heard > SILENT_S)
         ]
 
-    def named(self, name: str) -> Worker[Job] | None:
-        return next((worker for worker in self.workers.values() if worker.name == name), None)
+    def local(self, name: str) -> Worker[Waiting] | None:
+        """The worker of this name on this machine. One of another machine may call itself the same."""
+        return next((each for each in self.workers.values() if each.name == name and each.is_local), None)
 
 
-def planes_of(buffers: Sequence[memoryview], task: Task[Any]) -> Planes:
-    """The samples as a worker sent them. Raises ValueError when they are not as many as the task has."""
-    if [buffer.nbytes for buffer in buffers] != list(task.order.answer_bytes):
-        raise ValueError(f"samples of {[buffer.nbytes for buffer in buffers]} bytes")
-    return tuple(buffers)
+def has_all(planes: Planes, item: WorkItem[Any]) -> bool:
+    """Whether these are as many samples as the item has."""
+    return [plane.nbytes for plane in planes] == list(item.answer_bytes)
 
 
 def _has_room(worker: Worker[Any], pixels: int) -> bool:
-    given = sum(task.order.pixels for task in worker.tasks)
-    return not worker.tasks or (len(worker.tasks) < GIVEN_AT_ONCE and given + pixels <= GIVEN_PIXELS)
+    given = sum(item.pixels for item in worker.items)
+    return not worker.items or (len(worker.items) < GIVEN_AT_ONCE and given + pixels <= GIVEN_PIXELS)

@@ -28,7 +28,6 @@ from secrets import randbelow
 from types import FrameType
 from typing import Any, NoReturn
 
-import msgpack
 import zmq
 
 from blender_addon.protocol import wire
@@ -42,9 +41,10 @@ from blender_addon.protocol.pairing import (
 )
 from server import __version__
 from server.errors import TexserverError
-from server.front.crew import Address, Message
+from server.front.crew import LOCAL, REMOTE, Address
 from server.front.front import Front
 from server.front.shelf import Shelf
+from server.model.work import FromFront, GoOn, Here, encode
 from server.precision import PRECISIONS
 from server.service.gate import Gate
 from server.service.keys import keep_keys, remove_connection_file, running_server, write_connection_file
@@ -53,7 +53,6 @@ from server.service.processes import COMMAND, Processes
 from server.worker.worker_config import WorkerConfig
 
 CLIENTS, WORKERS = "clients", "workers"  # domains of keys
-LOCAL, REMOTE = "local", "remote"  # sockets of workers
 IO_THREADS = 3  # so that encrypting megabytes for one client does not keep another waiting
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
@@ -209,7 +208,7 @@ class Server:
             watchdog_s=options.watchdog,
             blocked=lambda client: self.outbox.blocked(client),
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
-            first_task=1 + randbelow(2**40),
+            first_number=1 + randbelow(2**40),
         )
         secret = None if options.no_auth or keys is None else keys.server
         self.clients = self._router(options.bind, secret, CLIENTS)
@@ -358,7 +357,7 @@ class Server:
             if self._told_to_end and (code := self._ending(now)) is not None:
                 self._send()
                 return code
-            if self.processes.misconfigured and not self.front.crew.workers:
+            if self.processes.misconfigured and not self.front.dispatcher.crew.workers:
                 return 2  # its sentence is on stderr
 
     def _take_from_clients(self) -> None:
@@ -375,45 +374,41 @@ class Server:
                 worker, *frames = router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            if name == REMOTE and not self.front.precision:
+            if name == REMOTE and not self.front.dispatcher.precision:
                 continue  # the precision is this machine's to choose; they say that they are there again and again
-            try:
-                header = msgpack.unpackb(frames[0].buffer)
-                buffers = [frame.buffer for frame in frames[1:]]
-                self.front.from_worker((name, worker.bytes), header, buffers)
-                if name == LOCAL and self.options.device in ("auto", "cuda"):
-                    for device in header.get("others", ()):
-                        for config in _configs(self._config, device, self.options.workers):
-                            self.processes.add(config)
-            except (ValueError, IndexError, AttributeError, msgpack.UnpackException) as error:
-                log.warning("a worker sent what is no message: %r", error)
+            message = self.front.dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames])
+            if name == LOCAL and isinstance(message, Here) and self.options.device in ("auto", "cuda"):
+                for device in message.others:
+                    for config in _configs(self._config, device, self.options.workers):
+                        self.processes.add(config)
 
     def _send(self) -> None:
-        while self.front.to_workers:
-            self._send_to_worker(*self.front.to_workers.popleft())
+        while self.front.dispatcher.to_workers:
+            self._send_to_worker(*self.front.dispatcher.to_workers.popleft())
         while self.front.to_clients:
             self.outbox.send(*self.front.to_clients.popleft())
 
-    def _send_to_worker(self, address: Address, message: Message) -> None:
-        (name, worker), (header, buffers) = address, message
+    def _send_to_worker(self, address: Address, message: FromFront) -> None:
+        name, worker = address
         try:
-            self.workers[name].send_multipart([worker, msgpack.packb(header), *buffers], zmq.NOBLOCK, copy=False)
+            self.workers[name].send_multipart([worker, *encode(message)], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             log.warning("a worker cannot be reached: %s", error.strerror)
-            if (lost := self.front.crew.workers.get(address)) is not None:
-                self.front.lose(lost)
+            if (lost := self.front.dispatcher.crew.workers.get(address)) is not None:
+                self.front.dispatcher.lose(lost)
 
     def _tick(self, now: float) -> None:
         self.outbox.tick()
         if now - self._greeted > GREET_EVERY_S:
             self._greeted = now
-            for address in tuple(self.front.crew.workers):  # fails for one of another machine that is gone
-                self._send_to_worker(address, ({"do": "go on"}, []))
-        while self.front.hung:
-            self.processes.kill(self.front.hung.popleft().name)
+            for address in tuple(self.front.dispatcher.crew.workers):  # fails for one of another machine that is gone
+                self._send_to_worker(address, GoOn())
+        while self.front.dispatcher.hung:
+            if (hung := self.front.dispatcher.hung.popleft()).is_local:
+                self.processes.kill(hung.name)
         for name in self.processes.tick():
             log.warning("worker=%s has died", name)
-            self.front.died(name)
+            self.front.dispatcher.died(name)
         if self._tell_metrics and now - self._told_metrics > METRICS_EVERY_S:
             self._told_metrics = now
             self._tell_metrics()

@@ -1,13 +1,11 @@
-"""One picture in a style, block after block: with a pause after each, and smaller blocks where memory is short.
+"""One picture in a style, block after block, with a pause after each, and smaller blocks where memory is short.
 
-A worker's way through server/network/stylize.py: in the pauses it tells how far it is, and hears whether anyone still
-waits. The result is the same as that of `stylize`, within 1/255 where memory was short. Shapes: as in
-server/network/stylize.py.
+In the pauses the worker reports progress and learns whether anyone still waits. The result is the same as that of
+`stylize`, within 1/255 where memory was short. Shapes: as in server/network/stylize.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,27 +13,25 @@ from torch import Tensor
 
 from server.model.style_blocks import block_rows, looked_at
 from server.model.torus import Window
+from server.model.work import Data, StylizePicture
 from server.network.short_memory import NoMemory, is_out_of_memory
 from server.network.style_generator import FrozenStyle, Statistics, StyleGenerator
 from server.network.stylize import BLOCK, BLOCK_ON_CUDA, freeze, measure, paint_block
 
-SMALLEST_BLOCK = 64  # pixels a side, below which out of memory is given up
+SMALLEST_BLOCK = 64  # pixels a side; if memory is too short for it, the picture fails
 
 Paint = Callable[[Window], Tensor | None]  # a block, (height, width, channels); None where memory is too short for it
 
 
 class Stylist:
-    """A picture on its way. `order`: the message that server/front/order.py makes; `samples`: the content's.
+    """Paints one picture. `make_room` is called when memory was too short, before another try or smaller blocks."""
 
-    `make_room` is called when memory was too short, before it is tried again, or in smaller blocks.
-    """
-
-    def __init__(self, order: Mapping[str, Any], samples: memoryview, make_room: Callable[[], None]) -> None:
-        self.content = _pixels(samples, order["dtype"]).reshape(*order["shape"])
+    def __init__(self, item: StylizePicture, make_room: Callable[[], None]) -> None:
+        self.content = _pixels(item.content, item.dtype).reshape(*item.shape)
         self.size: tuple[int, int] = (self.content.shape[0], self.content.shape[1])
         self.result = torch.empty(*self.size, max(3, self.content.shape[2]), dtype=self.content.dtype)
         self.statistics: Statistics | None = None
-        self._order = order
+        self._item = item
         self._make_room = make_room
 
     def blocks(self, generator: StyleGenerator) -> Iterator[int]:
@@ -59,7 +55,7 @@ class Stylist:
         for _ in range(2):
             try:
                 self.statistics = self._statistics(generator)
-                return freeze(generator, self.statistics, self._order["strength"])
+                return freeze(generator, self.statistics, self._item.strength)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -67,18 +63,18 @@ class Stylist:
         raise NoMemory
 
     def _statistics(self, generator: StyleGenerator) -> Statistics:
-        order = self._order
-        if order["statistics"]:
-            return Statistics.from_bytes(order["statistics"], generator.architecture)
-        return measure(generator, self.content, order["seed"], order["strength"], noise=order["noise"])
+        item = self._item
+        if item.statistics:
+            return Statistics.from_bytes(item.statistics, generator.architecture)
+        return measure(generator, self.content, item.seed, item.strength, noise=item.noise)
 
     def _block(self, frozen: FrozenStyle, place: Window) -> Tensor | None:
         part = looked_at(self.size, place, frozen.generator.halo)
         seen = self.content[part.top : part.top + part.height, part.left : part.left + part.width]
-        seed, noise = self._order["seed"], self._order["noise"]
-        keep = self._order["keep_colours"]
+        item = self._item
+        keep = item.keep_colours
         try:
-            return paint_block(frozen, seen, part, self.size, place, seed, keep_colours=keep, noise=noise)
+            return paint_block(frozen, seen, part, self.size, place, item.seed, keep_colours=keep, noise=item.noise)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -103,9 +99,9 @@ def in_halves(paint: Paint, place: Window, stride: int) -> Tensor:
     return torch.cat((half(Window(place.top, place.left, place.height, first)), half(right)), 1)
 
 
-def _pixels(samples: memoryview, dtype: str) -> Tensor:
+def _pixels(samples: Data, dtype: str) -> Tensor:
     """Samples as a tensor, where they lie if possible."""
     array = np.frombuffer(samples, "u1" if dtype == "uint8" else "<u2")
-    if dtype != "uint8" or not array.flags.writeable:  # a frame may begin anywhere, and torch likes no constants
+    if dtype != "uint8" or not array.flags.writeable:  # a frame may be unaligned, and torch wants memory it may write
         array = array.astype(dtype)
     return torch.from_numpy(array)

@@ -1,20 +1,11 @@
-"""A worker: one process, one device, one task after another. It keeps models in memory and nothing else.
+"""A worker: one process, one device, one work item after another. It keeps models in memory and nothing else.
 
-Started by the front of the server (`python -m server.worker`, told on its standard input where to report), or by
-hand on another machine (`texserver --worker-of PAIRING`): the same code. It calls the front, says every two seconds
-that it is there, and does what it is told:
-
-    load    a model file's bytes, by their hash        drop    a model
-    paint   one canonical tile of one texture          stop
-    stylize one picture, whose samples come along      leave   a picture that nobody waits for any more
-    go on   nothing: that it could be sent tells the front that the worker is there
-
-and answers each tile by `done`, with the samples of each map of the model, each picture by `done`, with its samples and
-its statistics, or either by `failed`, with a code and a sentence. After every block of a picture it tells `progress`
-and looks what has come. A message is a msgpack map and raw buffers.
+The server starts it (`python -m server.worker`, with its configuration on standard input), or a person does on another
+machine (`texserver --worker-of LINE`). It connects to the front, reports every two seconds, and does what the front
+says (server/model/work.py). After every block of a picture it reports progress and looks for new messages.
 
 Out of memory: models that are not in use leave the device, then the tile is painted in smaller pieces, which gives the
-same pixels up to the last bit of a rounding; a block of a picture likewise (server/worker/stylist.py).
+same pixels up to the last bit of a rounding. Blocks of a picture are treated likewise (server/worker/stylist.py).
 """
 
 import json
@@ -23,13 +14,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import torch
 import zmq
 
@@ -38,6 +28,24 @@ from server import __version__
 from server.errors import TexserverError
 from server.model.maps import Depth
 from server.model.torus import Size, Window
+from server.model.work import (
+    Data,
+    Done,
+    DropModel,
+    Failed,
+    FromFront,
+    FromWorker,
+    Here,
+    LeaveItem,
+    LoadModel,
+    MalformedMessage,
+    PaintTile,
+    Progress,
+    Stop,
+    StylizePicture,
+    encode,
+    parse_from_front,
+)
 from server.network.devices import choose_device, choose_precision, prepare
 from server.network.generator import Generator
 from server.network.model_file import parse_model
@@ -48,17 +56,17 @@ from server.quilt.quilt import Quilt
 from server.worker.stylist import Stylist
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
-SAYS_EVERY_S = 2.0
-SMALLEST_PX = 64  # side of the pieces below which out of memory is given up
-NICENESS = 10  # below the front, which must answer at once, and the artist's own programs
+REPORT_EVERY_S = 2.0
+SMALLEST_PX = 64  # side of the smallest pieces; if memory is too short for them, the item fails
+NICENESS = 10  # the front, which must answer at once, and the artist's own programs come first
 
 
 def main() -> int:
     """Read the configuration from standard input and work until it closes: then the server is gone."""
-    told = sys.stdin.buffer.readline()
-    if not told:  # the server ended before it said anything
+    line = sys.stdin.buffer.readline()
+    if not line:  # the server ended before it wrote anything
         return 0
-    config = WorkerConfig(**json.loads(told))
+    config = WorkerConfig(**json.loads(line))
     threading.Thread(target=_leave_with_the_server, daemon=True).start()
     return run(config)
 
@@ -70,7 +78,7 @@ def _leave_with_the_server() -> None:
 
 
 def run(config: WorkerConfig) -> int:
-    """Work for the server of the configuration until told to stop. 2 when the device cannot be had."""
+    """Work for the server of the configuration until told to stop. Returns 2 if this machine lacks the device."""
     with suppress(OSError, AttributeError):
         os.nice(NICENESS)
     if config.threads:
@@ -91,7 +99,7 @@ def run(config: WorkerConfig) -> int:
 
 
 def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[Any]":
-    """A socket on its way to the front."""
+    """A socket that connects to the front."""
     socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
     socket.linger = 0
     socket.ipv6 = "[" in config.endpoint
@@ -106,9 +114,6 @@ def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[
     return socket
 
 
-Answer = tuple[Mapping[str, Any], Sequence[memoryview]]
-
-
 class Worker:
     """What one worker does, message by message. Raises NoSuchDevice."""
 
@@ -118,30 +123,30 @@ class Worker:
         self.precision = choose_precision(self.device, config.precision)
         self.generators: dict[str, Generator | Quilt | StyleGenerator] = {}
         self.unusable: dict[str, tuple[str, str]] = {}  # why a model could not be loaded: a code and a sentence
-        self.left: set[int] = set()  # tasks that are here and need not be done any more
-        self._orders: deque[tuple[Mapping[str, Any], Sequence[memoryview]]] = deque()  # that came and wait
-        self._at = 0  # the task it is at
+        self.left: set[int] = set()  # items that are here and need not be done any more
+        self._messages: deque[FromFront] = deque()  # not yet acted on
+        self._at = 0  # the item it is doing
 
     def serve(self, socket: "zmq.Socket[Any]") -> int:
-        """Until told to stop: 0, or 2 when the server has no use for this worker."""
-        said = -SAYS_EVERY_S
+        """Work until told to stop. Returns 0, or 2 if the server has no use for this worker."""
+        reported = -REPORT_EVERY_S
         try:
             while True:
-                if time.monotonic() - said >= SAYS_EVERY_S:
-                    socket.send(msgpack.packb(self.here()))
-                    said = time.monotonic()
-                self._receive(socket, 0 if self._orders else SAYS_EVERY_S)
-                if not self._orders:
+                if time.monotonic() - reported >= REPORT_EVERY_S:
+                    socket.send_multipart(encode(self.here()))
+                    reported = time.monotonic()
+                self._receive(socket, 0 if self._messages else REPORT_EVERY_S)
+                if not self._messages:
                     continue
-                message, buffers = self._orders.popleft()
-                if message["do"] == "stop":
-                    if why := message.get("why"):
-                        print(f"texserver worker {self.name}: sent away: {why}.", file=sys.stderr, flush=True)
-                    return MISCONFIGURED if why else 0
-                for answer, planes in self.do(message, buffers):
-                    socket.send_multipart([msgpack.packb(answer), *planes], copy=False)
+                message = self._messages.popleft()
+                if isinstance(message, Stop):
+                    if message.why:
+                        print(f"texserver worker {self.name}: sent away: {message.why}.", file=sys.stderr, flush=True)
+                    return MISCONFIGURED if message.why else 0
+                for answer in self.do(message):
+                    socket.send_multipart(encode(answer), copy=False)
                     self._receive(socket, 0)
-        except _NoServer:
+        except MalformedMessage:
             print(
                 f"texserver worker {self.name}: it is answered as a client; copy the --worker-of line that the "
                 "server prints.",
@@ -151,55 +156,50 @@ class Worker:
             return MISCONFIGURED
 
     def _receive(self, socket: "zmq.Socket[Any]", patience_s: float) -> None:
-        """Take in all that has come, to be done in order; what need not be done any more is known at once."""
+        """Queue all that has come. What need not be done any more is noted at once. Raises MalformedMessage."""
         while socket.poll(int(patience_s * 1000)):
-            header, *buffers = socket.recv_multipart(copy=False)
-            try:
-                message = msgpack.unpackb(header.buffer)
-                do = message["do"]
-            except (ValueError, TypeError, KeyError, msgpack.UnpackException):
-                raise _NoServer from None
-            if do == "leave":
-                self.leave(message["task"])
+            message = parse_from_front([frame.buffer for frame in socket.recv_multipart(copy=False)])
+            if isinstance(message, LeaveItem):
+                self.leave(message.number)
             else:
-                self._orders.append((message, [buffer.buffer for buffer in buffers]))
+                self._messages.append(message)
             patience_s = 0
 
-    def leave(self, task: int) -> None:
-        """Nobody waits for it any more. One that has been answered already is none of ours."""
-        if task == self._at or any(order.get("task") == task for order, _ in self._orders):
-            self.left.add(task)
+    def leave(self, number: int) -> None:
+        """Nobody waits for this item any more. One that has been answered already is ignored."""
+        waiting = (each.number for each in self._messages if isinstance(each, PaintTile | StylizePicture))
+        if number == self._at or number in waiting:
+            self.left.add(number)
 
-    def here(self) -> dict[str, Any]:
-        """What it says of itself. `others`: devices of the same kind that are free for further workers."""
+    def here(self) -> Here:
+        """What it reports about itself."""
         count = torch.cuda.device_count() if self.device.type == "cuda" else 1
-        return {
-            "say": "here",
-            "name": self.name,
-            "device": str(self.device),
-            "others": [f"cuda:{index}" for index in range(1, count)],
-            "precision": self.precision,
-            "version": __version__,
-            "memory_mb": _memory_mb(self.device),
-        }
+        return Here(
+            version=__version__,
+            name=self.name,
+            device=str(self.device),
+            others=tuple(f"cuda:{index}" for index in range(1, count)),
+            precision=self.precision,
+            memory_mb=_memory_mb(self.device),
+        )
 
-    def do(self, message: Mapping[str, Any], buffers: Sequence[memoryview]) -> Iterator[Answer]:
-        """Do what one message says; yields what is to be answered."""
-        match message["do"]:
-            case "load":
-                self._load(message["sha256"], message["name"], buffers[0])
-            case "drop":
-                self.generators.pop(message["sha256"], None)
-                self.unusable.pop(message["sha256"], None)
-            case "paint":
+    def do(self, message: FromFront) -> Iterator[FromWorker]:
+        """Do what one message says; yields the answers."""
+        match message:
+            case LoadModel():
+                self._load(message.sha256, message.name, message.content)
+            case DropModel():
+                self.generators.pop(message.sha256, None)
+                self.unusable.pop(message.sha256, None)
+            case PaintTile():
                 yield self._paint(message)
-            case "stylize":
-                self._at = message["task"]
-                yield from self._stylize(message, buffers[0])
+            case StylizePicture():
+                self._at = message.number
+                yield from self._stylize(message)
                 self.left.discard(self._at)
                 self._at = 0
 
-    def _load(self, sha256: str, name: str, content: memoryview) -> None:
+    def _load(self, sha256: str, name: str, content: Data) -> None:
         for _ in range(2):
             try:
                 model = parse_model(name, bytes(content))
@@ -214,49 +214,50 @@ class Worker:
             self._make_room()
         self.unusable[sha256] = "oom", f"The device has not enough memory for the model {name!r}."
 
-    def _paint(self, message: Mapping[str, Any]) -> Answer:
-        task, sha256 = message["task"], message["sha256"]
-        if sha256 in self.unusable:
-            return _failed(task, *self.unusable[sha256])
+    def _paint(self, item: PaintTile) -> Done | Failed:
+        if item.sha256 in self.unusable:
+            return self._unusable(item)
         try:
-            planes = self._planes(message)
+            return Done(number=item.number, planes=tuple(self._planes(item)))
         except Exception as error:
-            return self._failure(task, error)
-        return {"say": "done", "task": task}, planes
+            return self._failure(item.number, error)
 
-    def _stylize(self, message: Mapping[str, Any], content: memoryview) -> Iterator[Answer]:
-        task, sha256 = message["task"], message["sha256"]
-        if sha256 in self.unusable:
-            yield _failed(task, *self.unusable[sha256])
+    def _stylize(self, item: StylizePicture) -> Iterator[FromWorker]:
+        number = item.number
+        if item.sha256 in self.unusable:
+            yield self._unusable(item)
             return
         try:
-            generator = self.generators[sha256]
-            assert isinstance(generator, StyleGenerator)  # the front knows kinds
-            picture = Stylist(message, content, partial(self._make_room, generator))
+            generator = self.generators[item.sha256]
+            assert isinstance(generator, StyleGenerator)  # the front knows the kinds
+            picture = Stylist(item, partial(self._make_room, generator))
             for done in picture.blocks(generator.to(self.device)):  # back, where memory had been short
-                if task in self.left:
-                    yield _failed(task, "cancelled", "Nobody waits for it any more.")
+                if number in self.left:
+                    yield Failed(number=number, code="cancelled", text="Nobody waits for it any more.")
                     return
-                yield {"say": "progress", "task": task, "done": done}, []
+                yield Progress(number=number, done=done)
         except Exception as error:
-            yield self._failure(task, error)
+            yield self._failure(number, error)
         else:
-            yield {"say": "done", "task": task}, picture.answer()
+            yield Done(number=number, planes=tuple(picture.answer()))
 
-    def _failure(self, task: int, error: Exception) -> Answer:
-        """What is our own fault stays in the server's log."""
+    def _unusable(self, item: PaintTile | StylizePicture) -> Failed:
+        code, text = self.unusable[item.sha256]
+        return Failed(number=item.number, code=code, text=text)
+
+    def _failure(self, number: int, error: Exception) -> Failed:
+        """For people. What is our own fault is described in the server's log alone."""
         if isinstance(error, NoMemory) or is_out_of_memory(error):
             text = "The device has not enough memory even for a small piece; close other programs that use it."
-            return _failed(task, "oom", text)
-        print(f"texserver worker {self.name}: task {task}: {error!r}", file=sys.stderr, flush=True)
-        return _failed(task, "internal", f"The worker {self.name} failed on this request; the server's log says why.")
+            return Failed(number=number, code="oom", text=text)
+        print(f"texserver worker {self.name}: item {number}: {error!r}", file=sys.stderr, flush=True)
+        text = f"The worker {self.name} failed on this request; the server's log says why."
+        return Failed(number=number, code="internal", text=text)
 
-    def _planes(self, message: Mapping[str, Any]) -> list[memoryview]:
-        generator = self.generators[message["sha256"]]
-        assert not isinstance(generator, StyleGenerator)  # the front knows kinds
-        samples = self._samples(
-            generator, message["seed"], Size(*message["size"]), Window(*message["tile"]), message["depths"]
-        )
+    def _planes(self, item: PaintTile) -> list[memoryview]:
+        generator = self.generators[item.sha256]
+        assert not isinstance(generator, StyleGenerator)  # the front knows the kinds
+        samples = self._samples(generator, item.seed, item.size, item.tile, item.depths)
         return [plane.numpy().data.cast("B") for plane in samples]
 
     def _samples(
@@ -271,20 +272,12 @@ class Worker:
         return in_pieces(generator, self.device, seed, size, tile, depths)
 
     def _make_room(self, wanted: Generator | Quilt | StyleGenerator | None = None) -> None:
-        """Models that are not wanted leave the device."""
+        """All models but this one leave the device."""
         for generator in self.generators.values():
             if generator is not wanted:
                 generator.cpu()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-class _NoServer(Exception):
-    """What came is no message of a front."""
-
-
-def _failed(task: int, code: str, text: str) -> Answer:
-    return {"say": "failed", "task": task, "code": code, "text": text}, []
 
 
 def in_pieces(

@@ -38,21 +38,21 @@ def _behave(seed: int, height: int, width: int) -> None:
 def _work() -> int:
     from server.worker import stylist, worker
 
-    tile_bytes, painted, paint_block = worker.tile_bytes, worker.painted, stylist.paint_block
+    tile_bytes, window_bytes, paint_block = worker.tile_bytes, worker.window_bytes, stylist.paint_block
 
     def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depths: Any) -> Any:
         _behave(seed, tile.height, tile.width)
         return tile_bytes(generator, seed, size, tile, depths)
 
-    def odd_painted(generator: Any, seed: int, size: Any, window: Any) -> Any:
+    def odd_window_bytes(generator: Any, seed: int, size: Any, window: Any, depths: Any) -> Any:
         _behave(seed, window.height, window.width)
-        return painted(generator, seed, size, window)
+        return window_bytes(generator, seed, size, window, depths)
 
     def odd_paint_block(frozen: Any, seen: Any, part: Any, size: Any, place: Any, seed: int, **options: Any) -> Any:
         _behave(seed, place.height, place.width)
         return paint_block(frozen, seen, part, size, place, seed, **options)
 
-    worker.tile_bytes, worker.painted, stylist.paint_block = odd_tile_bytes, odd_painted, odd_paint_block
+    worker.tile_bytes, worker.window_bytes, stylist.paint_block = odd_tile_bytes, odd_window_bytes, odd_paint_block
     return worker.main()
 
 

@@ -4,18 +4,22 @@ Workers are played by the test: `painted` gives the tile that a real one would h
 """
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from blender_addon.protocol import wire
 from server import __version__
 from server.front.crew import SILENT_S, Address
-from server.front.front import BAD_MESSAGES, BEGUN_BYTES, Front
+from server.front.dispatcher import BEGUN_BYTES
+from server.front.front import BAD_MESSAGES, Front
 from server.front.shelf import Shelf
+from server.model.work import encode
 from server.msgpack_codec import CODECS
 from tests.models import save_tiny
 
@@ -79,7 +83,11 @@ class House:
             "version": __version__,
             "memory_mb": 1,
         }
-        self.front.from_worker(address, here | said, [])
+        self.from_worker(address, here | said)
+
+    def from_worker(self, address: Address, header: object, planes: Sequence[bytes | memoryview] = ()) -> None:
+        """The worker sends a message."""
+        self.front.dispatcher.from_worker(address, [msgpack.packb(header), *planes])
 
     def asks(self, client: bytes, message: wire.Request, letter: bytes = wire.JSON) -> None:
         self.front.from_client(client, [bytes(frame) for frame in wire.encode(message, letter, CODECS)])
@@ -104,14 +112,15 @@ class House:
         """What was told to workers since the last time."""
         while self.front.work():
             pass
-        found = [(address, dict(header)) for address, (header, _) in self.front.to_workers]
-        self.front.to_workers.clear()
+        to_workers = self.front.dispatcher.to_workers
+        found = [(address, msgpack.unpackb(encode(message)[0])) for address, message in to_workers]
+        to_workers.clear()
         return found
 
     def paint(self, address: Address, order: dict[str, Any]) -> None:
         """The worker does one tile."""
         tile = painted(order["tile"], order["seed"], order["size"])
-        self.front.from_worker(address, {"say": "done", "task": order["task"]}, [memoryview(tile)])
+        self.from_worker(address, {"say": "done", "task": order["task"]}, [tile])
 
     def paint_all(self) -> int:
         """Workers do everything there is; how many tiles that was."""
@@ -410,7 +419,7 @@ def test_many_large_results_are_put_together_a_few_at_a_time(house: House) -> No
         orders = [order for _, order in house.orders() if order["do"] == "paint"]
         for order in orders:
             blank = memoryview(bytes(order["tile"][2] * order["tile"][3] * 3))
-            house.front.from_worker(ONE, {"say": "done", "task": order["task"]}, [blank])
+            house.from_worker(ONE, {"say": "done", "task": order["task"]}, [blank])
         return bool(orders)
 
     for number in range(30):
@@ -428,7 +437,7 @@ def test_many_large_results_are_put_together_a_few_at_a_time(house: House) -> No
     assert turns < 2 * most
     while turn():
         pass
-    assert house.front.counts == {"ok": 31}
+    assert house.front.figures.outcomes == {"ok": 31}
 
 
 def test_a_client_that_does_not_read_is_sent_nothing_large(house: House) -> None:
@@ -463,7 +472,7 @@ def test_what_a_lost_worker_had_is_done_by_another(house: House) -> None:
     """Row L3."""
     house.generate(size=(1024, 1024), seed=5)
     house.orders()
-    house.front.lose(house.front.crew.workers[ONE])
+    house.front.dispatcher.lose(house.front.dispatcher.crew.workers[ONE])
     house.joins(TWO)
     assert house.paint_all() == 4
     (result,) = house.said()
@@ -478,7 +487,7 @@ def test_a_request_that_kills_workers_is_alone_in_it(house: House) -> None:
     for death in range(2):
         orders = [order for _, order in house.orders() if order["do"] == "paint"]
         assert orders[0]["seed"] == 666, death
-        house.front.lose(house.front.crew.workers[ONE])
+        house.front.dispatcher.lose(house.front.dispatcher.crew.workers[ONE])
         house.joins(ONE)
     assert errors(house.said(ALICE)) == ["worker_lost"]
     assert house.paint_all() == 1
@@ -493,28 +502,28 @@ def test_a_hung_worker_is_ended_by_the_watchdog(models: Path) -> None:
     house.orders()
     house.clock.now += 4.0
     house.front.work()
-    assert not house.front.hung
+    assert not house.front.dispatcher.hung
     house.clock.now += 2.0
     house.front.work()
-    assert [worker.name for worker in house.front.hung] == ["one"]
+    assert [worker.name for worker in house.front.dispatcher.hung] == ["one"]
     house.joins(TWO)
     assert house.paint_all() == 1
 
 
 def test_a_late_sign_of_life_does_not_bring_a_dead_worker_back(house: House) -> None:
-    house.front.died("one")
+    house.front.dispatcher.died("one")
     house.joins(ONE)
-    assert not house.front.crew.workers
+    assert not house.front.dispatcher.crew.workers
     house.joins(TWO)
-    house.front.died("nobody")
-    assert list(house.front.crew.workers) == [TWO]
+    house.front.dispatcher.died("nobody")
+    assert list(house.front.dispatcher.crew.workers) == [TWO]
 
 
 def test_a_tile_that_two_workers_get_wrong_is_given_up(house: House) -> None:
     house.generate()
     for _ in range(2):
         orders = [order for _, order in house.orders() if order["do"] == "paint"]
-        house.front.from_worker(ONE, {"say": "done", "task": orders[0]["task"]}, [memoryview(b"short")])
+        house.from_worker(ONE, {"say": "done", "task": orders[0]["task"]}, [b"short"])
         house.joins(ONE)
     assert errors(house.said()) == ["worker_lost"]
     assert house.front.idle
@@ -532,7 +541,7 @@ def test_an_idle_worker_that_falls_silent_is_given_nothing(house: House) -> None
 def test_a_late_answer_of_a_lost_worker_changes_nothing(house: House) -> None:
     house.generate()
     ((_, _), (address, order)) = house.orders()
-    house.front.lose(house.front.crew.workers[ONE])
+    house.front.dispatcher.lose(house.front.dispatcher.crew.workers[ONE])
     house.joins(TWO)
     house.paint(address, order)
     assert house.said() == []
@@ -549,7 +558,7 @@ def test_a_worker_whose_pixels_would_differ_is_sent_away(house: House, said: dic
     house.joins(TWO, **said)
     ((address, order),) = house.orders()
     assert (address, order["do"]) == (TWO, "stop")
-    assert list(house.front.crew.workers) == [ONE]
+    assert list(house.front.dispatcher.crew.workers) == [ONE]
 
 
 @pytest.mark.parametrize(
@@ -568,8 +577,8 @@ def test_a_worker_that_sends_nonsense_is_dropped_and_its_tile_done_by_another(
 ) -> None:
     house.generate(seed=3)
     house.orders()
-    house.front.from_worker(ONE, *message)
-    assert ONE not in house.front.crew.workers
+    house.from_worker(ONE, *message)
+    assert ONE not in house.front.dispatcher.crew.workers
     house.joins(TWO)
     house.paint_all()
     (result,) = house.said()
@@ -577,12 +586,54 @@ def test_a_worker_that_sends_nonsense_is_dropped_and_its_tile_done_by_another(
     assert bytes(result.buffers[0].data) == window_of((64, 64), (0, 0, 64, 64), 3)
 
 
+NONSENSE: dict[str, tuple[object, dict[str, Any]]] = {  # what a header holds instead of a progress or a report
+    "infinitely much is done": ({"say": "progress", "task": 1, "done": math.inf}, {}),
+    "much that is no number is done": ({"say": "progress", "task": 1, "done": math.nan}, {}),
+    "a list for a name": ({}, {"name": ["one"]}),
+    "a number for a name": ({}, {"name": 1}),
+    "bytes for figures": ({}, {"memory_mb": b"1"}),
+    "a figure that is not finite": ({}, {"memory_mb": math.inf}),
+    "a huge figure": ({}, {"memory_mb": 2**64 - 1}),
+    "devices that are no list": ({}, {"others": 3}),
+    "a list for a kind": ({"say": ["here"]}, {}),
+    "no map": (7, {}),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_from_a_worker_disconnects_it_and_harms_nothing_else(house: House, what: str) -> None:
+    """The front goes on, its figures can be told in JSON, and what the worker had is done by another."""
+    house.generate(seed=3)
+    house.orders()
+    header, changes = NONSENSE[what]
+    house.joins(ONE, **changes) if changes else house.from_worker(ONE, header)
+    assert ONE not in house.front.dispatcher.crew.workers
+    house.joins(("local", b"stranger"), **changes) if changes else house.from_worker(("local", b"stranger"), header)
+    house.joins(TWO)
+    assert list(house.front.dispatcher.crew.workers) == [TWO]
+    house.asks(BOB, wire.GetStatus(id=1))
+    (status,) = house.said(BOB)
+    assert isinstance(status, wire.Status)
+    assert [device["name"] for device in status.report["devices"]] == ["two"]
+    assert house.paint_all() == 1
+    assert isinstance(house.said()[0], wire.Result)
+    house.front.dispatcher.died("two")
+    assert house.front.state == "starting"
+
+
+def test_a_worker_elsewhere_that_takes_the_name_of_one_here_does_not_die_with_it(house: House) -> None:
+    elsewhere = ("remote", b"far")
+    house.joins(elsewhere, name="one")
+    house.front.dispatcher.died("one")
+    assert list(house.front.dispatcher.crew.workers) == [elsewhere]
+
+
 @pytest.mark.parametrize(("code", "told"), [("oom", "oom"), ("made up", "internal")])
 def test_a_tile_that_fails_ends_its_requests_with_the_code(house: House, code: str, told: str) -> None:
     """Row L5 for `oom`."""
     house.generate()
     order = house.orders()[-1][1]
-    house.front.from_worker(ONE, {"say": "failed", "task": order["task"], "code": code, "text": "Too small."}, [])
+    house.from_worker(ONE, {"say": "failed", "task": order["task"], "code": code, "text": "Too small."})
     assert errors(house.said()) == [told]
     assert house.front.idle
 
@@ -685,9 +736,9 @@ def test_every_request_ends_in_exactly_one_result_or_error(models: Path) -> None
                     asked[client, cancel] = 0
                     house.asks(client, wire.Cancel(id=cancel, target=chance.choice(mine)))
             case 4:
-                if chance.random() < 0.3 and house.front.crew.workers:
-                    address = chance.choice(list(house.front.crew.workers))
-                    house.front.lose(house.front.crew.workers[address])
+                if chance.random() < 0.3 and house.front.dispatcher.crew.workers:
+                    address = chance.choice(list(house.front.dispatcher.crew.workers))
+                    house.front.dispatcher.lose(house.front.dispatcher.crew.workers[address])
                     house.joins(address)
                     pending = [each for each in pending if each[0] != address]
             case _:
@@ -705,4 +756,4 @@ def test_every_request_ends_in_exactly_one_result_or_error(models: Path) -> None
         asked[to, reply.id] += 1
     assert set(asked.values()) == {1}
     assert house.front.idle
-    assert not house.front._tasks
+    assert not house.front.dispatcher.items

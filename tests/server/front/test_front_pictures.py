@@ -4,7 +4,6 @@ Workers are played by the test: `styled` is the picture that a real one would ha
 """
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from server.front.crew import GIVEN_PIXELS, Address
 from server.front.front import CLIENT_CONTENT_BYTES, CONTENT_BYTES
 from server.model.statistics_token import statistics_text
 from server.model.style_architecture import MAX_NORMALISED
+from server.model.work import StylizePicture
 from tests.models import TINY_STYLES, save_tiny, save_tiny_style
 from tests.server.front.test_front import ALICE, BOB, ONE, TWO, House, errors
 
@@ -26,11 +26,11 @@ def content(shape: tuple[int, int, int] = (16, 20, 3), value: int = 0, dtype: st
     return wire.Buffer(name="content", dtype=dtype, shape=shape, data=data)
 
 
-def styled(order: dict[str, Any], samples: Sequence[wire.Data]) -> bytes:
+def styled(order: dict[str, Any], samples: wire.Data) -> bytes:
     """The picture's samples plus one; an alpha of its own where it needs none."""
     height, width, channels = order["shape"]
     size = height * width * max(3, channels) * wire.ITEM_BYTES[order["dtype"]]
-    return bytes([(bytes(samples[0])[0] + 1) % 256]) * size
+    return bytes([(bytes(samples)[0] + 1) % 256]) * size
 
 
 class Studio(House):
@@ -38,7 +38,7 @@ class Studio(House):
 
     def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, **options)
-        self.samples: dict[int, Sequence[wire.Data]] = {}  # that came with each task
+        self.samples: dict[int, wire.Data] = {}  # that came with each item
 
     def stylize(self, client: bytes = ALICE, *, picture: wire.Buffer | None = None, **fields: Any) -> int:
         id = fields.pop("id", None) or next(self.ids)
@@ -49,9 +49,9 @@ class Studio(House):
     def orders(self) -> list[tuple[Address, dict[str, Any]]]:
         while self.front.work():
             pass
-        for _, (header, buffers) in self.front.to_workers:
-            if header["do"] == "stylize":
-                self.samples[header["task"]] = buffers
+        for _, message in self.front.dispatcher.to_workers:
+            if isinstance(message, StylizePicture):
+                self.samples[message.number] = message.content
         return super().orders()
 
     def pictures(self) -> list[dict[str, Any]]:
@@ -62,18 +62,18 @@ class Studio(House):
         return [order["task"] for _, order in self.orders() if order["do"] == "leave"]
 
     def tells(self, order: dict[str, Any], done: object, address: Address = ONE) -> None:
-        self.front.from_worker(address, {"say": "progress", "task": order["task"], "done": done}, [])
+        self.from_worker(address, {"say": "progress", "task": order["task"], "done": done})
 
     def paint(self, address: Address, order: dict[str, Any]) -> None:
         if order["do"] == "paint":
             super().paint(address, order)
             return
-        planes = [memoryview(styled(order, self.samples[order["task"]])), memoryview(STATISTICS)]
-        self.front.from_worker(address, {"say": "done", "task": order["task"]}, planes)
+        planes = [styled(order, self.samples[order["task"]]), STATISTICS]
+        self.from_worker(address, {"say": "done", "task": order["task"]}, planes)
 
     def gives_up(self, address: Address, task: int) -> None:
         said = {"say": "failed", "task": task, "code": "cancelled", "text": "Nobody waits."}
-        self.front.from_worker(address, said, [])
+        self.from_worker(address, said)
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +116,14 @@ def test_a_picture_is_one_order_and_one_answer(studio: Studio, letter: bytes, dt
         "do": "stylize", "task": order["task"], "sha256": sha256, "shape": [16, 20, channels], "dtype": dtype,
         "strength": 0.25, "seed": 2**64 - 1, "keep_colours": True, "noise": 2.0, "statistics": b"",
     }  # fmt: skip
-    assert [bytes(each) for each in studio.samples[order["task"]]] == [picture.data]
+    assert bytes(studio.samples[order["task"]]) == picture.data
     studio.paint(ONE, order)
     result = result_of(studio)
     assert (result.id, result.sha256, result.precision) == (1, sha256, "exact")
     (image,) = result.buffers
     shape = (16, 20, max(3, channels))
     assert (image.name, image.dtype, image.shape, image.colour_space) == ("image", dtype, shape, "srgb")
-    assert bytes(image.data) == styled(order, [picture.data])
+    assert bytes(image.data) == styled(order, picture.data)
     assert studio.front.idle
     assert studio.front.report()["results"] == {"ink": 1}
 
@@ -133,7 +133,7 @@ def test_the_content_goes_to_the_worker_as_it_came(studio: Studio) -> None:
     frames[2] = memoryview(bytearray(frames[2]))
     studio.front.from_client(ALICE, frames)  # type: ignore[arg-type]
     (order,) = studio.pictures()
-    assert studio.samples[order["task"]][0] is frames[2]
+    assert studio.samples[order["task"]] is frames[2]
 
 
 def test_what_it_is_painted_by_comes_back_and_goes_along_with_the_next(studio: Studio) -> None:
@@ -169,10 +169,10 @@ def test_a_worker_that_tells_progress_is_not_taken_for_hung(models: Path) -> Non
         studio.clock.now += 4.0
         studio.tells(order, block)
         studio.front.work()
-    assert not studio.front.hung
+    assert not studio.front.dispatcher.hung
     studio.clock.now += 6.0
     studio.front.work()
-    assert [worker.name for worker in studio.front.hung] == ["one"]
+    assert [worker.name for worker in studio.front.dispatcher.hung] == ["one"]
 
 
 # ------------------------------------------------------------------------------------------------------------ refusing
@@ -318,17 +318,18 @@ def test_what_nobody_waits_for_is_left_by_its_worker(studio: Studio, how: str, s
     """Row F9: it is answered at once, whatever its worker is at, and its samples are let go."""
     studio.stylize(id=5, deadline_ms=500)
     (order,) = studio.pictures()
-    (task,) = studio.front._tasks.values()
+    (item,) = studio.front.dispatcher.items.values()
     ends(studio, how)
     assert errors([each for each in studio.said() if isinstance(each, wire.Error)]) == said
     assert studio.left() == [order["task"]]
-    assert task.order.buffers == ()
+    assert isinstance(item.message, StylizePicture)
+    assert item.message.content == b""
     assert studio.front.idle
-    assert len(studio.front.crew.workers[ONE].tasks) == 1  # until it says so
+    assert len(studio.front.dispatcher.crew.workers[ONE].items) == 1  # until it says so
     studio.tells(order, 320)
     studio.gives_up(ONE, order["task"])
-    assert not studio.front._tasks
-    assert not studio.front.crew.workers[ONE].tasks
+    assert not studio.front.dispatcher.items
+    assert not studio.front.dispatcher.crew.workers[ONE].items
     assert studio.said() == []
     studio.stylize(id=7)
     studio.paint(ONE, *studio.pictures())
@@ -342,7 +343,7 @@ def test_what_waits_and_is_not_wanted_any_more_reaches_no_worker(models: Path, h
     ends(studio, how)
     studio.joins()
     assert studio.pictures() == studio.left() == []
-    assert not studio.front._tasks
+    assert not studio.front.dispatcher.items
 
 
 def test_a_picture_that_is_done_before_its_worker_hears_to_leave_it_harms_nothing(studio: Studio) -> None:
@@ -352,7 +353,7 @@ def test_a_picture_that_is_done_before_its_worker_hears_to_leave_it_harms_nothin
     studio.said()
     studio.paint(ONE, order)
     assert studio.said() == []
-    assert not studio.front._tasks
+    assert not studio.front.dispatcher.items
 
 
 def test_a_tile_that_nobody_waits_for_is_not_left(studio: Studio) -> None:
@@ -370,10 +371,10 @@ def test_what_a_lost_worker_had_goes_to_another_with_its_samples(studio: Studio)
     """Row L3."""
     studio.stylize(picture=content(value=9))
     studio.pictures()
-    studio.front.lose(studio.front.crew.workers[ONE])
+    studio.front.dispatcher.lose(studio.front.dispatcher.crew.workers[ONE])
     studio.joins(TWO)
     (order,) = studio.pictures()
-    assert bytes(studio.samples[order["task"]][0]) == content(value=9).data
+    assert bytes(studio.samples[order["task"]]) == content(value=9).data
     studio.paint(TWO, order)
     assert bytes(result_of(studio).buffers[0].data)[:1] == b"\x0a"
 
@@ -384,8 +385,8 @@ def test_a_picture_that_kills_workers_is_alone_in_it(studio: Studio) -> None:
     studio.stylize(BOB)
     for death in range(2):
         orders = studio.pictures()
-        assert bytes(studio.samples[orders[0]["task"]][0])[0] == 66, death
-        studio.front.lose(studio.front.crew.workers[ONE])
+        assert bytes(studio.samples[orders[0]["task"]])[0] == 66, death
+        studio.front.dispatcher.lose(studio.front.dispatcher.crew.workers[ONE])
         studio.joins(ONE)
     assert errors(studio.said(ALICE)) == ["worker_lost"]
     studio.paint(ONE, *studio.pictures())
@@ -395,11 +396,11 @@ def test_a_picture_that_kills_workers_is_alone_in_it(studio: Studio) -> None:
 def test_a_cancelled_picture_of_a_lost_worker_is_not_tried_again(studio: Studio) -> None:
     studio.stylize(id=5)
     studio.pictures()
-    studio.front.lose(studio.front.crew.workers[ONE])
+    studio.front.dispatcher.lose(studio.front.dispatcher.crew.workers[ONE])
     ends(studio, "cancel")
     studio.joins(TWO)
     assert studio.pictures() == studio.left() == []
-    assert not studio.front._tasks
+    assert not studio.front.dispatcher.items
 
 
 @pytest.mark.parametrize(
@@ -420,8 +421,8 @@ def test_a_worker_that_sends_nonsense_is_dropped_and_its_picture_made_by_another
 ) -> None:
     studio.stylize(progress=True)
     (order,) = studio.pictures()
-    studio.front.from_worker(ONE, said | {"task": order["task"]}, [memoryview(each) for each in planes])
-    assert ONE not in studio.front.crew.workers
+    studio.from_worker(ONE, said | {"task": order["task"]}, planes)
+    assert ONE not in studio.front.dispatcher.crew.workers
     studio.joins(TWO)
     studio.paint(TWO, *studio.pictures())
     assert result_of(studio)
@@ -432,7 +433,7 @@ def test_a_picture_that_fails_ends_with_the_code(studio: Studio, code: str, told
     """Row L5 for `oom`."""
     studio.stylize()
     (order,) = studio.pictures()
-    studio.front.from_worker(ONE, {"say": "failed", "task": order["task"], "code": code, "text": "Too small."}, [])
+    studio.from_worker(ONE, {"say": "failed", "task": order["task"], "code": code, "text": "Too small."})
     assert errors(studio.said()) == [told]
     assert studio.front.idle
 
@@ -465,7 +466,7 @@ def test_clients_are_charged_by_pixels(studio: Studio) -> None:
         for address, each in orders:
             order.append("b" if each["do"] == "paint" else "a")
             if each["do"] == "paint":
-                studio.front.from_worker(address, {"say": "done", "task": each["task"]}, [memoryview(bytes(786432))])
+                studio.from_worker(address, {"say": "done", "task": each["task"]}, [bytes(786432)])
             else:
                 studio.paint(address, each)
     assert order.count("a") == 6
@@ -568,9 +569,9 @@ def test_every_picture_ends_in_exactly_one_result_or_error(models: Path) -> None
                     asked[client, cancel] = 0
                     studio.asks(client, wire.Cancel(id=cancel, target=chance.choice(mine)))
             case 4:
-                if chance.random() < 0.3 and studio.front.crew.workers:
-                    address = chance.choice(list(studio.front.crew.workers))
-                    studio.front.lose(studio.front.crew.workers[address])
+                if chance.random() < 0.3 and studio.front.dispatcher.crew.workers:
+                    address = chance.choice(list(studio.front.dispatcher.crew.workers))
+                    studio.front.dispatcher.lose(studio.front.dispatcher.crew.workers[address])
                     studio.joins(address)
                     pending = [each for each in pending if each[0] != address]
             case 5:
@@ -588,5 +589,5 @@ def test_every_picture_ends_in_exactly_one_result_or_error(models: Path) -> None
     hear()
     assert set(asked.values()) == {1}
     assert studio.front.idle
-    assert not studio.front._tasks
-    assert not any(worker.tasks for worker in studio.front.crew.workers.values())
+    assert not studio.front.dispatcher.items
+    assert not any(worker.items for worker in studio.front.dispatcher.crew.workers.values())

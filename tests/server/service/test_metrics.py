@@ -3,6 +3,7 @@
 import socket
 from pathlib import Path
 
+import msgpack
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -10,6 +11,7 @@ from blender_addon.protocol import wire
 from server import __version__
 from server.front.front import Front
 from server.front.shelf import Shelf
+from server.model.work import Done, PaintTile, encode
 from server.service.metrics import FrontCollector, NoMetrics, serve_metrics
 from tests.models import save_tiny
 
@@ -22,15 +24,17 @@ def front(tmp_path: Path) -> Front:
         pass
     front = Front(shelf, limits=wire.Limits(), cache_bytes=2**20, watchdog_s=30)
     here = {"name": "cpu/0", "device": "cpu", "precision": "exact", "version": __version__, "memory_mb": 5}
-    front.from_worker(("local", b"w"), {"say": "here"} | here, [])
+    front.dispatcher.from_worker(("local", b"w"), [msgpack.packb({"say": "here"} | here)])
     return front
 
 
 def paint(front: Front) -> None:
     front.from_client(b"c", wire.encode(wire.Generate(id=1, model="brick", seed=7, size=(64, 64))))  # type: ignore
     front.work()
-    *_, (_, (order, _)) = front.to_workers
-    front.from_worker(("local", b"w"), {"say": "done", "task": order["task"]}, [memoryview(bytes(64 * 64 * 3))])
+    *_, (_, item) = front.dispatcher.to_workers
+    assert isinstance(item, PaintTile)
+    done = encode(Done(number=item.number, planes=(memoryview(bytes(64 * 64 * 3)),)))
+    front.dispatcher.from_worker(("local", b"w"), done)  # type: ignore[arg-type]
 
 
 def text(collector: FrontCollector) -> str:
@@ -41,7 +45,7 @@ def text(collector: FrontCollector) -> str:
 
 def test_every_figure_has_its_name(front: Front) -> None:
     paint(front)
-    front.lose(front.crew.workers["local", b"w"])
+    front.dispatcher.lose(front.dispatcher.crew.workers["local", b"w"])
     said = text(FrontCollector(front))
     for line in (
         "texserver_requests_waiting 0.0",

@@ -1,4 +1,4 @@
-"""Facts about the whole server: real processes, real sockets, real pixels. Rows are of failures that must do no harm.
+"""Facts about the whole server: real processes, real sockets, real pixels.
 
 Two servers serve most of the tests: `server` as anybody starts it, and `odd`, whose workers sleep, die or run out of
 memory by the seed (tests/server/odd_worker.py).
@@ -25,11 +25,13 @@ import pytest
 import zmq
 
 from blender_addon.protocol import wire
-from blender_addon.protocol.pairing import Keys, Pairing, new_key, read_connection_file
+from blender_addon.protocol.pairing import Keys, Pairing, new_key, parse_pairing, read_connection_file
 from server import __version__
 from server.front.front import BAD_MESSAGES
 from server.msgpack_codec import CODECS
 from server.service.keys import keep_keys
+from server.worker.worker import connected
+from server.worker.worker_config import WorkerConfig
 from tests.models import save_tiny
 from tests.server.odd_worker import DIES, HOPELESS, RAISES, STARVES, sleeping
 from tests.server.session import (
@@ -823,6 +825,39 @@ def finish(process: "subprocess.Popen[str]", within_s: float = PATIENCE_S) -> tu
         process.kill()
         _, said = process.communicate()
     return process.returncode, said
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"say": "progress", "task": 1, "done": float("inf")},
+        {"say": "here", "version": __version__, "name": ["a"], "device": "cpu", "precision": "exact", "memory_mb": 1},
+        {"say": "here", "version": __version__, "name": "a", "device": "cpu", "precision": "exact", "memory_mb": b"1"},
+        [],
+    ],
+    ids=["infinitely much is done", "a list for a name", "bytes for figures", "no map"],
+)
+def test_nonsense_from_a_worker_of_another_machine_harms_nothing(
+    server: Session, client: Client, message: object
+) -> None:
+    config = worker_config(server.worker_line)
+    context: zmq.Context[Any] = zmq.Context()
+    try:
+        with server.unharmed(), connected(context, config) as socket:
+            for _ in range(3):
+                socket.send(msgpack.packb(message))
+            for _ in range(3):
+                time.sleep(0.1)
+                assert all(each["name"].startswith("cpu/") for each in client.status()["devices"])
+    finally:
+        context.destroy(linger=500)
+
+
+def worker_config(line: str) -> WorkerConfig:
+    pairing = parse_pairing(line)
+    assert pairing.keys
+    server_key, own_key = pairing.keys.server.hex(), pairing.keys.client.hex()
+    return WorkerConfig(endpoint=pairing.endpoint, name="far", server_key=server_key, own_key=own_key)
 
 
 def test_a_worker_of_another_machine_paints_the_same_pixels(server: Session, client: Client, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from blender_addon.protocol import wire
-from server.front.order import picture_order
+from server.front.work_item import picture_item
 from server.model.torus import Window
+from server.model.work import Failed, Progress, encode
 from server.network.devices import prepare
 from server.network.model_file import read_model
 from server.network.short_memory import NoMemory
@@ -21,6 +22,7 @@ from server.worker.stylist import SMALLEST_BLOCK, in_halves
 from server.worker.worker import Worker
 from server.worker.worker_config import WorkerConfig
 from tests.models import save_tiny_style, tiny_style
+from tests.server.worker.test_worker import do
 
 BLOCK = 64  # pixels a side, so that small pictures have several
 CONFIG = WorkerConfig(endpoint="", name="test", device="cpu", precision="exact")
@@ -49,7 +51,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def one(file: Path) -> Worker:
     one = Worker(CONFIG)
-    list(one.do({"do": "load", "sha256": "a", "name": "ink"}, [memoryview(file.read_bytes())]))
+    do(one, {"do": "load", "sha256": "a", "name": "ink"}, file.read_bytes())
     return one
 
 
@@ -60,16 +62,18 @@ def photograph(shape: tuple[int, int, int] = (150, 200, 3), dtype: str = "uint8"
     return ((np.stack(waves, 2) + 1) / 2 * np.iinfo(dtype).max).astype(dtype)
 
 
-def ordered(pixels: "np.ndarray[Any, Any]", statistics: bytes = b"", **fields: Any) -> dict[str, Any]:
+def item_of(pixels: "np.ndarray[Any, Any]", statistics: bytes = b"", **fields: Any) -> Any:
     content = wire.Buffer(name="content", dtype=pixels.dtype.name, shape=pixels.shape, data=pixels.tobytes())
     request = wire.Stylize(id=1, model="ink", content=content, **fields)
-    return {**picture_order("key", request, "a", statistics, 0).says, "task": 9, "sha256": "a"}
+    item = picture_item("key", request, "a", statistics, 0)  # type: ignore[var-annotated]
+    item.numbered(9)
+    return item.message
 
 
 def painted(one: Worker, pixels: "np.ndarray[Any, Any]", **order: Any) -> tuple[list[dict[str, Any]], list[bytes]]:
     """What the worker answers, and the samples that come with the last of it."""
-    answers = list(one.do(ordered(pixels, **order), [memoryview(pixels.tobytes())]))
-    return [dict(answer) for answer, _ in answers], [bytes(plane) for plane in answers[-1][1]]
+    answers = do(one, *encode(item_of(pixels, **order)))
+    return [answer for answer, _ in answers], answers[-1][1]
 
 
 # ------------------------------------------------------------------------------------------------------------- painting
@@ -115,19 +119,20 @@ def test_a_worker_that_lacks_the_model_or_cannot_read_it_says_so(
     ((answer),), _ = painted(one, photograph())
     assert (answer["say"], answer["code"]) == ("failed", "internal")
     assert "KeyError" in capsys.readouterr().err
-    list(one.do({"do": "load", "sha256": "a", "name": "ink"}, [memoryview(file.read_bytes()[:-1])]))
+    do(one, {"do": "load", "sha256": "a", "name": "ink"}, file.read_bytes()[:-1])
     ((answer),), _ = painted(one, photograph())
     assert (answer["say"], answer["code"]) == ("failed", "unknown_model")
 
 
 def test_a_picture_that_nobody_waits_for_is_left_at_the_next_block(one: Worker) -> None:
     answers = []
-    for answer, _ in one.do(ordered(photograph()), [memoryview(photograph().tobytes())]):
+    for answer in one.do(item_of(photograph())):
         answers.append(answer)
         one.leave(9)
         one.leave(10)  # which is none of its
-    assert [answer["say"] for answer in answers] == ["progress", "failed"]
-    assert answers[-1]["code"] == "cancelled"
+    progress, failed = answers
+    assert isinstance(progress, Progress)
+    assert failed == Failed(number=9, code="cancelled", text="Nobody waits for it any more.")
     assert one.left == set()
     assert painted(one, photograph())[0][-1]["say"] == "done"
 

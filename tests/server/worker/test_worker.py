@@ -15,10 +15,11 @@ from server import __version__
 from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR, Map
 from server.model.torus import Size, Window
+from server.model.work import encode, parse_from_front
 from server.network.devices import NoSuchDevice
 from server.network.model_file import read_model, write_model
 from server.network.short_memory import is_out_of_memory
-from server.network.texture import painted, texture_bytes, tile_bytes
+from server.network.texture import texture_bytes, tile_bytes, window_bytes
 from server.worker import worker
 from server.worker.worker import SMALLEST_PX, Worker, in_pieces
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
@@ -40,17 +41,24 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models"), "brick", lattice=True)
 
 
+def do(one: Worker, header: dict[str, Any] | wire.Data, *buffers: wire.Data) -> list[tuple[Any, list[bytes]]]:
+    """What the worker answers to a message: headers and buffers."""
+    first = msgpack.packb(header) if isinstance(header, dict) else header
+    answers = [encode(each) for each in one.do(parse_from_front([first, *buffers]))]
+    return [(msgpack.unpackb(header), [bytes(plane) for plane in planes]) for header, *planes in answers]
+
+
 def load(one: Worker, content: bytes, sha256: str = "a") -> None:
-    assert list(one.do({"do": "load", "sha256": sha256, "name": "brick"}, [memoryview(content)])) == []
+    assert do(one, {"do": "load", "sha256": sha256, "name": "brick"}, content) == []
 
 
 def paint(
     one: Worker, *, sha256: str = "a", depths: Sequence[int] = (8,), tile: tuple[int, int, int, int] = TILE
 ) -> Any:
     order = {"do": "paint", "task": 5, "sha256": sha256, "seed": 7, "size": SIZE, "tile": tile, "depths": depths}
-    ((answer, planes),) = one.do(order, [])
+    ((answer, planes),) = do(one, order)
     assert answer["task"] == 5
-    return answer, [bytes(plane) for plane in planes]
+    return answer, planes
 
 
 def failed(one: Worker, **order: Any) -> tuple[str, str]:
@@ -76,12 +84,12 @@ def starve(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], list[t
             check(arguments[3])
             return tile_bytes(*arguments)
 
-        def starved_piece(*arguments: Any) -> torch.Tensor:
+        def starved_piece(*arguments: Any) -> list[torch.Tensor]:
             check(arguments[3])
-            return painted(*arguments)
+            return window_bytes(*arguments)
 
         monkeypatch.setattr(worker, "tile_bytes", starved_tile)
-        monkeypatch.setattr(worker, "painted", starved_piece)
+        monkeypatch.setattr(worker, "window_bytes", starved_piece)
         return tried
 
     return starve
@@ -114,8 +122,8 @@ def test_a_model_that_was_dropped_or_never_sent_is_a_fault(
 ) -> None:
     assert failed(one)[0] == "internal"
     load(one, file.read_bytes())
-    assert list(one.do({"do": "drop", "sha256": "a"}, [])) == []
-    assert list(one.do({"do": "drop", "sha256": "never had"}, [])) == []
+    assert do(one, {"do": "drop", "sha256": "a"}) == []
+    assert do(one, {"do": "drop", "sha256": "never had"}) == []
     code, text = failed(one)
     assert code == "internal"
     assert "log says why" in text
@@ -123,7 +131,7 @@ def test_a_model_that_was_dropped_or_never_sent_is_a_fault(
 
 
 def test_what_it_is_told_to_go_on_with_is_nothing(one: Worker) -> None:
-    assert list(one.do({"do": "go on"}, [])) == []
+    assert do(one, {"do": "go on"}) == []
 
 
 def test_a_model_that_cannot_be_read_is_told_when_it_is_asked_for(one: Worker, file: Path) -> None:

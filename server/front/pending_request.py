@@ -1,20 +1,21 @@
-"""What clients have asked for and not got yet: windows of textures, which need several tiles, and pictures in a style.
+"""Requests that the server has accepted and not finished: windows of textures, and pictures in a style.
 
-Each knows whether it can be made from a version of a model, what a worker must compute for it next, and its result.
-No sockets and no torch: server/front/front.py moves them along.
+Each knows whether a version of a model can answer it, which work item it needs next, and how to make its result.
+A window needs one item for each of its tiles, a picture needs one. No sockets and no torch: server/front/dispatcher.py
+hands the items to workers.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from blender_addon.protocol import wire
 from server.errors import Refused
 from server.front.assembly import Assembly
-from server.front.order import Order, picture_order, tile_order
 from server.front.shelf import Version
 from server.front.tile_cache import Planes, TileKey
+from server.front.work_item import WorkItem, picture_item, tile_item
 from server.model.header import WrongKind
 from server.model.maps import Depth, depths_of
 from server.model.statistics_token import parse_statistics, statistics_text
@@ -27,8 +28,8 @@ Request = TypeVar("Request", wire.Generate, wire.Stylize)
 
 
 @dataclass(eq=False)
-class Job(ABC, Generic[Request]):
-    """One request on its way. `version` is None while it waits."""
+class PendingRequest(ABC, Generic[Request]):
+    """A request that was accepted and is not finished. `version` is None until work on it begins."""
 
     client: bytes  # a routing id
     letter: bytes
@@ -37,7 +38,7 @@ class Job(ABC, Generic[Request]):
     version: Version | None = None
     precision: str = ""
     done: int = 0  # pixels
-    bytes: int = 0  # of the result
+    result_bytes: int = 0
 
     @property
     @abstractmethod
@@ -46,7 +47,7 @@ class Job(ABC, Generic[Request]):
 
     @property
     def held_bytes(self) -> int:
-        """Of what the client sent along."""
+        """Bytes of pixels that the client sent with it."""
         return 0
 
     @abstractmethod
@@ -55,27 +56,27 @@ class Job(ABC, Generic[Request]):
 
     @abstractmethod
     def check(self, version: Version, limits: wire.Limits) -> None:
-        """Raises Refused when it cannot be made from this version of its model."""
+        """Raises Refused if this version of its model cannot answer it."""
 
     @abstractmethod
     def begin(self, version: Version, limits: wire.Limits) -> None:
-        """It is made from this version. Raises as check()."""
+        """Answer it from this version. Raises as check()."""
 
     @abstractmethod
-    def next_order(self) -> Order:
+    def next_item(self) -> "AnyItem":
         """What must be computed for it next."""
 
     @abstractmethod
-    def handed_out(self) -> bool:
-        """Someone computes that; whether there is nothing further."""
+    def item_given(self) -> bool:
+        """A worker computes that item. Returns whether it was the last."""
 
     @abstractmethod
-    def take(self, order: Order, planes: Planes) -> bool:
-        """What came of an order; whether that was all."""
+    def take(self, item: "AnyItem", planes: Planes) -> bool:
+        """Take in the result of an item. Returns whether the request is complete."""
 
     @abstractmethod
     def result(self) -> wire.Result:
-        """When that was all."""
+        """The reply, once it is complete."""
 
     @abstractmethod
     def described(self) -> str:
@@ -88,12 +89,12 @@ class Job(ABC, Generic[Request]):
 
 
 @dataclass(eq=False)
-class TextureWindow(Job[wire.Generate]):
+class PendingWindow(PendingRequest[wire.Generate]):
     """A window of a texture."""
 
     assembly: Assembly | None = None
-    todo: deque[Window] = field(default_factory=deque)  # tiles nobody was asked for yet
-    wanted: list[int] = field(default_factory=list)  # which of the version's maps, by index
+    todo: deque[Window] = field(default_factory=deque)  # tiles that no worker was given yet
+    wanted: list[int] = field(default_factory=list)  # indices into the version's maps
     depths: tuple[Depth, ...] = ()  # of all the version's maps
 
     @property
@@ -117,7 +118,7 @@ class TextureWindow(Job[wire.Generate]):
         self.todo = deque(self.assembly.missing)
 
     def _choose(self, version: Version, limits: wire.Limits) -> None:
-        """Which of the version's maps are wanted, and how deep."""
+        """Which of the version's maps are wanted, and their depths."""
         request = self.request
         if version.facts.kind != "texture":
             raise WrongKind(request.model, version.facts.kind)
@@ -139,22 +140,22 @@ class TextureWindow(Job[wire.Generate]):
                 f"window: its samples would be {size} bytes, and at most {limits.max_result_bytes} are answered "
                 "at once; ask for smaller windows or fewer maps.",
             )
-        self.bytes = size
+        self.result_bytes = size
 
-    def next_order(self) -> Order:
+    def next_item(self) -> "AnyItem":
         assert self.version is not None
         request = self.request
         key = TileKey(self.version.sha256, request.seed, Size(*request.size), self.todo[0], self.depths)
-        return tile_order(key, request.model, self.version.facts.maps)
+        return tile_item(key, request.model, self.version.facts.maps)
 
-    def handed_out(self) -> bool:
+    def item_given(self) -> bool:
         self.todo.popleft()
         return not self.todo
 
-    def take(self, order: Order, planes: Planes) -> bool:
+    def take(self, item: "AnyItem", planes: Planes) -> bool:
         assert self.assembly is not None
-        assert isinstance(order.key, TileKey)
-        self.done += self.assembly.add(order.key.tile, planes)
+        assert isinstance(item.key, TileKey)
+        self.done += self.assembly.add(item.key.tile, planes)
         return self.assembly.complete
 
     def result(self) -> wire.Result:
@@ -182,11 +183,11 @@ class TextureWindow(Job[wire.Generate]):
 
 
 @dataclass(eq=False)
-class StyledPicture(Job[wire.Stylize]):
-    """A picture in a style: one order for one worker."""
+class PendingPicture(PendingRequest[wire.Stylize]):
+    """A picture in a style: one item for one worker."""
 
     statistics: bytes = b""  # those to be used; empty for the picture's own
-    planes: Planes = ()  # what came: the samples, and the statistics that were used
+    planes: Planes = ()  # the samples, and the statistics that were used
 
     @property
     def pixels(self) -> int:
@@ -211,22 +212,22 @@ class StyledPicture(Job[wire.Stylize]):
         self._check_hash(version)
         self.statistics = parse_statistics(self.request.statistics, version.sha256, _architecture(version))
         height, width, channels = self.request.image_shape
-        self.bytes = height * width * channels * wire.ITEM_BYTES[self.request.content.dtype]
+        self.result_bytes = height * width * channels * wire.ITEM_BYTES[self.request.content.dtype]
 
     def begin(self, version: Version, limits: wire.Limits) -> None:
         self.check(version, limits)
         self.version = version
 
-    def next_order(self) -> Order:
+    def next_item(self) -> "AnyItem":
         assert self.version is not None
-        return picture_order(
+        return picture_item(
             self, self.request, self.version.sha256, self.statistics, _architecture(self.version).statistics_bytes
         )
 
-    def handed_out(self) -> bool:
+    def item_given(self) -> bool:
         return True
 
-    def take(self, order: Order, planes: Planes) -> bool:
+    def take(self, item: "AnyItem", planes: Planes) -> bool:
         self.planes = planes
         self.done = self.pixels
         return True
@@ -256,6 +257,10 @@ class StyledPicture(Job[wire.Stylize]):
         return f"seed={request.seed} size={width}x{height}x{channels} strength={request.strength:g}"
 
 
+AnyRequest = PendingRequest[Any]
+AnyItem = WorkItem[AnyRequest]
+
+
 def _architecture(version: Version) -> StyleArchitecture:
     architecture = version.facts.architecture
     assert isinstance(architecture, StyleArchitecture)
@@ -263,6 +268,6 @@ def _architecture(version: Version) -> StyleArchitecture:
 
 
 def _same(one: wire.Data, other: wire.Data) -> bool:
-    """Whether these hold the same bytes. Piece by piece: memoryviews themselves compare byte by byte, in Python."""
+    """Whether these hold the same bytes. Compared in pieces, because memoryviews compare byte by byte, in Python."""
     pieces = range(0, memoryview(one).nbytes, COMPARED_BYTES)
     return all(bytes(one[at : at + COMPARED_BYTES]) == bytes(other[at : at + COMPARED_BYTES]) for at in pieces)

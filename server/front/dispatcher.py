@@ -1,0 +1,328 @@
+"""Gives work items to workers and their results to the requests that wait for them. No sockets and no torch here.
+
+Which request goes on is up to the fair queue. A result that is in the cache costs no worker, and two requests that need
+the same item share it. An item whose worker was lost is tried once more.
+"""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
+
+from blender_addon.protocol import wire
+from server import __version__
+from server.errors import Refused
+from server.front.crew import LOST_AT_MOST, Address, Crew, Worker, has_all
+from server.front.fair_queue import FairQueue
+from server.front.pending_request import AnyItem, AnyRequest
+from server.front.shelf import Shelf
+from server.front.tile_cache import Planes, TileCache, TileKey
+from server.model.work import (
+    Done,
+    Failed,
+    FromFront,
+    FromWorker,
+    Here,
+    LeaveItem,
+    MalformedMessage,
+    Progress,
+    Stop,
+    parse_from_worker,
+)
+
+BEGUN_BYTES = 128 * 2**20  # of results in progress; beyond that no further large one is begun
+ALWAYS_BYTES = 2**20  # a result of at most this size may always begin
+AT_ONCE_S = 0.003  # of giving items, before the sockets are looked at again
+DEAD_KEPT = 100  # workers whose end is remembered
+RETRY_MS = 1000  # for a request whose workers were lost
+
+log = logging.getLogger("texserver")
+
+Client = bytes  # a routing id
+
+
+class Outcome(Protocol):
+    """Who is told what became of a request."""
+
+    def finished(self, request: AnyRequest, result: wire.Result) -> None:
+        """It is complete."""
+
+    def failed(self, request: AnyRequest, refused: Refused) -> None:
+        """It cannot be answered."""
+
+    def progressed(self, request: AnyRequest) -> None:
+        """More of it is done."""
+
+
+class Dispatcher:
+    """The queue of pending requests, the items being computed and the workers that compute them.
+
+    Whoever owns the sockets hands in what workers send, and sends what lies in `to_workers`. `blocked` says which
+    clients have too much unsent. `hung` are workers that must be killed by whoever owns the processes.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        outcome: Outcome,
+        *,
+        limits: wire.Limits,
+        cache_bytes: int,
+        watchdog_s: float,
+        blocked: Callable[[Client], bool],
+        clock: Callable[[], float] = time.monotonic,
+        first_number: int = 1,
+    ) -> None:
+        self.crew: Crew[AnyRequest] = Crew(watchdog_s, first_number)
+        self.queue: FairQueue[Client, AnyRequest] = FairQueue()
+        self.to_workers: deque[tuple[Address, FromFront]] = deque()
+        self.hung: deque[Worker[AnyRequest]] = deque()
+        self.precision = ""  # of all workers: with two of them the same request would have two answers
+        self.items: dict[Hashable, AnyItem] = {}  # being computed, by key
+        self._shelf, self._outcome, self._limits = shelf, outcome, limits
+        self._blocked, self._clock = blocked, clock
+        self._cache = TileCache(cache_bytes)
+        self._begun: set[AnyRequest] = set()  # whose results are in progress
+        self._again: deque[AnyItem] = deque()  # whose worker was lost
+        self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
+        self._restarts: Counter[str] = Counter()  # by worker
+        self._tiles = 0  # computed
+
+    # -------------------------------------------------------------------------------------------------------- requests
+
+    def add(self, request: AnyRequest) -> None:
+        """Queue it."""
+        self.queue.push(request.client, request)
+
+    def drop(self, request: AnyRequest) -> None:
+        """It has ended, for whatever reason: nothing more is computed for it."""
+        self.queue.remove(request.client, request)
+        self._begun.discard(request)
+        for item in self.items.values():
+            if request in item.waiting:
+                item.waiting.remove(request)
+                if not item.waiting and not item.is_kept:
+                    self._leave(item)
+
+    def forget(self, client: Client) -> None:
+        """The client is gone, and all its requests have been dropped."""
+        self.queue.forget(client)
+
+    def work(self) -> bool:
+        """Give items while there are workers for them. True when it stopped early, to look at the sockets."""
+        end = self._clock() + AT_ONCE_S
+        while self._clock() < end:
+            # Items of lost workers come first, and nothing new is given until they have found a worker.
+            if not (self._give_again() if self._again else self._give_next()):
+                return False
+        return True
+
+    def _give_again(self) -> bool:
+        item = self._again[0]
+        if not item.waiting:  # all of them were cancelled meanwhile
+            self._again.popleft()
+            self.items.pop(item.key, None)
+            return True
+        worker = self.crew.free(item.sha256, item.pixels)
+        # An item that took its worker with it goes to one that has nothing else to lose.
+        if worker is None or (item.lost and worker.items):
+            return False
+        self._again.popleft()
+        self._give(worker, item)
+        return True
+
+    def _give_next(self) -> bool:
+        found = self.queue.first(self._who_may_go_on())
+        if found is None:
+            return False
+        client, request = found
+        if request.version is None:
+            if not self.crew.workers:
+                return False
+            try:
+                request.begin(self._shelf.get(request.request.model), self._limits)
+            except Refused as refused:
+                self._outcome.failed(request, refused)
+                return True
+            request.precision = self.precision
+            self._begun.add(request)
+        item = request.next_item()
+        if (planes := self._cache.get(item.key)) is not None:
+            self._given(client, request, 0)
+            self._deliver(request, item, planes)
+            return True
+        if (same := self.items.get(item.key)) is not None:
+            same.waiting.append(request)
+            self._given(client, request, 0)
+            return True
+        worker = self.crew.free(item.sha256, item.pixels)
+        if worker is None:
+            return False
+        item.waiting.append(request)
+        self._tiles += item.is_kept
+        self.items[item.key] = item
+        self._given(client, request, item.pixels)
+        self._give(worker, item)
+        return True
+
+    def _who_may_go_on(self) -> Callable[[Client, AnyRequest], bool]:
+        """Clients that read what they are sent; and no large result is begun while many are in progress."""
+        begun = sum(request.result_bytes for request in self._begun if not self._blocked(request.client))
+
+        def may(client: Client, request: AnyRequest) -> bool:
+            room = max(BEGUN_BYTES - begun, ALWAYS_BYTES)
+            fits = request in self._begun or not begun or request.result_bytes <= room
+            return fits and not self._blocked(client)
+
+        return may
+
+    def _given(self, client: Client, request: AnyRequest, pixels: int) -> None:
+        self.queue.charge(client, pixels)
+        if request.item_given():
+            self.queue.remove(client, request)
+
+    def _give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
+        model_file = None
+        if not self.crew.has(worker, item.sha256):
+            try:
+                model_file = self._shelf.content(item.model, item.sha256)
+            except Refused as refused:
+                self._fail(item, refused)
+                return
+        for message in self.crew.give(worker, item, model_file, self._clock()):
+            self.to_workers.append((worker.address, message))
+
+    def _deliver(self, request: AnyRequest, item: AnyItem, planes: Planes) -> None:
+        if request.take(item, planes):
+            self._outcome.finished(request, request.result())
+        else:
+            self._outcome.progressed(request)
+
+    def _fail(self, item: AnyItem, refused: Refused) -> None:
+        self.items.pop(item.key, None)
+        for request in tuple(item.waiting):
+            self._outcome.failed(request, refused)
+
+    def _leave(self, item: AnyItem) -> None:
+        """Nobody waits for it any more, and nobody else can, so its worker need not go on."""
+        item.let_go()
+        if (worker := self.crew.at(item)) is not None:
+            self.to_workers.append((worker.address, LeaveItem(number=item.number)))
+
+    # --------------------------------------------------------------------------------------------------------- workers
+
+    def from_worker(self, address: Address, frames: Sequence[bytes | memoryview]) -> FromWorker | None:
+        """A worker's message. Returns it parsed. A malformed message disconnects the worker: None."""
+        if address in self._dead:
+            return None
+        try:
+            message = parse_from_worker(frames, __version__)
+            match message:
+                case Here():
+                    self._here(address, message)
+                case Progress():
+                    self._progress(address, message)
+                case Done():
+                    self._done(address, message)
+                case Failed():
+                    self._failed(address, message)
+        except MalformedMessage as error:
+            log.warning("worker=%s is disconnected: it sent a malformed message: %s", address[1].hex()[:10], error)
+            if (worker := self.crew.workers.get(address)) is not None:
+                self.lose(worker)
+            return None
+        return message
+
+    def _here(self, address: Address, here: Here) -> None:
+        if here.version != __version__:
+            self._turn_away(address, f"it is of texserver {here.version}, and this is {__version__}")
+            return
+        if self.precision and here.precision != self.precision:
+            self._turn_away(address, f"it computes {here.precision}, and the others {self.precision}")
+            return
+        known = address in self.crew.workers
+        worker = self.crew.here(address, here, self._clock())
+        if not known:
+            self.precision = worker.precision
+            log.info("worker=%s device=%s precision=%s ready", worker.name, worker.device, worker.precision)
+
+    def _turn_away(self, address: Address, why: str) -> None:
+        log.warning("worker=%s is sent away: %s, so its pixels would differ", address[1].hex()[:10], why)
+        self.to_workers.append((address, Stop(why=why)))
+
+    def _progress(self, address: Address, progress: Progress) -> None:
+        item = self.crew.goes_on(address, progress.number, self._clock())
+        for request in item.waiting if item is not None else ():
+            request.done = min(progress.done, request.pixels)
+            self._outcome.progressed(request)
+
+    def _done(self, address: Address, done: Done) -> None:
+        item = self.crew.finished(address, done.number, self._clock())
+        if item is None:
+            return
+        if not has_all(done.planes, item):
+            item.lost += 1
+            self._try_again(item)
+            raise MalformedMessage(f"samples of {[plane.nbytes for plane in done.planes]} bytes")
+        self.items.pop(item.key, None)
+        if isinstance(item.key, TileKey):
+            self._cache.put(item.key, done.planes)
+        for request in tuple(item.waiting):
+            self._deliver(request, item, done.planes)
+
+    def _failed(self, address: Address, failed: Failed) -> None:
+        item = self.crew.finished(address, failed.number, self._clock())
+        if item is not None:
+            self._fail(item, Refused(failed.code, failed.text))
+
+    def lose(self, worker: Worker[AnyRequest]) -> None:
+        """The worker has died, hangs or is silent. Its items go to others, once."""
+        for item in self.crew.lost(worker):
+            self._try_again(item)
+        self._restarts[worker.name] += 1
+
+    def died(self, name: str) -> None:
+        """The process of this local worker has ended. What is still on its way from it must not bring it back."""
+        if (worker := self.crew.local(name)) is not None:
+            self._dead.append(worker.address)
+            self.lose(worker)
+
+    def check_workers(self) -> None:
+        """Give up workers that hang or are silent."""
+        for worker in self.crew.overdue(self._clock()):
+            log.warning("worker=%s hangs and is ended", worker.name)
+            self.lose(worker)
+            self.hung.append(worker)
+
+    def _try_again(self, item: AnyItem) -> None:
+        if item.lost <= LOST_AT_MOST:
+            self._again.append(item)
+            return
+        text = "The process that computed this ended, and so did a second one."
+        self._fail(item, Refused("worker_lost", text, retry_ms=RETRY_MS))
+
+    # --------------------------------------------------------------------------------------------------------- figures
+
+    def devices(self) -> list[dict[str, Any]]:
+        """For a status reply, by the workers' names."""
+        return [
+            {
+                "name": worker.name,
+                "device": worker.device,
+                "state": "busy" if worker.items else "idle",
+                "tiles": worker.finished,
+                "restarts": self._restarts[worker.name],
+                "memory_mb": worker.memory_mb,
+            }
+            for worker in sorted(self.crew.workers.values(), key=lambda each: each.name)
+        ]
+
+    def cache(self) -> dict[str, Any]:
+        """For a status reply."""
+        return {
+            "tiles": len(self._cache),
+            "mb": round(self._cache.bytes / 2**20, 1),
+            "hits": self._cache.hits,
+            "misses": self._tiles,
+        }

@@ -1,0 +1,376 @@
+"""What the front of the server and its workers say to each other: typed messages, and the frames that carry them.
+
+    the front says      LoadModel, DropModel, PaintTile, StylizePicture, LeaveItem, GoOn, Stop
+    a worker says       Here, Progress, Done, Failed
+
+A message is one frame with a msgpack map (`do` or `say` is its kind), and raw buffers in further frames. PaintTile and
+StylizePicture are work items: the worker does them one after another and answers each with exactly one Done or Failed
+that names its number. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16.
+
+A worker may run on another machine, so what it sends is checked in full before anybody uses it. No torch here.
+
+    Exception
+    └── MalformedMessage    the frames are no message of that side; the text says why, for the log
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal, cast
+
+import msgpack
+
+from blender_addon.protocol import wire
+from blender_addon.protocol.errors import BadRequest, Refused
+from blender_addon.protocol.rect import Size, Window
+from server.model.maps import MAX_MAPS, Depth
+from server.msgpack_codec import MsgPack
+
+MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_NUMBER: Final = wire.MAX_ID  # of a work item
+MAX_MEMORY_MB: Final = 2**40
+MAX_OTHERS: Final = 64  # devices
+MAX_TEXT: Final = 10_000  # characters; a client is sent the first 500
+
+Data = wire.Data
+Precision = Literal["exact", "fast"]
+
+
+class MalformedMessage(Exception):
+    """The frames are no message of that side."""
+
+
+class Fields(wire.Fields):
+    """Those of a worker's messages, which may hold bytes too. Raises Refused."""
+
+    def data(self, name: str, most: int) -> bytes:
+        value = self._values.get(name)
+        if not isinstance(value, bytes) or len(value) > most:
+            raise BadRequest(f"{name}: it must be at most {most} bytes.")
+        return value
+
+    def devices(self, name: str) -> tuple[str, ...]:
+        value = self._values.get(name, [])
+        if not isinstance(value, list) or len(value) > MAX_OTHERS or not all(map(_is_device, value)):
+            raise BadRequest(f"{name}: it must be a list of at most {MAX_OTHERS} devices.")
+        return tuple(value)
+
+    def depths(self, name: str) -> tuple[Depth, ...]:
+        value = self._values.get(name)
+        if not isinstance(value, list) or not 1 <= len(value) <= MAX_MAPS or not set(map(str, value)) <= {"8", "16"}:
+            raise BadRequest(f"{name}: it must be 8 or 16 for each map.")
+        return tuple(value)
+
+
+# ------------------------------------------------------------------------------------------------- the front says these
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadModel:
+    """Keep this model file in memory. If it cannot be used, the items that need it fail."""
+
+    kind: ClassVar[str] = "load"
+    sha256: str
+    name: str
+    content: Data = field(repr=False)
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "LoadModel":
+        return cls(sha256=_sha256(values), name=values.text("name", MAX_TEXT), content=_only(buffers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropModel:
+    """This model will not be needed for now."""
+
+    kind: ClassVar[str] = "drop"
+    sha256: str
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "DropModel":
+        return cls(sha256=_sha256(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintTile:
+    """A work item: one canonical tile of one texture. Done brings the samples of each map of the model."""
+
+    kind: ClassVar[str] = "paint"
+    number: int
+    sha256: str
+    seed: int
+    size: Size
+    tile: Window
+    depths: tuple[Depth, ...]  # bits a sample of each map
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "PaintTile":
+        return cls(
+            number=_number(values),
+            sha256=_sha256(values),
+            seed=values.whole("seed", 0, wire.MAX_SEED),
+            size=Size(*values.wholes("size", 2, "height and width")),
+            tile=Window(*values.wholes("tile", 4, "top, left, height and width")),
+            depths=values.depths("depths"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StylizePicture:
+    """A work item: one picture in one style. Done brings the samples and the statistics that were used."""
+
+    kind: ClassVar[str] = "stylize"
+    number: int
+    sha256: str
+    shape: tuple[int, int, int]  # height, width and channels of the content
+    dtype: str
+    strength: float
+    seed: int
+    keep_colours: bool
+    noise: float
+    statistics: bytes  # those to use; empty for the content's own
+    content: Data = field(repr=False)
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "StylizePicture":
+        height, width, channels = values.wholes("shape", 3, "height, width and channels")
+        dtype = values.text("dtype", 16)
+        content = _only(buffers)
+        if dtype not in wire.ITEM_BYTES or (
+            memoryview(content).nbytes != height * width * channels * wire.ITEM_BYTES[dtype]
+        ):
+            raise MalformedMessage(f"the content is no picture of {height}x{width}x{channels} {dtype!a} samples")
+        return cls(
+            number=_number(values),
+            sha256=_sha256(values),
+            shape=(height, width, channels),
+            dtype=dtype,
+            strength=values.number("strength", 0, 1, 1.0),
+            seed=values.whole("seed", 0, wire.MAX_SEED),
+            keep_colours=values.flag("keep_colours"),
+            noise=values.number("noise", 0, wire.MAX_NOISE, 1.0),
+            statistics=values.data("statistics", MAX_HEADER_BYTES),
+            content=content,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveItem:
+    """Nobody waits for this work item any more; it may end as Failed with the code `cancelled`."""
+
+    kind: ClassVar[str] = "leave"
+    number: int
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "LeaveItem":
+        return cls(number=_number(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoOn:
+    """Nothing to do: if it could be sent, the worker is there."""
+
+    kind: ClassVar[str] = "go on"
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "GoOn":
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Exit. `why` says for what reason this worker cannot be used, "" for the end of the server."""
+
+    kind: ClassVar[str] = "stop"
+    why: str = ""
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "Stop":
+        return cls(why=values.text("why", MAX_TEXT, ""))
+
+
+# ------------------------------------------------------------------------------------------------- a worker says these
+
+
+@dataclass(frozen=True, kw_only=True)
+class Here:
+    """The worker runs. One of another `version` says nothing else that can be relied on, so the rest is not read."""
+
+    kind: ClassVar[str] = "here"
+    version: str
+    name: str = ""
+    device: str = ""
+    precision: Precision = "exact"
+    memory_mb: int = 0
+    others: tuple[str, ...] = ()  # devices of the same kind that are free for further workers
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data], version: str) -> "Here":
+        """`version`: of the side that reads."""
+        said = values.text("version", 40)
+        if said != version:
+            return cls(version=said)
+        precision = values.text("precision", 10)
+        if precision not in ("exact", "fast"):
+            raise MalformedMessage(f"precision: it is {precision!a}")
+        return cls(
+            version=said,
+            name=_printable(values, "name", 100),
+            device=_printable(values, "device", 40),
+            precision=cast(Precision, precision),
+            memory_mb=values.whole("memory_mb", 0, MAX_MEMORY_MB),
+            others=values.devices("others"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """So many pixels of this work item are done."""
+
+    kind: ClassVar[str] = "progress"
+    number: int
+    done: int
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "Progress":
+        return cls(number=_number(values), done=values.whole("done", 0, wire.MAX_ID))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Done:
+    """This work item is done: its buffers."""
+
+    kind: ClassVar[str] = "done"
+    number: int
+    planes: tuple[memoryview, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "Done":
+        return cls(number=_number(values), planes=tuple(memoryview(each) for each in buffers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """This work item cannot be done. `code` is of wire.ERROR_CODES, the text is for people."""
+
+    kind: ClassVar[str] = "failed"
+    number: int
+    code: str
+    text: str
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "Failed":
+        code = values.text("code", 40)
+        return cls(
+            number=_number(values),
+            code=code if code in wire.ERROR_CODES else "internal",
+            text=values.text("text", MAX_TEXT),
+        )
+
+
+WorkMessage = PaintTile | StylizePicture
+FromFront = LoadModel | DropModel | PaintTile | StylizePicture | LeaveItem | GoOn | Stop
+FromWorker = Here | Progress | Done | Failed
+
+_FROM_FRONT: Final[Mapping[str, Callable[[Fields, Sequence[Data]], FromFront]]] = MappingProxyType(
+    {each.kind: each.read for each in (LoadModel, DropModel, PaintTile, StylizePicture, LeaveItem, GoOn, Stop)}
+)
+
+
+# --------------------------------------------------------------------------------------------------------------- frames
+
+
+def encode(message: FromFront | FromWorker) -> list[Data]:
+    """The frames of a message. Buffers go along as they are, without a copy."""
+    header: dict[str, Any] = {"do" if isinstance(message, FromFront) else "say": message.kind}
+    buffers: Sequence[Data] = ()
+    for each in fields(message):
+        value = getattr(message, each.name)
+        if each.name == "content":
+            buffers = (value,)
+        elif each.name == "planes":
+            buffers = value
+        else:
+            header["task" if each.name == "number" else each.name] = value
+    packed: bytes = msgpack.packb(header)
+    return [packed, *buffers]
+
+
+def parse_from_front(frames: Sequence[Data]) -> FromFront:
+    """What the front says. Raises MalformedMessage, also when a server takes this worker for a client."""
+    header = _header(frames, _unpacked)
+    kind = header.get("do")
+    if not isinstance(kind, str) or kind not in _FROM_FRONT:
+        raise MalformedMessage(f"do: it is {ascii(kind)[:60]}")
+    try:
+        return _FROM_FRONT[kind](Fields(header), frames[1:])
+    except Refused as refused:
+        raise MalformedMessage(str(refused)) from None
+
+
+def parse_from_worker(frames: Sequence[Data], version: str) -> FromWorker:
+    """What a worker says to a front of this version. Raises MalformedMessage and nothing else, whatever it is."""
+    header = _header(frames, MsgPack().loads)
+    values = Fields(header)
+    try:
+        match header.get("say"):
+            case "here":
+                return Here.read(values, frames[1:], version)
+            case "progress":
+                return Progress.read(values, frames[1:])
+            case "done":
+                return Done.read(values, frames[1:])
+            case "failed":
+                return Failed.read(values, frames[1:])
+            case other:
+                raise MalformedMessage(f"say: it is {ascii(other)[:60]}")
+    except Refused as refused:
+        raise MalformedMessage(str(refused)) from None
+
+
+def _header(frames: Sequence[Data], loads: Callable[[bytes], object]) -> dict[str, Any]:
+    if not frames:
+        raise MalformedMessage("it has no frame")
+    if memoryview(frames[0]).nbytes > MAX_HEADER_BYTES:
+        raise MalformedMessage(f"its header has {memoryview(frames[0]).nbytes} bytes")
+    try:
+        header = loads(bytes(frames[0]))
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessage(f"its header cannot be read: {ascii(str(error))[:100]}") from None
+    if not isinstance(header, dict):
+        raise MalformedMessage("its header is no map")
+    return header
+
+
+def _unpacked(data: bytes) -> object:
+    try:
+        value: object = msgpack.unpackb(data)
+    except (msgpack.UnpackException, TypeError) as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _number(values: Fields) -> int:
+    return values.whole("task", 1, MAX_NUMBER)
+
+
+def _sha256(values: Fields) -> str:
+    return values.text("sha256", 64)
+
+
+def _printable(values: Fields, name: str, most: int) -> str:
+    text = values.text(name, most)
+    if not text.isprintable():
+        raise MalformedMessage(f"{name}: it is {ascii(text)[:60]}")
+    return text
+
+
+def _is_device(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[a-z]{1,10}:[0-9]{1,3}", value, re.ASCII) is not None
+
+
+def _only(buffers: Sequence[Data]) -> Data:
+    if len(buffers) != 1:
+        raise MalformedMessage(f"it has {len(buffers)} buffers, not one")
+    return buffers[0]
