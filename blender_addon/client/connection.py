@@ -282,25 +282,25 @@ class Connection:
 
     def _why_refused(self, mechanism: str | None, has_keys: bool) -> str:
         if mechanism == "CURVE" and has_keys:
-            return f"The texserver at {self.place} has another key than the one paired with. {_COPY_AGAIN}"
+            return f"The texserver at {self.place} has another key than the paired one. {_COPY_AGAIN}"
         if mechanism == "CURVE":
-            return f"The texserver at {self.place} wants keys, and none were given. {_COPY_AGAIN}"
+            return f"The texserver at {self.place} requires keys, but this client has none. {_COPY_AGAIN}"
         if mechanism == "NULL" and has_keys:
-            return f"The server at {self.place} takes no keys, so it is not the one paired with. {_COPY_AGAIN}"
-        return f"What runs at {self.place} is no texserver. Check the address and the port."
+            return f"The server at {self.place} uses no keys, so it is not the paired one. {_COPY_AGAIN}"
+        return f"The program at {self.place} is not a texserver. Check the address and the port."
 
     def _why_silent(self, link: "_Link") -> str:
         if link.stage == "connecting":
             return (
                 f"{self.place} does not answer. Check the address, that the machine is on, and that no firewall "
-                "stands between."
+                "blocks the port."
             )
         if link.stage == "handshake":
             return (
-                f"What runs at {self.place} takes the call but does not greet back: a texserver that hangs, or another "
-                "program. Check the port, or start texserver again."
+                f"The program at {self.place} accepts connections but does not answer: a texserver that hangs, or "
+                "another program. Check the port, or restart texserver."
             )
-        return f"The texserver at {self.place} is too busy to answer, or hangs. If this lasts, start it again."
+        return f"The texserver at {self.place} is too busy to answer, or hangs. If this lasts, restart it."
 
     def _other_version(self, said: str, *, newer: bool | None = None) -> str:
         update = {True: "Update this client.", False: "Update the server.", None: "Update the older of the two."}[newer]
@@ -312,7 +312,7 @@ class Connection:
     def _unreadable(self, refused: wire.Refused) -> str:
         if refused.code == "unsupported_version":
             return self._other_version(str(refused))
-        return f"What {self.place} answers cannot be read. Check the address, or update the server. {refused}"
+        return f"The answer from {self.place} cannot be read. Check the address, or update the server. {refused}"
 
 
 class _Failed(Exception):

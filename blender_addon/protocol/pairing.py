@@ -94,13 +94,13 @@ def parse_pairing(line: str) -> Pairing:
     found = _LINE.fullmatch(line.strip())
     if not found or not 1 <= int(found[2]) <= 65535:
         raise NoServer(
-            "That is no pairing line. Copy the whole line that texserver prints when it starts; it begins with "
+            "This is not a pairing line. Copy the whole line that texserver prints when it starts; it begins with "
             f"{SCHEME} and names a host, a port and two keys."
         )
     try:
         keys = Keys(server=_bytes(found[3]), client=_bytes(found[4])) if found[3] else None
     except (ValueError, binascii.Error):
-        raise NoServer("The keys of that pairing line are damaged; copy the whole line again.") from None
+        raise NoServer("The keys in this pairing line are damaged. Copy the whole line again.") from None
     return Pairing(host=found[1], port=int(found[2]), keys=keys)
 
 
@@ -138,9 +138,7 @@ def read_connection_file(path: Path) -> Pairing:
         if not stat.S_ISREG(mode):  # a FIFO would block
             raise NoServer(f"The connection file {path} cannot be read: it is a folder or a device, not a file.")
         if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
-            raise NoServer(
-                f"{path} can be read by others, so its keys are no secret. Remove it and start texserver again."
-            )
+            raise NoServer(f"Other users can read {path}, so its keys are not secret. Remove it and restart texserver.")
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
@@ -154,7 +152,7 @@ def read_connection_file(path: Path) -> Pairing:
     try:
         content = json.loads(text[:MAX_FILE_BYTES])
         if content["format"] != FORMAT:
-            raise NoServer(f"{path} is of another texserver's making; update this client or the server.")
+            raise NoServer(f"{path} was written by another version of texserver. Update this client or the server.")
         line = str(content["pairing"])
         if not _LINE.fullmatch(line):
             raise ValueError

@@ -346,7 +346,7 @@ def test_preferences_with_a_pairing_line(host: str, said: str) -> None:
 
 def test_preferences_with_a_wrong_pairing_line() -> None:
     preferences.get().pairing = "hello"
-    assert "That is no pairing line." in texts(shown_preferences())
+    assert "This is not a pairing line." in texts(shown_preferences())
 
 
 def test_preferences_of_a_local_server_that_failed(tmp_path: Path) -> None:

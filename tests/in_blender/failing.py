@@ -103,7 +103,7 @@ def test_a_pairing_line_goes_before_the_server_of_this_machine(no_server: Path) 
 @pytest.mark.parametrize("line", ["hello", "texserver://", "texserver://127.0.0.1:7441/abc", "http://127.0.0.1:80"])
 def test_a_pairing_line_that_is_none_is_told_of(line: str, hasty: None) -> None:
     preferences.get().pairing = line
-    assert told().startswith("That is no pairing line. Copy the whole line")
+    assert told().startswith("This is not a pairing line. Copy the whole line")
 
 
 def test_an_old_pairing_is_told_of(hasty: None) -> None:
@@ -119,7 +119,7 @@ def test_another_server_than_the_one_paired_with_is_told_of(hasty: None) -> None
     assert pairing.keys
     keys = Keys(server=new_key(), client=pairing.keys.client)
     preferences.get().pairing = Pairing(host=pairing.host, port=pairing.port, keys=keys).line
-    assert "has another key than the one paired with" in told()
+    assert "has another key than the paired one" in told()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "gpu-box.example", "127.gpu-box.example", "[2001:db8::7]"])

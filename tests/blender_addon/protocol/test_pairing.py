@@ -127,7 +127,7 @@ def test_a_missing_connection_file_says_how_to_start_a_server(tmp_path: Path) ->
 @posix
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o660, 0o666, 0o644, 0o601], ids=oct)
 def test_a_connection_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
-    assert "can be read by others" in no_server("read_connection_file", connection_file(tmp_path, mode=mode))
+    assert "Other users can read" in no_server("read_connection_file", connection_file(tmp_path, mode=mode))
 
 
 BROKEN_FILES = {
@@ -158,7 +158,7 @@ def test_a_damaged_connection_file_is_a_sentence_that_names_it(tmp_path: Path, c
 def test_a_connection_file_of_another_format_says_to_update(tmp_path: Path) -> None:
     for format in (2, 0, "1", None):
         path = connection_file(tmp_path, json.dumps({"format": format, "pairing": PAIRING.line}))
-        assert "update this client or the server" in no_server("read_connection_file", path)
+        assert "Update this client or the server" in no_server("read_connection_file", path)
 
 
 def test_a_folder_and_a_name_that_no_file_can_have_are_sentences(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_pairing_line_finds_it_too(folder: Path, server: Session, monkeypatch:
         (("bad",), "The model 'bad' cannot be used: it is empty."),
         (("brick", "--size", "16385x64"), "size: "),
         (("brick", "--map", "height"), "maps: 'brick' has no 'height'; it has basecolor."),
-        (("brick", "--connect", "texserver://x"), "That is no pairing line."),
+        (("brick", "--connect", "texserver://x"), "This is not a pairing line."),
         (("brick", "--connect", "nothing.json"), "No texserver runs here: there is no nothing.json."),
         (("brick", "--connect", "texserver://127.0.0.1:9"), "No texserver runs at 127.0.0.1:9."),
         (("brick", "-o", "x.bmp"), "output: 'x.bmp' says no format"),

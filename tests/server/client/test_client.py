@@ -114,7 +114,7 @@ def test_no_server_is_told_within_two_seconds(server: FakeServer, tmp_path: Path
     for place, said in (
         (f"texserver://127.0.0.1:{unused}", "No texserver runs at"),
         (str(tmp_path / "connection.json"), "there is no"),
-        ("texserver://nonsense", "That is no pairing line"),
+        ("texserver://nonsense", "This is not a pairing line"),
         (stranger.line, "does not know this client's key"),
     ):
         start = time.monotonic()
