@@ -54,7 +54,7 @@ class Target:
 def target_for(objects: Sequence[Any], **others: Any) -> Target:
     """A target with these objects. Raises NotAssigned if one of them cannot have a material."""
     if not objects:
-        raise NotAssigned("There is no active object. Select the object that the texture is for.")
+        raise NotAssigned("There is no active object. Select the object for the texture.")
     for each in objects:
         check(each)
     return Target(objects=tuple(Reference.to("objects", each) for each in objects), **others)

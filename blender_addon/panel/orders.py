@@ -9,7 +9,7 @@ import bpy
 
 from ..loop import pump
 from ..loop.delivery import TextureDelivery
-from ..material.assignment import NotAssigned, Target, selected, target_for
+from ..material.assignment import Target, selected, target_for
 from ..material.materials import TextureMapping
 from ..protocol.errors import TexserverError
 from ..tasks import state
@@ -67,9 +67,8 @@ def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture
     settings = Settings(context.scene.texserver, given)
     chosen = preferences.get()
     active = context.object
-    if active is None:
-        raise NotAssigned("There is no active object. Select the object that the texture is for.")
-    objects = selected(active, context.selected_objects) if settings.all_selected else [active]
+    others = context.selected_objects if settings.all_selected else ()
+    objects = selected(active, others) if active else []
     mapping = TextureMapping(
         projection=settings.mapping,
         blend=settings.blend,
