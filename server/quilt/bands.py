@@ -2,11 +2,14 @@
 
 Source: Burt & Adelson, "A multiresolution spline with application to image mosaics" (ACM ToG 2, 1983): fine detail
 changes from one patch to the next within a few pixels, slow light over a wide zone, so neither a step nor a ghost is
-seen. Differs: three bands on full grids in place of a pyramid, so no grid shows and any size wraps.
+seen. Differs: four bands on full grids in place of a pyramid, so no grid shows and any size wraps.
 
     detail    what a blur of about 2 plan pixels takes away; feathered over 2 pixels at either side of a cut
     middle    between that and a blur of about 2 nodes; feathered over 6 pixels
-    low       the rest; feathered over about 12 nodes; known on nodes of the torus, every 4 pixels, and interpolated
+    low       between that and a blur of about 5 nodes; feathered over 4 nodes
+    slow      the rest; feathered over 12 nodes
+
+The last two are known on nodes of the torus, every 4 pixels, and interpolated.
 
 Patches of small swatches lie close to each other, so there nodes lie closer and feathers are narrower.
 
@@ -26,8 +29,8 @@ from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
 DETAIL_REACH = 1  # plan pixels: half the side of the box that feathers, twice
-LOW_REACH = 6  # nodes, likewise
-LOW_BOX = 5  # cells: side of the box that makes the low band, twice
+LOW_REACH, SLOW_REACH = 2, 6  # nodes, likewise
+LOW_BOX, SLOW_BOX = 5, 13  # nodes: side of the box that blurs, twice
 
 
 def node_of(settings: QuiltArchitecture) -> int:
@@ -51,14 +54,15 @@ class Bands:
         self, maps: Sequence[Tensor], plan: Sequence[Tensor], settings: QuiltArchitecture, device: torch.device
     ) -> None:
         self.maps, self.settings, self.device = list(maps), settings, device
-        self._middle, self._low, self._detail, self._soft = [], [], [], []
+        self._middle, self._low, self._slow, self._detail, self._soft = [], [], [], [], []
         node = node_of(settings)
         for each in plan:
             whole = counted(each.to(device))
             soft = _blurred(whole, 5 if node > 1 else 3, 2, settings.wraps)
-            low = _low(whole, node, settings.wraps)
+            low, slow = (_low(whole, node, settings.wraps, box) for box in (LOW_BOX, SLOW_BOX))
             kind = torch.int16 if each.dtype == torch.uint8 else torch.int32
-            self._low.append(low.to(kind))
+            self._low.append((low - slow).to(kind))
+            self._slow.append(slow.to(kind))
             self._middle.append((soft - low).to(kind))
             if settings.factor == 1:
                 self._detail.append((whole - soft).to(kind))
@@ -90,12 +94,19 @@ class Bands:
         return _enlarged(self._middle[number], rows, columns, factor, wraps)
 
     def low(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
-        """The second blur at these rows and columns, in plan pixels: (channels, rows, columns)."""
+        """What lies between the last two blurs at these rows and columns, in plan pixels: (channels, rows, columns)."""
+        return self._at(self._low[number], rows, columns)
+
+    def slow(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
+        """The last blur, likewise."""
+        return self._at(self._slow[number], rows, columns)
+
+    def _at(self, table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         down, across = (
-            _numbers(line, side, wraps)
-            for line, side, wraps in zip((rows, columns), self._low[number].shape[1:], self.settings.wraps, strict=True)
+            _numbers(line, side, wraps).to(self.device)
+            for line, side, wraps in zip((rows, columns), table.shape[1:], self.settings.wraps, strict=True)
         )
-        return self._low[number][:, down][:, :, across]
+        return table[:, down][:, :, across]
 
 
 def counted(samples: Tensor) -> Tensor:
@@ -160,18 +171,18 @@ def _blurred(whole: Tensor, side: int, times: int, wraps: tuple[bool, bool]) -> 
     return wide[0]
 
 
-def _low(whole: Tensor, node: int, wraps: tuple[bool, bool]) -> Tensor:
+def _low(whole: Tensor, node: int, wraps: tuple[bool, bool], box: int) -> Tensor:
     """A wide blur: means of cells of `node` pixels, blurred, interpolated."""
-    margin = 8 * node
+    margin = (2 * box - 2) * node
     height, width = whole.shape[1:]
     more = [-side % node for side in (height, width)]
     rows = extended(height, margin + more[0], wraps[0], whole.device)[more[0] :]
     columns = extended(width, margin + more[1], wraps[1], whole.device)[more[1] :]
     cells = (F.avg_pool2d(whole[:, rows][:, :, columns][None], node, divisor_override=1) / node**2).round()
     for _ in range(2):
-        cells = (F.avg_pool2d(cells, (LOW_BOX, 1), 1, divisor_override=1) / LOW_BOX).round()
-        cells = (F.avg_pool2d(cells, (1, LOW_BOX), 1, divisor_override=1) / LOW_BOX).round()
-    skip = margin - (LOW_BOX - 1) * node  # pixels of the swatch's surroundings that are left
+        cells = (F.avg_pool2d(cells, (box, 1), 1, divisor_override=1) / box).round()
+        cells = (F.avg_pool2d(cells, (1, box), 1, divisor_override=1) / box).round()
+    skip = margin - (box - 1) * node  # pixels of the swatch's surroundings that are left
     down, across = range(skip, skip + height), range(skip, skip + width)
     return _between(cells[0], down, across, node).round()
 

@@ -23,6 +23,7 @@ from server.quilt.bands import (
     DETAIL_REACH,
     FRACTION,
     LOW_REACH,
+    SLOW_REACH,
     Bands,
     feathered,
     middle_reach,
@@ -291,29 +292,35 @@ class Quilt:
         return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
 
     def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
-        """The slow band over a window, of each map (channels, rows, columns): on nodes, interpolated."""
+        """The two slower bands over a window, of each map (channels, rows, columns): on nodes, interpolated."""
         factor, bands = self.settings.factor, self.bands
         axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
-        halo = 2 * LOW_REACH
+        halo = 2 * SLOW_REACH
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
         labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
-        mean = _Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device)
+        reaches = LOW_REACH, SLOW_REACH
+        means = [_Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device) for _ in reaches]
         for number, (row, column, place) in enumerate(patches):
             mask = labels == number
             if not bool(mask.any()):
                 continue
-            weight = _Weight(feathered(mask, LOW_REACH), (2 * LOW_REACH + 1) ** 4)
             corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
             source = [
                 (line - corners[k] + plan.axes[k].overlap + place[k]).div(factor, rounding_mode="floor")
                 for k, line in enumerate(inside)
             ]
-            shown = [bands.low(index, *(each.to(self.device) for each in source)) for index in range(bands.count)]
-            mean.add(weight, (slice(None), slice(None)), shown)
+            for take, reach, mean in zip((bands.low, bands.slow), reaches, means, strict=True):
+                spare = halo - 2 * reach
+                inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
+                weight = _Weight(feathered(inner, reach), (2 * reach + 1) ** 4)
+                shown = [take(index, source[0], source[1]) for index in range(bands.count)]
+                mean.add(weight, (slice(None), slice(None)), shown)
+        first, second = (mean.values() for mean in means)
         result = []
-        for grid in mean.values():
+        for grid, slow in zip(first, second, strict=True):
+            grid += slow
             for dimension, (nodes, span, line) in enumerate(zip(axes, spans, lines, strict=True), 1):
                 grid = nodes.between(grid, dimension, span, line)
             result.append(grid)
