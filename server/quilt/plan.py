@@ -31,7 +31,8 @@ RANKS = torch.tensor([[0, 2], [3, 1]])  # of the colours, by row and column pari
 BLOCK = 8
 NEAR = 2  # patches: how far a repeat is looked for
 GOES_ON = 128  # price of going on copying a neighbour, in 1/256 of the median cost
-REPEATS = 512  # price of showing a neighbour's place again, falling to nothing one pitch away
+REPEATS = 512  # price of showing a neighbour's place again, falling to nothing WIDE pitches away
+WIDE = 1.25  # that much of a patch can be seen: its own part and half its overlaps
 CHANCE = 10  # a cost is raised by up to one part in this many, by hash
 NOBODY = 4  # variances: the cost of a cell that neither patch covers
 _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plastic number: pairs that spread evenly
@@ -272,7 +273,7 @@ class Plan:
         """
         worst = torch.zeros(len(index), len(rows), len(columns), dtype=torch.int32, device=self.device)
         factor = self.settings.factor
-        pitch = max(1, round(self.axes[0].side / self.axes[0].patches / factor))
+        pitch = max(1, round(WIDE * self.axes[0].side / self.axes[0].patches / factor))
         same = max(2, 3 * self.settings.cell // 4)
         for down in range(-NEAR, NEAR + 1):
             for across in range(-NEAR, NEAR + 1):
@@ -367,7 +368,7 @@ class Plan:
         """As `_repeats`, of one patch, at these places in plan pixels: (places,)."""
         rows, columns = places.unbind(1)
         worst = torch.zeros(len(places), dtype=torch.int64)
-        pitch = max(1, round(self.axes[0].side / self.axes[0].patches / self.settings.factor))
+        pitch = max(1, round(WIDE * self.axes[0].side / self.axes[0].patches / self.settings.factor))
         for down in range(-NEAR, NEAR + 1):
             for across in range(-NEAR, NEAR + 1):
                 number = (index + torch.tensor([down, across])) % torch.tensor(self.shape)
