@@ -122,7 +122,7 @@ class Connection:
                 self._resolve(self._doubt)
             elif not self._closed and self._clock() >= self._attempt_at:
                 self._link = self._attempt()
-        except (_Failed, NoServer) as failed:
+        except (_AttemptFailed, NoServer) as failed:
             self._retreat("failed-for-now", str(failed))
         except zmq.ZMQError as error:
             self._retreat("failed-for-now", f"{self.place} cannot be reached: {error.strerror}. Check the address.")
@@ -151,7 +151,7 @@ class Connection:
             try:
                 reply = wire.parse_reply([frame.buffer for frame in frames], self._codecs)
             except wire.Refused as refused:
-                raise _Failed(self._unreadable(refused)) from None
+                raise _AttemptFailed(self._unreadable(refused)) from None
             self._take(link, reply)
             if self._link is not link:  # a callback closed the connection
                 return
@@ -172,12 +172,14 @@ class Connection:
     def _greeted(self, link: "_Link", reply: wire.Reply) -> None:
         if isinstance(reply, wire.Error):
             if reply.code == "unsupported_version":
-                raise _Failed(self._other_version(reply.text))
-            raise _Failed(f"The texserver at {self.place} says: {reply.text}")
+                raise _AttemptFailed(self._other_version(reply.text))
+            raise _AttemptFailed(f"The texserver at {self.place} says: {reply.text}")
         if not isinstance(reply, wire.Welcome):
-            raise _Failed(f"{self.place} answers, but is not a texserver. Check the address.")
+            raise _AttemptFailed(f"{self.place} answers, but is not a texserver. Check the address.")
         if reply.protocol != wire.PROTOCOL:
-            raise _Failed(self._other_version(f"It speaks TX{reply.protocol}.", newer=reply.protocol > wire.PROTOCOL))
+            raise _AttemptFailed(
+                self._other_version(f"It speaks TX{reply.protocol}.", newer=reply.protocol > wire.PROTOCOL)
+            )
         link.stage, link.hello = "ready", None
         self.welcome = reply
         self.state, self.reason = "ready", ""
@@ -222,7 +224,7 @@ class Connection:
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._greet(link)
             elif link.stage == "connecting":
-                raise _Failed(self._why_unreachable(link))
+                raise _AttemptFailed(self._why_unreachable(link))
             elif link.stage == "handshake":
                 self._refused(link, event)
                 return
@@ -234,7 +236,7 @@ class Connection:
         if link.stage == "ready":
             self._send_outstanding(link)
         elif self._clock() - link.since > GIVE_UP_S:
-            raise _Failed(self._why_silent(link))
+            raise _AttemptFailed(self._why_silent(link))
         elif self._clock() - link.since > SILENCE_S:
             self.state, self.reason = "failed-for-now", self._why_silent(link)
 
@@ -246,7 +248,7 @@ class Connection:
 
     def _refused(self, link: "_Link", event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            raise _Failed(
+            raise _AttemptFailed(
                 f"The texserver at {self.place} does not know this client's key: the pairing is old. {_COPY_AGAIN}"
             )
         self._hang_up()
@@ -255,7 +257,7 @@ class Connection:
     def _resolve(self, doubt: "_Doubt") -> None:
         mechanism = doubt.greeting.mechanism()
         if mechanism is not None or self._clock() - doubt.since > GREETING_S:
-            raise _Failed(self._why_refused(mechanism, doubt.has_keys))
+            raise _AttemptFailed(self._why_refused(mechanism, doubt.has_keys))
 
     def _retreat(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
@@ -315,7 +317,7 @@ class Connection:
         return f"The answer from {self.place} cannot be read. Check the address, or update the server. {refused}"
 
 
-class _Failed(Exception):
+class _AttemptFailed(Exception):
     """The attempt failed; the text is the reason."""
 
 
