@@ -1,8 +1,7 @@
 """The worker processes of this machine: started, watched, started again when they die, ended with the server.
 
-Spawned, never forked: torch and CUDA do not survive a fork. A worker is told what it needs on its standard input, where
-no other user sees it, and leaves by itself when that closes, so it never outlives the server, not even one that was
-killed.
+Spawned, never forked: torch and CUDA do not survive a fork. A worker reads its configuration from standard input, where
+no other user sees it, and exits when that closes. So no worker outlives the server, not even one that was killed.
 """
 
 import os
@@ -11,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
@@ -23,7 +22,7 @@ _OWN_GROUP: dict[str, Any] = (
     else {"process_group": 0}
 )
 COMMAND = (sys.executable, "-m", "server.worker")
-YOUNG_S = 10.0  # a worker that dies before is taken for one that will die again
+YOUNG_S = 10.0  # a worker that dies earlier will probably die again
 SLOWEST_RESTART_S = 30.0
 
 
@@ -32,12 +31,25 @@ class _Process:
     config: WorkerConfig
     popen: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
-    again: float = 0.0  # not to be started before
+    again: float = 0.0  # not started before this time
     failures: int = 0  # deaths in a row soon after the start
 
 
+def worker_configs(config: WorkerConfig, device: str, workers: int) -> list[WorkerConfig]:
+    """One for each process: "cuda:0,1" is two devices. Several CPU workers share the cores."""
+    first, *others = device.split(",")
+    names = [first, *(f"{first.partition(':')[0]}:{other.rpartition(':')[2]}" for other in others)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // workers) if workers > 1 and device in ("cpu", "auto") else 0
+    return [
+        replace(config, name=f"{name}/{index}", device=name, threads=threads)
+        for name in names
+        for index in range(workers)
+    ]
+
+
 class Processes:
-    """One process for each configuration, by the configuration's name."""
+    """One process for each configuration, by name."""
 
     def __init__(
         self,
@@ -48,20 +60,20 @@ class Processes:
     ) -> None:
         self._command, self._clock = tuple(command), clock
         self._processes: dict[str, _Process] = {}
-        self.misconfigured = False  # a worker said that starting it again would not help
+        self.misconfigured = False  # a worker has exited with MISCONFIGURED
         for config in configs:
             self.add(config)
 
     def add(self, config: WorkerConfig) -> None:
-        """Start a process with this configuration, unless there is one of its name."""
+        """Start a process with this configuration, unless one has its name."""
         if config.name not in self._processes:
             self._processes[config.name] = _Process(config)
             self._start(self._processes[config.name])
 
     def tick(self) -> list[str]:
-        """The names of those that died since; each is started again, later and later while it keeps dying.
+        """Start dead ones again, later and later while they keep dying. Returns the names of those that died since.
 
-        One that says that this would not help is left alone.
+        One that exited with MISCONFIGURED is not started again.
         """
         now, died = self._clock(), []
         for name, process in self._processes.items():
@@ -82,17 +94,17 @@ class Processes:
         return died
 
     def kill(self, name: str) -> None:
-        """End it without asking; the next tick tells of its death."""
+        """Kill it; the next tick reports its death."""
         process = self._processes.get(name)
         if process is not None and process.popen is not None:
             process.popen.kill()
 
     def pids(self) -> dict[str, int]:
-        """The process ids of those that run, by name."""
+        """The ids of the running processes, by name."""
         return {name: each.popen.pid for name, each in self._processes.items() if each.popen is not None}
 
     def stop(self, patience_s: float = 0.5) -> None:
-        """End them all: ask by closing their standard input, then kill, as what they are at is nobody's loss."""
+        """End them all: close their standard input, then kill those that go on. Nothing is lost by that."""
         running = [each for each in self._processes.values() if each.popen is not None]
         for process in running:
             assert process.popen is not None
@@ -113,7 +125,7 @@ class Processes:
         process.started = self._clock()
         process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **_OWN_GROUP)
         assert process.popen.stdin is not None
-        with suppress(BrokenPipeError):  # it died at once, and the next tick tells of it
+        with suppress(BrokenPipeError):  # it died at once, and the next tick reports it
             process.popen.stdin.write(process.config.to_json() + b"\n")
             process.popen.stdin.flush()
 

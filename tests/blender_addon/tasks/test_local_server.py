@@ -29,9 +29,9 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[3]
 KEYS = "j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8/ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoM"
 SAYS = f"""texserver 9.9 serves models (1 files) at tcp://127.0.0.1:7441.
-Elsewhere, give them this line, which is a password:
+Clients on other machines need this line. Treat it like a password:
     texserver://127.0.0.1:7441/{KEYS}
-Other machines work for it with: texserver --worker-of texserver://[::1]:7442/{KEYS}"""
+Other machines can work for this server: texserver --worker-of texserver://[::1]:7442/{KEYS}"""
 
 LISTENS = f"print('''{SAYS}''')\n"
 WAITS = "sys.stdin.read()\n"
@@ -336,7 +336,7 @@ def test_no_key_is_shown(server: LocalServer, program: Callable[[str], str], tmp
     shown = server.tail()
     assert shown[2:] == [
         "    texserver://127.0.0.1:7441/…",
-        "Other machines work for it with: texserver --worker-of texserver://[::1]:7442/…",
+        "Other machines can work for this server: texserver --worker-of texserver://[::1]:7442/…",
     ]
 
 

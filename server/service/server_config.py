@@ -1,0 +1,107 @@
+"""What can be chosen when a server starts. The flags of texserver are made from these fields."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.config_flags import flag
+from server.errors import TexserverError
+from server.model.torus import MAX_SIDE, MIN_SIDE
+from server.precision import PRECISIONS, Precision
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class Unservable(TexserverError):
+    """The server cannot start like that; the text says what to change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """The choices for one server. Raises Unservable for what makes no sense, or would let anybody use the server."""
+
+    models: Path = field(
+        default=Path("models"), metadata=flag("the folder of models (default: %(default)s)", metavar="DIR")
+    )
+    bind: str = field(
+        default="tcp://127.0.0.1:*",
+        metadata=flag(
+            "where to listen, * for any free port (default: %(default)s); tcp://0.0.0.0:7733 for other machines too",
+            metavar="ENDPOINT",
+        ),
+    )
+    device: str = field(
+        default="auto",
+        metadata=flag("auto, cpu, cuda (all of them), cuda:0,1 or mps (default: %(default)s)", metavar="NAME"),
+    )
+    workers: int = field(default=1, metadata=flag("processes for each device (default: %(default)s)", metavar="N"))
+    precision: Precision = field(
+        default="auto", metadata=flag("as for texget; the same for all workers", choices=PRECISIONS)
+    )
+    connection_file: Path | None = field(
+        default=None, metadata=flag("where local clients find the server", metavar="FILE")
+    )
+    no_auth: bool = field(default=False, metadata=flag("use no keys; possible on loopback only"))
+    cache: int = field(
+        default=32, metadata=flag("memory for the tiles computed last (default: %(default)s)", metavar="MB")
+    )
+    max_side: int = field(
+        default=16384,
+        metadata=flag(f"longest side of a texture or a picture, up to {MAX_SIDE} (default: %(default)s)", metavar="PX"),
+    )
+    watchdog: float = field(
+        default=30.0,
+        metadata=flag(
+            "seconds for one tile or block before its worker is killed (default: %(default)g)",
+            metavar="S",
+        ),
+    )
+    drain: float = field(
+        default=30.0,
+        metadata=flag("seconds to finish accepted requests at exit (default: %(default)g)", metavar="S"),
+    )
+    bind_workers: str | None = field(
+        default=None,
+        metadata=flag("where workers on other machines connect, such as tcp://0.0.0.0:7734", metavar="ENDPOINT"),
+    )
+    worker_of: str | None = field(
+        default=None, metadata=flag("work for the server that printed this line", metavar="LINE")
+    )
+    leave_with_parent: bool = field(
+        default=False, metadata=flag("exit when standard input closes: the program that started it has ended")
+    )
+    metrics_port: int | None = field(default=None, metadata=flag("figures for Prometheus, on loopback", metavar="PORT"))
+    log_level: str = field(default="info", metadata=flag("how much to log (default: %(default)s)", choices=LOG_LEVELS))
+
+    def __post_init__(self) -> None:
+        host, _ = parse_endpoint(self.bind)
+        if self.bind_workers is not None:
+            parse_endpoint(self.bind_workers)
+        if self.no_auth and not is_loopback(host):
+            raise Unservable(
+                f"--no-auth would let anybody use the server at {self.bind}. Leave it out and give the others the "
+                "pairing line that is printed then, or bind to tcp://127.0.0.1:*."
+            )
+        if self.precision not in PRECISIONS:
+            raise Unservable(f"--precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+        if self.log_level not in LOG_LEVELS:
+            raise Unservable(f"--log-level is {self.log_level!r}; it must be one of {', '.join(LOG_LEVELS)}.")
+        if not MIN_SIDE <= self.max_side <= MAX_SIDE:
+            raise Unservable(f"--max-side is {self.max_side}; it must be from {MIN_SIDE} to {MAX_SIDE}.")
+        if self.workers < 1 or self.cache < 0:
+            raise Unservable("--workers must be at least 1 and --cache at least 0.")
+        if not (self.watchdog > 0 and self.drain >= 0):
+            raise Unservable("--watchdog must be more than 0 seconds and --drain at least 0.")
+
+
+def parse_endpoint(text: str) -> tuple[str, str]:
+    """Host and port of "tcp://HOST:PORT"; either may be "*". Raises Unservable."""
+    found = re.fullmatch(r"tcp://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._-]+|\*):([0-9]{1,5}|\*)", text)
+    if not found or (found[2] != "*" and int(found[2]) > 65535):  # ZeroMQ would take it modulo 65536
+        raise Unservable(f"{text!r} is no endpoint; write tcp://ADDRESS:PORT, such as tcp://0.0.0.0:7733.")
+    return found[1], found[2]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can connect to this address."""
+    return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.[0-9]+){3}", host) is not None
