@@ -50,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.iterations is None and recipe.kind == "texture":
                 share = SET_ITERATIONS if derive or parts.keys() - {BASE_COLOUR.name} else 1
                 recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
+        elif idle := _idle(options):
+            _say(options.quiet)(
+                f"A quilt, which is made by default, takes no {' and no '.join(idle)}: that was left out. "
+                "--arch taper trains a network."
+            )
         for path, output in zip(swatches, outputs, strict=True):
             with _stop_requests() as stop:
                 say = _say(options.quiet)
@@ -88,6 +93,14 @@ def _parts(options: argparse.Namespace) -> Mapping[str, Path]:
     if (parts or options.derive) and options.kind != "texture":
         raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
     return parts
+
+
+def _idle(options: argparse.Namespace) -> list[str]:
+    """Options that were given and that only shape a network."""
+    numbers = ("iterations", "batch", "size", "rate", "vgg_weights")
+    given = [name for name in numbers if getattr(options, name) is not None]
+    given += ["descriptor"] if options.descriptor != "auto" else []
+    return [f"--{name.replace('_', '-')}" for name in given]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,10 +20,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from server import __version__
-from server.model.header import SwatchFacts
+from server.model.header import BrokenModel, SwatchFacts, read_facts
 from server.model.lattice import Lattice
 from server.network.devices import prepare
 from server.network.model_file import Model, write_model
@@ -40,6 +39,7 @@ from trainer.judge.pictures import (
     thumbnail,
     write_picture,
 )
+from trainer.progress import Progress
 from trainer.swatch.contents import Contents, find_contents
 from trainer.swatch.map_set import MapSet, read_map_set
 from trainer.swatch.periods import find_lattice, lattice_from_periods, lattice_picture
@@ -50,6 +50,7 @@ from trainer.training.style_training import StyleTraining
 from trainer.training.texture_training import TextureTraining
 from trainer.training.training import Training, TrainingFailed
 
+UNFINISHED = ".unfinished.safetensors"  # of a stopped training, beside the finished model of that name
 CHECKPOINT_EVERY = 100  # iterations
 GROWTH_FRAMES = 16
 GROWTH_SIDE = 192
@@ -106,6 +107,15 @@ class Job(ABC):
         _, _, height, width = self.swatch.pixels.shape
         return SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width)
 
+    def _destination(self, *, finished: bool) -> Path:
+        """Where the model goes. An unfinished one never takes the place of a finished one: it lies beside it."""
+        aside = self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}{UNFINISHED}")
+        return aside if not finished and _is_finished(self.output) else self.output
+
+    def _clear_unfinished(self) -> None:
+        """What was left beside a finished model is not wanted once there is a newer one."""
+        self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}{UNFINISHED}").unlink(missing_ok=True)
+
     def _beside(self, what: str) -> Path:
         return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}.png")
 
@@ -141,14 +151,14 @@ class NetworkJob(Job):
             self._train(training, stop, checkpoint, belongs_to)
         except TrainingFailed as error:
             if training.best:
-                self._write(training, pictures=False)
-                raise TrainingFailed(f"{error} The best model so far is in {self.output}.") from error
+                written = self._write(training, pictures=False)
+                raise TrainingFailed(f"{error} The best model so far is in {written}.") from error
             raise
-        self._write(training, pictures=not stop.requested)
+        written = self._write(training, pictures=not stop.requested)
         if stop.requested:
             write_checkpoint(checkpoint, training.state(), belongs_to)
             self.say(
-                f"Stopped at iteration {training.step}. The best model so far is in {self.output}; "
+                f"Stopped at iteration {training.step}. The best model so far is in {written}; "
                 "--resume goes on from here."
             )
             return False
@@ -158,17 +168,9 @@ class NetworkJob(Job):
     def _train(self, training: Training[Any], stop: Stop, checkpoint: Path, belongs_to: dict[str, object]) -> None:
         frames: list[tuple[int, Picture]] = []
         every = max(1, self.recipe.iterations // GROWTH_FRAMES)
-        bar = tqdm(
-            total=self.recipe.iterations,
-            initial=training.step,
-            unit="it",
-            disable=self.quiet or None,
-            dynamic_ncols=True,
-        )
-        with bar:
+        with Progress(self.recipe.iterations, "iterations", self.say, quiet=self.quiet, done=training.step) as shown:
             for progress in training.run():
-                bar.update(progress.step - bar.n)  # a training may go back
-                bar.set_postfix_str(f"loss {progress.loss:.4f}, rate {progress.rate:.1e}", refresh=False)
+                shown.show(progress.step, f"loss {progress.loss:.4f}, rate {progress.rate:.1e}")
                 if progress.step % every == 0 or progress.step in (1, every // 4, every // 2):
                     frames.append((progress.step, self._frame(training)))
                     write_picture(self._beside("growth"), filmstrip(frames))
@@ -177,16 +179,20 @@ class NetworkJob(Job):
                 if stop.requested:
                     return
 
-    def _write(self, training: Training[Any], *, pictures: bool) -> None:
+    def _write(self, training: Training[Any], *, pictures: bool) -> Path:
+        """The model's file."""
+        finished = training.step == self.recipe.iterations
+        path = self._destination(finished=finished)
         generator = training.finished()
         painter = prepare(generator, self.device)
         model = Model(
-            name=self.output.stem,
+            name=path.stem,
             generator=generator,
             training={
                 **{name: value for name, value in dataclasses.asdict(self.recipe).items() if name != "kind"},
                 **self._facts(),
                 "iterations": training.step,  # fewer than the recipe's, where it was stopped
+                "finished": finished,
                 "loss": training.best_loss,
                 "seconds": round(time.monotonic() - self.started, 1),
                 "trainer": __version__,
@@ -195,9 +201,12 @@ class NetworkJob(Job):
             swatch=self._swatch_facts(),
             thumbnail=torch.from_numpy(thumbnail(self._sample(painter)).copy()),
         )
-        write_model(self.output, model)
+        write_model(path, model)
+        if finished:
+            self._clear_unfinished()
         if pictures:
             self._show(painter, training)
+        return path
 
     def _show(self, painter: Any, training: Training[Any]) -> None:
         took = time.monotonic() - self.started
@@ -239,6 +248,14 @@ class NetworkJob(Job):
     @abstractmethod
     def _belongs_to_more(self) -> dict[str, object]:
         """More that a checkpoint belongs to."""
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether a whole model stands there; files without the fact are of times when only these were kept."""
+    try:
+        return bool(read_facts(path).training.get("finished", True))
+    except (BrokenModel, OSError):
+        return False
 
 
 def lattice_of(maps: MapSet, periods: object) -> Lattice | None:

@@ -8,19 +8,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from server import __version__
 from server.model.maps import Map, channels_of
 from server.network.devices import prepare
 from server.network.model_file import Model, write_model
 from server.quilt.quilt import Quilt
-from trainer.job import Job, Stop, introduce_maps, lattice_of
+from trainer.job import GROWTH_SIDE, Job, Stop, introduce_maps, lattice_of
 from trainer.judge.map_sheet import map_sheet
-from trainer.judge.pictures import as_picture, base_colour, contact_sheet, filmstrip, thumbnail, write_picture
+from trainer.judge.pictures import (
+    Picture,
+    as_picture,
+    base_colour,
+    contact_sheet,
+    filmstrip,
+    thumbnail,
+    write_picture,
+)
+from trainer.progress import Progress
 from trainer.quilt.learning import ROUNDS, learn_prices, unpriced
 from trainer.swatch.map_set import read_map_set
 
+GROWN, FRAME = 1024, 384  # sides of what is painted for a frame of its growth, and of the frame
 CONTAINS = "the photograph"  # what a model file of this kind holds, for its training facts
 
 
@@ -41,36 +50,48 @@ class QuiltJob(Job):
     def run(self, stop: Stop) -> bool:
         """False when it was stopped before its end; what was learned so far is written either way."""
         self._introduce()
+        if self.resume:
+            self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
         quilt = unpriced(stored(self.set.pixels[0], self.set.maps), self.set.maps, (False, False), self.lattice)
-        frames = [(0, as_picture(base_colour(quilt, 0, (192, 192))))]
+        frames: list[tuple[int, Picture]] = []
+        self._grow(frames, 0, quilt)
         done = 0
-        with tqdm(total=ROUNDS, unit="round", disable=self.quiet or None, dynamic_ncols=True) as bar:
-            for done in learn_prices(quilt, ROUNDS):  # noqa: B007, what was done when it stopped
-                bar.update()
-                if stop.requested:
-                    break
-        self._write(quilt, done)
+        with Progress(ROUNDS, "rounds", self.say, quiet=self.quiet) as shown:
+            rounds = learn_prices(quilt, ROUNDS)
+            while done < ROUNDS and not stop.requested:
+                done = next(rounds)
+                shown.show(done)
+        path = self._write(quilt, done)
         if stop.requested:
-            self.say(f"Stopped after {done} of {ROUNDS} rounds. The model so far is in {self.output}.")
+            self.say(f"Stopped after {done} of {ROUNDS} rounds. The best model so far is in {path}.")
             return False
-        frames.append((done, as_picture(base_colour(quilt, 0, (192, 192)))))
-        write_picture(self._beside("growth"), filmstrip(frames))
+        self._grow(frames, done, quilt)
         self._show(quilt)
         return True
+
+    def _grow(self, frames: list[tuple[int, Picture]], done: int, quilt: Quilt) -> None:
+        """One more frame, of about a swatch's width, made smaller where that is large."""
+        side = max(GROWTH_SIDE, min(GROWN, *self.picture.shape[:2]))
+        frames.append((done, thumbnail(as_picture(base_colour(quilt, 0, (side, side))), FRAME)))
+        write_picture(self._beside("growth"), filmstrip(frames, "the texture after so many rounds of learning"))
 
     def _introduce_more(self) -> None:
         introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
 
-    def _write(self, quilt: Quilt, done: int) -> None:
+    def _write(self, quilt: Quilt, done: int) -> Path:
+        """The model's file."""
+        finished = done == ROUNDS
+        path = self._destination(finished=finished)
         write_model(
-            self.output,
+            path,
             Model(
-                name=self.output.stem,
+                name=path.stem,
                 generator=quilt,
                 training={
                     "arch": "quilt",
                     "contains": CONTAINS,
                     "rounds": done,
+                    "finished": finished,
                     "seconds": round(time.monotonic() - self.started, 1),
                     "trainer": __version__,
                 },
@@ -79,6 +100,9 @@ class QuiltJob(Job):
                 thumbnail=torch.from_numpy(thumbnail(as_picture(base_colour(quilt, 0, (512, 512)))).copy()),
             ),
         )
+        if finished:
+            self._clear_unfinished()
+        return path
 
     def _show(self, quilt: Quilt) -> None:
         painter = prepare(quilt, self.device)

@@ -1,21 +1,16 @@
-"""`python -m trainer`: what it writes, what it says, and what survives when it fails or is stopped.
+"""`python -m trainer` with a network: what it writes, what it says, and what survives when it fails or is stopped.
 
 Most tests call `main` in this process on a tiny generator. Signals, full disks, `kill -9` and repeatability need a
 process of their own; `child` runs the same command line after a few lines that make it small, or break it.
 """
 
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
-import textwrap
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,34 +22,20 @@ from server.model.library import Library
 from server.network.model_file import Model, read_model
 from tests.drawn import gravel, square_tiles
 from tests.models import TINY, save_tiny
+from tests.trainer.command_line import ROOT, Ended, a_sentence, child, command, ended, files, save_picture, wait_for
 from trainer import __main__ as module
 from trainer import job
 from trainer.__main__ import main
 from trainer.descriptor import descriptors
 from trainer.judge import pictures
-from trainer.judge.pictures import as_picture
 from trainer.training import training
 from trainer.training.recipe import Recipe
 
-ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared/data/vgg/vgg19_conv1_1-conv3_4.safetensors"
 BUILTIN = ("--descriptor", "builtin", "--device", "cpu")
-REAL = (*BUILTIN, "--iterations", "6", "--size", "160")
-SMALL = (*BUILTIN, "--iterations", "6", "--size", "64")
-
-TINY_SIZES = """
-    from server.model.architecture import PRESETS
-    from tests.models import TINY
-    from trainer import job
-    from trainer.descriptor import descriptors
-    from trainer.judge import pictures
-    from trainer.training import recipe, training
-    import trainer.__main__ as command
-
-    PRESETS["taper"] = TINY["taper"]
-    recipe.Recipe.MIN_SIZE, pictures.SAMPLE, pictures.LARGE = 48, 64, (64, 96)
-    training.JUDGE_EVERY, descriptors.FEATURE_SCALES = 3, (1.0,)
-    """
+TAPER = (*BUILTIN, "--arch", "taper")
+REAL = (*TAPER, "--iterations", "6", "--size", "160")
+SMALL = (*TAPER, "--iterations", "6", "--size", "64")
 
 
 @pytest.fixture
@@ -73,61 +54,6 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_picture(tmp_path_factory.mktemp("photos") / "Wet Gravel.png", gravel(128, 144, stone=7))
 
 
-def save_picture(path: Path, pixels: torch.Tensor) -> Path:
-    Image.fromarray(as_picture(pixels)).save(path)
-    return path
-
-
-def environment() -> dict[str, str]:
-    """Ours, but without weights of this machine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TEXTURE_", "COV_"))}
-    return {**kept, "PYTHONPATH": str(ROOT)}
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-def command(*arguments: object, cwd: Path) -> Ended:
-    """The real command, as a user types it."""
-    line = [sys.executable, "-W", "error", "-m", "trainer", *map(str, arguments)]
-    done = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=240, check=False)
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
-def child(before: str, *arguments: object, cwd: Path, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """The same command line in its own process, after the lines `before`."""
-    script = "\n".join(map(textwrap.dedent, (TINY_SIZES, before, "import sys; sys.exit(command.main(sys.argv[1:]))")))
-    line = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
-    return subprocess.Popen(line, cwd=cwd, env=environment(), stdout=stdout, stderr=subprocess.PIPE, text=True)
-
-
-def ended(process: subprocess.Popen[str]) -> Ended:
-    try:
-        out, err = process.communicate(timeout=240)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise
-    return Ended(process.returncode, out, err)
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 240
-    while not path.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            pytest.fail(f"{path.name} never came: {process.communicate()}")
-        time.sleep(0.01)
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def weights_of(model: Model) -> dict[str, torch.Tensor]:
     return dict(model.generator.state_dict())
 
@@ -135,11 +61,6 @@ def weights_of(model: Model) -> dict[str, torch.Tensor]:
 def same_weights(one: Path, other: Path) -> bool:
     a, b = weights_of(read_model(one)), weights_of(read_model(other))
     return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
-
-
-def a_sentence(text: str) -> bool:
-    """One line that begins with the command's name and ends as a sentence does."""
-    return re.fullmatch(r"trainer: [^\n]+[.!?)]\n", text) is not None
 
 
 # ------------------------------------------------------------------------------------------- the command as it is typed
@@ -156,6 +77,7 @@ def test_the_command_ends_well_and_says_where_everything_is(typed: tuple[Path, E
     _, run = typed
     assert run.code == 0, run.err
     assert run.err == ""  # no bar where nobody looks
+    assert "\r" not in run.out
     assert "training on 144 x 128 pixels" in run.out
     assert "models/wet_gravel.safetensors" in run.out
     assert "models/wet_gravel.sheet.png" in run.out
@@ -223,12 +145,12 @@ class Untrained:
 @pytest.mark.parametrize(
     ("arguments", "iterations"),
     [
-        ([], 2000),
-        (["--iterations", "7"], 7),
-        (["--iterations", "1000"], 1000),
+        (["--arch", "taper"], 2000),
+        (["--arch", "taper", "--iterations", "7"], 7),
+        (["--arch", "pyramid", "--iterations", "1000"], 1000),
         (["--kind", "style"], 900),
-        (["--derive", "height,normal"], 1600),
-        (["--derive", "height", "--iterations", "2000"], 2000),
+        (["--arch", "taper", "--derive", "height,normal"], 1600),
+        (["--arch", "taper", "--derive", "height", "--iterations", "2000"], 2000),
     ],
 )
 def test_the_descriptor_gives_a_textures_steps_unless_they_are_told(
@@ -247,7 +169,7 @@ def test_real_weights_of_vgg19_are_trained_with(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "stones.safetensors"
-    arguments = ["--swatch", photo, "--out", out, "--vgg-weights", WEIGHTS]
+    arguments = ["--swatch", photo, "--out", out, "--arch", "taper", "--vgg-weights", WEIGHTS]
     assert main([*map(str, arguments), "--device", "cpu", "--iterations", "2", "--size", "160"]) == 0
     said = capsys.readouterr().out
     assert "Looking with VGG-19" in said
@@ -433,7 +355,7 @@ def test_what_cannot_be_done_is_one_sentence_and_the_old_model_stays(
     before = old.read_bytes()
     arguments = prepare(tmp_path, photo)
     there = files(tmp_path)
-    assert main([*BUILTIN, "--iterations", "3", *map(str, arguments)]) == 2
+    assert main([*TAPER, "--iterations", "3", *map(str, arguments)]) == 2
     said = capsys.readouterr()
     assert a_sentence(said.err), said.err
     assert re.search(named, said.err)
@@ -483,12 +405,9 @@ def test_a_training_that_fails_leaves_its_best_model_and_says_so(
 def test_a_stopped_training_leaves_its_best_model_and_goes_on_later(
     photo: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    old = save_tiny(tmp_path / "models", "wet_gravel")
-    before = old.read_bytes()
     arguments = ["--swatch", photo, *SMALL[:-4], "--iterations", 200_000, "--size", 64]
     process = child("", *arguments, cwd=tmp_path)
     wait_for(tmp_path / "models/wet_gravel.growth.png", process)
-    assert old.read_bytes() == before
     process.send_signal(number)
     run = ended(process)
     assert run.code == 130, run.err
@@ -496,15 +415,16 @@ def test_a_stopped_training_leaves_its_best_model_and_goes_on_later(
     stopped = re.search(r"Stopped at iteration (\d+)\. The best model so far is in (\S+); --resume", run.out)
     assert stopped
     assert stopped[2] == "models/wet_gravel.safetensors"
-    model = read_model(old)
+    model = read_model(tmp_path / "models/wet_gravel.safetensors")
     assert model.training["iterations"] == int(stopped[1])
-    assert files(old.parent) == [
+    assert model.training["finished"] is False
+    assert files(tmp_path / "models") == [
         "wet_gravel.checkpoint.safetensors",
         "wet_gravel.growth.png",
         "wet_gravel.safetensors",
         "wet_gravel.swatch.png",
     ]
-    assert [entry.name for entry in Library(old.parent).entries()] == ["wet_gravel"]
+    assert [entry.name for entry in Library(tmp_path / "models").entries()] == ["wet_gravel"]
 
 
 STOP_AFTER_4 = """
@@ -530,6 +450,29 @@ def test_a_stopped_and_resumed_training_gives_the_model_of_an_uninterrupted_one(
     assert "Going on from iteration 4." in resumed.out
     assert same_weights(tmp_path / "whole/wet_gravel.safetensors", tmp_path / "parts/wet_gravel.safetensors")
     assert "wet_gravel.checkpoint.safetensors" not in files(tmp_path / "parts")
+
+
+def test_a_stopped_training_leaves_a_finished_model_as_it_is_and_lies_beside_it(photo: Path, tmp_path: Path) -> None:
+    old = save_tiny(tmp_path / "models", "wet_gravel")
+    before = old.read_bytes()
+    arguments = ["--swatch", photo, *SMALL[:-4], "--iterations", 10, "--size", 64]
+    stopped = ended(child(STOP_AFTER_4, *arguments, cwd=tmp_path))
+    assert stopped.code == 130, stopped.err
+    assert "The best model so far is in models/wet_gravel.unfinished.safetensors" in stopped.out
+    assert old.read_bytes() == before
+    model = read_model(old.with_name("wet_gravel.unfinished.safetensors"))
+    assert (model.name, model.training["iterations"]) == ("wet_gravel.unfinished", 4)
+    resumed = ended(child("", *arguments, "--resume", cwd=tmp_path))
+    assert resumed.code == 0, resumed.err
+    assert read_model(old).training["iterations"] == 10
+    assert not [name for name in files(old.parent) if "unfinished" in name or "checkpoint" in name]
+
+
+def test_an_unfinished_model_is_replaced_by_another(photo: Path, tmp_path: Path) -> None:
+    arguments = ["--swatch", photo, *SMALL[:-4], "--iterations", 10, "--size", 64]
+    for _ in range(2):
+        assert ended(child(STOP_AFTER_4, *arguments, cwd=tmp_path)).code == 130
+        assert not [name for name in files(tmp_path / "models") if "unfinished" in name]
 
 
 KILLED_AT_4 = """

@@ -86,13 +86,11 @@ def style_sheet(stylize: Stylize, style: Picture, contents: Sequence[Tensor], ti
     return laid_out(rows, title)
 
 
-def filmstrip(frames: Sequence[tuple[int, Picture]]) -> Picture:
-    """The texture growing, captioned by iteration, at most eight frames a row."""
+def filmstrip(frames: Sequence[tuple[int, Picture]], title: str = "the texture after so many iterations") -> Picture:
+    """The texture growing, captioned by iteration or round, at most eight frames a row."""
     chosen = list(frames)
     rows = [chosen[start : start + 8] for start in range(0, len(chosen), 8)]
-    return laid_out(
-        [[(f"{step}", frame) for step, frame in row] for row in rows], "the texture after so many iterations"
-    )
+    return laid_out([[(f"{step}", frame) for step, frame in row] for row in rows], title)
 
 
 def _named(pictures: Sequence[Picture], caption: str) -> list[tuple[str, Picture]]:

@@ -127,7 +127,7 @@ def _appearance(
     keep = min(APPEARANCE, len(flat))
     basis = signed(vectors.flip(1)[:, :keep].T)
     values = basis @ (flat - mean)
-    largest = float(values.abs().flatten().kthvalue(int(0.999 * values.numel())).values)
+    largest = max(float(values.abs().flatten().kthvalue(int(0.999 * values.numel())).values), 1.0)  # 0 of one colour
     kernel = (basis.view(keep, count, side**2) * gauss).view(keep, count, side, side)
     # Scaled so that the largest value is `most` after a shift by whole bits, and the kernel fits into int8.
     room = 127 / float(kernel.abs().max())
