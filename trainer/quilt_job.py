@@ -30,6 +30,7 @@ from trainer.quilt.learning import ROUNDS, learn_prices, unpriced
 from trainer.swatch.map_set import read_map_set
 
 GROWN, FRAME = 1024, 384  # sides of what is painted for a frame of its growth, and of the frame
+SHOWN = 512  # side of what is painted for the thumbnail
 CONTAINS = "the photograph"  # what a model file of this kind holds, for its training facts
 
 
@@ -97,7 +98,7 @@ class QuiltJob(Job):
                 },
                 descriptor="none",
                 swatch=self._swatch_facts(),
-                thumbnail=torch.from_numpy(thumbnail(as_picture(base_colour(quilt, 0, (512, 512)))).copy()),
+                thumbnail=torch.from_numpy(thumbnail(as_picture(base_colour(quilt, 0, (SHOWN, SHOWN)))).copy()),
             ),
         )
         if finished:

@@ -690,7 +690,7 @@ def test_maps_that_cannot_be_are_refused_in_a_sentence(
     stone: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], why: str
 ) -> None:
     more = [each.format(stone=stone) for each in more]
-    assert main([*REAL, "--swatch", str(photo), *more, "--out", str(tmp_path / "models")]) == 2
+    assert main([*BUILTIN, "--swatch", str(photo), *more, "--out", str(tmp_path / "models")]) == 2
     said = capsys.readouterr().err
     assert why in said
     assert a_sentence(said)

@@ -36,6 +36,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "LARGE", (96, 144))
     monkeypatch.setattr(learning, "PATCHES", 4)
     monkeypatch.setattr(quilt_job, "ROUNDS", 2)
+    monkeypatch.setattr(quilt_job, "SHOWN", 96)
+    monkeypatch.setattr(quilt_job, "GROWTH_SIDE", 96)
+    monkeypatch.setattr(quilt_job, "GROWN", 96)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +267,7 @@ def test_what_is_no_swatch_is_one_sentence_and_the_old_model_stays(
     assert files(tmp_path) == there
 
 
-@pytest.mark.parametrize("side", [64, 65, 128])
+@pytest.mark.parametrize("side", [64, 65, 107])
 @pytest.mark.usefixtures("_small")
 def test_the_smallest_swatches_are_sewn(tmp_path: Path, side: int) -> None:
     path = save_picture(tmp_path / "small.png", gravel(side, side + 7, stone=5))
@@ -342,6 +345,7 @@ FEW_PATCHES = """
     from trainer.quilt import learning
 
     learning.PATCHES, quilt_job.ROUNDS, pictures.SAMPLE, pictures.LARGE = 4, 2, 96, (96, 144)
+    quilt_job.SHOWN = quilt_job.GROWTH_SIDE = quilt_job.GROWN = 96
     """
 MANY_ROUNDS = FEW_PATCHES + "\n    quilt_job.ROUNDS = 1_000_000"
 
