@@ -1,20 +1,34 @@
-"""Tiny models for the tests: a few narrow levels, random weights, scaled so that the pixels vary within [0, 1]."""
+"""Models for the tests.
 
+Tiny networks: a few narrow levels, random weights, scaled so that the pixels vary within [0, 1]. Tiny quilts: of a
+swatch that is drawn here. And one that is large but takes hardly any of the disk, since its pixels are all black.
+"""
+
+import dataclasses
+import json
+import math
+import struct
+from array import array
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from server.model.architecture import Architecture
-from server.model.header import SwatchFacts
+from server.model.header import GENERATOR, KEY, THUMBNAIL, SwatchFacts
 from server.model.lattice import Lattice
-from server.model.maps import BASE_COLOUR, Map
+from server.model.maps import BASE_COLOUR, HEIGHT, MATERIAL, NORMAL, ROUGHNESS, Map
+from server.model.quilt import QuiltArchitecture
 from server.model.style_architecture import StyleArchitecture
 from server.model.torus import Size, Window
 from server.network.generator import Generator
 from server.network.model_file import Model, write_model
 from server.network.style_generator import StyleGenerator
 from server.network.texture import paint, texture, to_bytes
+from server.quilt.quilt import Quilt
+from trainer.quilt.learning import learn_prices, unpriced
 
 TINY = {
     "taper": Architecture(name="taper", widths=(10, 8, 6), noise=(4, 3, 2)),
@@ -102,4 +116,85 @@ def save_tiny_style(folder: Path, name: str = "ink", seed: int = 0, *, architect
     """Write a tiny model of a style into the folder and return its path."""
     path = folder / f"{name}.safetensors"
     write_model(path, tiny_style(seed, name=name, architecture=architecture))
+    return path
+
+
+# -------------------------------------------------------------------------------------------------------------- quilts
+
+QUILT_MAPS = (BASE_COLOUR, NORMAL, ROUGHNESS, HEIGHT)
+LARGE_MAPS = (*MATERIAL, Map(name="emission", channels=3, colour_space="srgb"))
+LARGE_THUMBNAIL = bytes([7]) * (16 * 16 * 3)
+_ITEM_BYTES = {"U16": 2, "I16": 2, "U8": 1, "I8": 1}
+
+
+@cache
+def tiny_quilt(
+    seed: int = 0, *, side: tuple[int, int] = (96, 128), maps: Sequence[Map] = QUILT_MAPS, factor: int = 1
+) -> Quilt:
+    """A quilt of a drawn swatch, its height of 16 bits; with a `factor`, planned at that part of its size."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, sum(each.channels for each in maps), side[0] // 8, side[1] // 8, generator=generator)
+    smooth = F.interpolate(coarse, size=side, mode="bicubic").clamp(0, 1)[0]
+    pixels = smooth.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    pixels = (0.9 * pixels + 0.1 * torch.rand(pixels.shape, generator=generator)).clamp(0, 1)
+    parts = torch.split(pixels, [each.channels for each in maps])
+    stored = [
+        (part * 65535).round().int().to(torch.uint16) if each.depth == 16 else (part * 255).round().to(torch.uint8)
+        for each, part in zip(maps, parts, strict=True)
+    ]
+    quilt = unpriced(stored, tuple(maps), (False, False), None)
+    for _ in learn_prices(quilt, 1):
+        pass
+    return quilt
+
+
+def save_tiny_quilt(folder: Path, name: str = "pebbles", seed: int = 0, **of: object) -> Path:
+    """Write a tiny quilt into the folder and return its path."""
+    quilt = tiny_quilt(seed, **of)  # type: ignore[arg-type]
+    path = folder / f"{name}.safetensors"
+    swatch = SwatchFacts(name="pebbles.jpg", sha256="ef" * 32, height=quilt.settings.height, width=quilt.settings.width)
+    thumbnail = torch.full((32, 48, 3), 10 + seed, dtype=torch.uint8)
+    facts = {"arch": "quilt", "seed": seed}
+    write_model(
+        path,
+        Model(name=name, generator=quilt, training=facts, descriptor="none", swatch=swatch, thumbnail=thumbnail),
+    )
+    return path
+
+
+def save_large(folder: Path, name: str = "large", side: int = 4096) -> Path:
+    """Write a quilt of seven maps of 4096 x 4096, all black: 220 MB, of which the disk holds a few."""
+    architecture = QuiltArchitecture(
+        height=side, width=side, factor=4, cell=16, pitch=256, overlap=64, features=6, most=64, variance=100,
+        deep=("height",),
+    )  # fmt: skip
+    tensors = {GENERATOR + key: tensor for key, tensor in architecture.tensors(LARGE_MAPS).items()}
+    tensors[THUMBNAIL] = "U8", (16, 16, 3)
+    table, places, done = {}, {}, 0
+    for key, (kind, shape) in tensors.items():
+        size = math.prod(shape) * _ITEM_BYTES[kind]
+        table[key] = {"dtype": kind, "shape": shape, "data_offsets": [done, done + size]}
+        places[key], done = done, done + size
+    facts = {
+        "format": 1,
+        "kind": "texture",
+        "architecture": dataclasses.asdict(architecture),
+        "maps": [dataclasses.asdict(each) for each in LARGE_MAPS],
+        "lattice": None,
+        "training": {"arch": "quilt"},
+        "descriptor": "none",
+        "swatch": {"name": "large.png", "sha256": "ab" * 32, "height": side, "width": side},
+    }
+    header = json.dumps(table | {"__metadata__": {KEY: json.dumps(facts)}}).encode()
+    header += b" " * (-len(header) % 8)
+    path = folder / f"{name}.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + done)
+        for key, content in (
+            (f"{GENERATOR}chances", array("H", [1]) * math.prod(architecture.places)),
+            (THUMBNAIL, LARGE_THUMBNAIL),
+        ):
+            file.seek(8 + len(header) + places[key])
+            file.write(content)
     return path

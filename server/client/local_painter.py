@@ -1,6 +1,7 @@
 """Painting without a server: the models of a folder, on a device of this machine, into the same sinks as a client's."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from blender_addon.protocol.rect import Rect
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
 from server.errors import BadRequest
+from server.model.header import explained
 from server.model.library import Library
 from server.model.maps import Depth, depths_of
 from server.model.statistics_token import parse_statistics, statistics_text
@@ -34,6 +36,7 @@ class LocalPainter(Stylizer):
         self._device = choose_device(device)
         self._precision = choose_precision(self._device, precision)
         self._model: Model | None = None  # the one used last
+        self._path = Path()  # its file
         self._prepared: Generator | Quilt | StyleGenerator | None = None  # its generator, on the device
 
     def paint(
@@ -79,6 +82,7 @@ class LocalPainter(Stylizer):
                 for each, index in wanted.items():
                     sink.write(each.name, Rect(done, 0, rows, part.width), band[index].numpy().data.cast("B"))
                 done += rows
+                self._check_place()
                 progress(done * part.width)
             sink.finish()
         except BaseException:
@@ -144,9 +148,16 @@ class LocalPainter(Stylizer):
     def _read(self, name: str) -> Model:
         """The model of this name, its generator prepared for the device."""
         if self._model is None or self._model.name != name:
-            self._model = read_model(self._library.path(name))
+            self._path = self._library.path(name)
+            self._model = read_model(self._path)
             self._prepared = prepare(self._model.generator, self._device, self._precision)
         return self._model
+
+    def _check_place(self) -> None:
+        """Raises BrokenModel when a large file was overwritten while it was painted from."""
+        if self._model and self._model.place:
+            with explained(self._path):
+                self._model.place.check()
 
 
 def _wanted(model: Model, names: Sequence[str] | None, depth: Depth | None) -> dict[PaintedMap, int]:

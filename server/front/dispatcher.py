@@ -183,10 +183,11 @@ class Dispatcher:
             self.queue.remove(client, request)
 
     def _give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
-        model_file = None
+        model_file: bytes | None = None
         if not self.crew.has(worker, item.sha256):
             try:
-                model_file = self._shelf.content(item.model, item.sha256)
+                content = self._shelf.content(item.model, item.sha256)
+                model_file = content if isinstance(content, bytes) else content.path.read_bytes()
             except Refused as refused:
                 self._fail(item, refused)
                 return

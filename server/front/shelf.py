@@ -2,7 +2,8 @@
 
 The folder is scanned about every second. A file that is new or has changed is read, hashed and checked in full, and
 only then takes the place of the version before it; until then, and for good where it is broken, that version serves.
-Its bytes are kept in memory, since a file that was overwritten in place cannot be read again.
+The bytes of a small file are kept in memory, since one that was overwritten in place cannot be read again. A large one
+(server/model/checking.py) stays where it is, and workers are told where; it serves until it is replaced.
 
 Neither torch nor threads, and nothing waits: whoever owns the shelf calls `step` again and again.
 """
@@ -13,30 +14,20 @@ import os
 import time
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from io import BytesIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from server.errors import Refused
-from server.model.header import (
-    THUMBNAIL,
-    BrokenModel,
-    Facts,
-    Thumbnail,
-    check_weights,
-    explained,
-    opened,
-    parse_file,
-    read_file,
-)
+from server.model.checking import Checked, checking
+from server.model.header import THUMBNAIL, BrokenModel, Facts, Thumbnail, explained, opened
 from server.model.library import UnknownModel, check_place, name_of, no_library
 from server.model.torus import Size
 
 SCAN_EVERY_S = 1.0
-KEPT_BYTES = 96 * 2**20  # of verified model files, the least recently used dropped first
-PIECE_BYTES = 2**20  # read and hashed between two looks at the clock: about a millisecond
+KEPT_BYTES = 96 * 2**20  # of small verified model files, the least recently used dropped first
 FILES_AT_ONCE = 64  # looked at between two looks at the clock
 PAGE_BYTES = 58 * 1024  # of a page's entries, so that a header stays under 60 KiB
 MAX_REASON = 300  # characters
@@ -53,6 +44,13 @@ class UnusableModel(UnknownModel):
         Refused.__init__(self, "unknown_model", text)
 
 
+class Gone(UnusableModel):
+    """A version of a model that was replaced, and is not in memory."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"That version of the model {name[:100]!a} is gone; begin anew with the present one.")
+
+
 class StillChecking(Refused):
     """The model's file has not been checked yet."""
 
@@ -66,11 +64,23 @@ class Version:
     """A model as it was read and checked: `sha256` and `bytes` are its file's hash and size.
 
     The thumbnail of `facts` has no pixels here, since thousands of them would fill the memory: see Shelf.thumbnail.
+    They begin at `thumbnail_at` in the file. `stamp`: of the file, as it was checked.
     """
 
     name: str
     sha256: str
     facts: Facts
+    bytes: int
+    stamp: Stamp
+    thumbnail_at: int
+    is_small: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePlace:
+    """Where the file of a large model lies, as it was when it was last looked at."""
+
+    path: Path
     bytes: int
 
 
@@ -135,29 +145,89 @@ class Shelf:
             self._queue.move_to_end(name, last=False)  # somebody waits for it
         raise StillChecking(name)
 
-    def content(self, name: str, sha256: str) -> bytes:
-        """The model file of this hash: from memory, also when it is no longer in the folder, or read again.
+    def content(self, name: str, sha256: str) -> bytes | FilePlace:
+        """The model file of this hash: its bytes, or where it lies if it is large.
 
-        Raises UnknownModel when that version is gone.
+        A small one comes from memory, also when it is no longer in the folder, or is read again. Raises UnknownModel
+        when that version is gone.
         """
         if (name, sha256) in self._kept:
             self._kept.move_to_end((name, sha256))
             return self._kept[name, sha256]
+        shelved = self._served(name, sha256)
+        version = shelved.version
+        assert version
+        try:
+            with self._at_its_place(shelved, exactly=not version.is_small) as (file, size):
+                if not version.is_small:
+                    return FilePlace(path=shelved.path.resolve(), bytes=size)
+                data = file.read(size) if size == version.bytes else b""
+        except BrokenModel:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            self.lose(name, sha256)
+            raise Gone(name)
+        self._keep(name, sha256, data)
+        return data
+
+    def piece(self, name: str, sha256: str, begin: int, count: int) -> bytes:
+        """A part of a large model file, for one who checks the whole. Raises UnknownModel when that version is gone."""
+        shelved = self._served(name, sha256)
+        try:
+            with self._at_its_place(shelved) as (file, _):
+                file.seek(begin)
+                return file.read(count)
+        except BrokenModel:
+            self.lose(name, sha256)
+            raise Gone(name) from None
+
+    def lose(self, name: str, sha256: str) -> None:
+        """That version's file is no longer what it was: the next scan looks again."""
         shelved = self._shelved.get(name)
         if shelved and shelved.version and shelved.version.sha256 == sha256:
-            if (data := self._read_again(shelved)) is not None:
-                self._keep(name, sha256, data)
-                return data
-            shelved.version = None  # its file was overwritten, and is no longer in memory
-            shelved.checked = None  # so the next scan looks again
+            shelved.version = None
+            shelved.checked = None
             shelved.tell()
-        raise UnusableModel(f"That version of the model {name[:100]!a} is gone; begin anew with the present one.")
 
     def thumbnail(self, name: str) -> tuple[Version, Thumbnail]:
         """The small picture of the version that is served. Raises UnknownModel, StillChecking."""
         version = self.get(name)
-        header, body = parse_file(self.content(name, version.sha256))
-        return version, header.thumbnail(bytes(body[header.places[THUMBNAIL]]))
+        picture = version.facts.thumbnail
+        begin, count = version.thumbnail_at, 3 * picture.height * picture.width
+        if version.is_small:
+            content = self.content(name, version.sha256)
+            assert isinstance(content, bytes)
+            return version, replace(picture, pixels=content[begin : begin + count])
+        shelved = self._shelved[name]
+        try:
+            with self._at_its_place(shelved) as (file, _):
+                file.seek(begin)
+                return version, replace(picture, pixels=file.read(count))
+        except BrokenModel:
+            if _stamp(shelved.path) != shelved.checked:
+                raise StillChecking(name) from None
+            self.lose(name, version.sha256)
+            raise Gone(name) from None
+
+    def _served(self, name: str, sha256: str) -> _Shelved:
+        """What is served under this name. Raises UnknownModel when it is not of that hash."""
+        shelved = self._shelved.get(name)
+        if shelved is None or shelved.version is None or shelved.version.sha256 != sha256:
+            raise Gone(name)
+        return shelved
+
+    @contextmanager
+    def _at_its_place(self, shelved: _Shelved, exactly: bool = True) -> Iterator[tuple[BinaryIO, int]]:
+        """The file, open, and its size. Raises BrokenModel; where `exactly`, also when its times tell that it is not
+        the version that is served.
+        """
+        with explained(shelved.path):
+            check_place(self.folder, shelved.path)
+            with opened(shelved.path) as (file, size):
+                assert shelved.version
+                if exactly and _stamp_of(os.fstat(file.fileno())) != shelved.version.stamp:
+                    raise ValueError("it has changed")
+                yield file, size
 
     def page(self, after: str = "", limit: int = 50) -> tuple[list[Mapping[str, Any]], int, str]:
         """Entries by name, the number of all models, and what to go on after; "" when these were the last."""
@@ -258,24 +328,21 @@ class Shelf:
         stamp, path = shelved.seen, shelved.path
         if _stamp(path) != stamp:
             return
-        version, data, reason = None, b"", ""
+        found, reason = None, ""
         try:
             with explained(path):
                 check_place(self.folder, path)
-                data, sha256 = yield from _reading(path)
-                header, body = parse_file(data)
-                yield
-                yield from check_weights(header, body)
-                facts = header.facts(path, b"")
-                version = Version(name=shelved.name, sha256=sha256, facts=facts, bytes=len(data))
+                with opened(path) as (file, size):
+                    found = yield from checking(file, size)
         except BrokenModel as error:
             reason = error.reason[:MAX_REASON]
         if _stamp(path) != stamp:
             return
         shelved.checked, shelved.reason = stamp, reason
-        if version:
-            shelved.version = version
-            self._keep(version.name, version.sha256, data)
+        if found:
+            shelved.version = _version(shelved, found, size, stamp)
+            if found.content is not None:
+                self._keep(shelved.name, found.sha256, found.content)
         shelved.tell()
 
     def _keep(self, name: str, sha256: str, data: bytes) -> None:
@@ -284,17 +351,6 @@ class Shelf:
         while self._kept_bytes > KEPT_BYTES:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= len(dropped)
-
-    def _read_again(self, shelved: _Shelved) -> bytes | None:
-        """The file, if it still is the version that was checked."""
-        assert shelved.version
-        try:
-            with explained(shelved.path):
-                check_place(self.folder, shelved.path)
-                data = read_file(shelved.path)
-        except BrokenModel:
-            return None
-        return data if hashlib.sha256(data).hexdigest() == shelved.version.sha256 else None
 
 
 def _ended(work: Iterator[None]) -> bool:
@@ -306,23 +362,25 @@ def _ended(work: Iterator[None]) -> bool:
 def _stamp(path: Path | str) -> Stamp:
     """Changes whenever the file does; empty for one that is not there. Of a link, the file that it leads to."""
     try:
-        status = os.stat(path)  # noqa: PTH116, five thousand Paths a second cost more than the files
+        return _stamp_of(os.stat(path))  # noqa: PTH116, five thousand Paths a second cost more than the files
     except OSError:
         return ()
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
-def _reading(path: Path) -> Generator[None, None, tuple[bytes, str]]:
-    """The whole file and its SHA-256, in pieces. Raises OSError, and ValueError with the reason."""
-    data, digest = BytesIO(), hashlib.sha256()
-    with opened(path) as (file, size):
-        while data.tell() <= size and (piece := file.read(PIECE_BYTES)):
-            data.write(piece)
-            digest.update(piece)
-            yield
-    if data.tell() != size:
-        raise ValueError("it changed while it was read; try again")
-    return data.getvalue(), digest.hexdigest()
+def _version(shelved: _Shelved, found: Checked, size: int, stamp: Stamp) -> Version:
+    return Version(
+        name=shelved.name,
+        sha256=found.sha256,
+        facts=found.header.facts(shelved.path, b""),
+        bytes=size,
+        stamp=stamp,
+        thumbnail_at=found.begin + found.header.places[THUMBNAIL].start,
+        is_small=found.content is not None,
+    )
 
 
 def _told(version: Version) -> dict[str, Any]:

@@ -12,8 +12,6 @@ import json
 import math
 import os
 import stat
-import sys
-from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +36,6 @@ MAX_HEADER_BYTES = 2**20
 MAX_FACTS = 64
 MAX_TEXT = 500
 MAX_DIGITS = 20  # of a whole number in a header
-CHECKED_AT_ONCE = 2**17  # weights between two pauses of a check: about a millisecond
 
 KEY = "texserver"
 GENERATOR = "generator."
@@ -117,50 +114,6 @@ def read_facts(path: Path) -> Facts:
             file.seek(8 + length + place.start)
             pixels = file.read(place.stop - place.start)
         return header.facts(path, pixels)
-
-
-def check_file(path: Path) -> Facts:
-    """Everything but the weights of a file that was checked in full. Raises BrokenModel."""
-    with explained(path):
-        data = read_file(path)
-        header, body = parse_file(data)
-        for _ in check_weights(header, body):
-            pass
-        return header.facts(path, bytes(body[header.places[THUMBNAIL]]))
-
-
-def read_file(path: Path) -> bytes:
-    """The whole file, at once: what is checked is what is used. Raises OSError, and ValueError with the reason."""
-    with opened(path) as (file, size):
-        data = file.read(size + 1)
-    if len(data) != size:
-        raise ValueError("it changed while it was read; try again")
-    return data
-
-
-def parse_file(data: bytes) -> tuple["Header", memoryview]:
-    """The checked header of a whole file, and the tensors' bytes behind it. Raises ValueError with the reason."""
-    view = memoryview(data)
-    length = header_length(data[:8], len(data))
-    body = view[8 + length :]
-    return parse_header(bytes(view[8 : 8 + length]), len(body)), body
-
-
-def check_weights(header: "Header", body: memoryview) -> Iterator[None]:
-    """Go through all weights; pauses now and then for a caller who has more to do. Raises ValueError with the reason.
-
-    A sum is finite exactly when all its float32 terms are: in double precision no sum of 2^26 of them overflows.
-    """
-    for name, place in header.places.items():
-        if header.kinds[name] != "F32":
-            continue
-        for start in range(place.start, place.stop, 4 * CHECKED_AT_ONCE):
-            weights = array("f", body[start : min(start + 4 * CHECKED_AT_ONCE, place.stop)].tobytes())
-            if sys.byteorder == "big":
-                weights.byteswap()
-            if not math.isfinite(sum(weights)):
-                raise ValueError(f"its weights {name[:60]!r} are not all finite numbers")
-            yield
 
 
 @contextmanager

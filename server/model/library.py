@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from server.errors import Refused, TexserverError
-from server.model.header import SUFFIX, BrokenModel, Facts, check_file
+from server.model.checking import check_file
+from server.model.header import SUFFIX, BrokenModel, Facts
 
 CHECKPOINT_SUFFIX = f".checkpoint{SUFFIX}"  # the trainer's, beside its model
 

@@ -19,6 +19,8 @@ MAX_FEATURES = 7
 APPEARANCE = 8  # numbers per cell
 REACH = 2  # cells around a cell that its appearance looks at
 LONGEST = 3, 2  # a patch's own part is at most 3/2 of the pitch long
+MOST_CHANCE = 2**14
+MOST_SHIFT = 30
 
 Shape = tuple[int, ...]
 
@@ -100,6 +102,11 @@ class QuiltArchitecture:
         usual = self.pitch + 2 * self.overlap
         first, second = (len(self.searched(axis, usual, self.overlap)) for axis in (0, 1))
         return first, second
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[int, int]]:
+        """The least and the largest number of those tensors that cannot hold just any: of int16."""
+        return {"chances": (1, MOST_CHANCE), "shifts": (0, MOST_SHIFT)}
 
     def tensors(self, maps: Sequence[Map]) -> Mapping[str, tuple[str, Shape]]:
         """Kind (a safetensors dtype) and shape of every tensor of such a model."""

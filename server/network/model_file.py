@@ -7,25 +7,28 @@
     metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; of a texture maps and
                              lattice, too
 
-Written with the safetensors library. Differs: read here and in server/model/header.py, since a stranger's file is
-checked in full, against the shapes its architecture must have, before anything is allocated for it.
+Written with the safetensors library. Differs: read here and in server/model/, since a stranger's file is checked in
+full (header.py against the shapes its architecture must have, checking.py number by number) before anything is
+allocated for it.
 """
 
 import dataclasses
-import hashlib
 import json
 import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
+from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from server.model.checking import SMALL_BYTES, Checked, checked
 from server.model.header import (
     FORMAT,
     GENERATOR,
@@ -37,11 +40,10 @@ from server.model.header import (
     Kind,
     SwatchFacts,
     WrongKind,
-    check_weights,
     explained,
-    parse_file,
-    read_file,
+    opened,
 )
+from server.model.mapped_file import MAPS, MappedFile
 from server.model.quilt import QuiltArchitecture
 from server.model.style_architecture import StyleArchitecture
 from server.network.generator import Generator
@@ -56,6 +58,7 @@ class Model:
 
     `name` is the file's stem and stands nowhere in it. `sha256`, of the file's bytes, is the key for caches; "" for a
     model that was not read from a file. `thumbnail` is uint8 (height, width, 3), sRGB, at most 256 pixels a side.
+    `place` is the file that a large model is painted from as it lies there.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Model:
     swatch: SwatchFacts
     thumbnail: Tensor
     sha256: str = ""
+    place: MappedFile | None = None
 
     @property
     def kind(self) -> Kind:
@@ -146,32 +150,58 @@ def _storable(value: Fact) -> Fact:
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-def read_model(path: Path) -> Model:
-    """Read and check a model file. Raises BrokenModel, and nothing else, for whatever is wrong with it."""
-    with explained(path):
-        return parse_model(path.stem, read_file(path))
+def read_model(path: Path, sha256: str = "") -> Model:
+    """Read and check a model file; with `sha256`, of that hash and no other.
+
+    A large one is mapped, so memory grows by what is painted from; `Model.place` then tells whether it still is what
+    was checked. Raises BrokenModel, and nothing else, for whatever is wrong with it.
+    """
+    with explained(path), opened(path) as (file, size):
+        return _read(path.stem, file, size, sha256)
 
 
-def parse_model(name: str, data: bytes) -> Model:
-    """The model in the bytes of a whole file. Raises ValueError with the reason, in words that follow "it"."""
-    header, body = parse_file(data)
-    for _ in check_weights(header, body):
-        pass
+def _read(name: str, file: BinaryIO, size: int, sha256: str) -> Model:
+    if size <= SMALL_BYTES or not MAPS:
+        data = file.read(size + 1)
+        if len(data) != size:
+            raise ValueError("it changed while it was read; try again")
+        model = parse_model(name, data)
+    else:
+        place = MappedFile(file, size)
+        found = checked(file, size)
+        place.sha256 = found.sha256
+        place.check()
+        model = _model(name, found, place.content, place)
+    if sha256 and model.sha256 != sha256:
+        raise ValueError("it was replaced by another version meanwhile")
+    return model
+
+
+def parse_model(name: str, data: bytes | mmap) -> Model:
+    """The model in the bytes of a whole file, which stay in use. Raises ValueError with the reason, in words that
+    follow "it".
+    """
+    file = BytesIO(data) if isinstance(data, bytes) else data
+    return _model(name, checked(file, len(data)), data)
+
+
+def _model(name: str, found: Checked, content: bytes | mmap, place: MappedFile | None = None) -> Model:
+    header, body = found.header, memoryview(content)[found.begin :]
     state = {
-        tensor.removeprefix(GENERATOR): _tensor(header, tensor, body[place])
-        for tensor, place in header.places.items()
+        tensor.removeprefix(GENERATOR): _tensor(header, tensor, body[part])
+        for tensor, part in header.places.items()
         if tensor != THUMBNAIL
     }
-    generator = _generator(header, state)
-    pixels = np.frombuffer(body[header.places[THUMBNAIL]], np.uint8).copy()
+    pixels = np.frombuffer(found.thumbnail, np.uint8).copy()
     return Model(
         name=name,
-        generator=generator,
+        generator=_generator(header, state),
         training=header.training,
         descriptor=header.descriptor,
         swatch=header.swatch,
         thumbnail=torch.from_numpy(pixels.reshape(header.shapes[THUMBNAIL])),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=found.sha256,
+        place=place,
     )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 
 from blender_addon.protocol import wire
 from server.front import shelf as shelf_module
-from server.front.shelf import Shelf, StillChecking, UnusableModel
+from server.front.shelf import FilePlace, Shelf, StillChecking, UnusableModel
+from server.model import checking
 from server.model.library import Library, UnknownModel
 from server.msgpack_codec import CODECS
-from tests.models import TINY_LATTICE, save_tiny, save_tiny_style
+from tests.memory import peak_mb, reset_peak
+from tests.models import LARGE_THUMBNAIL, TINY_LATTICE, save_large, save_tiny, save_tiny_style
 
 
 class Clock:
@@ -306,8 +309,8 @@ def test_a_broken_file_is_looked_at_again_when_it_changes_and_only_then(
     (folder / "new.safetensors").write_bytes(b"")
     shelf = Watched(folder).look()
     read: list[Path] = []
-    reading = shelf_module._reading
-    monkeypatch.setattr(shelf_module, "_reading", lambda path: read.append(path) or reading(path))
+    opened = shelf_module.opened
+    monkeypatch.setattr(shelf_module, "opened", lambda path: read.append(path) or opened(path))
     shelf.look().look()
     assert read == []
     overwrite(folder / "new.safetensors", models[3])
@@ -524,16 +527,101 @@ def test_of_5000_files_with_800_broken_the_first_page_comes_at_once_and_no_step_
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_large_file_is_read_in_many_steps(tmp_path: Path) -> None:
-    with (tmp_path / "large.safetensors").open("wb") as file:
-        file.truncate(48 * 2**20)
+@pytest.mark.skipif(sys.platform != "linux", reason="memory by /proc")
+def test_a_file_of_200_mb_is_checked_in_many_steps_and_never_held(tmp_path: Path) -> None:
+    path = save_large(tmp_path)
+    assert path.stat().st_size > 200 * 2**20
     shelf = Shelf(tmp_path, clock=Clock(tick_s=0.001))
-    steps = []
+    reset_peak()
+    before, steps = peak_mb(), []
     while not shelf.settled:
         steps.append(seconds_of(lambda: shelf.step(0)))
-    assert len(steps) > 48
+    version, picture = shelf.thumbnail("large")
+    assert shelf.content("large", version.sha256) == FilePlace(path=path.resolve(), bytes=path.stat().st_size)
+    assert picture.pixels == LARGE_THUMBNAIL
+    assert peak_mb() < before + 10
+    assert len(steps) > 200
     assert max(steps) < 0.05
-    assert shelf.counts()["broken"] == 1
+    with path.open("rb") as file:
+        assert version.sha256 == hashlib.file_digest(file, "sha256").hexdigest()
+    assert shelf._kept_bytes == 0
+
+
+# ------------------------------------------------------------------------------------- large files stay at their place
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose one model counts as large."""
+    monkeypatch.setattr(checking, "SMALL_BYTES", 1000)
+    save_tiny(tmp_path, "brick", 0)
+    return tmp_path
+
+
+def test_a_large_file_is_told_by_its_place_and_read_piece_by_piece(large: Path, models: list[bytes]) -> None:
+    path = large / "brick.safetensors"
+    data = path.read_bytes()
+    shelf = Watched(large).look()
+    key = "brick", shelf.get("brick").sha256
+    assert key[1] == sha256(data)
+    assert shelf.content(*key) == FilePlace(path=path.resolve(), bytes=len(data))
+    assert b"".join(shelf.piece(*key, at, 1000) for at in range(0, len(data), 1000)) == data
+    assert shelf.thumbnail("brick")[1].pixels == data[-3 * 32 * 48 :]
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "by a rename"])
+@pytest.mark.parametrize("ask", ["content", "piece"])
+def test_a_large_file_that_was_replaced_is_gone_until_it_was_checked_anew(
+    large: Path, models: list[bytes], in_place: bool, ask: str
+) -> None:
+    path, shelf = large / "brick.safetensors", Watched(large).look()
+    old = shelf.get("brick").sha256
+    if in_place:
+        overwrite(path, models[1])
+    else:
+        overwrite(large / "new", models[1])
+        (large / "new").replace(path)
+    with pytest.raises(StillChecking):
+        shelf.thumbnail("brick")
+    assert shelf.get("brick").sha256 == old  # whoever has it mapped may go on
+    with pytest.raises(UnknownModel, match="That version of the model 'brick' is gone"):
+        shelf.content("brick", old) if ask == "content" else shelf.piece("brick", old, 0, 10)
+    with pytest.raises(StillChecking):
+        shelf.get("brick")
+    shelf.look()
+    assert shelf.get("brick").sha256 == sha256(models[1])
+    assert shelf.piece("brick", sha256(models[1]), 8, 50) == models[1][8:58]
+
+
+def test_a_large_file_that_was_replaced_by_a_broken_one_is_broken_once_it_is_needed(
+    large: Path, models: list[bytes]
+) -> None:
+    shelf = Watched(large).look()
+    old = shelf.get("brick").sha256
+    overwrite(large / "brick.safetensors", models[1][:-1])
+    shelf.look()
+    assert shelf.listed()["brick"]["state"] == "ready"  # for those who have it mapped
+    with pytest.raises(UnknownModel, match="is gone"):
+        shelf.thumbnail("brick")
+    assert shelf.listed()["brick"]["state"] == "broken"
+    with pytest.raises(UnusableModel, match="its tensor 'thumbnail' is"):
+        shelf.get("brick")
+    with pytest.raises(UnknownModel, match="is gone"):
+        shelf.content("brick", old)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_no_place_is_told_that_leads_out_of_the_folder(large: Path, models: list[bytes], tmp_path: Path) -> None:
+    """Not even of a file that has the same bytes and times."""
+    path, shelf = large / "brick.safetensors", Watched(large).look()
+    version = shelf.get("brick")
+    outside = large.parent / f"{large.name}-outside.safetensors"
+    path.rename(outside)
+    path.symlink_to(outside)
+    shelf._shelved["brick"].version = replace(version, stamp=shelf_module._stamp(outside))
+    with pytest.raises(UnknownModel, match="is gone"):
+        shelf.content("brick", version.sha256)
+    outside.unlink()
 
 
 def test_the_shelf_needs_neither_torch_nor_numpy() -> None:

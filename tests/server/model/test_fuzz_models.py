@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from server.model.header import BrokenModel, Facts, check_file, read_facts
+from server.model.checking import check_file
+from server.model.header import BrokenModel, Facts, read_facts
 from server.network.model_file import Model, read_model
 from server.network.stylize import stylize
 from server.network.texture import texture
+from tests.memory import peak_mb, reset_peak
 from tests.models import save_tiny, save_tiny_style
 
 WEIRD: tuple[Any, ...] = (
@@ -107,16 +109,6 @@ class Fuzzer:
         if place is not None:
             value = self._chance.choice((float("nan"), float("inf"), 3e38, -3e38, 1e-45, 7.0))
             body[place : place + 4] = struct.pack("<f", value)
-
-
-def peak_mb() -> float:
-    """The most memory this process had since the last reset."""
-    text = Path("/proc/self/status").read_text()
-    return int(text.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def reset_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def outcome(read: Any, path: Path) -> Any:

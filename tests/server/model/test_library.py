@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from server.errors import Refused, TexserverError
-from server.model.header import BrokenModel, check_file
+from server.model.checking import check_file
+from server.model.header import BrokenModel
 from server.model.library import Library, NoLibrary, UnknownModel
 from tests.models import save_tiny
 

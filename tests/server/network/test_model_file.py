@@ -22,7 +22,8 @@ import safetensors.torch
 import torch
 
 from server.model.architecture import Architecture
-from server.model.header import MAX_FILE_BYTES, BrokenModel, WrongKind, check_file, read_facts
+from server.model.checking import check_file
+from server.model.header import MAX_FILE_BYTES, BrokenModel, WrongKind, read_facts
 from server.model.maps import BASE_COLOUR, Map
 from server.model.style_architecture import StyleArchitecture
 from server.network.generator import Generator
