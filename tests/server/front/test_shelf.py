@@ -527,6 +527,7 @@ def test_of_5000_files_with_800_broken_the_first_page_comes_at_once_and_no_step_
 
 
 @pytest.mark.usefixtures("quiet")
+@pytest.mark.serial
 @pytest.mark.skipif(sys.platform != "linux", reason="memory by /proc")
 def test_a_file_of_200_mb_is_checked_in_many_steps_and_never_held(tmp_path: Path) -> None:
     path = save_large(tmp_path)
