@@ -7,7 +7,7 @@ TESTS := $(RUN) -m pytest -rs --durations=15
 # In CI, tests that need a real Blender must run; elsewhere they are skipped where one cannot be had.
 BLENDERS_HERE := packaging/blenders.py $(if $(filter true,$(CI)),--required)
 
-.PHONY: setup demo addon test slow lint bench clean
+.PHONY: setup demo addon dist test slow lint bench clean
 
 setup: .venv/ready
 
@@ -35,6 +35,10 @@ demo: setup
 addon: setup
 	$(RUN) packaging/blenders.py --required 4.5.15
 	$(RUN) packaging/addon.py
+
+# The sdist and the wheel, as `pip install` takes them: dist/texserver-VERSION*.
+dist: setup
+	$(RUN) -m build --outdir dist
 
 # In two processes, and then, when nothing else runs, what holds a bound on time or memory.
 test: setup

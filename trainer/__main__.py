@@ -105,7 +105,7 @@ def _idle(options: argparse.Namespace) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer",
+        prog="textrain" if Path(sys.argv[0]).stem == "textrain" else "python -m trainer",
         description="Learns a texture from one photograph (the swatch) and writes a model that paints it at any size.",
     )
     parser.add_argument(
