@@ -26,7 +26,7 @@ from inside import (
     until_previewed,
 )
 from pictures import of_image, truth
-from scenery import everything, ours, plane, textures
+from scenery import everything, graph, ours, plane, textures
 
 SMALL = {"width": 64, "height": 64}
 
@@ -90,6 +90,24 @@ def test_a_texture_of_a_file_that_was_opened_again_is_updated_in_place(blend: Pa
     (texture,) = textures(material).values()
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
     assert len(ours(bpy.data.images)) == 1
+
+
+def test_a_material_of_version_0_1_is_still_ours_and_updated_in_place(tmp_path: Path) -> None:
+    """Six maps of a stone, in a file that Blender 4.5 saved (tests/fixtures/v0_1)."""
+    path = tmp_path / "old.blend"
+    shutil.copy(Path(__file__).parents[1] / "fixtures" / "v0_1" / "stone.blend", path)
+    material = reopen(path)
+    assert materials.is_ours(material)
+    images = materials.images_of(material)
+    assert sorted(images) == ["ao", "basecolor", "height", "metallic", "normal", "roughness"]
+    assert {each["texserver"]["software"] for each in images.values()} == {"texserver 0.1.0"}
+    nodes = graph(material)["nodes"].keys()
+    assert generate("stone", seed=7, **SMALL) == material
+    images = materials.images_of(material)
+    assert "texserver 0.1.0" not in {each["texserver"]["software"] for each in images.values()}
+    assert graph(material)["nodes"].keys() == nodes
+    assert [len(ours(each)) for each in (bpy.data.materials, bpy.data.images)] == [1, 6]
+    np.testing.assert_array_equal(of_image(images["basecolor"]), truth("stone-7-64x64")[:, :, :3])
 
 
 def test_unpacking_puts_textures_beside_the_file(blend: Path) -> None:
