@@ -22,6 +22,8 @@ from torch import Tensor
 from server.quilt.grid import PatchAxis
 from server.quilt.plan import LAST_OFF, Plan, packed_distances
 
+Numbers = npt.NDArray[np.int64]
+
 BARE = 2**20  # the energy of a pixel outside the swatch
 CALM = 8  # added to the change of features, before energies are divided by it
 NODE_REACH = 4  # plan pixels at either side of a node that count
@@ -175,8 +177,10 @@ def _calmest(energies: Tensor) -> Tensor:
 def _paths(
     energy: Tensor, first: Tensor | None = None, last: Tensor | None = None, lengths: Tensor | None = None
 ) -> Tensor:
-    """The cheapest paths along the third axis of (rows, columns, length, width), a step of at most one aside at a time.
+    """The cheapest paths along the third axis of (rows, columns, length, width).
 
+    From one line to the next a path steps at most one aside; on a line it may run aside as far as it likes, over pixels
+    that it pays for, so a cut can follow mortar or go around a stone.
     They start at `first` and reach `last` after `lengths` steps, or are free. Returns (rows, columns, length) int64.
     """
     rows, columns, length, width = energy.shape
@@ -185,6 +189,7 @@ def _paths(
     far = np.int64(2**60)
     total = np.full((count, width + 2), far)
     back = np.zeros((length, count, width), np.int8)
+    entered = np.zeros((length, count, width), np.int16)  # where a path came onto the line
     if first is None:
         total[:, 1:-1] = costs[:, 0]
     else:
@@ -197,22 +202,41 @@ def _paths(
         came[right < best] = 1
         np.minimum(best, right, out=best)
         best += costs[:, step]
+        best, entered[step] = _run_aside(best, costs[:, step])
         np.minimum(best, far, out=best)
         if lengths is not None:
             ended = step > lengths.reshape(-1).numpy()
             best[ended] = total[ended, 1:-1]
         total[:, 1:-1] = best
     path = np.zeros((count, length), np.int64)
-    at: npt.NDArray[np.int64] = total[:, 1:-1].argmin(1) if last is None else last.reshape(-1).numpy().copy()
+    at: Numbers = total[:, 1:-1].argmin(1) if last is None else last.reshape(-1).numpy().copy()
     every = np.arange(count)
     for step in range(length - 1, -1, -1):
         path[:, step] = at
         if lengths is not None:
             going = step <= lengths.reshape(-1).numpy()
-            at = np.where(going, at + back[step, every, at], at)
+            on = np.where(going, entered[step, every, at], at)
+            at = np.where(going, on + back[step, every, on], at)
         else:
-            at = at + back[step, every, at]
+            on = entered[step, every, at]
+            at = on + back[step, every, on]
     return torch.from_numpy(path).view(rows, columns, length)
+
+
+def _run_aside(best: Numbers, line: Numbers) -> tuple[Numbers, Numbers]:
+    """The least totals (paths, width) where paths may run along a line, and where each came onto it."""
+    places = np.arange(best.shape[1])
+    upto = line.cumsum(1)
+    before = upto - line
+    to_right = best - upto
+    least = np.minimum.accumulate(to_right, 1)
+    from_left = np.maximum.accumulate(np.where(to_right == least, places, 0), 1)
+    right = least + upto
+    to_left = (best + before)[:, ::-1]
+    least = np.minimum.accumulate(to_left, 1)
+    from_right = (best.shape[1] - 1) - np.maximum.accumulate(np.where(to_left == least, places, 0), 1)[:, ::-1]
+    left = least[:, ::-1] - before
+    return np.minimum(right, left), np.where(right <= left, from_left, from_right)
 
 
 def _pitches(axis: PatchAxis, patches: range) -> Tensor:

@@ -296,11 +296,12 @@ class Quilt:
         factor, bands = self.settings.factor, self.bands
         axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
-        halo = 2 * SLOW_REACH
+        # A brick has a colour of its own up to its joint: on a lattice light is hardly mixed across cuts.
+        reaches = (1, 2) if self._periods else (LOW_REACH, SLOW_REACH)
+        halo = 2 * max(reaches)
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
         labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
-        reaches = LOW_REACH, SLOW_REACH
         means = [_Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device) for _ in reaches]
         for number, (row, column, place) in enumerate(patches):
             mask = labels == number

@@ -150,6 +150,8 @@ def signed(vectors: Tensor) -> Tensor:
 def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool], lattice: Lattice | None) -> Quilt:
     """A quilt of these maps, (channels, height, width) each, uint8 or uint16, of one size: all places cost the same."""
     settings = choose_sizes(pixels[0].shape[1], pixels[0].shape[2], wraps)
+    if lattice:
+        settings = _around_a_brick(settings, lattice)
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
     plan = reduced(pixels, settings.factor) if settings.factor > 1 else None
     weights, settings = learn_weights(eight_bits(plan or pixels), maps, settings)
@@ -158,6 +160,15 @@ def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, boo
     )
     ones = torch.ones(settings.places, dtype=torch.int16)
     return Quilt(settings, maps, pixels, weights, Prices(table=0 * ones, chances=ones), plan, lattice)
+
+
+def _around_a_brick(settings: QuiltArchitecture, lattice: Lattice) -> QuiltArchitecture:
+    """Overlaps as wide as two steps of the lattice, where there is room: so a cut can go around whole bricks."""
+    steps = max(abs(each) for period in lattice.periods() for each in period) / settings.factor
+    overlap = -(-int(steps + 1) // settings.cell) * settings.cell
+    room = (min(settings.plan) - settings.pitch * 3 // 2) // 2 // settings.cell * settings.cell
+    overlap = min(overlap, settings.pitch // 2 // settings.cell * settings.cell, 16 * settings.cell, room)
+    return dataclasses.replace(settings, overlap=max(settings.overlap, overlap))
 
 
 def learn_prices(quilt: Quilt, rounds: int = ROUNDS, rate: float = 0.25, seed: int = 1000) -> Iterator[int]:
