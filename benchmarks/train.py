@@ -38,9 +38,9 @@ def main() -> None:
     vgg19 = VGG19Descriptor(VGG19(find_weights(options.vgg_weights), LAYERS)).to(device)
     builtin = BuiltinDescriptor().to(device)
     trainings = {
-        "VGG-19": TextureTraining(colour, None, vgg19, Recipe(), device=device),
-        "built-in": TextureTraining(colour, None, builtin, Recipe(), device=device),
-        "built-in, a set of four maps": TextureTraining(whole, None, builtin, Recipe(), maps=maps, device=device),
+        "VGG-19": TextureTraining(colour, None, vgg19, Recipe(arch="taper"), device=device),
+        "built-in": TextureTraining(colour, None, builtin, Recipe(arch="taper"), device=device),
+        "built-in, a set of four maps": TextureTraining(whole, None, builtin, Recipe(arch="taper"), maps=maps, device=device),
     }
     times: dict[str, list[float]] = {name: [] for name in trainings}
     for turn in range(options.steps + 2):

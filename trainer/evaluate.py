@@ -1,10 +1,10 @@
-"""`python -m trainer.evaluate MODEL --swatch FILE`: how good a model is, in numbers and, asked for, on a sheet.
+"""`python -m trainer.evaluate MODEL --swatch FILE`: how good a model is, in numbers and, with --sheet, in a picture.
 
-What the numbers mean stands in `Figures` and is printed by --help; how they are got stands in
-trainer/judge/measures.py and, of quilts, in trainer/judge/quilt_measures.py. A picture may take a model's place, so
-that the results of other methods are measured alike.
+`Figures` says what the numbers mean, and so does --help. trainer/judge/measures.py computes them, for quilts with
+trainer/judge/quilt_measures.py. A picture may take the place of a model, so that results of other methods can be
+measured in the same way.
 
-Exit codes: 0 done; 2 something asked for can't be done, one sentence says what to do.
+Exit codes: 0 done; 2 something cannot be done, one sentence says what to do.
 """
 
 import argparse
@@ -48,14 +48,14 @@ from trainer.swatch.swatch import read_swatch
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu3_4")
 DEEP_LAYERS = ("relu4_1", "relu5_1")
-MIN_SIDE = 128  # the coarsest patches are seen at an eighth
+MIN_SIDE = 128  # the coarsest patches are compared at an eighth of the size
 ZOOM = 3
 ZOOMED_PX = 128
 TIMINGS = 3
 
 
 class NotMeasurable(TexserverError):
-    """What was asked for can't be measured; the text says what to do."""
+    """The model or picture cannot be measured; the text says what to do."""
 
 
 def _figure(meaning: str) -> float | None:
@@ -64,25 +64,26 @@ def _figure(meaning: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What is measured of one model or picture; None is printed as n/a and written as null."""
+    """The measurements of one model or picture. None is printed as n/a and written as null."""
 
     gram: float | None = _figure(
-        "distance of VGG-19's Gram matrices, relu1_1 to relu3_4; 1: as another piece of the swatch"
+        "distance of Gram matrices (which features of VGG-19 occur together), relu1_1 to relu3_4; 1: as another "
+        "piece of the swatch"
     )
-    deep: float | None = _figure("the same for relu4_1 and relu5_1, where the weights reach so deep")
+    deep: float | None = _figure("the same for relu4_1 and relu5_1, if the weights have these layers")
     patch: float | None = _figure("distance of the distributions of 7 x 7 patches, four scales; 1: as another piece")
     colour: float | None = _figure("distance of the distributions of colours; 1: as another piece")
     seam: float | None = _figure("step across the wrap over the steps inside; up to 1: no seam")
     lattice: float | None = _figure("share of the swatch's regularity kept; 1: as regular; n/a: it has no lattice")
     grid: float | None = _figure("strongest mark of the pixel grid; 1: none beyond the swatch's own")
-    copying: float | None = _figure("share of pieces copied out of the swatch; 0: none; n/a: a quilt holds the swatch")
+    copying: float | None = _figure("share of pieces copied from the swatch; 0: none; n/a: a quilt holds the swatch")
     diversity: float | None = _figure("difference of the seeds; 1: as unrelated pieces of the swatch, 0: one picture")
-    repeats: float | None = _figure("how much more twice the size repeats itself than the swatch does; 0: no more")
-    seen: float | None = _figure("quilts: how often what a pixel shows is shown, over its due; 1: all alike")
+    repeats: float | None = _figure("how much more a texture of twice the size repeats than the swatch; 0: no more")
+    seen: float | None = _figure("quilts: how often a pixel's source is shown, over the average; 1: all alike")
     never: float | None = _figure("quilts: share of the swatch never shown on 16 of its areas; 0: none")
-    nearest: float | None = _figure("quilts: distance of a pixel's nearest copy, median, in sides of the swatch")
-    joints: float | None = _figure("quilts: steps at joints over the swatch's own; 1: not seen, below 1: soft")
-    seconds: float | None = _figure("to paint one texture, once warm")
+    nearest: float | None = _figure("quilts: median distance to a pixel's nearest copy, in sides of the swatch")
+    joints: float | None = _figure("quilts: steps at joints over the swatch's own; 1: invisible, below 1: soft")
+    seconds: float | None = _figure("to paint one texture, after the first")
     memory_mb: float | None = _figure("peak memory above the loaded program, painting one texture in a fresh process")
 
 
@@ -91,7 +92,7 @@ FIGURES = tuple(each.name for each in dataclasses.fields(Figures))
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Knows one swatch, (1, 3, H, W), and what is compared with it. `network` None: no VGG-19, no gram."""
+    """Measures textures against one swatch, (1, 3, H, W)."""
 
     swatch: Tensor
     lattice: Lattice | None
@@ -99,7 +100,7 @@ class Judge:
 
     @classmethod
     def of(cls, swatch: Tensor, lattice: Lattice | None, network: VGG19 | None) -> "Judge":
-        """`lattice` None: the swatch's own, if one is found."""
+        """`lattice` None: the one found in the swatch, if any. `network` None: no VGG-19, so no gram and deep."""
         patches = measures.multiple(swatch, measures.patch_statistics, measures.patch_distance)
         colours = measures.multiple(
             swatch, lambda image: measures.patch_statistics(image, 1, 1), measures.patch_distance
@@ -111,10 +112,10 @@ class Judge:
         return cls(swatch, lattice or find_lattice(swatch), distances)
 
     def figures(self, samples: Tensor, large: Tensor | None = None, *, holds_swatch: bool = False) -> Figures:
-        """All but the costs and what is of quilts alone. `samples` (seeds, 3, H, W) on the CPU.
+        """All figures but the costs and those of quilts. `samples` (seeds, 3, H, W) on the CPU.
 
-        `large` (1, 3, 2 H, 2 W) is looked at for repeats. `holds_swatch`: copying would say nothing. One by one and
-        averaged over the seeds where it can be; copying on the first seed alone.
+        `large` (1, 3, 2 H, 2 W) is for repeats. `holds_swatch`: do not measure copying. Most figures are averages over
+        the seeds; copying is measured on the first seed only.
         """
         each = [sample[None] for sample in samples]
         found = {name: _mean([distance(one) for one in each]) for name, distance in self.distances.items()}
@@ -155,10 +156,10 @@ class Evaluation:
     path: Path
     swatch_path: Path
     swatch: Tensor
-    sample: Tensor  # (1, 3, H, W), of the first seed
+    sample: Tensor  # (1, 3, H, W), the first seed's
     figures: Figures
     holds_swatch: bool = False
-    maps: Mapping[str, MapFigures] = field(default_factory=dict)  # of a map set whose swatch is one too
+    maps: Mapping[str, MapFigures] = field(default_factory=dict)  # by map, if model and swatch are both map sets
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,30 +186,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainer.evaluate",
-        description="Measures how good models are: against their swatch, against themselves, and what they cost.",
+        description="Measures how near models come to their swatch, how their seeds differ, and what they cost.",
         epilog="figures:\n"
         + "\n".join(f"  {each.name:10} {each.metadata['help']}" for each in dataclasses.fields(Figures)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "models", metavar="MODEL", type=Path, nargs="+", help="model file, or a picture to measure alike"
+        "models", metavar="MODEL", type=Path, nargs="+", help="model file, or a picture to measure in the same way"
     )
     parser.add_argument(
         "--swatch",
         type=Path,
-        help="the photograph it was learned from, or the folder of a map set (default: NAME.swatch.png beside a model)",
+        help="photograph or folder of maps that the model was trained on (default: NAME.swatch.png beside the model)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, for programs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, for programs")
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="write a picture there: swatch, sample, both enlarged"
+        "--sheet", type=Path, metavar="FILE", help="write a picture to this file: swatch, sample, both enlarged"
     )
     parser.add_argument(
         "--size", type=_size, default=Size(512, 512), help="WIDTHxHEIGHT of the samples (default: 512x512)"
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="samples of each model (default: 3)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="number of samples of each model (default: 3)"
+    )
     parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-19's weights (or set TEXTURE_VGG19)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the painting (default: auto)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="arithmetic of the painting (default: auto)"
+    )
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
     return parser
 
@@ -216,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
 def _size(text: str) -> Size:
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, such as 512x512")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write WIDTHxHEIGHT, such as 512x512")
     try:
         return Size(int(height), int(width))
     except TexserverError as error:
@@ -225,15 +230,17 @@ def _size(text: str) -> Size:
 
 @torch.no_grad()
 def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
-    """Each model is judged by its own swatch; models of one swatch share the judge."""
+    """Measure each model against its own swatch; models of one swatch share the judge."""
     if min(options.size.height, options.size.width) < MIN_SIDE:
-        raise NotMeasurable(f"Samples are at least {MIN_SIDE} px a side to be measured. Choose a larger --size.")
+        raise NotMeasurable(f"Samples must have at least {MIN_SIDE} px a side. Choose a larger --size.")
     if options.seeds < 1:
-        raise NotMeasurable(f"--seeds {options.seeds}: one sample at least is needed, and two for the diversity.")
+        raise NotMeasurable(f"--seeds {options.seeds} is too few. Give at least 1, or 2 to measure the diversity.")
     device = choose_device(options.device)
     models = {path: read_model(path) if path.suffix == SUFFIX else None for path in options.models}
     if styles := [path for path, model in models.items() if model and model.kind != "texture"]:
-        raise NotMeasurable(f"The model {styles[0]} stylizes pictures, and only textures are measured. Name others.")
+        raise NotMeasurable(
+            f"The model {styles[0]} stylizes pictures, and only textures can be measured. Name other models."
+        )
     network = _network(options.vgg_weights, device)
     judges: dict[tuple[Path, int | None], Judge] = {}
     evaluations = []
@@ -243,7 +250,8 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
         swatch_path = parts.get(BASE_COLOUR.name, swatch_path)
         if not swatch_path.exists():
             raise NotMeasurable(f"There is no swatch {swatch_path} to measure {path} against. Name one with --swatch.")
-        # Under one --swatch all are judged alike, pictures too: as the first model was trained on it.
+        # With --swatch all are measured alike, pictures too: against the swatch at the size the first model was trained
+        # on.
         peers = [each for each in (models.values() if options.swatch else (model,)) if each]
         key = swatch_path, min(peers[0].swatch.height, peers[0].swatch.width) if peers else None
         if key not in judges:
@@ -274,7 +282,7 @@ def _map_figures(
     network: VGG19 | None,
     options: argparse.Namespace,
 ) -> Mapping[str, MapFigures]:
-    """Of the first seed, all maps."""
+    """The figures of each map, from the first seed."""
     whole = read_map_set(read_swatch(*swatch), parts)
     judge = MapJudge(whole.pixels, whole.maps, _grams(network, GRAM_LAYERS) if network else None)
     painter = paintable(model, options.device, options.precision)
@@ -292,10 +300,10 @@ def _network(file: Path | None, device: torch.device) -> VGG19 | None:
     try:
         weights = find_weights(file, download=False)
     except WeightsUnavailable as error:
-        print(f"evaluate: gram and deep are not measured. {error}", file=sys.stderr)
+        print(f"evaluate: gram and deep cannot be measured. {error}", file=sys.stderr)
         return None
     if not set(GRAM_LAYERS) <= set(weights.layers):
-        print(f"evaluate: gram is not measured, the weights end at {weights.layers[-1]}.", file=sys.stderr)
+        print(f"evaluate: gram and deep cannot be measured: the weights end at {weights.layers[-1]}.", file=sys.stderr)
         return None
     deep = DEEP_LAYERS if set(DEEP_LAYERS) <= set(weights.layers) else ()
     return VGG19(weights, (*GRAM_LAYERS, *deep)).to(device)
@@ -304,11 +312,13 @@ def _network(file: Path | None, device: torch.device) -> VGG19 | None:
 def _samples(
     path: Path, model: Model | None, options: argparse.Namespace
 ) -> tuple[Tensor, Tensor | None, dict[str, float | None]]:
-    """Samples of several seeds, one of twice the size, what painting costs and what is of quilts; a picture, itself."""
+    """Samples of several seeds, one of twice the size, costs and figures of quilts. A picture is its own sample."""
     if model is None:
         return _measurable(path, None), None, {}
     if BASE_COLOUR not in model.texture_generator().maps:
-        raise NotMeasurable(f"The model {path} paints no {BASE_COLOUR.name} map, and only colours are measured.")
+        raise NotMeasurable(
+            f"The model {path} paints no {BASE_COLOUR.name} map, which is needed to measure it. Name another model."
+        )
     painter = paintable(model, options.device, options.precision)
     size: Size = options.size
     samples = _base_colour(painter, range(options.seeds), size)
@@ -343,18 +353,21 @@ def _base_colour(generator: TextureGenerator, seeds: Sequence[int], size: Size) 
 
 
 def painting_costs(path: Path, size: Size, device: str, precision: Precision) -> dict[str, float | None]:
-    """Seconds and memory in MB to paint one texture, measured in a fresh process with a model it has only loaded."""
+    """Seconds and memory in MB to paint one texture, measured in a fresh process that has only loaded the model."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             seconds, memory_mb = pool.submit(_paint_and_measure, path, size, device, precision).result()
         except BrokenProcessPool:
-            print(f"evaluate: the process that painted {path} to measure its costs was killed.", file=sys.stderr)
+            print(
+                f"evaluate: the process that painted {path} to measure its costs was killed, so they are missing.",
+                file=sys.stderr,
+            )
             return {"seconds": None, "memory_mb": None}
     return {"seconds": seconds, "memory_mb": memory_mb}
 
 
 def _paint_and_measure(path: Path, size: Size, device: str, precision: Precision) -> tuple[float, float | None]:
-    """Memory of the first texture, its pixels included; seconds of later ones, median."""
+    """Median seconds of later textures, and memory of the first one, its pixels included."""
     painter = paintable(read_model(path), device, precision)
     where = choose_device(device)
     before = _start_of_peak(where)
@@ -370,7 +383,7 @@ def _paint_and_measure(path: Path, size: Size, device: str, precision: Precision
 
 
 def _start_of_peak(device: torch.device) -> int | None:
-    """Bytes in use now; the peak counts from here. None where the system does not tell."""
+    """Start counting the peak. Returns the bytes in use now, or None if the system does not tell."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
@@ -399,7 +412,7 @@ def _status_bytes(name: str) -> int:
 
 
 def table(evaluations: Sequence[Evaluation]) -> str:
-    """The figures in aligned columns; with several rows, their median below."""
+    """The figures in aligned columns. Several rows get their median below."""
     rows = [[str(each.path.name), *_words(each.figures)] for each in evaluations]
     if len(rows) > 1:
         columns = zip(*(dataclasses.astuple(each.figures) for each in evaluations), strict=True)
@@ -415,7 +428,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
 
 
 def map_table(maps: Mapping[str, MapFigures]) -> str:
-    """One line for each map; what the columns mean stands in trainer/judge/map_measures.py."""
+    """One line for each map. trainer/judge/map_measures.py says what the columns mean."""
     names = [each.name for each in dataclasses.fields(MapFigures)]
     lines = [f"{'':12}" + "".join(f"{name:>8}" for name in names)]
     for map, figures in maps.items():
@@ -464,7 +477,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def sheet(evaluations: Sequence[Evaluation]) -> Picture:
-    """A row for each: swatch, sample, and the middle of both enlarged, so that grain and grid can be judged."""
+    """A row for each: swatch, sample, and the middle of both enlarged, to judge grain and marks of the pixel grid."""
     rows: list[list[tuple[str, Picture]]] = []
     for each in evaluations:
         pair = zip(FIGURES, _words(each.figures), strict=True)

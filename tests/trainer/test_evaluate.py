@@ -184,7 +184,7 @@ def test_a_missing_swatch_is_asked_for(alone: Path, capsys: pytest.CaptureFixtur
 def test_a_model_of_a_style_is_refused(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ink = save_tiny_style(alone)
     said = refusal(capsys, alone / "tiny.safetensors", ink)
-    assert f"The model {ink} stylizes pictures, and only textures are measured." in said
+    assert f"The model {ink} stylizes pictures, and only textures can be measured." in said
 
 
 @pytest.mark.parametrize(

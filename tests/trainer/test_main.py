@@ -172,7 +172,7 @@ def test_real_weights_of_vgg19_are_trained_with(
     arguments = ["--swatch", photo, "--out", out, "--arch", "taper", "--vgg-weights", WEIGHTS]
     assert main([*map(str, arguments), "--device", "cpu", "--iterations", "2", "--size", "160"]) == 0
     said = capsys.readouterr().out
-    assert "Looking with VGG-19" in said
+    assert "Using VGG-19" in said
     assert "caffe preprocessing" in said
     assert read_model(out).descriptor == "vgg19"
 
@@ -328,8 +328,8 @@ def asked(*arguments: object) -> Prepare:
         (file_in_the_way, "Choose another --out"),
         (below_a_file, "Choose another --out"),
         (folder_in_the_way, "taken.safetensors"),
-        (asked("--lattice", "bricks"), "'bricks' is no lattice"),
-        (asked("--lattice", "1,2;3"), "is no lattice"),
+        (asked("--lattice", "bricks"), "'bricks' is not a lattice"),
+        (asked("--lattice", "1,2;3"), "is not a lattice"),
         (asked("--lattice", "0,20;0,40"), "parallel"),
         (asked("--lattice", "1,0;0,1"), "too short"),
         (asked("--lattice", "900,0;0,900"), "longer than the swatch"),
@@ -560,7 +560,7 @@ class TestResume:
         assert self.resume(photo, cut_off, "--quiet") == 2
         said = capsys.readouterr().err
         assert a_sentence(said)
-        assert "Leave --resume away" in said
+        assert "Leave out --resume" in said
 
     def test_without_a_checkpoint_starts_from_the_beginning_and_says_so(
         self, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,1 +1,1 @@
-"""The networks that losses look with."""
+"""Descriptors: the networks whose features the losses compare."""

@@ -1,20 +1,20 @@
-"""Makes the weights of the built-in descriptor: a narrow network is taught to see what VGG-19 sees.
+"""Makes the weights of the built-in descriptor: teaches a narrow network what VGG-19 sees.
 
     python -m trainer.descriptor.distillation --vgg-weights FILE
 
-Teacher: VGG-19 (Simonyan & Zisserman 2015, arXiv 1409.1556) up to relu3_4. The pupil has its shape at a fraction of its
-width, and for each layer a 1 x 1 map from its own channels to the teacher's, as in Collaborative Distillation (Wang et
-al. 2020, arXiv 2003.08436). Three things are asked of the mapped features:
+Teacher: VGG-19 (Simonyan & Zisserman 2015, arXiv 1409.1556) up to relu3_4. The pupil has the same shape at a fraction
+of the width. For each layer it has a 1 x 1 map from its own channels to the teacher's, as in Collaborative Distillation
+(Wang et al. 2020, arXiv 2003.08436). The mapped features are compared with the teacher's in three ways:
 
-    features    each channel, by its own deviation, so that no strong channel rules and no weak one is given up
-    Gram        the matrices that styles, and in their two parts textures, are judged by, relative to the teacher's
-    change      how a Gram matrix differs between two pictures, relative to how the teacher's differ
+    features    each channel in its own standard deviation, so that strong channels do not outweigh weak ones
+    Gram        the Gram matrices, by which styles are compared, relative to the teacher's
+    change      how a Gram matrix differs between two pictures, relative to the teacher's difference
 
-Pictures are drawn (trainer/swatch/scenes.py) or scikit-image's photographs, and half of every batch are dreams: pixels
-that are changed, step by step, until the pupil's own Gram matrices match another picture's. That is what a training
-does with a descriptor, so a dream goes where the pupil errs, and there the teacher corrects it.
+Pictures are drawn (trainer/swatch/scenes.py) or scikit-image's photographs. Half of every batch are dreams: pixels that
+are changed step by step until the pupil's own Gram matrices match another picture's. A training does the same with a
+descriptor, so a dream goes where the pupil is wrong, and there the teacher corrects it.
 
-Everything follows from the seed; on the same machine with the same number of threads the weights come out the same.
+Everything follows from the seed: the same machine and number of threads give the same weights.
 """
 
 import argparse
@@ -42,21 +42,31 @@ from trainer.descriptor.weights import find_weights
 from trainer.loss.losses import gram
 from trainer.swatch.scenes import draw
 
-PHOTOGRAPHS = ("astronaut", "brick", "camera", "cat", "coffee", "coins", "grass", "gravel", "rocket")  # in the wheel
+PHOTOGRAPHS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "cat",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "rocket",
+)  # in scikit-image's wheel
 SIDE = 128  # pixels of a crop
 DRAWN = 192  # pixels a side of a drawing
-POOL = 600  # drawings at hand; one of them is drawn anew every second step
+POOL = 600  # drawings kept; every second step draws one of them anew
 PHOTOGRAPH_SHARE = 0.3  # of the crops
-MEASURED = 40  # batches of eight, from which the beginning is measured
-DREAMS = 32  # that are dreamt at the same time, by turns
-DREAM_STEPS = 60  # after which one begins anew
+MEASURED = 40  # batches of eight, from which the pupil's first weights are computed
+DREAMS = 32  # kept at the same time; each step continues a few of them
+DREAM_STEPS = 60  # after which a dream begins anew
 RATE = 1e-3
 TEACHER = "VGG-19 to conv3_4, K. Simonyan and A. Zisserman, CC BY 4.0"
 
 
 @dataclass
 class Dream:
-    """Pixels on their way to look like the target, to the pupil."""
+    """Pixels that are being changed until they look like the target to the pupil."""
 
     pixels: Tensor  # (3, SIDE, SIDE)
     momentum: Tensor
@@ -82,7 +92,7 @@ class Pictures:
         return int(self.random.integers(2**32))
 
     def redraw(self) -> None:
-        """One of the drawings anew."""
+        """Draw one of the drawings anew."""
         self.drawings[self.random.integers(POOL)] = draw(self._seed(), DRAWN)
 
     def crop(self) -> Tensor:
@@ -112,7 +122,7 @@ class Pictures:
 
 
 class Pupil(nn.Module):
-    """The narrow network, and the maps from its channels to the teacher's, in the teacher's deviations."""
+    """The narrow network, and the maps from its channels to the teacher's, in the teacher's standard deviations."""
 
     def __init__(self, scales: dict[str, Tensor]) -> None:
         super().__init__()
@@ -124,11 +134,11 @@ class Pupil(nn.Module):
         return self.convolutions(images)  # type: ignore[no-any-return]
 
     def mapped(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """In the teacher's channels, each in its own deviation."""
+        """The features in the teacher's channels, each in its own standard deviation."""
         return {layer: self.maps[layer](found) for layer, found in features.items()}
 
     def grams(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Of the mapped features, in deviations; from the narrow ones' own, which is cheaper."""
+        """Gram matrices of the mapped features, computed from those of the narrow ones, which is cheaper."""
         grams = {}
         for layer, found in features.items():
             matrix = self.matrix(layer)
@@ -142,7 +152,7 @@ class Pupil(nn.Module):
         return torch.cat([head.weight.flatten(1), head.bias[:, None]], 1)
 
     def rooted(self, layer: str) -> Tensor:
-        """R of the QR decomposition of the map in the teacher's units: distances are the same, channels far fewer."""
+        """R of the QR decomposition of the map in the teacher's units: the same distances in far fewer channels."""
         matrix = (self.matrix(layer) * self.scales[layer][:, None]).double()
         root: Tensor = torch.linalg.qr(matrix / matrix.norm()).R.float()
         return root
@@ -155,16 +165,16 @@ def _convolution(modules: nn.ModuleDict, layer: str) -> nn.Conv2d:
 
 
 def with_ones(features: Tensor) -> Tensor:
-    """Features with one more channel, of ones, for the bias."""
+    """Append a channel of ones to the features, for the bias."""
     return torch.cat([features.float(), torch.ones_like(features[:, :1], dtype=torch.float32)], 1)
 
 
 class Moments:
-    """Means and covariances of all of the teacher's channels over many pictures, in each channel's deviation.
+    """Means and covariances of all of the teacher's channels over many pictures, in each channel's standard deviation.
 
-    From them the pupil's beginning: it keeps those channels of each layer that tell the others best, computed from the
-    kept channels of the layer before, which stand in for all of them by linear regression (channel pruning as in He,
-    Zhang & Sun 2017, arXiv 1707.06168; the choice is a Cholesky decomposition with pivots).
+    The pupil's first weights follow from them. It keeps the channels of each layer that predict the others best. They
+    are computed from the kept channels of the layer before, which replace all of its channels by linear regression
+    (channel pruning as in He, Zhang & Sun 2017, arXiv 1707.06168; the choice is a Cholesky decomposition with pivots).
     """
 
     @torch.no_grad()
@@ -187,13 +197,13 @@ class Moments:
             mean = both[:-1, -1]
             covariance = both[:-1, :-1] - mean[:, None] * mean[None, :]
             deviation = covariance.diagonal().clamp_min(0).sqrt()
-            scale = deviation.clamp_min(float(deviation.median()) / 20)  # a dead channel is not blown up
+            scale = deviation.clamp_min(float(deviation.median()) / 20)  # a dead channel must not be amplified
             self.scales[layer] = scale.float()
             self.means[layer] = mean / scale
             self.covariances[layer] = covariance / scale[:, None] / scale[None, :]
 
     def chosen(self, layer: str, count: int) -> Tensor:
-        """The channels that, one after the other, leave the least unexplained of all."""
+        """Choose channels one after the other, each time the one that explains most of the rest."""
         rest = self.covariances[layer].clone()
         chosen: list[int] = []
         for _ in range(count):
@@ -206,7 +216,7 @@ class Moments:
         return torch.tensor(sorted(chosen))
 
     def regression(self, layer: str, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """All channels from the chosen ones, in deviations: a matrix (all, chosen) and what is added."""
+        """Predict all channels from the chosen ones: a matrix (all, chosen) and an offset (all,)."""
         covariance = self.covariances[layer]
         own = covariance[chosen][:, chosen] + 1e-3 * torch.eye(len(chosen), dtype=torch.float64)
         matrix = torch.linalg.solve(own, covariance[chosen]).T
@@ -214,7 +224,7 @@ class Moments:
 
     @torch.no_grad()
     def prune(self, pupil: "Pupil") -> None:
-        """Set the pupil's convolutions and maps."""
+        """Set the pupil's convolutions and maps to the pruned teacher."""
         matrix, added = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
         before = torch.ones(3, dtype=torch.float64)
         for layer in WIDTHS:
@@ -239,7 +249,7 @@ class Moments:
 
 
 class Distillation:
-    """The pupil, its teacher, and the dreams."""
+    """Teaches the pupil, step by step."""
 
     def __init__(self, teacher: VGG19, steps: int, batch: int, seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
@@ -261,7 +271,7 @@ class Distillation:
         return torch.stack([self.pictures.crop() for _ in range(count)]).to(self.device)
 
     def _begin(self, age: int = 0) -> Dream:
-        """From noise of any roughness, or from another picture."""
+        """Begin a dream from noise of random roughness, or from another picture."""
         target = self._crops(1)[0]
         random = self.pictures.random
         if random.uniform() < 0.5:
@@ -274,7 +284,7 @@ class Distillation:
         return Dream(pixels.clamp(0, 1), torch.zeros_like(pixels), target, age)
 
     def step(self, done: int) -> dict[str, float]:
-        """One step of teaching, and one of the dreams in it."""
+        """One step of teaching, and one step of the dreams in its batch. Returns the losses by name."""
         half = self.batch // 2
         dreams = [self.dreams[i] for i in self.pictures.random.choice(DREAMS, half, replace=False)]
         targets = torch.stack([dream.target for dream in dreams])
@@ -292,7 +302,7 @@ class Distillation:
         feature = matrix = change = torch.zeros((), device=self.device)
         for layer in LAYERS:
             wanted = taught[layer]
-            spread = wanted.var((2, 3)).mean(1)  # of each picture: a soft one counts as much as a harsh one
+            spread = wanted.var((2, 3)).mean(1)  # of each picture, so that soft and harsh ones count alike
             missed = (mapped[layer].float() - wanted).square().mean((1, 2, 3))
             feature = feature + (missed / (spread + 0.02)).mean() / len(LAYERS)
             for unit in (None, self.scales[layer]):
@@ -340,13 +350,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 2 after one sentence on stderr."""
     program = "python -m trainer.descriptor.distillation"
     parser = argparse.ArgumentParser(prog=program, description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--vgg-weights", type=Path, help="file with VGG-19's weights (or set TEXTURE_VGG19)")
-    parser.add_argument("--out", type=Path, default=FILE, help="where the weights go (default: where they are shipped)")
-    parser.add_argument("--steps", type=int, default=4000, help="of teaching (default: %(default)s)")
+    parser.add_argument("--vgg-weights", type=Path, help="file of VGG-19's weights (or set TEXTURE_VGG19)")
     parser.add_argument(
-        "--batch", type=int, default=8, help="pictures a step, half of them dreams (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=FILE,
+        help="file to write the weights to (default: the one that comes with the trainer)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=4000, help="steps of teaching (default: %(default)s)")
+    parser.add_argument(
+        "--batch", type=int, default=8, help="pictures per step, half of them dreams (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     options = parser.parse_args(arguments)
     try:

@@ -1,9 +1,9 @@
-"""The built-in descriptor's network: a narrow one that was taught what VGG-19 sees. Its weights are shipped.
+"""The built-in descriptor's network: a narrow one that was taught what VGG-19 sees. Its weights lie beside this file.
 
-It has the shape of VGG-19 up to relu3_4, at a fraction of the width, so its features lie at the same places and see the
-same squares of pixels. Made by trainer/descriptor/distillation.py; the teacher's weights are CC BY 4.0, K. Simonyan &
-A. Zisserman. Each layer's features are given in a basis in which their distances, and those of their Gram matrices, are
-the ones of the teacher's features as the network knows them.
+It has the shape of VGG-19 up to relu3_4 at a fraction of the width, so its features lie at the same places and see the
+same squares of pixels. trainer/descriptor/distillation.py made it; the teacher's weights are CC BY 4.0, K. Simonyan &
+A. Zisserman. Each layer's features are given in a basis in which their distances, and those of their Gram matrices,
+equal those of the teacher's features as the network predicts them.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ WIDTHS = {
 
 
 class Convolutions(nn.ModuleDict):
-    """Images (B, 3, H, W), sRGB in [0, 1] -> the features of each layer of LAYERS, before they are mapped."""
+    """Images (B, 3, H, W), sRGB in [0, 1] -> the features of each of LAYERS, before they are mapped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Convolutions(nn.ModuleDict):
 
 
 class Distilled(nn.Module):
-    """Features by the names of VGG-19's layers. Frozen."""
+    """Features, named after VGG-19's layers. Frozen."""
 
     def __init__(self, path: Path = FILE) -> None:
         super().__init__()
@@ -90,6 +90,6 @@ class Distilled(nn.Module):
 
 
 def save(tensors: Mapping[str, Tensor], told: Mapping[str, str], path: Path) -> None:
-    """Write the weights in half precision, in one step. Raises UnusableOutput."""
+    """Replace the file of weights, in half precision. Raises UnusableOutput."""
     halves = {name: value.half().contiguous() for name, value in tensors.items()}
     replace_file(path, to_bytes(halves, dict(told)))

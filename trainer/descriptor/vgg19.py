@@ -1,11 +1,11 @@
-"""VGG-19's features: what the texture losses look at.
+"""VGG-19's features, which the texture losses compare.
 
 Source: Simonyan & Zisserman (2015), https://arxiv.org/abs/1409.1556, configuration E, without its classifier. As in
-Gatys, Ecker & Bethge (2015), https://arxiv.org/abs/1505.07376, average pooling takes the place of max pooling, which
-gives smoother gradients and cleaner textures.
+Gatys, Ecker & Bethge (2015), https://arxiv.org/abs/1505.07376, average pooling replaces max pooling, which gives
+smoother gradients and cleaner textures.
 
-Differs: convolutions are not padded with zeros: a feature that saw a border of zeros would enter the statistics as if
-it were texture. Features of a window see its own pixels alone, and those of a whole torus wrap around its edges.
+Differs: convolutions are not padded with zeros. A feature that saw a border of zeros would enter the statistics as if
+it were texture. Features of a window see only its own pixels; those of a whole torus wrap around its edges.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ POOLED_BEFORE = frozenset({"relu2_1", "relu3_1", "relu4_1", "relu5_1"})
 class VGG19(nn.Module):
     """Features after the ReLU of each of `layers`, in the field's names ("relu1_1" … "relu5_1"). Frozen.
 
-    Raises: UnusableWeights where `weights` do not reach one of `layers`, ValueError for layers that VGG-19 has not.
+    Raises UnusableWeights if `weights` do not reach one of `layers`, ValueError for layers that VGG-19 lacks.
     """
 
     def __init__(self, weights: Weights, layers: Sequence[str], *, pooling: Pooling = "average") -> None:
@@ -36,7 +36,7 @@ class VGG19(nn.Module):
             raise ValueError(f"layers: {list(layers)} must be some of {', '.join(LAYERS)}")
         missing = [layer for layer in layers if layer not in weights.layers]
         if missing:
-            why = f"{', '.join(missing)} cannot be computed with it, it has {', '.join(weights.layers)}"
+            why = f"{', '.join(missing)} cannot be computed with it; it has only {', '.join(weights.layers)}"
             raise UnusableWeights(weights.source, why)
         self.layers = tuple(sorted(set(layers), key=LAYERS.index))
         self.available = weights.layers
@@ -55,9 +55,9 @@ class VGG19(nn.Module):
     def forward(self, images: Tensor, *, wraps: bool = False, last: str | None = None) -> dict[str, Tensor]:
         """Images (B, 3, H, W), sRGB in [0, 1] -> features (B, C, h, w) of each layer, shallow to deep, up to `last`.
 
-        Images that wrap are whole tori, of sides that the deepest layer's stride divides, and so are their features; of
-        others each convolution takes one pixel off on all sides. Nothing deeper than the deepest layer is computed.
-        Gradients reach the images, never the weights.
+        Images that wrap are whole tori whose sides the deepest layer's stride divides, and so are their features. From
+        other images each convolution takes one pixel off on all sides. Nothing deeper than the deepest layer is
+        computed. Gradients reach the images, never the weights.
         """
         self._check(images, wraps)
         x = images.contiguous(memory_format=torch.channels_last)
@@ -89,7 +89,7 @@ class VGG19(nn.Module):
 
 
 def wrapped(x: Tensor) -> Tensor:
-    """One more cell on every side, of a torus: as F.pad does, in half the time and still channels-last."""
+    """Add one wrapped cell on every side of a torus: as F.pad does, in half the time and channels-last."""
     x = torch.cat((x[:, :, -1:], x, x[:, :, :1]), 2)
     return torch.cat((x[..., -1:], x, x[..., :1]), 3)
 
@@ -110,11 +110,12 @@ def receptive_field(layer: str) -> int:
 
 
 def fold_preprocessing(weight: Tensor, bias: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-    """conv1_1 for images as the network was trained on them -> conv1_1 for RGB in [0, 1]: the same features.
+    """Turn conv1_1 for preprocessed images into conv1_1 for RGB in [0, 1], with the same features.
 
-    Both preparations are affine, z = scale * x + shift for each channel, and a convolution is linear: scale goes into
-    its weight (64, 3, 3, 3) and shift into its bias (64,). Exact, since nothing is padded with zeros here: those would
-    come after the preparation. Under bfloat16 a layer is off by less than 1 % (measured), as it is without the folding.
+    Both ways of preprocessing are affine, z = scale * x + shift for each channel, and a convolution is linear: scale
+    goes into its weight (64, 3, 3, 3) and shift into its bias (64,). This is exact because nothing is padded with
+    zeros, which would come after the preprocessing. Under bfloat16 a layer is off by less than 1 % (measured), as
+    without folding.
     """
     weight, bias = weight.double(), bias.double()
     if weights.preprocessing == "caffe":

@@ -1,18 +1,18 @@
 """Where VGG-19's weights come from: a named file, the user's cache, or torchvision's upstream file, in that order.
 
-Two different networks go by the name VGG-19, and each wants its images prepared its own way:
+Two different networks are called VGG-19, and each needs its images preprocessed in its own way:
 
     caffe      Oxford's own weights (Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556), CC BY 4.0:
                BGR, 0..255, minus (103.939, 116.779, 123.68)
     imagenet   torchvision's, trained anew: RGB, 0..1, minus (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)
 
-Taken for one another they still run, only worse, and nobody notices. So every file must say which it is or hold numbers
-known to be of one of them, and where it says one thing and its numbers another, it is refused.
+With the wrong preprocessing they still run, only worse, and nobody notices. So every file must say which network it is,
+or hold numbers known from one of them. A file whose numbers contradict what it says is refused.
 
 Files: safetensors, or a state dict as `torch.save` writes it, read with `weights_only=True` so that nothing in it can
-run. Both carry torchvision's names, `features.N.weight` (out, in, 3, 3) and `features.N.bias` (out,), from conv1_1 as
-deep as they like without a hole; what lies past conv5_1 is left out. In a safetensors file the metadata key
-`preprocessing` says "caffe" or "imagenet".
+run. Both use torchvision's names, `features.N.weight` (out, in, 3, 3) and `features.N.bias` (out,), from conv1_1 to any
+depth without a gap; layers after conv5_1 are ignored. In a safetensors file the metadata key `preprocessing` is "caffe"
+or "imagenet".
 """
 
 import hashlib
@@ -40,13 +40,13 @@ Preprocessing = Literal["caffe", "imagenet"]
 
 UPSTREAM_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # 574,673,361 bytes
 UPSTREAM_SHA256 = (
-    "dcbb9e9d"  # the start of it, as torch.hub checks it: against damage, the safe reader is against malice
+    "dcbb9e9d"  # its start, as torch.hub checks it. It finds damage; against malice there is the safe reader
 )
 ENVIRONMENT = "TEXTURE_VGG19"
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MAX_FILE_BYTES = 700_000_000
 MAX_HEADER_BYTES = 1_000_000
-TIMEOUT_S = 10.0  # to connect, and for each read: whoever is offline must not wait for it
+TIMEOUT_S = 10.0  # to connect, and for each read: people who are offline must not wait long
 
 
 class Convolution(NamedTuple):
@@ -74,9 +74,9 @@ CONVOLUTIONS = (
     Convolution("4_4", "features.25", 512, 512),
     Convolution("5_1", "features.28", 512, 512),
 )
-DEEPER_KEYS = ("features.30", "features.32", "features.34")  # conv5_2 to conv5_4: of VGG-19, and of no use here
+DEEPER_KEYS = ("features.30", "features.32", "features.34")  # conv5_2 to conv5_4: part of VGG-19, but not used here
 
-# The middle rows of conv1_1's first kernel, one for each input channel: enough to tell whose weights these are.
+# The middle rows of conv1_1's first kernel, one for each input channel: enough to recognise the weights.
 FIRST_KERNEL: Mapping[Preprocessing, tuple[tuple[float, float, float], ...]] = {
     "caffe": ((0.232159, 0.089782, -0.303314), (0.305112, 0.103854, -0.373141), (0.26713, 0.099864, -0.341009)),
     "imagenet": ((0.015314, 0.045068, 0.0021444), (0.14165, 0.22705, 0.13758), (0.059742, 0.13955, 0.054102)),
@@ -89,7 +89,7 @@ WAY_OUT = (
 
 
 class UnusableWeights(TexserverError):
-    """A file of VGG-19 weights that must not be used; the text names the file, what is wrong and the way out."""
+    """A file of VGG-19 weights that must not be used; the text names the file, the fault and what to do."""
 
     def __init__(self, file: Path | str, why: str) -> None:
         super().__init__(f"The VGG-19 weights in {str(file)!r} cannot be used: {why}. {WAY_OUT}")
@@ -97,16 +97,16 @@ class UnusableWeights(TexserverError):
 
 
 class WeightsUnavailable(UnusableWeights):
-    """Nobody named a file, and none could be had; the built-in descriptor may take over."""
+    """No file was named and none could be found; the built-in descriptor can be used instead."""
 
     def __init__(self, why: str) -> None:
-        TexserverError.__init__(self, f"There are no VGG-19 weights to be had: {why}. {WAY_OUT}")
+        TexserverError.__init__(self, f"No VGG-19 weights could be found: {why}. {WAY_OUT}")
         self.why = why
 
 
 @dataclass(frozen=True)
 class Weights:
-    """VGG-19's convolutions from conv1_1 on, and how images must be prepared for them."""
+    """VGG-19's convolutions from conv1_1 on, and how to preprocess images for them."""
 
     tensors: dict[str, Tensor]  # features.N.weight (out, in, 3, 3) and features.N.bias (out,), float32 on the CPU
     preprocessing: Preprocessing
@@ -129,10 +129,10 @@ def find_weights(
 ) -> Weights:
     """`file`, else the one that TEXTURE_VGG19 names, else the user's cache, else (if `download`) the upstream file.
 
-    A file that was named is used or refused, never passed over. The upstream file comes once: its convolutions are kept
-    in `cache` (default: the user's cache folder) and the rest of its half gigabyte is not.
+    A file that was named is used or refused, never skipped. The upstream file is downloaded once: `cache` (default: the
+    user's cache folder) keeps its convolutions and not the rest of its half gigabyte.
 
-    Raises: UnusableWeights for a named file, WeightsUnavailable where none was named and none could be had.
+    Raises UnusableWeights for a named file, WeightsUnavailable if none was named and none could be found.
     """
     if file is not None:
         return read_weights(file)
@@ -145,9 +145,9 @@ def find_weights(
     kept = cache / f"vgg19-{sha256_prefix}-conv1_1-conv5_1.safetensors"
     try:
         return read_weights(kept)
-    except UnusableWeights as error:  # not there yet, or damaged: both are mended by a download
+    except UnusableWeights as error:  # missing or damaged: a download helps in both cases
         if not download:
-            why = f"no file was named, the cache's {str(kept)!r} is no help ({error.why}), and downloads are off"
+            why = f"no file was named, {str(kept)!r} in the cache cannot be used ({error.why}), and downloads are off"
             raise WeightsUnavailable(why) from error
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def find_weights(
 
 
 def read_weights(file: Path) -> Weights:
-    """One file, checked throughout: its kind, size, tensors, numbers and preprocessing. Raises UnusableWeights."""
+    """Read one file and check its kind, size, tensors, numbers and preprocessing. Raises UnusableWeights."""
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):  # a folder; a pipe, which would block
@@ -172,12 +172,14 @@ def read_weights(file: Path) -> Weights:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
             opened.seek(0)
             if file.name == UPSTREAM_URL.rpartition("/")[2] and not sha256.startswith(UPSTREAM_SHA256):
-                raise UnusableWeights(file, f"its hash is {sha256[:8]}…, which its name denies: cut short or changed")
+                raise UnusableWeights(
+                    file, f"its hash is {sha256[:8]}…, not the one in its name: it was cut short or changed"
+                )
             if file.suffix.lower() in (".pth", ".pt"):
                 content = _read_pickle(opened, file)
             else:
                 content, metadata = _read_safetensors(opened, file)
-    except (OSError, ValueError) as error:  # ValueError: a name that is no path, say with a zero byte in it
+    except (OSError, ValueError) as error:  # ValueError: a name that is not a path, such as one with a zero byte
         raise UnusableWeights(file, f"it cannot be read ({_reason(error)})") from error
     tensors = _checked(content, file)
     preprocessing = _preprocessing(tensors, metadata, sha256, file)
@@ -191,7 +193,7 @@ def _read_safetensors(opened: IO[bytes], file: Path) -> tuple[dict[str, Any], di
         raise UnusableWeights(file, "it is not a safetensors file, or a damaged one")
     try:
         with safe_open(file, "pt") as content:
-            # Copies: the tensors must outlive the file, which they are a view of.
+            # Copies: the tensors must outlive the file, of which they are views.
             tensors = {key: content.get_tensor(key).clone() for key in filter(_is_convolution, content.keys())}
             return tensors, content.metadata() or {}
     except SafetensorError as error:
@@ -215,7 +217,7 @@ def _is_convolution(key: str) -> bool:
 
 
 def _checked(tensors: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
-    """Exactly VGG-19's convolutions, from conv1_1 to wherever the file ends, as float32."""
+    """Exactly VGG-19's convolutions, from conv1_1 to the last one in the file, as float32."""
     keys = {key.rpartition(".")[0] for key in tensors}
     if strange := sorted(keys - {conv.key for conv in CONVOLUTIONS} - set(DEEPER_KEYS)):
         raise UnusableWeights(file, f"it holds another network (VGG-19 has no {strange[0][:60]!r})")
@@ -243,7 +245,7 @@ def _checked(tensors: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
 def _preprocessing(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], sha256: str, file: Path
 ) -> Preprocessing:
-    """What the file says of itself, held against what its first kernel is known to be."""
+    """What the file says of its preprocessing, checked against its first kernel."""
     stated = metadata.get("preprocessing")
     if stated is None and "BGR" in metadata.get("input", "") and "103.939" in metadata.get("input", ""):
         stated = "caffe"
@@ -257,14 +259,14 @@ def _preprocessing(
     if not stated and not known:
         raise UnusableWeights(
             file,
-            "nothing tells how images must be prepared for it: its numbers are neither Oxford's nor torchvision's, "
-            "and a safetensors file would say 'preprocessing': 'caffe' or 'imagenet' in its metadata",
+            "nothing says how images must be preprocessed for it: its numbers are neither Oxford's nor torchvision's, "
+            "and its metadata does not say 'preprocessing': 'caffe' or 'imagenet'",
         )
     return cast(Preprocessing, stated or known)
 
 
 def _recognise(weight: Tensor, file: Path) -> Preprocessing | None:
-    """Whose conv1_1 (64, 3, 3, 3) this is, also after rounding to bfloat16."""
+    """Recognise the network by its conv1_1 (64, 3, 3, 3), also after rounding to bfloat16."""
     rows = weight[0, :, 1, :]
     for preprocessing, known in FIRST_KERNEL.items():
         reference = torch.tensor(known)
@@ -276,13 +278,13 @@ def _recognise(weight: Tensor, file: Path) -> Preprocessing | None:
 
 
 def _download(url: str, sha256_prefix: str, kept: Path) -> None:
-    """The upstream file's convolutions into the cache file `kept`; OSError where that cannot be written."""
+    """Download the upstream file's convolutions into the cache file `kept`. Raises OSError if it cannot be written."""
     name = url.rpartition("/")[2]
-    with tempfile.TemporaryFile(dir=kept.parent) as whole:  # nameless: gone even if we are killed
+    with tempfile.TemporaryFile(dir=kept.parent) as whole:  # without a name: it disappears even if we are killed
         sha256 = _fetch(url, whole)
         if not sha256.startswith(sha256_prefix):
             raise WeightsUnavailable(
-                f"the download of {url} has the wrong hash ({sha256[:8]}…, not {sha256_prefix}…), so it was thrown away"
+                f"the download of {url} has the wrong hash ({sha256[:8]}…, not {sha256_prefix}…), so it was discarded"
             )
         whole.seek(0)
         tensors = _checked(_read_pickle(whole, Path(name)), Path(name))
@@ -305,7 +307,7 @@ def _download(url: str, sha256_prefix: str, kept: Path) -> None:
 
 
 def _fetch(url: str, whole: IO[bytes]) -> str:
-    """The bytes at `url` into the file `whole`, with a progress bar; their SHA-256 in hexadecimal."""
+    """Download `url` into the file `whole`, with a progress bar. Returns the SHA-256 in hexadecimal."""
     digest, received = hashlib.sha256(), 0
     request = urllib.request.Request(url, headers={"User-Agent": "texserver"})
     try:
@@ -330,6 +332,6 @@ def _fetch(url: str, whole: IO[bytes]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The words of an error without its class and numbers."""
+    """The text of an error, without its class and numbers."""
     reason = getattr(error, "reason", error)  # urllib wraps the socket's own error
     return str(getattr(reason, "strerror", None) or reason)

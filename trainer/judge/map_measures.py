@@ -1,10 +1,11 @@
-"""How good a map set is: each map by itself, and whether the maps belong together.
+"""How good a map set is: each map by itself, and how well the maps fit together.
 
-Each map is measured as trainer/judge/measures.py measures colours, shown as a picture of three channels. What holds the
-set together are two more numbers:
+Each map is turned into a picture of three channels and measured by trainer/judge/measures.py. Two more numbers say how
+well the maps fit together:
 
-    edges   correlation of the map's edges with those of the base colour, over the swatch's own. Edges are the length of
-            the step from pixel to pixel, slightly blurred. 1: the maps meet as in the swatch, 0: they ignore each other
+    edges   correlation of the map's edges with those of the base colour, over the swatch's own. An edge is the length
+    of
+            the step from pixel to pixel, slightly blurred. 1: aligned as in the swatch, 0: not aligned
     relief  median angle in degrees between the normals and the slope of the height, over the swatch's own; the height's
             scale is fitted to the swatch
 
@@ -22,14 +23,14 @@ from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL, Map, channels_of, has
 from trainer.judge import measures
 from trainer.swatch.relief import slopes, steepness_of
 
-BLUR_PX = 5  # of edges: lines that run side by side belong together
+BLUR_PX = 5  # side of the blur of edges, so that lines close to each other count as aligned
 
 Distance = Callable[[Tensor], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapFigures:
-    """What is measured of one map; None where it does not apply."""
+    """The measurements of one map; None if they do not apply."""
 
     gram: float | None
     patch: float
@@ -39,7 +40,7 @@ class MapFigures:
 
 
 class MapJudge:
-    """Knows one swatch with all its maps. `grams` gives the Gram statistics of a picture, None where there are none."""
+    """Measures map sets against one swatch. `grams` gives the Gram statistics of a picture; None: no VGG-19."""
 
     def __init__(
         self, swatch: Tensor, maps: Sequence[Map], grams: Callable[[Tensor], measures.Statistics] | None
@@ -57,7 +58,7 @@ class MapJudge:
         return pixels[:, channels_of(self.maps, map.name)].expand(-1, 3, -1, -1).contiguous()
 
     def figures(self, sample: Tensor, maps: Sequence[Map]) -> Mapping[str, MapFigures]:
-        """By the name of the map, for those that the swatch has too."""
+        """The figures by map, for the maps that the swatch has too."""
         found = {}
         for each in [each for each in self.maps if has_map(maps, each)]:
             picture = sample[:, channels_of(maps, each.name)].expand(-1, 3, -1, -1).contiguous()
@@ -89,14 +90,14 @@ def edge_correlation(pixels: Tensor, maps: Sequence[Map], map: Map) -> float:
 
 
 def edges(pixels: Tensor) -> Tensor:
-    """(1, C, H, W) -> (H - 1, W - 1), blurred."""
+    """Length of the step at each pixel, blurred: (1, C, H, W) -> (H - 1, W - 1)."""
     down, right = pixels.diff(dim=2)[..., :-1], pixels.diff(dim=3)[..., :-1, :]
     length = (down.square() + right.square()).sum(1, keepdim=True).sqrt()
     return F.avg_pool2d(length, BLUR_PX, 1, BLUR_PX // 2, count_include_pad=False)[0, 0]
 
 
 def relief_angle(pixels: Tensor, maps: Sequence[Map], steepness: float) -> float:
-    """Median angle between the normals and those of the height, degrees."""
+    """Median angle in degrees between the normals and those of the height."""
     normals = F.normalize(pixels[:, channels_of(maps, NORMAL.name)] * 2 - 1, dim=1)[..., 1:-1, 1:-1]
     _, steps = slopes(pixels, maps)
     derived = torch.cat([-steepness * steps[:, :1], steepness * steps[:, 1:], torch.ones_like(steps[:, :1])], 1)

@@ -1,7 +1,7 @@
 """The sheet of a map set: every map beside the swatch's own, and both lit from two sides, flat and on a ball.
 
 The light is our own small shader: Lambert's diffuse part and the GGX lobe of Walter et al. 2007 with Schlick's Fresnel
-term, as in most renderers; no shadows, no bounces. Height is seen only by itself: the normals carry its light.
+term, as in most renderers; no shadows, no bounces. Height has no part in it, since the normals hold its slopes.
 """
 
 from collections.abc import Sequence
@@ -40,9 +40,9 @@ def _shown(pixels: Tensor) -> Picture:
 
 
 def lit(pixels: Tensor, maps: Sequence[Map], light: Sequence[float], around: Tensor | None = None) -> Tensor:
-    """A flat piece under one light from far away, the eye straight above: (1, 3, H, W), sRGB in [0, 1].
+    """A flat piece under one distant light, seen straight from above: (1, 3, H, W), sRGB in [0, 1].
 
-    `around`: normals (1, 3, H, W) of a surface that is not flat, on which the map's lie.
+    `around`: normals (1, 3, H, W) of a curved surface that carries the map.
     """
     colour = pixels[:, channels_of(maps, BASE_COLOUR.name)] ** 2.2
     normal = _normal(pixels, maps)
@@ -68,14 +68,14 @@ def lit(pixels: Tensor, maps: Sequence[Map], light: Sequence[float], around: Ten
 
 
 def ball(pixels: Tensor, maps: Sequence[Map], light: Sequence[float]) -> Tensor:
-    """The same on a ball in the middle of a dark picture."""
+    """The same on a ball on a black background."""
     height, width = pixels.shape[2:]
     y, x = np.mgrid[:height, :width]
     x, y = 2.1 * (x + 0.5) / width - 1.05, 1.05 - 2.1 * (y + 0.5) / height
     inside = x * x + y * y < 0.99
     z = np.sqrt(np.clip(1 - x * x - y * y, 0.01, None))
     around = F.normalize(torch.from_numpy(np.stack([x, y, z])[None]).float(), dim=1)
-    # The map lies on the ball as seen from above: enough to see how it takes the light.
+    # A simple projection from above: enough to see how the material reflects light.
     place = torch.from_numpy(np.stack([np.arctan2(x, z), -np.arctan2(y, z)], -1)[None]).float() / (np.pi / 2)
     wrapped = F.grid_sample(pixels, place, mode="bilinear", padding_mode="reflection", align_corners=False)
     return lit(wrapped, maps, light, around) * torch.from_numpy(inside).float()
@@ -88,7 +88,7 @@ def _normal(pixels: Tensor, maps: Sequence[Map]) -> Tensor:
 
 
 def _on(around: Tensor, normal: Tensor) -> Tensor:
-    """Normals of a map on a surface with these normals; to the right runs x, as well as the surface lets it."""
+    """Normals of a map on a surface with the normals `around`; the map's x runs right, as far as the surface allows."""
     right = F.normalize(torch.cat([around[:, 2:], torch.zeros_like(around[:, :1]), -around[:, :1]], 1), dim=1)
     up = torch.cross(around, right, dim=1)
     return F.normalize(normal[:, :1] * right + normal[:, 1:2] * up + normal[:, 2:] * around, dim=1)

@@ -1,12 +1,12 @@
 """How good a texture is, in numbers: pure functions of images, each with its meaning and its source.
 
-Distances (`gram_statistics`, `patch_statistics`) compare what must be alike in a texture and its swatch; they are read
-as multiples of the swatch's own floor (`floor`), the distance between two random pieces of it. The rest look for what
-a distance does not see: seams, a lost lattice, seeds that paint the same picture, pieces that come back, pieces copied
-out of the swatch, and marks of the generator's pixel grid.
+Distances (`gram_statistics`, `patch_statistics`) compare what must be alike in a texture and its swatch. They are given
+as multiples of the swatch's floor (`floor`), the distance between two random pieces of it. The other measures find what
+a distance does not see: seams, a lost lattice, seeds that paint the same picture, repeated pieces, pieces copied from
+the swatch, and marks of the generator's pixel grid.
 
 Shapes: a swatch is (1, 3, H, W), samples are (seeds, 3, H, W), both float32 sRGB in [0, 1] on the CPU. Samples are
-taken for tori. Nothing random but by seed.
+treated as tori. All randomness comes from seeds.
 """
 
 import math
@@ -30,15 +30,15 @@ GRAM_SCALES = 2
 PATCH_SCALES = 4
 PATCH_PX = 7
 DIRECTIONS = 64
-STRETCH = 0.04  # of a period, that whole cycles may cost and nobody sees
-COARSE_PX = 4  # side of the cells in which diversity and repeats are judged: shapes, not grain
-COPY_PX = 32  # side of the pieces looked for in the swatch, seen at half size
+STRETCH = 0.04  # of a period: a stretch for whole cycles that nobody sees
+COARSE_PX = 4  # side of the cells in which diversity and repeats are measured: shapes, not grain
+COPY_PX = 32  # side of the pieces searched for in the swatch, at half size
 COPY_NEARER = 0.5
 COPY_PIECES = 256
 COMPONENTS = 32
 GRID_PERIODS_PX = (2, 4, 8, 16)  # the cells of the generator's finer levels
-GRID_HARMONICS = 8  # multiples of a lattice's basis waves, that have been seen to stand out
-GRID_VIEW_PX = 64  # a mark is as strong as a view of this width shows it
+GRID_HARMONICS = 8  # highest multiple of a lattice's basis waves that has been seen to stand out
+GRID_VIEW_PX = 64  # marks are measured as they appear in a view of this width
 
 
 # ---------------------------------------------------------------------------------------------------------- distances
@@ -47,7 +47,7 @@ GRID_VIEW_PX = 64  # a mark is as strong as a view of this width shows it
 def gram_statistics(
     image: Tensor, features: Callable[[Tensor], Mapping[str, Tensor]], smallest: int, scales: int = GRAM_SCALES
 ) -> Statistics:
-    """Gram matrices of every layer that `features` gives, at scale 1, 1/2 …; what is below `smallest` px is left out.
+    """Gram matrices of every layer that `features` gives, at scale 1, 1/2 …; scales below `smallest` px are left out.
 
     Gatys, Ecker & Bethge (2015), https://arxiv.org/abs/1505.07376.
     """
@@ -77,7 +77,7 @@ def patch_statistics(image: Tensor, patch: int = PATCH_PX, scales: int = PATCH_S
     for scale, smaller in scaled(image, scales, max(image.shape[2:])):
         if min(smaller.shape[2:]) < patch:
             break
-        stride = 1 if scale else 3  # enough patches; three does not fall in with the generator's halvings
+        stride = 1 if scale else 3  # enough patches; a step of three does not match the generator's halvings
         values = (directions @ F.unfold(smaller, patch, stride=stride)[0]).sort(1).values
         result.append(F.interpolate(values[None], size=QUANTILES, mode="linear", align_corners=False)[0])
     return result
@@ -101,7 +101,7 @@ def floor(
     distance: Callable[[Statistics, Statistics], float],
     seed: int = 0,
 ) -> float:
-    """The distance between two random crops of the swatch, median of some pairs: no texture needs to come nearer."""
+    """The median distance between two random crops of the swatch: no texture needs to come nearer."""
     random = torch.Generator().manual_seed(seed)
     side = math.ceil(min(swatch.shape[2:]) * FLOOR_SIDE)
 
@@ -117,7 +117,7 @@ def multiple(
     statistics: Callable[[Tensor], Statistics],
     distance: Callable[[Statistics, Statistics], float],
 ) -> Callable[[Tensor], float]:
-    """The distance to the swatch as a multiple of its floor."""
+    """A function that gives the distance to the swatch as a multiple of its floor."""
     target, least = statistics(swatch), floor(swatch, statistics, distance)
     return lambda sample: distance(statistics(sample), target) / least
 
@@ -128,8 +128,8 @@ def multiple(
 def seam(sample: Tensor) -> float:
     """The step across the wrap over the 95th percentile of the steps between lines inside; the worse axis. 1: no seam.
 
-    A step is the mean absolute difference of a line of pixels to the one before it. The percentile, since a texture may
-    have its joints anywhere, and one of them on the wrap is no seam.
+    A step is the mean absolute difference between two neighbouring lines of pixels. It is compared with a percentile
+    because a joint of the texture may happen to lie on the wrap, and that is not a seam.
     """
     worst = 0.0
     for along, across in ((2, 3), (3, 2)):
@@ -144,9 +144,9 @@ def seam(sample: Tensor) -> float:
 def lattice_kept(sample: Tensor, swatch: Tensor, lattice: Lattice) -> float | None:
     """How much of the swatch's autocorrelation at its lattice the sample keeps. 1: as regular as the swatch.
 
-    Summed over the two periods, their sum and their difference, so that rows that are kept while they slip against each
-    other count as half lost. On a torus whole cycles fit only stretched, so each peak may lie STRETCH of its length
-    (and a pixel) away from its place. None where no period fits half the picture, or the swatch has no peaks there.
+    Summed over the two periods, their sum and their difference: rows that stay regular but slip against each other
+    count as half lost. On a torus whole cycles fit only if stretched, so each peak may be STRETCH of its length (and a
+    pixel) away from its place. None if no period fits into half the picture, or if the swatch has no peaks there.
     """
     (y1, x1), (y2, x2) = lattice.periods()
     reach = [min(a, b) / 2 for a, b in zip(sample.shape[2:], swatch.shape[2:], strict=True)]
@@ -166,7 +166,7 @@ def _peak_near(correlation: Tensor, lag: tuple[float, float]) -> float:
 
 
 def _detail(image: Tensor, light_px: int = 33) -> Tensor:
-    """The image without what is softer than `light_px`: uneven light is no lattice."""
+    """The image without variation softer than `light_px`: uneven light is not a lattice."""
     return image - F.avg_pool2d(image, light_px, 1, light_px // 2, count_include_pad=False)
 
 
@@ -188,11 +188,11 @@ def _autocorrelation(image: Tensor) -> Tensor:
 def diversity(samples: Tensor, swatch: Tensor, lattice: Lattice | None, seed: int = 0) -> float | None:
     """How different the seeds are, as a share of how different pieces of the swatch are. 1: unrelated, 0: one picture.
 
-    Of the samples: mean squared difference of two seeds at the same place (twice the variance over the seeds) over the
-    same for unrelated places (twice the variance over seeds and places). Of the swatch: the same for itself, shifted.
-    Seeds share their lattice by design, so a swatch that has one is shifted by whole periods of it, others at random
-    by a quarter to half a side. In cells of COARSE_PX, so that other grain on the same shapes is no diversity.
-    None with fewer than two seeds.
+    For the samples: the mean squared difference of two seeds at the same place (twice the variance over the seeds),
+    over that of unrelated places (twice the variance over seeds and places). For the swatch: the same between itself
+    and itself shifted. Seeds share their lattice by design, so a swatch with a lattice is shifted by whole periods,
+    others at random by a quarter to half a side. Measured in cells of COARSE_PX, so that other grain on the same shapes
+    does not count. None with fewer than two seeds.
     """
     if len(samples) < 2:
         return None
@@ -238,8 +238,8 @@ def _variance(cells: Tensor) -> Tensor:
 def repeats(sample: Tensor, swatch: Tensor) -> float:
     """How much more a large sample repeats itself than the swatch does. 0: no more, 1: the same piece again.
 
-    The highest autocorrelation, in cells of COARSE_PX, of the sample less that of the swatch, at lags of at least an
-    eighth of the swatch's side and at most half of what is looked at. More regular than the swatch is above 0, too.
+    The highest autocorrelation, in cells of COARSE_PX, of the sample minus that of the swatch, at lags from an eighth
+    of the swatch's side to half the picture. A sample more regular than the swatch is also above 0.
     """
     least = min(swatch.shape[2:]) // (8 * COARSE_PX)
     cells = F.avg_pool2d(sample, COARSE_PX)
@@ -260,13 +260,14 @@ def _highest(correlation: Tensor, least: int, parts: int) -> float:
 
 
 def copying(sample: Tensor, swatch: Tensor, seed: int = 0) -> float | None:
-    """Share of the sample's pieces that are copies out of the swatch. A tiled swatch has 1, another texture about 0.
+    """Share of the sample's pieces that are copies from the swatch: 1 for a tiled swatch, about 0 for another texture.
 
-    A piece is COPY_PX a side, seen at half size through its COMPONENTS principal components over the swatch. It is a
-    copy when it is nearer to its nearest piece of the swatch than COPY_NEARER of the way from that one to its own
-    nearest other, overlapping ones aside. So the measure adapts from place to place: flat and regular parts are alike
-    in the swatch too. COPY_NEARER is below 0.7, since a blurred piece, a mean of many, is nearer to each of them by a
-    root of two than they are to each other, and yet no copy. None for swatches too small to hold pieces apart.
+    A piece has COPY_PX a side. It is compared at half size by its COMPONENTS principal components over the swatch. Take
+    the nearest piece of the swatch, and that one's own nearest piece that does not overlap it. The sample's piece is a
+    copy if the first distance is less than COPY_NEARER of the second. So the measure adapts from place to place: flat
+    and regular parts are alike in the swatch too. COPY_NEARER is below 0.7 because a blurred piece, a mean of many, is
+    nearer to each of them by a root of two than they are to each other, and is no copy. None for swatches that are too
+    small.
     """
     if min(swatch.shape[2:]) < 3 * COPY_PX:
         return None
@@ -310,12 +311,12 @@ def _pieces(halved: Tensor, corners: Tensor) -> Tensor:
 def grid(samples: Tensor, swatch: Tensor, lattice: Lattice | None = None) -> float:
     """The strongest mark of the pixel grid, relative to the swatch's own power there. 1: none beyond the swatch's.
 
-    A generator of halving levels may leave lines, dots or a change of sharpness every 2, 4, 8 or 16 pixels. Each shows
-    as a line in the power spectrum along an axis: lines and dots in that of the pixels; what changes its sign from
-    place to place only in that of its strength: of the steps from pixel to pixel, larger between cells than inside, or
-    of the bends at a pixel, larger where it is sharp. Strength is taken of strips, as it is the same along a column.
-    Where the samples' `lattice` has a wave of just such a period, as 16 rows of tiles in 512 pixels have, nothing can
-    be told of the grid, and nothing is.
+    A generator of halving levels may leave lines, dots or a change of sharpness every 2, 4, 8 or 16 pixels. Each gives
+    a line in a power spectrum along an axis. Lines and dots show in the spectrum of the pixels. A mark whose sign
+    changes from place to place shows only in the spectrum of its strength: of the steps from pixel to pixel, which are
+    larger between cells than inside, or of the bends at a pixel, which are larger where it is sharp. Strength is
+    averaged over strips, since it is the same along a column. A period that the samples' `lattice` has too, as 16 rows
+    of tiles in 512 pixels, is left out.
     """
     wanted = grid_marks(swatch[..., : swatch.shape[2] // 16 * 16, : swatch.shape[3] // 16 * 16])
     return max(a / max(b, 1.0) for a, b in zip(grid_marks(samples, lattice), wanted, strict=True))
@@ -324,9 +325,9 @@ def grid(samples: Tensor, swatch: Tensor, lattice: Lattice | None = None) -> flo
 def grid_marks(images: Tensor, lattice: Lattice | None = None) -> list[float]:
     """Power at the frequency of each of GRID_PERIODS_PX over the median of the frequencies around it, along x, then y.
 
-    Measured over the whole width, where it tells a mark from any lattice, whose lines lie elsewhere; a line stands out
-    the more the longer it is followed, so the result is brought to what GRID_VIEW_PX of it would show. The levels of a
-    texture of width W have round(W / period) cells. 1 where a wave of the `lattice` is as long as a cell.
+    Measured over the whole width, which separates a mark from the lines of any lattice. A line stands out more over a
+    longer width, so the result is scaled to what GRID_VIEW_PX would show. The levels of a texture of width W have
+    round(W / period) cells. 1 where a wave of the `lattice` is as long as a cell.
     """
     marks = []
     for axis, turned in ((1, images), (0, images.transpose(2, 3))):
@@ -344,7 +345,7 @@ def grid_marks(images: Tensor, lattice: Lattice | None = None) -> list[float]:
 
 
 def _lattice_frequencies(lattice: Lattice, size: Size, axis: int) -> frozenset[int]:
-    """Along one axis, in cycles: of the lattice's own waves, and of all that run along this axis alone."""
+    """Frequencies along one axis, in cycles: of the lattice's waves, and of all waves that run along this axis."""
     (y1, x1), (y2, x2) = lattice.cycles(size)
     along, across = ((x1, x2), (y1, y2)) if axis else ((y1, y2), (x1, x2))
     several = range(-GRID_HARMONICS, GRID_HARMONICS + 1)

@@ -1,11 +1,11 @@
-"""The pictures a training leaves beside its model, so that nobody has to trust a number.
+"""The pictures that a training writes beside its model, so that people can judge it by eye.
 
 NAME.swatch.png   the swatch as it was trained on
-NAME.growth.png   the texture growing: the same seed after every so many iterations
-NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2, seams in the middle, a large one
-                  of a style: three contents at three strengths
-NAME.maps.png     of a map set: each map beside the swatch's, and both lit (trainer/judge/map_sheet.py)
-NAME.lattice.png  what was taken for the lattice, and the mean cell (trainer/swatch/periods.py)
+NAME.growth.png   the texture growing: the same seed after more and more training
+NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2, a large one;
+                  for a style: three contents at three strengths
+NAME.maps.png     for a map set: each map beside the swatch's, and both lit (trainer/judge/map_sheet.py)
+NAME.lattice.png  the lattice that was found, and the mean cell (trainer/swatch/periods.py)
 """
 
 import io
@@ -56,7 +56,7 @@ def thumbnail(picture: Picture, side: int = 160) -> Picture:
 
 
 def contact_sheet(generator: TextureGenerator, swatch: Picture, title: str) -> Picture:
-    """Everything one has to see to judge a model, about 1.6 k x 2.3 k pixels. The generator must be frozen."""
+    """All that is needed to judge a model by eye, about 1600 x 2300 pixels. The generator must be frozen."""
     seeds = [as_picture(base_colour(generator, seed, (SAMPLE, SAMPLE))) for seed in range(3)]
     small = as_picture(base_colour(generator, 3, (SAMPLE // 2, SAMPLE // 2 + 21)))
     tiled = np.tile(small, (2, 2, 1))
@@ -86,8 +86,8 @@ def style_sheet(stylize: Stylize, style: Picture, contents: Sequence[Tensor], ti
     return laid_out(rows, title)
 
 
-def filmstrip(frames: Sequence[tuple[int, Picture]], title: str = "the texture after so many iterations") -> Picture:
-    """The texture growing, captioned by iteration or round, at most eight frames a row."""
+def filmstrip(frames: Sequence[tuple[int, Picture]], title: str = "the texture after this many iterations") -> Picture:
+    """The texture growing, each frame with its number of iterations or rounds, at most eight frames a row."""
     chosen = list(frames)
     rows = [chosen[start : start + 8] for start in range(0, len(chosen), 8)]
     return laid_out([[(f"{step}", frame) for step, frame in row] for row in rows], title)

@@ -1,7 +1,7 @@
-"""How well a quilt (server/quilt) hides that it is sewn: whether all of its swatch is shown alike, and its joints.
+"""How well a quilt (server/quilt) hides that it is sewn: how evenly it shows its swatch, and how its joints look.
 
-A quilt knows of every pixel which pixel of the swatch it shows, so nothing has to be guessed from the picture. What is
-shown is counted on one torus of AREAS swatch areas, in plan pixels (server/model/quilt.py).
+A quilt knows for every pixel which pixel of the swatch it shows, so nothing is guessed from the picture. Pixels are
+counted on one torus of AREAS swatch areas, in plan pixels (server/model/quilt.py).
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from server.quilt.quilt import Quilt
 
 SIDES = 4  # of the swatch, along each side of the torus that is counted
 AREAS = SIDES**2
-STRIP_PX = 256  # rows that are asked for at once
-PROBES = 1000  # pixels whose nearest copy is looked for
-NEAR_PX = 8  # plan pixels: what lies no further apart is one place, not a copy
+STRIP_PX = 256  # rows per request
+PROBES = 1000  # pixels whose nearest copy is searched for
+NEAR_PX = 8  # plan pixels: anything nearer is the same place, not a copy
 JOINT_PROBES = 4096
 STEP_SIDES_PX = (1, 2, 4, 8)  # of the squares at either side of a joint
 
@@ -52,10 +52,10 @@ def shown(quilt: Quilt, seed: int = 0) -> Shown:
 
 
 def seen_over_due(field: Shown) -> float:
-    """How often what a random pixel shows is shown in all, over how often it is due. 1: all of the swatch alike.
+    """How often the source of a random pixel is shown in all, over the average. 1: all of the swatch alike.
 
-    Sum of c^2 over sum of c, c the counts of the swatch's pixels, over the mean count. Places drawn blindly come to
-    about 1 + 1 / AREAS; where one half of the swatch alone is shown it is 2.
+    Sum of c^2 over sum of c, c the counts of the swatch's pixels, over the mean count. Random places give about
+    1 + 1 / AREAS; if only one half of the swatch is shown, it is 2.
     """
     counts = _counts(field)
     return float(np.square(counts).sum() / counts.sum() / counts.mean())
@@ -67,10 +67,10 @@ def never_shown(field: Shown) -> float:
 
 
 def nearest_copy(field: Shown, seed: int = 0) -> float:
-    """How far the nearest pixel lies that shows the same, median over random pixels, in shorter sides of the swatch.
+    """Median distance from random pixels to the nearest pixel with the same source, in shorter sides of the swatch.
 
-    On the torus. Copies laid at random, one in each swatch area, would lie 0.47 sides apart; a tiled swatch has 1. What
-    is never shown again has half the diagonal of the torus.
+    Measured on the torus. Random copies, one in each swatch area, would lie 0.47 sides apart; a tiled swatch has 1. A
+    pixel that is never shown again counts as half the diagonal of the torus.
     """
     numbers = field.numbers
     height, width = numbers.shape
@@ -92,7 +92,7 @@ def _counts(field: Shown) -> npt.NDArray[np.float64]:
 
 
 def inside(places: Tensor, side: int, wraps: bool) -> Tensor:
-    """Rows or columns of a swatch, which may lie outside it, as those that are shown: around, or mirrored."""
+    """Map rows or columns outside the swatch to those that are shown: wrapped, or mirrored."""
     if wraps:
         return places % side
     places = places % (2 * side)
@@ -103,15 +103,15 @@ def inside(places: Tensor, side: int, wraps: bool) -> Tensor:
 
 
 def joints(sample: Tensor, sources: Tensor, swatch: Tensor, wraps: tuple[bool, bool], seed: int = 0) -> float | None:
-    """How much steps at joints differ from the swatch's own steps at the same places. 1: joints do not stand out.
+    """Steps at joints over the swatch's own steps at the same places. 1: joints do not stand out.
 
-    A joint lies between two neighbouring pixels of the sample that show places of the swatch which are no neighbours.
-    The step there is the distance of the mean colours of two squares, one at either side of the joint. It is compared
-    with the two steps that the swatch itself has there: from the place shown before the joint to the swatch's next
-    pixel, and from the pixel before to the place shown behind it. So a cut along an edge of the swatch counts no more
-    than that edge, and what is noise in the swatch may be noise at a joint. The figure is the sum of the steps over the
-    sum of the swatch's own, at random joints, for squares of each of STEP_SIDES_PX; of these the one that is farthest
-    from 1. Above 1 joints are seen as edges, below 1 as soft lines. None where a sample has none.
+    A joint lies between two neighbouring pixels of the sample whose sources are not neighbours in the swatch. The step
+    there is the distance of the mean colours of two squares, one on each side of the joint. It is compared with the two
+    steps that the swatch itself has there: from the source before the joint to the swatch's next pixel, and from the
+    pixel before the other source to that source. So a cut along an edge of the swatch counts no more than that edge,
+    and noise in the swatch allows the same noise at a joint. The figure is the sum of the steps over the sum of the
+    swatch's own, at random joints, for squares of each of STEP_SIDES_PX; the one farthest from 1 is taken. Above 1
+    joints show as edges, below 1 as soft lines. None if the sample has no joints.
 
     `sample`: (1, 3, H, W), a torus. `sources`: (H, W, 2), Quilt.sources of the same. `swatch`: (1, 3, h, w).
     """

@@ -1,9 +1,9 @@
-"""The mark of the pixel grid, as a loss: what pixels are like must not depend on where they lie in their cells.
+"""The mark of the pixel grid, as a loss: the statistics of pixels must not depend on their position in a cell.
 
-A generator of halving levels upsamples to the nearest cell, so a pixel knows whether it is the first or the second of
-its cell of two, of four, of eight. Gram matrices and patches of all places together are blind to what that leaves:
-every second column a little sharper, a faint raster of dots. No photograph has such marks, so they are pressed to
-nothing whatever the swatch.
+A generator of halving levels upsamples to the nearest cell, so a pixel knows whether it is the first or the second in
+its cell of two, four or eight pixels. This leaves marks: every second column a little sharper, or a faint raster of
+dots. Gram matrices and patches, which pool all positions, do not see them. No photograph has such marks, so they are
+pressed to nothing whatever the swatch.
 
 Source: our own; the statistics of stationary noise must be stationary.
 """
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from server.model.torus import Axis
 from trainer.loss.losses import Place
 
-LEAST = 2 / 255  # of a contrast that counts, for swatches of nearly one colour
+LEAST = 2 / 255  # smallest contrast that is divided by, for swatches of nearly one colour
 SCALES = 3  # cells of two, four and eight pixels
-SCALES_ON_A_LATTICE = 1  # joints of a few pixels' period meet the cells of eight unevenly, and would be bent for it
+SCALES_ON_A_LATTICE = 1  # joints a few pixels apart meet cells of eight unevenly, and the loss would bend them
 _LEVELS = 8  # any number above SCALES: the last levels of all architectures have the same grids
 
 
 class GridLoss(nn.Module):
-    """Squared spread, over the places in a cell, of mean colour, of contrast and of sharpness.
+    """Squared spread, over the positions in a cell, of mean colour, contrast and sharpness.
 
     Contrast is the mean square of steps from pixel to pixel, sharpness that of bends at a pixel, both along x and y,
-    each relative to the swatch's own; measured by the texture's, a haze of fine noise would hide any mark. The mean
-    colour counts by half the swatch's standard deviation: a raster of dots is seen long before it measures much.
+    relative to the swatch's own. (Relative to the texture's own, a haze of fine noise would hide any mark.) Mean colour
+    is measured in half the swatch's standard deviation, since the eye sees a weak raster of dots.
     """
 
     units: Tensor
@@ -38,7 +38,7 @@ class GridLoss(nn.Module):
         self.register_buffer("units", torch.cat((contrast, colours.std(1).clamp_min(LEAST) / 2))[:, None])
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] at their place -> one number, 0 where no place in a cell is special."""
+        """Images (B, C, H, W) in [0, 1] at their place -> one number, 0 if all positions in a cell are alike."""
         values = torch.cat(_strengths_and_colours(images))
         rows = _places(place.size.height, place.window.top, place.window.height, self.scales)
         columns = _places(place.size.width, place.window.left, place.window.width, self.scales)
@@ -54,7 +54,7 @@ class GridLoss(nn.Module):
 
 
 def _strengths_and_colours(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Squares of steps and bends along x and y, and colours: (4, pixels) and (C, pixels), means of a batch."""
+    """Squares of steps and bends along x and y, and colours: (4, pixels) and (C, pixels), averaged over a batch."""
     pixels = images.float()
     middle = pixels[..., 1:-1, 1:-1]
     left, right = pixels[..., 1:-1, :-2], pixels[..., 1:-1, 2:]
@@ -65,7 +65,7 @@ def _strengths_and_colours(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _places(side: int, start: int, count: int, scales: int) -> list[Tensor]:
-    """For cells of 2, 4 and 8 pixels …: where each pixel lies in its cell, from 0 on, along one axis."""
+    """The position of each pixel in its cell along one axis, from 0, for cells of 2, 4, 8 … pixels."""
     axis = Axis(side, _LEVELS)
     cells = list(range(start, start + count))
     place = torch.zeros(count, dtype=torch.int64)

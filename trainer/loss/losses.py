@@ -1,7 +1,7 @@
-"""The objective: small modules that each look at one thing, summed by weight.
+"""The objective: small modules that each compare one thing, summed with weights.
 
-A loss is built around the swatch and called with a batch of windows of textures, (B, C, H, W) in [0, 1], channels of
-all maps; it returns one number. Losses that need to know where the windows lie get a `Place`.
+A loss is made for a swatch and called with a batch of windows of textures, (B, C, H, W) in [0, 1], channels of all
+maps. It returns one number. `Place` says where the windows lie.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from server.model.lattice import Lattice
 from server.model.torus import Size, Span, Window
 from server.network.waves import phases
 
-SMALLEST_TORUS = 8  # pixels a side, of which features are worth a look
-LEAST_SPREAD = 0.005  # of the squared mean: a covariance below it says nothing, and must not rule a plain swatch
+SMALLEST_TORUS = 8  # pixels a side; features of a smaller one are not compared
+LEAST_SPREAD = 0.005  # of the squared mean: a smaller covariance is noise and must not dominate a flat swatch
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a batch of windows lies, all at the same place of tori of the same size, and at which step of training."""
+    """The size of a batch's tori, the window that is seen of all of them, and the step of training."""
 
     size: Size
     window: Window
@@ -30,12 +30,12 @@ class Place:
 
     @property
     def whole(self) -> bool:
-        """Whether the window is all of the torus, so that its edges meet."""
+        """Whether the window is the whole torus, so that its edges meet."""
         return (self.window.height, self.window.width) == (self.size.height, self.size.width)
 
 
 class Sum(nn.Module):
-    """The weighted sum of losses, which it also keeps apart for the progress line."""
+    """The weighted sum of losses, by name."""
 
     def __init__(self, *terms: tuple[str, float, nn.Module]) -> None:
         super().__init__()
@@ -51,17 +51,17 @@ class Sum(nn.Module):
 
 
 class Features(Protocol):
-    """What MomentsLoss looks at: images (B, 3, H, W) -> features (B, C, h, w) by name."""
+    """A function that MomentsLoss uses: images (B, 3, H, W) -> features (B, C, h, w) by name."""
 
     def __call__(self, images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
-        """Of whole tori when the images wrap, else of what lies within them."""
+        """Features of whole tori if the images wrap, else only those that see nothing outside the image."""
 
 
 def scaled(images: Tensor, scales: int, side: int | None) -> Iterator[tuple[int, Tensor]]:
-    """The images at scale 1, 1/2, 1/4 …, each cut to its middle `side` pixels: equally many samples at every scale.
+    """The images at scale 1, 1/2, 1/4 …, each cut to its middle `side` pixels; None: not cut.
 
-    With None nothing is cut. Fine statistics need few pixels and coarse ones many, so the descriptor's cost is spent
-    evenly.
+    Fine statistics need a small part of the image and coarse ones a large part, so the same number of pixels at every
+    scale spends the descriptor's time evenly.
     """
     for scale in range(scales):
         if scale:
@@ -88,12 +88,12 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Self:
-        """Of features (B, C, H, W)."""
+        """The moments of features (B, C, H, W)."""
         mean = features.float().mean((2, 3))
         return cls(mean, gram(features) - mean[:, :, None] * mean[:, None])
 
     def distance(self, other: "Moments") -> Tensor:
-        """Squared distance, relative to the size of `other`: the sum of that of the means and the covariances, (B,)."""
+        """Squared distance of the means plus that of the covariances, each relative to the size of `other`: (B,)."""
         size = other.mean.square().sum(1)
         spread = other.covariance.square().sum((1, 2))
         between_means = (self.mean - other.mean).square().sum(1) / size.clamp_min(1e-9)
@@ -102,8 +102,8 @@ class Moments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """How one scale is looked at; `smallest` is the least side in pixels of an image that has such features."""
+class ScaleFeatures:
+    """What is compared at one image scale. `smallest`: least side in pixels of an image that has features."""
 
     features: Features
     weight: float
@@ -113,34 +113,35 @@ class Look:
 class MomentsLoss(nn.Module):
     """Distance of the means and covariances of features, per layer and scale, in place of Gram matrices.
 
+    A Gram matrix says which features occur together: the mean over all positions of their products, pair by pair.
     Source: Gatys et al. 2015 compare Gram matrices, which are covariance + mean * mean^T. Differs: both parts are
     compared on their own, each relative to the swatch's. In a swatch of little contrast the covariance is a small part
-    of a Gram matrix (of a dark rock 0.5 to 6 % of its squared norm, by layer; of a veneer 0.01 to 0.8 %), and what
-    varies is not seen. Several image scales stand in for the deeper layers of VGG-19, which then need not be had.
+    of a Gram matrix (for a dark rock 0.5 to 6 % of its squared norm, by layer; for a veneer 0.01 to 0.8 %), so what
+    varies would hardly count. Several image scales replace the deeper layers of VGG-19, which are then not needed.
 
-    `looks` are those of scale 1, 1/2, 1/4 …, of which only the middle `side` pixels are looked at, or all; where these
-    are a whole torus, features wrap. The average by weight.
+    `scales`: for scale 1, 1/2, 1/4 …. At each of them the middle `side` pixels are compared, or all if it is None; if
+    these are a whole torus, features wrap. The loss is the average by weight.
     """
 
-    def __init__(self, looks: Sequence[Look], swatch: Tensor, *, side: int | None) -> None:
+    def __init__(self, scales: Sequence[ScaleFeatures], swatch: Tensor, *, side: int | None) -> None:
         super().__init__()
-        self.looks, self.side = tuple(looks), side
+        self.scales, self.side = tuple(scales), side
         with torch.no_grad():
             self.targets = [
                 {name: Moments.of(found) for name, found in self._features(image, scale, wraps=False).items()}
-                for scale, image in scaled(swatch, len(looks), None)
+                for scale, image in scaled(swatch, len(scales), None)
             ]
 
     def _features(self, image: Tensor, scale: int, wraps: bool) -> dict[str, Tensor]:
-        look = self.looks[scale]
-        smallest = SMALLEST_TORUS if wraps else look.smallest
-        return look.features(image, wraps=wraps) if min(image.shape[2:]) >= smallest else {}
+        own = self.scales[scale]
+        smallest = SMALLEST_TORUS if wraps else own.smallest
+        return own.features(image, wraps=wraps) if min(image.shape[2:]) >= smallest else {}
 
     def forward(self, images: Tensor, place: Place) -> Tensor:
         total = torch.zeros((), device=images.device)
         weights = 0.0
-        for scale, image in scaled(images, len(self.looks), self.side):
-            weight = self.looks[scale].weight
+        for scale, image in scaled(images, len(self.scales), self.side):
+            weight = self.scales[scale].weight
             wraps = place.whole and (self.side is None or max(images.shape[2:]) >> scale <= self.side)
             for name, found in self._features(image, scale, wraps).items():
                 target = self.targets[scale].get(name)
@@ -151,10 +152,11 @@ class MomentsLoss(nn.Module):
 
 
 class FoldedCellLoss(nn.Module):
-    """Distance of mean unit cells: pixels sorted by their two lattice phases into bins, each bin averaged.
+    """Distance of mean unit cells: pixels are sorted by their two lattice phases into bins, and each bin is averaged.
 
-    A Gram matrix does not see as far as a brick is long; the mean cell does, and says where the joints are. Relative to
-    the variance of the swatch's own mean cell. `bins`: along each basis wave, no finer than the pixels.
+    A Gram matrix does not see as far as a brick is long. The mean cell does, and shows where the joints are. The
+    distance is relative to the variance of the swatch's own mean cell. `bins`: along each basis wave, no finer than the
+    pixels.
     """
 
     def __init__(self, swatch: Tensor, lattice: Lattice, bins: int = 24) -> None:
@@ -169,7 +171,7 @@ class FoldedCellLoss(nn.Module):
         self.variance = (self.cell - self.cell.mean(2, keepdim=True)).square().mean().clamp_min(1e-4)
 
     def _fold(self, images: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean of each bin over a batch with common phases: (1, C, bins * bins), and how many pixels each bin got."""
+        """Mean of each bin over a batch with common phases: (1, C, bins * bins), and the number of pixels in each."""
         index = (where * self.bins).long().clamp_(max=self.bins - 1)
         index = (index[0] * self.bins + index[1]).flatten()
         flat = images.float().mean(0).flatten(1)

@@ -1,8 +1,7 @@
-"""What holds the maps of a material together, beside the losses of the base colour alone.
+"""The losses of a material's other maps, and of how they fit together.
 
-A descriptor takes pictures of three channels. So the maps are shown to it as pictures: each by itself, and mixtures of
-all of them, in which what lies at one place in several maps meets. The covariances of a mixture's features then hold
-how the maps go together, which those of the maps one by one do not.
+A descriptor takes pictures of three channels, so the maps are turned into pictures: each map by itself, and mixtures of
+all of them. The covariances of a mixture's features depend on how the maps fit together; those of single maps do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +15,15 @@ from trainer.loss.losses import Place, scaled
 from trainer.swatch.relief import slopes
 
 MIXTURES = 6
-CONTRAST = 0.22  # of a mixture's channel: about that of a photograph
-LEAST = 4 / 255  # of a channel's deviation that is stretched to it
-SIZES = 3  # of the pictures whose slopes are compared: fine ones drown in a file's noise
+CONTRAST = 0.22  # standard deviation of a mixture's channels, about that of a photograph
+LEAST = 4 / 255  # smallest standard deviation of a channel that is stretched to it
+SIZES = 3  # at which slopes are compared; at full size alone they would drown in a file's noise
 
 Around = Callable[[Tensor], nn.Module]  # makes the loss around one picture of three channels
 
 
-class Part(nn.Module):
-    """A loss that looks at one map of three channels as it is."""
+class SingleMap(nn.Module):
+    """A loss of one map of three channels, shown as it is."""
 
     def __init__(self, channels: slice, swatch: Tensor, around: Around) -> None:
         super().__init__()
@@ -36,7 +35,7 @@ class Part(nn.Module):
 
 
 class Mixture(nn.Module):
-    """A loss that looks at a mixture of channels, each standardised first: `matrix` (3, channels)."""
+    """A loss of a mixture of standardised channels: `matrix` (3, channels)."""
 
     def __init__(self, matrix: Tensor, swatch: Tensor, around: Around) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class Mixture(nn.Module):
         self.loss = around(self.picture(swatch))
 
     def picture(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 3, H, W), around one half."""
+        """The mixture as a picture, (B, C, H, W) -> (B, 3, H, W), around one half."""
         standard = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
         return 0.5 + CONTRAST * torch.einsum("ic,bcyx->biyx", self.matrix, standard)
 
@@ -55,12 +54,11 @@ class Mixture(nn.Module):
 
 
 class Views(nn.Module):
-    """What is looked at in every step beside the base colour: the normals, one map of one channel, one mixture of all.
+    """The sum of the losses of the normals, one map of one channel, and one mixture of all maps.
 
-    Normals are shown as they are: stretched, what their third channel hardly shows would count as much as the slopes. A
-    map of one channel is stretched, for it may have little contrast. These maps take turns, and so do the mixtures,
-    which follow from the seed. `around` makes the loss around a picture (1, 3, H, W) of the swatch. The sum of the
-    losses.
+    Normals are shown as they are: stretched, their third channel would count as much as the slopes. A map of one
+    channel is stretched, since it may have little contrast. These maps take turns from step to step, and so do the
+    mixtures, which follow from the seed. `around` makes the loss for a picture (1, 3, H, W) of the swatch.
     """
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map], around: Around, seed: int) -> None:
@@ -70,7 +68,7 @@ class Views(nn.Module):
         grey = [unit[channels].expand(3, -1) for count, channels in beside if count == 1]
         random = torch.Generator().manual_seed(seed * 1_000_003 + 17)
         mixed = [torch.linalg.qr(torch.randn(swatch.shape[1], 3, generator=random)).Q.T for _ in range(MIXTURES)]
-        self.always = nn.ModuleList(Part(channels, swatch, around) for count, channels in beside if count == 3)
+        self.always = nn.ModuleList(SingleMap(channels, swatch, around) for count, channels in beside if count == 3)
         self.turns = nn.ModuleList(Mixture(matrix, swatch, around) for matrix in grey)
         self.mixtures = nn.ModuleList(Mixture(matrix, swatch, around) for matrix in mixed)
 
@@ -82,9 +80,9 @@ class Views(nn.Module):
 class ReliefLoss(nn.Module):
     """How far the normals are from the slope of the height, beyond what they are in the swatch itself.
 
-    A height of 1 is k pixels high (trainer/swatch/relief.py), and k is fitted to the swatch.
-    For each size of picture (full, half, quarter): the squared difference of slopes relative to that of the slopes
-    themselves, and no more is asked than the swatch gives.
+    A height of 1 is k pixels high (trainer/swatch/relief.py), and k is fitted to the swatch. At each size of picture
+    (full, half, quarter) the loss is the squared difference of slopes, relative to the squared slopes, minus the
+    swatch's own, and at least 0.
     """
 
     def __init__(self, swatch: Tensor, maps: Sequence[Map]) -> None:

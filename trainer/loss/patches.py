@@ -1,12 +1,12 @@
-"""The distribution of all patches, sliced: what lies beside what, to the pixel.
+"""The distribution of all patches, sliced: which pixels lie beside which.
 
-Patches are projected on random directions; per direction the sorted values of texture and swatch are compared, which is
-the exact Wasserstein distance of the projected distributions (Heitz et al. 2021, arXiv 2006.07229, on VGG features;
-Elnekave & Weiss 2022, arXiv 2203.11862, on patches). New directions at every step, several image scales.
+Patches are projected on random directions. For each direction the sorted values of texture and swatch are compared,
+which is the exact Wasserstein distance of the projected distributions (Heitz et al. 2021, arXiv 2006.07229, on VGG
+features; Elnekave & Weiss 2022, arXiv 2203.11862, on patches). Directions are new at every step; several image scales
+are used.
 
-Differs: some or all directions are drawn in the swatch's whitened patch space, so that they also look along directions
-in which the swatch varies little. There an unwanted pixel grid shows, and in plain directions it drowns in large
-shapes.
+Differs: some or all directions are drawn in the swatch's whitened patch space, so they also include directions in which
+the swatch varies little. There an unwanted pixel grid shows, which drowns in large shapes otherwise.
 """
 
 import torch
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from trainer.loss.losses import Place, scaled
 
-MOST = 4096  # patches of a picture that are compared in one step: more of a swatch tell little more, and cost
-STRIDE = 3  # patches overlap, so some do for all; a step of three never falls in with the generator's halvings
+MOST = 4096  # patches of a picture compared in one step; more cost time and say little more
+STRIDE = 3  # between patches, since they overlap; a step of three never matches the generator's halvings
 
 
 class SlicedPatchLoss(nn.Module):
     """Squared sliced Wasserstein distance of patch distributions, over scales, relative to each direction's variance.
 
-    `patch`: side of a patch in pixels. `directions`: per step and scale, a share `plain` of them not whitened.
-    `whitening` in [0, 1]: 0 none, 1 every principal direction of the swatch's patches counts the same. Directions
-    follow from `seed` and the step of training alone.
+    `patch`: side of a patch in pixels. `directions`: number per step and scale; a share `plain` of them is not
+    whitened. `whitening` in [0, 1]: at 0 none, at 1 all principal directions of the swatch's patches count alike.
+    Directions follow from `seed` and the step of training only.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SlicedPatchLoss(nn.Module):
         return ((got - wanted).square() / variance).mean()
 
     def _project(self, images: Tensor, directions: Tensor, random: torch.Generator) -> Tensor:
-        """Sorted projections of every ninth patch, from a random start, or of some of them: (directions, patches)."""
+        """Sorted projections of every ninth patch from a random start, or of MOST of them: (directions, patches)."""
         top, left = torch.randint(STRIDE, (2,), generator=random).tolist()
         images = images.float()[..., top:, left:]
         rows, columns = ((length - self.patch) // STRIDE + 1 for length in images.shape[2:])
@@ -81,7 +81,7 @@ class SlicedPatchLoss(nn.Module):
         return torch.sort((directions @ patches).transpose(0, 1).flatten(1), dim=1).values
 
     def _some(self, images: Tensor, tops: Tensor, lefts: Tensor) -> Tensor:
-        """The patches at these places, as F.unfold gives them: (B, C * patch^2, places)."""
+        """The patches at these positions, as F.unfold gives them: (B, C * patch^2, positions)."""
         step = torch.arange(self.patch, device=images.device)
         rows, columns = tops + step[:, None, None], lefts + step[:, None]
         return images[:, :, rows, columns].flatten(1, 3)
@@ -90,9 +90,9 @@ class SlicedPatchLoss(nn.Module):
 def principal_directions(image: Tensor, patch: int, whitening: float) -> tuple[Tensor, Tensor]:
     """Principal directions of the image's patches as rows (D, D), D = C * patch^2, and the mean patch (D,).
 
-    Each direction is scaled by (variance / largest)^(-whitening / 2), but not below a ten-thousandth, where variance is
-    noise of the file. Where the swatch holds nothing at all (the colours of a grey picture, say) it is not scaled up:
-    it must stay empty, and that must not drown the rest.
+    Each direction is scaled by (variance / largest)^(-whitening / 2), with variances of at least a ten-thousandth,
+    below which they are noise of the file. A direction in which the swatch has no variance at all (such as colour in a
+    grey picture) is not scaled up: it must stay empty, and must not drown the rest.
     """
     patches = F.unfold(image.float(), patch)[0]
     centre = patches.mean(1)

@@ -1,10 +1,11 @@
-"""What a stylizer is trained for: the subject of its content, in the manner of the style.
+"""The objective of a style: keep the subject of the content, and take the strokes and colours of the style.
 
 Source: Johnson et al. 2016 (arXiv 1603.08155), a network trained by the losses of Gatys et al. 2015 (1508.06576).
-Differs: every term is relative to its target's own size, so that none rules the sum; the style is looked at on several
-image scales, which stand in for the deeper layers of VGG-19, and the subject at half the size, which leaves room for
-strokes; and the weights follow the strength of each sample, so that one network learns the whole range between content
-and style.
+Differs:
+ - Every term is relative to its target's size, so that none dominates the sum.
+ - The style is compared at several image scales, which replace the deeper layers of VGG-19, and the subject at half the
+   size, which leaves room for strokes.
+ - The weights depend on the strength of each sample, so one network learns the whole range from content to style.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +16,17 @@ from torch import Tensor, nn
 from trainer.loss.losses import Features, gram, scaled
 
 STYLE_WEIGHT = 10.0  # at strength 1; it grows with the square of the strength
-PIXEL_WEIGHT = 1.0  # at strength 0, where the picture is to come out as it went in
+PIXEL_WEIGHT = 1.0  # at strength 0, where the picture must stay as it is
 SMOOTHNESS_WEIGHT = 0.05
 STEADINESS_WEIGHT = 20.0  # at strength 1
 CONTENT_SCALE = 1  # half the size
 
 
 class StyleObjective(nn.Module):
-    """Style, content and smoothness of a batch, by strength; a number for each sample, to be averaged.
+    """The weighted sum of style, content, smoothness and steadiness, averaged over a batch.
 
-    `style` (1, 3, H, W) in [0, 1]; `features` of each image scale, the full one first, of which the one named `content`
-    is the subject at CONTENT_SCALE. `smallest`: the least side of an image that gives features.
+    `style` (1, 3, H, W) in [0, 1]. `features`: a function for each image scale, full size first. `content`: the layer
+    that shows the subject, at CONTENT_SCALE. `smallest`: the smallest side of an image that gives features.
     """
 
     def __init__(self, features: Sequence[Features], style: Tensor, *, content: str, smallest: int) -> None:
@@ -43,7 +44,7 @@ class StyleObjective(nn.Module):
     ) -> Tensor:
         """`images` and `contents` (B, 3, H, W), `strengths` (B,) in [0, 1] -> one number.
 
-        `move`, for two samples: how many pixels further down and right the second looks at the same scene.
+        `move`, for two samples of one scene: by how many pixels the second is further down and right.
         """
         style, content = self.distances(images, contents)
         pixel = (images - contents).square().mean((1, 2, 3))
@@ -57,11 +58,13 @@ class StyleObjective(nn.Module):
         )
         if move is not None:
             weighted = weighted + STEADINESS_WEIGHT * strengths.square() * unsteadiness(images, move)
-        loss: Tensor = (weighted / (1 + for_style + for_pixels)).mean()  # or strong samples would drown the others
+        loss: Tensor = (
+            weighted / (1 + for_style + for_pixels)
+        ).mean()  # else samples of high strength would outweigh the others
         return loss
 
     def distances(self, images: Tensor, contents: Tensor) -> tuple[Tensor, Tensor]:
-        """How far a batch is from the style, and from its contents: (B,) each. A side is 2 * `smallest` or more."""
+        """Distance of each sample to the style, and to its content: (B,) each. Sides are at least 2 * `smallest`."""
         style = torch.zeros(len(images), device=images.device)
         count = 0
         found: list[Mapping[str, Tensor]] = []
@@ -81,7 +84,7 @@ class StyleObjective(nn.Module):
 
 
 def unsteadiness(images: Tensor, move: tuple[int, int]) -> Tensor:
-    """Mean square of what does not move along: two views (2, C, H, W), the second `move` pixels down and right."""
+    """Mean squared difference of two views (2, C, H, W) where they overlap, the second `move` pixels down and right."""
     first, second = images[:1], images[1:]
     for axis, step in zip((2, 3), move, strict=True):
         length = images.shape[axis] - abs(step)

@@ -1,1 +1,1 @@
-"""What is learned from: swatches, map sets, content images."""
+"""What the trainer learns from: swatches, map sets, content images."""

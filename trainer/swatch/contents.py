@@ -1,8 +1,8 @@
-"""Content images for training a style: a folder of pictures, or what is at hand without one.
+"""Content images for training a style: a folder of pictures, or drawn scenes and scikit-image's photographs.
 
-At hand are scenes drawn anew for every step (leaves of random shapes lying over each other, as in the "dead leaves"
-model of Lee, Mumford & Huang 2001; gradients; soft light) and, where scikit-image is installed, its photographs. What
-they show matters little: edges, flat areas, gradients and fine detail are what a style has to deal with.
+Scenes are drawn anew for every step: leaves of random shapes over each other, as in the "dead leaves" model of Lee,
+Mumford & Huang (2001), gradients and soft light. The photographs are used if scikit-image is installed. What the
+pictures show matters little. A style has to deal with edges, flat areas, gradients and fine detail.
 """
 
 import random
@@ -21,32 +21,32 @@ from server.errors import TexserverError
 from server.files.picture_file import SUFFIXES
 from trainer.swatch.swatch import UnusableSwatch, read_swatch
 
-PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket", "camera", "coins")  # of scikit-image, in its wheel
+PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket", "camera", "coins")  # that scikit-image's wheel contains
 LARGEST = 512  # shorter side that pictures are scaled down to
 SMALLEST = 64
 LEAVES = 90
 SHOWN = 3  # on a contact sheet
-DRAWN_SHARE = 0.5  # of the samples, where there are photographs too
+DRAWN_SHARE = 0.5  # of the samples, if there are photographs too
 
 
 class UnusableContent(TexserverError):
-    """No content images there; the text says what to do."""
+    """There are no content images; the text says what to do."""
 
 
 class Contents(Protocol):
-    """Where content images come from; `name` is for people and the model file."""
+    """A source of content images; `name` is shown to people and goes into the model file."""
 
     name: str
 
     def crop(self, draws: random.Random, side: int) -> Tensor:
-        """A piece of some picture: (3, side, side) float32, sRGB in [0, 1]."""
+        """A random piece of a picture: (3, side, side) float32, sRGB in [0, 1]."""
 
     def shown(self, side: int) -> list[Tensor]:
-        """Three of them for the contact sheet, whole, with their shorter side of about `side` pixels."""
+        """Three whole pictures for the contact sheet. Their shorter side has about `side` pixels."""
 
 
 def find_contents(folder: Path | None) -> Contents:
-    """The pictures of the folder, or those at hand. Raises UnusableContent."""
+    """The pictures of the folder, or without a folder the default ones. Raises UnusableContent."""
     if folder is None:
         photographs = _photographs()
         return Mixed(photographs) if photographs else Drawn()
@@ -54,7 +54,7 @@ def find_contents(folder: Path | None) -> Contents:
 
 
 class Pictures:
-    """Random pieces of pictures, each picture as often as any other; half of them mirrored."""
+    """Random pieces of pictures. All pictures are equally likely; half of the pieces are mirrored."""
 
     def __init__(self, pictures: Sequence[Tensor], name: str) -> None:
         self.pictures = list(pictures)
@@ -79,7 +79,7 @@ class Pictures:
 
 
 class Drawn:
-    """Scenes drawn for the occasion."""
+    """Scenes drawn anew for every piece."""
 
     name = "drawn scenes"
 
@@ -105,19 +105,19 @@ class Mixed:
         return source.crop(draws, side)
 
     def shown(self, side: int) -> list[Tensor]:
-        """As Contents: photographs, which people know how to look at."""
+        """As Contents: photographs, which are easier to judge than drawn scenes."""
         return self.photographs.shown(side)
 
 
 def dead_leaves(seed: int, side: int) -> NDArray[np.float32]:
     """A scene of leaves over each other: (side, side, 3) in [0, 1]."""
     random = np.random.default_rng(seed)
-    palette = random.uniform(0, 1, (6, 1)) + random.normal(0, 0.15, (6, 3))  # as muted as the world
+    palette = random.uniform(0, 1, (6, 1)) + random.normal(0, 0.15, (6, 3))  # muted, as in nature
     return np.clip(leaves_over_each_other(random, palette, side), 0, 1).astype(np.float32)
 
 
 def leaves_over_each_other(random: np.random.Generator, palette: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Leaves over each other: discs, boxes and bars with sizes by a power law, each shaded, some with a grain.
+    """Draw leaves over each other: ellipses and bars whose sizes follow a power law, each shaded, some grainy.
 
     Source: the "dead leaves" model, Lee, Mumford & Huang (2001).
     """
@@ -146,7 +146,7 @@ def leaves_over_each_other(random: np.random.Generator, palette: NDArray[np.floa
 def _shaded(
     random: np.random.Generator, palette: NDArray[np.float64], x: NDArray[np.float32], y: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """One colour, brighter to one side, with or without a grain."""
+    """One colour, brighter on one side, with or without grain."""
     colour = np.clip(palette[random.integers(len(palette))] + random.normal(0, 0.08, 3), 0, 1)
     light = 1 + random.uniform(-0.6, 0.6) * (x - 0.5) + random.uniform(-0.6, 0.6) * (y - 0.5)
     shaded: NDArray[np.float64] = colour * light[..., None]
@@ -164,7 +164,7 @@ def _photographs() -> list[Tensor]:
     for name in PHOTOGRAPHS:
         try:
             pixels = np.asarray(getattr(skimage.data, name)())
-        except (OSError, AttributeError, ImportError):  # not in the wheel of this version; it would be downloaded
+        except (OSError, AttributeError, ImportError):  # this version's wheel lacks it and would download it
             continue
         image = Image.fromarray(pixels).convert("RGB")
         image.thumbnail((2 * LARGEST, 2 * LARGEST))
@@ -174,7 +174,9 @@ def _photographs() -> list[Tensor]:
 
 def _read(folder: Path) -> list[Tensor]:
     if not folder.is_dir():
-        raise UnusableContent(f"--content {folder} is no folder. Name a folder of pictures, or leave it away.")
+        raise UnusableContent(
+            f"--content {folder} is not a folder. Name a folder of pictures, or leave the option out."
+        )
     pictures = []
     for path in sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES):
         try:
@@ -182,12 +184,12 @@ def _read(folder: Path) -> list[Tensor]:
         except UnusableSwatch:
             continue
     if not pictures:
-        raise UnusableContent(f"There is no picture in {folder} that can be read. Put photographs there (JPEG, PNG).")
+        raise UnusableContent(f"No picture in {folder} can be read. Put photographs there (JPEG, PNG).")
     return pictures
 
 
 def _fitted(picture: Tensor, side: int) -> Tensor:
-    """With a shorter side of `side` pixels."""
+    """The picture scaled so that its shorter side has `side` pixels."""
     _, height, width = picture.shape
     scale = side / min(height, width)
     size = (max(side, round(height * scale)), max(side, round(width * scale)))

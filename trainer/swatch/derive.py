@@ -1,9 +1,9 @@
-"""Maps guessed from a photograph alone, for swatches that have nothing else: height, normal and roughness.
+"""Height, normal and roughness maps guessed from a photograph alone.
 
-They are guesses from light and dark, and no measurement. What is darker than its surroundings is taken to lie deeper,
-over several sizes of surroundings, which holds for stones, bark, joints and cracks in soft light, and fails where the
-colour itself is dark (letters, spots, dark bricks) or where the light comes from one side. Normals are the slopes of
-that height. Roughness is taken to be higher where a place is dull and uneven, lower where it is smooth and bright.
+They are guesses from light and dark, not measurements. A place that is darker than its surroundings, at several sizes
+of surroundings, is taken to lie deeper. This holds for stones, bark, joints and cracks in soft light. It fails where
+the colour itself is dark (letters, spots, dark bricks) and where the light comes from one side. Normals are the slopes
+of that height. Roughness is taken to be higher where a place is dull and uneven, lower where it is smooth and bright.
 
 Source: "dark is deep" (Langer & Zucker 1994, shape from shading on a cloudy day).
 """
@@ -19,13 +19,13 @@ from server.network.normals import central_steps
 
 CAN = (NORMAL.name, HEIGHT.name, ROUGHNESS.name)
 LIGHT = (0.2126, 0.7152, 0.0722)  # Rec. 709
-REACHES = (2, 4, 8, 16, 32)  # pixels of the surroundings, of a swatch of 384
+REACHES = (2, 4, 8, 16, 32)  # pixels of the surroundings, for a swatch of 384 pixels
 STEEP = 0.25  # the mean slope of the normals
-NOTE = "Guessed from light and dark: {}. Dark colours come out deep, and light from one side tilts everything."
+NOTE = "Guessed from light and dark: {}. Dark colours become deep, and light from one side tilts everything."
 
 
 def derived(pixels: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Maps by name, (1, channels, H, W) in [0, 1], of a swatch (1, 3, H, W). Edges go on as their mirror image."""
+    """Guess maps by name, (1, channels, H, W) in [0, 1], of a swatch (1, 3, H, W). Beyond its edges it is mirrored."""
     light = (pixels.square() * pixels.new_tensor(LIGHT)[:, None, None]).sum(1, keepdim=True).sqrt()
     height = sum((_standard(light - blurred(light, reach)) * reach**0.5 for reach in REACHES), torch.zeros_like(light))
     height = (0.5 + 0.18 * _standard(blurred(height, 1))).clamp(0, 1)
@@ -44,10 +44,12 @@ def derived(pixels: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """`normal,height` of the command line. Raises ValueError."""
+    """Read a list such as `normal,height` from the command line. Raises ValueError."""
     names = tuple(name.strip() for name in text.split(","))
     if not all(name in CAN for name in names) or len(set(names)) != len(names):
-        raise ValueError(f"--derive {text!r}: it is a list of {', '.join(CAN)}, each once at most.")
+        raise ValueError(
+            f"--derive {text!r} is not a list of {', '.join(CAN)}, each at most once. Write for example normal,height."
+        )
     return names
 
 
@@ -56,7 +58,7 @@ def _standard(values: Tensor) -> Tensor:
 
 
 def blurred(values: Tensor, reach: int) -> Tensor:
-    """Three boxes, nearly a Gaussian of this deviation."""
+    """Blur with three boxes: nearly a Gaussian of this standard deviation, in pixels."""
     for _ in range(3):
         values = F.avg_pool2d(F.pad(values, (reach,) * 4, mode="reflect"), 2 * reach + 1, 1)
     return values

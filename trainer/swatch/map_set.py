@@ -1,8 +1,8 @@
-"""The maps of a material beside its base colour: found, read, aligned with the swatch, and said what was done.
+"""The maps of a material: found by their names, read, and aligned with the swatch, which is the base colour.
 
-A map holds data, not colours: its values are taken as they are stored, whatever profile the file claims. Names that
-artists and libraries give their files are recognised (`recognised`): those of Poly Haven (`brick_nor_gl_1k.png`,
-`brick_arm_1k.jpg`) and of ambientCG (`Rock058_1K-JPG_NormalGL.jpg`) among them.
+A map holds data, not colours: its stored values are used as they are, whatever profile the file claims. `recognised`
+knows the file names that artists and libraries use, among them those of Poly Haven (`brick_nor_gl_1k.png`,
+`brick_arm_1k.jpg`) and ambientCG (`Rock058_1K-JPG_NormalGL.jpg`).
 
 Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1]; normals have unit length, y up (OpenGL).
 """
@@ -37,7 +37,7 @@ from trainer.swatch.swatch import MIN_SIDE_PX, Swatch, UnusableSwatch
 
 DIRECTX = "normal_dx"
 PACKED = "arm"
-PARTS = {  # what a file named so on the command line holds, channel by channel
+PARTS = {  # the maps in a file of that name on the command line, channel by channel
     NORMAL.name: (NORMAL,),
     DIRECTX: (NORMAL,),
     ROUGHNESS.name: (ROUGHNESS,),
@@ -59,27 +59,27 @@ SPELLINGS = {
     "orm": "orm",
 }
 _BY_SPELLING = {word: part for part, words in SPELLINGS.items() for word in words.split()}
-_NO_NAME = re.compile(r"\d+k|\d+|jpe?g|png|tiff?|exr")  # tokens that tell a size or a format
-FLAT = 4 / 255  # a deviation below which a map says nothing, or only what its JPEG says
+_NO_NAME = re.compile(r"\d+k|\d+|jpe?g|png|tiff?|exr")  # tokens for a size or a format
+FLAT = 4 / 255  # standard deviation; a flatter map holds nothing but JPEG noise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapSet:
-    """All maps of a material, the base colour first; `notes`: what was done with them, a sentence each."""
+    """All maps of a material, the base colour first. `notes`: a sentence for each conversion."""
 
     maps: tuple[Map, ...]
     pixels: Tensor
     notes: tuple[str, ...] = ()
 
     def channels(self, map: Map) -> slice:
-        """Which of the channels are this map's."""
+        """The channels of this map."""
         return channels_of(self.maps, map.name)
 
 
 def recognised(folder: Path) -> Mapping[str, Path]:
-    """Files of a map set by part, where the folder holds one: a base colour and at least one other map. Else nothing.
+    """The files of a map set by part, or nothing if the folder lacks a base colour or any other map.
 
-    Raises UnusableSwatch where two files claim to be the same map.
+    Raises UnusableSwatch if two files look like the same map.
     """
     found: dict[str, Path] = {}
     for path in _pictures(folder):
@@ -88,7 +88,7 @@ def recognised(folder: Path) -> Mapping[str, Path]:
             continue
         if part in found:
             raise UnusableSwatch(
-                f"{quoted(found[part])} and {quoted(path)} both look like the {part} map: keep one of them there."
+                f"{quoted(found[part])} and {quoted(path)} both look like the {part} map: keep only one of them."
             )
         found[part] = path
     if NORMAL.name in found:
@@ -97,7 +97,7 @@ def recognised(folder: Path) -> Mapping[str, Path]:
 
 
 def part_of(path: Path) -> str | None:
-    """What the file's name says it is: a key of SPELLINGS."""
+    """The map that the file's name suggests: a key of SPELLINGS, or None."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+k?", path.stem)
     words = [word.lower() for word in words if not _NO_NAME.fullmatch(word.lower())]
     for count in (3, 2, 1):
@@ -114,16 +114,15 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def parse_map(text: str) -> tuple[str, Path]:
-    """NAME=FILE of the command line. Raises ValueError."""
+    """Read NAME=FILE from the command line. Raises ValueError."""
     name, equals, path = text.partition("=")
     if not (equals and path) or name not in PARTS:
-        raise ValueError(f"--map {text!r} is not NAME=FILE with one of {', '.join(PARTS)} as its name.")
+        raise ValueError(f"--map {text!r} is not NAME=FILE. NAME is one of {', '.join(PARTS)}.")
     return name, Path(path)
 
 
 def read_map_set(swatch: Swatch, parts: Mapping[str, Path], derive: Sequence[str] = ()) -> MapSet:
-    """The swatch with its other maps, at the swatch's size, and those that are to be derived
-    (trainer/swatch/derive.py).
+    """Read the swatch's other maps at the swatch's size, and guess those named in `derive` (trainer/swatch/derive.py).
 
     Raises UnusableSwatch.
     """
@@ -139,10 +138,10 @@ def read_map_set(swatch: Swatch, parts: Mapping[str, Path], derive: Sequence[str
             continue
         for index, each in enumerate(maps):
             if each.name in found:
-                raise UnusableSwatch(f"There are two {each.name} maps, one of them in {quoted(path)}: name one alone.")
+                raise UnusableSwatch(f"There are two {each.name} maps, one of them in {quoted(path)}: name only one.")
             value = values[:, index : index + 1] if len(maps) > 1 else values.mean(1, keepdim=True)
             if float(value.std()) < FLAT:
-                notes.append(f"The {each.name} map is {float(value.mean()):.2f} everywhere; it was left out.")
+                notes.append(f"The {each.name} map is {float(value.mean()):.2f} everywhere, so it was left out.")
             else:
                 found[each.name] = value
     if HEIGHT.name in found:
@@ -155,7 +154,7 @@ def read_map_set(swatch: Swatch, parts: Mapping[str, Path], derive: Sequence[str
 
 
 def _aligned(path: Path, swatch: Swatch) -> Tensor:
-    """(1, 1 or 3, H, W) of the swatch's size."""
+    """Read a map, scaled to the swatch: (1, 1 or 3, H, W) in [0, 1]."""
     try:
         data = picture_bytes(path)
         with guarded(path):
@@ -178,7 +177,7 @@ def _aligned(path: Path, swatch: Swatch) -> Tensor:
 
 
 def _values(image: Image.Image) -> NDArray[np.float32]:
-    """Stored numbers as they are, (H, W, 1 or 3) in [0, 1]; no profile, no palette of colours."""
+    """The stored numbers, (H, W, 1 or 3) in [0, 1]; no colour profile is applied."""
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float32)[..., None] / np.float32(65535)
     elif image.mode in ("L", "LA", "1"):
@@ -190,11 +189,15 @@ def _values(image: Image.Image) -> NDArray[np.float32]:
 
 def _normals(path: Path, values: Tensor, *, directx: bool, notes: list[str]) -> Tensor:
     if values.shape[1] != 3:
-        raise UnusableSwatch(f"{quoted(path)} is grey, and a normal map has three channels. Is it the height map?")
+        raise UnusableSwatch(
+            f"{quoted(path)} is grey, but a normal map has three channels. If it is the height map, name it height."
+        )
     if directx:
         values = torch.cat([values[:, :1], 1 - values[:, 1:2], values[:, 2:]], 1)
-        notes.append("The normals were turned from DirectX's way (y down) to OpenGL's (y up).")
+        notes.append("The normals were converted from DirectX (y down) to OpenGL (y up).")
     if float(values[:, 2].mean()) < 0.6:
-        raise UnusableSwatch(f"{quoted(path)} is no normal map in tangent space: its blue is not the highest channel.")
+        raise UnusableSwatch(
+            f"{quoted(path)} is not a normal map in tangent space: its blue is not the strongest channel. Use another."
+        )
     normals = values * 2 - 1
     return F.normalize(normals, dim=1).add(1).div(2)

@@ -1,11 +1,11 @@
-"""The periods of a regular swatch: which two vectors carry its pattern onto itself, or that there are none.
+"""The periods of a regular swatch: the two vectors that carry its pattern onto itself, if there are any.
 
 How it works. The autocorrelation of the swatch (Wiener-Khinchin, zero padded, divided by the overlap) is high at every
-lag of its lattice. Its mean over all lags of a lattice but zero is the share of the variance that the other cells
-predict of each cell: leave-one-out cross-validation of the mean cell, so chance agreement counts as nothing. That
-share, `_explained`, judges every candidate. Candidates are pairs of peaks; a few Newton steps over lags ever farther
-away make them precise enough for phases to stay right across the whole swatch. Of those that explain about as much as
-the best, the smallest cell wins: the colours of single bricks must not make one period into two.
+lag of its lattice. Its mean over all lags of a lattice except zero is the share of each cell's variance that the other
+cells predict: leave-one-out cross-validation of the mean cell, so chance agreement counts as nothing. That share,
+`_explained`, rates every candidate. Candidates are pairs of peaks. A few Newton steps over lags farther and farther
+away make them so precise that phases stay right across the whole swatch. Among those that explain about as much as the
+best, the smallest cell wins: the colours of single bricks must not turn one period into two.
 
 Shapes: pixels (1, 3, H, W) float32 RGB in [0, 1]. Vectors are (y, x), y down, in pixels or in cycles per pixel.
 """
@@ -26,24 +26,24 @@ from server.model.lattice import Lattice, Vector
 Floats = NDArray[np.float64]
 
 WEAKEST = 0.12  # a lattice explains at least this share of the swatch's detail
-FLATTEST = 0.08  # and at least this share of what it explains is not mere stripes
+FLATTEST = 0.08  # and at least this share of what it explains is not just stripes
 FEWEST_REPEATS = 3.0  # of each period across the swatch
-SHORTEST_PX = 5.0  # shorter periods are weave of the paper or the sensor, and need no wave: the Gram loss sees them
-LIGHT_PX = 32.0  # softer than this is light, not pattern
-STRAIGHT_CYCLES = 0.15  # a drift below this over the whole swatch is taken for none
+SHORTEST_PX = 5.0  # shorter periods come from paper or sensor and need no wave: the Gram loss sees them
+LIGHT_PX = 32.0  # softer variation is light, not pattern
+STRAIGHT_CYCLES = 0.15  # a smaller drift over the whole swatch counts as none
 FARTHEST_MOVE_PX = 2.5  # between a peak and the period refined from it
 FINEST_CYCLES_PX = 0.25
 MOST_HARMONICS = 8
-MOST_ON_A_LINE = 3  # the thin joints between rows have many strong harmonics; upright joints must get their waves too
+MOST_ON_A_LINE = 3  # thin joints between rows have many strong harmonics; upright joints must get waves too
 BLOCKS = 4  # per axis: only products of different blocks count as a wave's energy
 
 
 class UnusableLattice(TexserverError):
-    """Periods that cannot be used; the text says what is wrong and what would do."""
+    """Periods that cannot be used; the text says what is wrong and what to give instead."""
 
 
 def find_lattice(pixels: Tensor) -> Lattice | None:
-    """The lattice of a swatch, or None where nothing repeats in two directions over the whole of it."""
+    """The lattice of a swatch, or None if it does not repeat in two directions all over."""
     detail = _detail(pixels)
     correlation = _Autocorrelation(detail)
     periods = _best_periods(correlation)
@@ -54,9 +54,9 @@ def find_lattice(pixels: Tensor) -> Lattice | None:
 
 
 def lattice_from_periods(pixels: Tensor, first: Vector, second: Vector) -> Lattice:
-    """The lattice of two periods that someone has measured, in pixels of this swatch, taken at their word.
+    """The lattice of two periods given by hand, in pixels of this swatch. They are used as given.
 
-    Raises UnusableLattice where they are parallel, too short for a wave, or longer than the swatch.
+    Raises UnusableLattice if they are parallel, too short for a wave, or longer than the swatch.
     """
     periods = np.array([first, second], dtype=np.float64)
     if not np.isfinite(periods).all() or abs(np.linalg.det(periods)) < 1:
@@ -64,9 +64,13 @@ def lattice_from_periods(pixels: Tensor, first: Vector, second: Vector) -> Latti
     periods = _reduced(periods)
     lengths = np.linalg.norm(periods, axis=1)
     if lengths[0] < SHORTEST_PX:
-        raise UnusableLattice(f"A period of {lengths[0]:.1f} px is too short. Periods start at {SHORTEST_PX:g} px.")
+        raise UnusableLattice(
+            f"A period of {lengths[0]:.1f} px is too short. Give periods of at least {SHORTEST_PX:g} px."
+        )
     if lengths[1] > min(pixels.shape[2:]):
-        raise UnusableLattice(f"A period of {lengths[1]:.0f} px is longer than the swatch, so it never repeats.")
+        raise UnusableLattice(
+            f"A period of {lengths[1]:.0f} px is longer than the swatch, so it never repeats. Give a shorter one."
+        )
     detail = _detail(pixels)
     return _measured(detail, _Autocorrelation(detail), periods)[0]
 
@@ -84,7 +88,7 @@ def parse_lattice(text: str) -> tuple[Vector, Vector] | Literal["auto"] | None:
             raise ValueError
     except ValueError:
         raise UnusableLattice(
-            f"{text!r} is no lattice. Write auto, none, or two periods in pixels as y1,x1;y2,x2, such as 27,38;0,76."
+            f"{text!r} is not a lattice. Write auto, none, or two periods in pixels as y1,x1;y2,x2, such as 27,38;0,76."
         ) from None
     return (y1, x1), (y2, x2)
 
@@ -92,7 +96,7 @@ def parse_lattice(text: str) -> tuple[Vector, Vector] | Literal["auto"] | None:
 def mean_cell(pixels: Tensor, lattice: Lattice, bins: int = 24) -> Tensor:
     """The average of all cells, (1, 3, bins, bins): row and column are the phases of the first and the second wave.
 
-    A bin that no pixel falls into (cells of fewer pixels than bins) takes the mean of its neighbours.
+    An empty bin (in cells of fewer pixels than bins) gets the mean of its neighbours.
     """
     first, second = _phases(lattice, pixels.shape[2], pixels.shape[3])
     bin_of = (first * bins).long().clamp(max=bins - 1) * bins + (second * bins).long().clamp(max=bins - 1)
@@ -108,7 +112,7 @@ def mean_cell(pixels: Tensor, lattice: Lattice, bins: int = 24) -> Tensor:
 
 
 def lattice_picture(pixels: Tensor, lattice: Lattice) -> NDArray[np.uint8]:
-    """For the report, (H, 2 * W + 8, 3) uint8 RGB: the swatch with its cells drawn over, and the mean cell.
+    """A picture for people, (H, 2 * W + 8, 3) uint8 RGB: the swatch with its cells drawn over it, and the mean cell.
 
     The right half repeats the mean cell on the same lattice, enlarged so that about three of the longer periods fit.
     """
@@ -141,9 +145,9 @@ def _phases(lattice: Lattice, height: int, width: int, zoom: float = 1.0) -> tup
 
 
 def _detail(pixels: Tensor) -> Tensor:
-    """What can follow a lattice, (1, 5, H, W): colours without light and grain, and how steep edges are along y and x.
+    """What can follow a lattice, (1, 5, H, W): colours without light and grain, and the steepness of edges in y and x.
 
-    Each of the two groups has variance 1. Edges see joints where bricks of many colours would hide them.
+    Each of the two groups has variance 1. Edges show joints even between bricks of many colours.
     """
     colour = _blur(pixels.float(), 0.8)
     edges = torch.stack([part.abs() for part in torch.gradient(_blur(pixels.float().mean(1, keepdim=True), 1.0)[0, 0])])
@@ -155,7 +159,7 @@ def _detail(pixels: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur; beyond the edge is nothing, not black."""
+    """Gaussian blur. Pixels beyond the edge do not count."""
     reach = math.ceil(3 * sigma)
     bell = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))
 
@@ -224,7 +228,7 @@ class _Autocorrelation:
 
 
 def _catmull_rom(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weights of the whole places -1, 0, 1, 2 for a place t in [0, 1)."""
+    """Weights of the whole positions -1, 0, 1, 2 for a position t in [0, 1)."""
     return (
         t * (t * (1 - 0.5 * t) - 0.5),
         1 + t * t * (1.5 * t - 2.5),
@@ -244,7 +248,7 @@ def _multiples(periods: Floats, reach: tuple[float, float], most: int = 1000) ->
 
 
 def _explained(correlation: _Autocorrelation, periods: Floats) -> float:
-    """Share of the variance that the mean of the other cells predicts; 0 in expectation where there is no lattice."""
+    """Share of the variance that the mean of the other cells predicts. Its expectation is 0 without a lattice."""
     lags = _multiples(periods, (0.9 * correlation.height, 0.9 * correlation.width)) @ periods
     weights = correlation.overlap(lags)
     return float((correlation.at(lags) * weights).sum() / max(weights.sum(), 1.0)) if len(lags) else 0.0
@@ -330,7 +334,7 @@ def _best_periods(correlation: _Autocorrelation) -> Floats | None:
 
 
 def _promising(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Those that explain most within a few cells, and the smallest of those that explain nearly as much."""
+    """The candidates that explain most within a few cells, and the smallest of those that explain nearly as much."""
     by_share = sorted(candidates, key=lambda c: -c.explained)
     good = [c for c in by_share if c.explained >= max(0.75 * by_share[0].explained, 0.75 * WEAKEST)]
     small = sorted(good, key=lambda c: c.area)[:8]
@@ -338,13 +342,13 @@ def _promising(candidates: list[_Candidate]) -> list[_Candidate]:
 
 
 def _tolerance(correlation: _Autocorrelation, coarser: _Candidate) -> float:
-    """How much less a finer lattice may explain: the colours of few cells agree by chance more than those of many."""
+    """How much less a finer lattice may explain: colours of few cells agree by chance more often than those of many."""
     cells = correlation.height * correlation.width / coarser.area
     return 0.025 + 1.0 / cells
 
 
 def _primitive(correlation: _Autocorrelation, slopes: Floats, candidate: _Candidate) -> _Candidate:
-    """The smallest cell: goes to a half or a third of it while that explains as much."""
+    """The smallest cell: divide it by 2, 3, 5 or 7 as long as the result explains as much."""
     v1, v2 = candidate.periods
     for divisor in (2, 3, 5, 7):
         fractions = [(v1 / divisor, v2), *((v1, (v2 + k * v1) / divisor) for k in range(divisor))]
@@ -382,7 +386,7 @@ def _refined(correlation: _Autocorrelation, slopes: Floats, periods: Floats) -> 
 def _newton_step(
     correlation: _Autocorrelation, slopes: Floats, periods: Floats, pairs: NDArray[np.int64], weights: Floats
 ) -> tuple[Floats, float]:
-    """One damped step uphill; ridges (long straight joints) pull only across themselves. Also the farthest move."""
+    """One damped step uphill, and its farthest move. Ridges (long straight joints) pull only across themselves."""
 
     def height(candidate: Floats) -> float:
         return float((correlation.at(pairs @ candidate) * weights).sum())
@@ -406,7 +410,7 @@ def _newton_step(
 
 
 def _measured(detail: Tensor, correlation: _Autocorrelation, periods: Floats) -> tuple[Lattice, float]:
-    """The lattice of these periods, and the share of its energy that is not mere stripes."""
+    """The lattice of these periods, and the share of its energy that is not just stripes."""
     basis = _straightened(_reduced(_dual(periods)), np.array(detail.shape[2:], dtype=np.float64))
     energies = _wave_energies(detail, basis)
     lattice = Lattice(
@@ -422,7 +426,7 @@ def _vector(wave: Floats) -> Vector:
 
 
 def _strongest(energies: dict[tuple[int, int], float]) -> tuple[tuple[int, int], ...]:
-    """(1, 0), (0, 1) and then the harmonics with the most energy, as long as they have any to speak of."""
+    """(1, 0), (0, 1), and then the harmonics with the most energy, if they have at least half a percent of it."""
     basis = ((1, 0), (0, 1))
     least = 0.005 * sum(max(energy, 0.0) for energy in energies.values())
     others = [pair for pair, energy in energies.items() if energy > least and pair not in basis]
@@ -434,8 +438,10 @@ def _strongest(energies: dict[tuple[int, int], float]) -> tuple[tuple[int, int],
 
 
 def _straightened(basis: Floats, size: Floats) -> Floats:
-    """Drift that adds up to less than STRAIGHT_CYCLES over the swatch is set to exactly 0, so that a straight wall
-    stays straight. Sum and difference count too: in a running bond they are the waves that lie along the axes."""
+    """Set drift of less than STRAIGHT_CYCLES over the swatch to exactly 0, so that a straight wall stays straight.
+
+    Sum and difference count too: in a running bond they are the waves along the axes.
+    """
     result = basis.copy()
     for axis in (0, 1):
         a, b = basis[:, axis]
@@ -451,7 +457,7 @@ def _straightened(basis: Floats, size: Floats) -> Floats:
 def _wave_energies(detail: Tensor, basis: Floats) -> dict[tuple[int, int], float]:
     """Share of the detail's variance in each harmonic, one of each +- pair.
 
-    Only products of different blocks of the swatch count: a wave has the same phase in all of them, noise has not.
+    Only products of different blocks of the swatch count: a wave has the same phase in all of them, noise does not.
     """
     height, width = detail.shape[2:]
     pairs = [(m, n) for m in range(0, 9) for n in range(-8, 9) if m > 0 or n > 0]
@@ -483,7 +489,7 @@ def _line(pair: tuple[int, int]) -> tuple[int, int]:
 
 
 def _off_line(energies: dict[tuple[int, int], float]) -> float:
-    """Share of the energy outside the strongest line of harmonics: near 0 for stripes, which repeat one way only."""
+    """Share of the energy outside the strongest line of harmonics: near 0 for stripes, which repeat in one direction."""
     lines: dict[tuple[int, int], float] = {}
     for pair, energy in energies.items():
         lines[_line(pair)] = lines.get(_line(pair), 0.0) + max(energy, 0.0)

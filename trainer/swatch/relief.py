@@ -1,4 +1,4 @@
-"""What the normals and the height of a map set each say of the surface's slope."""
+"""The surface's slope, from the normals and from the height of a map set."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from server.network.normals import central_steps
 from trainer.swatch.derive import blurred
 
 SLOW_PX = 24  # the deviation of a blur
-SLOW_SHARE = 0.3  # of a height's deviation, above which its slow part is worth a word
-STEEPEST = 0.1  # of a normal's z, below which its slope is not believed
+SLOW_SHARE = 0.3  # of a height's standard deviation: if the slow part exceeds it, people are told
+STEEPEST = 0.1  # least z of a normal; a smaller one is clamped
 
 
 def slopes(pixels: Tensor, maps: Sequence[Map], *, wraps: bool = False) -> tuple[Tensor, Tensor]:
     """The normals' slopes and the height's steps, right and down: two (B, 2, h, w) of (B, channels of all maps, H, W).
 
     A surface z = k h(x, y) has the normal (-k dh/dx, -k dh/dy, 1), scaled to unit length. Steps are central
-    differences, per pixel. A torus that wraps gives all of its pixels, another picture all but those at its edges.
+    differences, per pixel. A torus that wraps gives all of its pixels; any other picture all but those at its edges.
     """
     normals = pixels[:, channels_of(maps, NORMAL.name)] * 2 - 1
     z = normals[:, 2:].clamp_min(STEEPEST)
@@ -33,20 +33,20 @@ def slopes(pixels: Tensor, maps: Sequence[Map], *, wraps: bool = False) -> tuple
 
 
 def steepness_of(pixels: Tensor, maps: Sequence[Map]) -> float:
-    """Pixels of height that a height of 1 stands for, by least squares of the normals' slopes."""
+    """How many pixels high a height of 1 is, fitted to the normals' slopes by least squares."""
     told, found = slopes(pixels, maps)
     return float((told * found).sum() / found.square().sum().clamp_min(1e-12))
 
 
 def levelled(height: Tensor, normals: Tensor | None, notes: list[str]) -> dict[str, Tensor]:
-    """The maps by name without their slow rise and fall, and a note where that was much of it.
+    """Remove the slow rise and fall of the height, and from the normals its slope. Returns the maps by name.
 
-    A torus of training is too small for a hill of a hundred pixels, so every texture would get a pit and a hill
-    squeezed into it. (1, 1, H, W) and (1, 3, H, W) in [0, 1].
+    The tori of training are too small for a hill of a hundred pixels: every texture would get a pit and a hill squeezed
+    into it. If much was removed, a note says so. Shapes: (1, 1, H, W) and (1, 3, H, W) in [0, 1].
     """
     slow = blurred(height, SLOW_PX)
     if float(slow.std()) > SLOW_SHARE * float(height.std()):
-        notes.append(f"The height's rise and fall over more than about {4 * SLOW_PX} pixels was levelled.")
+        notes.append(f"Rise and fall of the height over more than about {4 * SLOW_PX} pixels was levelled.")
     found = {HEIGHT.name: (height - slow + slow.mean()).clamp(0, 1)}
     if normals is not None:
         steepness = steepness_of(torch.cat([normals, height], 1), (NORMAL, HEIGHT))

@@ -1,8 +1,8 @@
-"""Drawn pictures to learn to look at: nobody's photographs, a new one for every seed.
+"""Drawn pictures to teach the built-in descriptor with: no photographs needed, a new picture for every seed.
 
-Each drawing has what a kind of material has: leaves and pebbles that hide each other, cells with shaded edges, courses
-of bricks with joints, strokes along a flow, clouds of every roughness and their contours. Colours are as muted as the
-world's: a palette is one hue's neighbourhood with an accent.
+Each drawing imitates a kind of material: leaves and pebbles that hide each other, cells with shaded edges, courses of
+bricks with joints, strokes along a flow, clouds of every roughness and their contours. Colours are muted: a palette is
+the neighbourhood of one hue, sometimes with an accent.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ Field = NDArray[np.float64]  # (side, side)
 
 
 def draw(seed: int, side: int) -> Picture:
-    """A picture of some kind, its sharpness, contrast and grain drawn too: (side, side, 3) in [0, 1]."""
+    """A picture of a random kind, with random sharpness, contrast and grain: (side, side, 3) in [0, 1]."""
     random = np.random.default_rng(seed)
     picture = KINDS[random.integers(len(KINDS))](random, side)
     if random.uniform() < 0.25:
@@ -39,7 +39,7 @@ def dead_leaves(random: np.random.Generator, side: int) -> NDArray[np.float64]:
 
 
 def small_leaves(random: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """A litter of leaves or chips, all about as large: what a forest floor or bark has."""
+    """A litter of leaves or chips of about one size, as on a forest floor or on bark."""
     palette, image = palette_of(random), np.zeros((side, side, 3))
     image[:] = palette[0] * random.uniform(0.2, 1)
     length, slender = random.uniform(5, 24), random.uniform(0.15, 0.9)
@@ -116,7 +116,7 @@ def courses(random: np.random.Generator, side: int) -> NDArray[np.float64]:
 
 
 def strokes(random: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """Grain, hair, grass or brush: noise drawn out along a flow, coloured by a ramp."""
+    """Grain, hair, grass or brush strokes: noise smeared along a flow, coloured by a ramp."""
     length, waves = random.uniform(3, 25), random.uniform(0, 1.5)
     angle = random.uniform(0, np.pi) + waves * clouds(random, side, random.uniform(1.5, 2.5))
     y, x = np.mgrid[:side, :side].astype(np.float64)
@@ -169,7 +169,7 @@ def clouds(random: np.random.Generator, side: int, power: float, stretch: float 
     angle = random.uniform(0, np.pi)
     u, v = fx * np.cos(angle) + fy * np.sin(angle), (fy * np.cos(angle) - fx * np.sin(angle)) * stretch
     frequency = np.hypot(u, v)
-    frequency[0, 0] = 1.0  # whatever it is, the mean goes
+    frequency[0, 0] = 1.0  # any value but 0: the mean is removed below
     spectrum = np.fft.rfft2(random.normal(0, 1, (side, side))) / frequency**power
     spectrum[0, 0] = 0
     field = np.fft.irfft2(spectrum, s=(side, side))
@@ -186,7 +186,7 @@ def lit(height: Field, random: np.random.Generator) -> Field:
 
 
 def palette_of(random: np.random.Generator) -> NDArray[np.float64]:
-    """Six colours (6, 3), as muted as the world: greys of some hue, and now and then an accent."""
+    """Six muted colours (6, 3): greys of one hue, sometimes with an accent."""
     hue = random.normal(0, random.choice([0.03, 0.1, 0.2]), 3)
     palette = random.uniform(0.05, 0.95, (6, 1)) + hue + random.normal(0, random.choice([0.02, 0.08, 0.15]), (6, 3))
     if random.uniform() < 0.3:
@@ -196,7 +196,7 @@ def palette_of(random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def ramp(random: np.random.Generator, field: Field) -> NDArray[np.float64]:
-    """A field in [0, 1] in colours: between three to five stops."""
+    """Colours for a field in [0, 1], between two to five stops."""
     palette = palette_of(random)[: int(random.integers(2, 6))]
     stops = np.sort(random.uniform(0, 1, len(palette)))
     return np.stack([np.interp(field, stops, palette[:, channel]) for channel in range(3)], -1)
@@ -208,7 +208,7 @@ def _unit(field: Field) -> Field:
 
 
 def _mixed(one: NDArray[np.float64], other: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """One as a stain, a crop or a glaze on the other."""
+    """The first picture multiplied by the other, or mixed with it by a mask or evenly."""
     side = len(one)
     how = random.integers(3)
     mixed: NDArray[np.float64]

@@ -1,9 +1,10 @@
-"""One swatch, read from disk and ready to train on: decoded once, converted to sRGB, scaled, judged.
+"""One swatch, read from disk and ready to train on: decoded once, converted to sRGB, scaled, checked.
 
-A swatch is the reference photograph of a texture. Pictures come in every shape, so whatever is not plain 8-bit sRGB
-is either converted and told (`Swatch.notes`) or refused in one sentence (`UnusableSwatch`); what is readable but will
-train badly is told too (`Swatch.warnings`). The thresholds of the warnings were set on photographs of brick, leaves,
-tiles, onyx, peppers, slates, wood and rust, none of which may be blamed; the comments beside them give the numbers.
+A swatch is the photograph that a texture is learned from. A picture that is not plain 8-bit sRGB is either converted,
+with a note (`Swatch.notes`), or refused in one sentence (`UnusableSwatch`). A picture that can be read but is unlikely
+to work gets a warning (`Swatch.warnings`). The thresholds of the warnings were set on good photographs of brick,
+leaves, tiles, onyx, peppers, slates, wood and rust, none of which may get one; the comments beside them give the
+numbers.
 
 Shapes: pixels are (1, 3, height, width), RGB, float32 in [0, 1], sRGB-encoded.
 """
@@ -35,10 +36,10 @@ from server.files.picture_file import (
     stored_picture,
 )
 
-# relu3_4, the deepest layer of VGG-19 the descriptor looks at, sees 48 x 48 pixels. On less than 64 hardly one of its
-# cells would be free of the padding around the picture, and its Gram matrix would describe the border.
+# relu3_4, the deepest layer of VGG-19 that the descriptor uses, sees 48 x 48 pixels. On less than 64 pixels nearly all
+# of its cells would see the padding around the picture, and its Gram matrix would describe the border.
 MIN_SIDE_PX = 64
-# Below this the descriptor's second image scale, a half, gets less than MIN_SIDE_PX.
+# Below this the descriptor's second image scale, half the size, has less than MIN_SIDE_PX.
 USEFUL_SIDE_PX = 128
 
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709, applied to encoded values: good enough to judge light by
@@ -50,26 +51,26 @@ class UnusableSwatch(TexserverError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Swatch:
-    """A picture ready to train on, and what must be said about it."""
+    """A picture ready to train on, with what people should know about it."""
 
     name: str  # of the model: a-z, 0-9, - and _, never empty
     path: Path
     pixels: Tensor  # (1, 3, height, width) float32 in [0, 1], sRGB-encoded
     original_size: tuple[int, int]  # (height, width) as seen upright, before scaling
     sha256: str  # of the file's bytes
-    notes: tuple[str, ...]  # conversions that were made, a sentence each
-    warnings: tuple[str, ...]  # what will suffer and what to do, a sentence each
+    notes: tuple[str, ...]  # a sentence for each conversion
+    warnings: tuple[str, ...]  # a sentence for each problem: what will suffer and what to do
 
 
 def find_swatches(paths: Sequence[Path]) -> list[Path]:
-    """Pictures among files and folders, in the order given; a folder is not searched deeper and comes sorted by name.
+    """The pictures among files and folders, in the order given. Folders are sorted by name and not searched deeper.
 
-    A file named twice is taken once. Files that would give models of the same name are refused, since the later
-    model would replace the earlier.
+    A file named twice counts once. Two files whose models would have the same name are refused: the later model would
+    replace the earlier one.
 
-    Raises: UnusableSwatch for a missing path, a folder without a picture, two files with one model name, or no path.
+    Raises UnusableSwatch for a missing path, a folder without a picture, two files with one model name, or no path.
     """
-    found: dict[Path, Path] = {}  # by what they resolve to
+    found: dict[Path, Path] = {}  # by resolved path
     with _of_a_swatch():
         for path in paths:
             for picture in pictures_in(path) if stat.S_ISDIR(mode_of(path)) else [path]:
@@ -94,15 +95,15 @@ def model_name(path: Path) -> str:
 
 
 def read_swatch(path: Path, size: int | None) -> Swatch:
-    """Reads one picture; its shorter side comes down to `size` pixels (None: as it is) and is never scaled up.
+    """Read one picture and scale its shorter side down to `size` pixels (None: as it is). It is never scaled up.
 
-    Scaling is Lanczos on sRGB-encoded values, as image editors do it and as the pixels of a ready-made swatch would be.
+    Scaling is Lanczos on sRGB-encoded values, as image editors do it.
 
-    Raises: UnusableSwatch for anything that is not a readable picture of at least MIN_SIDE_PX and at most MAX_PIXELS.
+    Raises UnusableSwatch for anything that is not a readable picture of at least MIN_SIDE_PX and at most MAX_PIXELS.
     """
     if size is not None and size < MIN_SIDE_PX:
         raise UnusableSwatch(
-            f"A swatch scaled to {size} px is smaller than what the descriptor sees: ask for {MIN_SIDE_PX} px or more."
+            f"A swatch scaled to {size} px is too small to learn from: ask for {MIN_SIDE_PX} px or more."
         )
     with _of_a_swatch():
         data = picture_bytes(path)
@@ -114,9 +115,9 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
         scaled = [max(size, round(side * size / shorter)) for side in (width, height)]
         image = image.resize((scaled[0], scaled[1]), Image.Resampling.LANCZOS)
     elif size is not None and shorter < size:
-        notes.append(f"The picture is {shorter} px on its shorter side, less than {size} px; it was not scaled up.")
+        notes.append(f"The picture's shorter side is {shorter} px, less than {size} px. It was not scaled up.")
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().div_(255).contiguous()
-    # One cause, one warning: a flat picture has no statistics to compare, and uneven light upsets the quarters too.
+    # One warning for one cause: a flat picture fails all tests, and uneven light makes the quarters differ too.
     content = flat(pixels) or unevenly_lit(pixels) or not_stationary(pixels)
     blocks = None if stored is None else jpeg_blocks(stored, min(image.size) / shorter)
     return Swatch(
@@ -135,7 +136,7 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
 
 @contextmanager
 def _of_a_swatch() -> Iterator[None]:
-    """What is wrong with a picture is wrong with the swatch."""
+    """Raise UnusableSwatch in place of UnusablePicture."""
     try:
         yield
     except UnusablePicture as error:
@@ -143,17 +144,17 @@ def _of_a_swatch() -> Iterator[None]:
 
 
 def _decode(path: Path, data: bytes) -> tuple[Image.Image, Tensor | None, list[str]]:
-    """8-bit RGB upright, the stored grey values if it is a JPEG, and the notes."""
-    small = f"smaller than what the descriptor sees: use a picture of at least {MIN_SIDE_PX} px on its shorter side, "
+    """The picture upright in 8-bit RGB, the stored grey values if it is a JPEG, and the notes."""
+    small = f"too small to learn from: use a picture of at least {MIN_SIDE_PX} px on its shorter side, "
     stored = stored_picture(path, data, MIN_SIDE_PX, f"{small}better {2 * USEFUL_SIDE_PX}.")
     grey = _grey(stored.image) if stored.format in ("JPEG", "MPO") else None
     return _to_srgb(path, stored.upright(), stored.deep, stored.profile, stored.notes), grey, stored.notes
 
 
 def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, notes: list[str]) -> Image.Image:
-    """Any mode of Pillow as 8-bit RGB, sRGB-encoded. `deep`: 16 bits a channel in the file; Pillow may have cut it."""
+    """Convert any of Pillow's modes to 8-bit RGB in sRGB. `deep`: the file has 16 bits a channel."""
     if image.mode in ("F", "LAB"):
-        kind = "floating-point values, whose exposure is for you to choose" if image.mode == "F" else "L*a*b* colours"
+        kind = "floating-point values, which have no fixed exposure" if image.mode == "F" else "L*a*b* colours"
         raise UnusableSwatch(f"{quoted(path)} holds {kind}: export it as 8-bit sRGB PNG.")
     if image.mode == "I" or image.mode.startswith("I;16"):
         image, deep = _eight_bits(path, image), True
@@ -176,7 +177,7 @@ def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, 
 
 
 def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
-    """16-bit grey, scaled: Pillow's own convert("L") would clip it."""
+    """Scale 16-bit grey to 8 bits. Pillow's own convert("L") would clip it."""
     values = np.asarray(image).astype(np.int32)
     if values.min() < 0 or values.max() > 65535:
         raise UnusableSwatch(f"{quoted(path)} holds 32-bit integers of unknown range: export it as 8-bit sRGB PNG.")
@@ -184,7 +185,7 @@ def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
 
 
 def _flatten(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
-    """Lays a transparent picture over the mean colour of its opaque pixels, which adds no colour of its own."""
+    """Lay a transparent picture over the mean colour of its opaque pixels, which adds no new colour."""
     image = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
     alpha = image.getchannel("A")
     lowest, highest = (int(bound) for bound in ImageStat.Stat(alpha).extrema[0])
@@ -202,28 +203,28 @@ def _flatten(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Tensor:
-    """Stored pixels of at most 2048 x 2048 as (height, width) float32 in [0, 255], cut where the 8 x 8 grid begins."""
+    """The upper left 2048 x 2048 stored pixels, where the 8 x 8 grid begins: (height, width) float32 in [0, 255]."""
     corner = image.crop((0, 0, min(image.width, 2048), min(image.height, 2048)))
     return torch.from_numpy(np.array(corner.convert("L"))).float()
 
 
-# ---- what makes a swatch unsuited
+# ---- what makes a swatch unlikely to work
 
 
 def too_small(pixels: Tensor) -> str | None:
-    """Under USEFUL_SIDE_PX. Shapes: (1, 3, H, W)."""
+    """Warn of less than USEFUL_SIDE_PX. Shapes: (1, 3, H, W)."""
     shorter = min(pixels.shape[2:])
     if shorter >= USEFUL_SIDE_PX:
         return None
     return (
-        f"The swatch is only {shorter} px on its shorter side: big shapes and their arrangement will be lost; "
+        f"The swatch's shorter side is only {shorter} px: large shapes and their arrangement will be lost; "
         f"use a picture, or a swatch size, of {2 * USEFUL_SIDE_PX} px or more."
     )
 
 
 def flat(pixels: Tensor) -> str | None:
-    """Almost one colour. Shapes: (1, 3, H, W)."""
-    # Sensor noise and JPEG rounding on a plain wall give 1 to 3 of 255; the calmest of the good swatches gives 25.
+    """Warn of almost one colour. Shapes: (1, 3, H, W)."""
+    # Sensor noise and JPEG rounding on a plain wall give 1 to 3 of 255. The flattest good swatch gives 25.
     deviation = float(pixels.std(dim=(2, 3)).max())
     if deviation >= 3 / 255:
         return None
@@ -234,7 +235,7 @@ def flat(pixels: Tensor) -> str | None:
 
 
 def unevenly_lit(pixels: Tensor) -> str | None:
-    """A quadratic surface through the blurred brightness explains most of it. Shapes: (1, 3, H, W)."""
+    """Warn if a quadratic surface explains most of the blurred brightness. Shapes: (1, 3, H, W)."""
     luma = (pixels * pixels.new_tensor(LUMA)[None, :, None, None]).sum(1, keepdim=True)
     cells = F.adaptive_avg_pool2d(luma, 16).flatten().double()  # blur: 16 x 16 cells
     v, u = torch.meshgrid(*[torch.linspace(-1, 1, 16, dtype=torch.float64)] * 2, indexing="ij")
@@ -243,9 +244,9 @@ def unevenly_lit(pixels: Tensor) -> str | None:
     share = 1 - float((cells - fit).square().sum() / (cells - cells.mean()).square().sum().clamp_min(1e-9))
     darkest, brightest = (float(value) for value in torch.quantile(fit, fit.new_tensor([0.05, 0.95])))
     ratio = brightest / max(darkest, 1 / 255)
-    # Good swatches: at most 0.41 of the blurred brightness lies on such a surface, and there with a ratio of 1.2. Light
-    # that falls to a half across them gives 0.72 to 1.0 and a ratio of 1.8 to 2. Big shapes can hide light from this
-    # test (red peppers: 0.2); the comparison of quarters catches some of it.
+    # Good swatches: such a surface explains at most 0.41, and has a ratio of 1.2. With light that falls to a half
+    # across them, 0.72 to 1.0 and a ratio of 1.8 to 2. Large shapes can hide uneven light from this test (red peppers:
+    # 0.2); the comparison of quarters catches some of it.
     if share < 0.6 or ratio < 1.4:
         return None
     surface = fit.reshape(16, 16)
@@ -258,37 +259,37 @@ def unevenly_lit(pixels: Tensor) -> str | None:
     }
     brightest_place = max(places, key=lambda place: float(places[place]))
     return (
-        f"The light is uneven, brightest towards {brightest_place} ({ratio:.1f} times the darkest part): "
+        f"The light is uneven, brightest at {brightest_place} ({ratio:.1f} times the darkest part): "
         "the texture will lose this shading or repeat it as blotches; "
         "even out the light, or crop to an evenly lit part."
     )
 
 
 def not_stationary(pixels: Tensor) -> str | None:
-    """Quarters that differ in mean colour or in contrast, as sky and ground do. Shapes: (1, 3, H, W)."""
+    """Warn if the quarters differ in mean colour or in contrast, as sky and ground do. Shapes: (1, 3, H, W)."""
     quarters = [part for half in pixels.tensor_split(2, dim=2) for part in half.tensor_split(2, dim=3)]
     means = torch.stack([quarter.mean(dim=(0, 2, 3)) for quarter in quarters])
     contrasts = torch.stack([quarter.std(dim=(2, 3)).mean() for quarter in quarters])
     shift = float((means - means.mean(0)).abs().max() / pixels.std(dim=(2, 3)).mean().clamp_min(1 / 255))
     spread = float(contrasts.max() / contrasts.min().clamp_min(0.5 / 255))
-    # Good swatches: means stray by at most 0.45 of the overall deviation (onyx), contrasts by a factor of 1.24 (brick).
-    # Paintings and still lifes: 0.5 to 0.8, or a factor of 1.5 to 5. Crops so small that a quarter holds few shapes
-    # may cross the line (a third of the peppers: 1.0), and rightly.
+    # Good swatches: means differ by at most 0.45 of the overall deviation (onyx), contrasts by a factor of 1.24
+    # (brick). Paintings and still lifes: 0.5 to 0.8, or a factor of 1.5 to 5. Small crops, in which a quarter holds few
+    # shapes, may get the warning (a third of the peppers: 1.0), and rightly.
     if shift < 0.7 and spread < 1.6:
         return None
     return (
-        "Parts of the swatch differ much from each other in colour or contrast: "
+        "Parts of the swatch differ a lot in colour or contrast: "
         "the texture will mix them everywhere and lose their arrangement; "
         "crop to one material unless that is wanted, as with a painting."
     )
 
 
 def jpeg_blocks(grey: Tensor, scale: float) -> str | None:
-    """Brightness jumps at the 8 x 8 blocks of a JPEG.
+    """Warn if brightness jumps at the 8 x 8 blocks of a JPEG.
 
     `grey`: (H, W) in [0, 255] as stored, the grid beginning at its corner; `scale`: training pixels per stored pixel.
     """
-    if 8 * scale < 2:  # scaling down this far has averaged the blocks away
+    if 8 * scale < 2:  # scaled down so far, the blocks have been averaged away
         return None
     ratios, jumps = [], []
     for rows in (grey, grey.T):
@@ -297,9 +298,9 @@ def jpeg_blocks(grey: Tensor, scale: float) -> str | None:
         inside = phases[:7].median()
         ratios.append(float(phases[7] / inside.clamp_min(0.1)))
         jumps.append(float(phases[7] - inside))
-    # Photographs as they come: ratio up to 1.28 (an old scan), jump up to 2.2 levels; saved at quality 75, up to 1.4
-    # and 2.2. At quality 10: ratio from 1.5, jump from 4. Both are asked for: on a smooth picture a jump that nobody
-    # sees gives a large ratio.
+    # Unchanged photographs: ratio up to 1.28 (an old scan), jump up to 2.2 levels; saved at quality 75, up to 1.4 and
+    # 2.2. At quality 10: ratio from 1.5, jump from 4. Both must be high: on a smooth picture an invisible jump gives a
+    # large ratio.
     if sum(ratios) / 2 < 1.4 or sum(jumps) / 2 < 3:
         return None
     return (

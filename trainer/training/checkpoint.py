@@ -1,7 +1,7 @@
 """The checkpoint of a training: one NAME.checkpoint.safetensors beside the model, data only, written in one step.
 
-It holds `Training.state()` and says which swatch, recipe, lattice and descriptor it belongs to: a training resumed with
-others would not be the same training.
+It holds `Training.state()` and says which swatch, recipe, lattice and descriptor it belongs to. With others, a resumed
+training would not be the same training.
 """
 
 import json
@@ -17,15 +17,15 @@ from trainer.training.training import State, Training
 
 SUFFIX = ".checkpoint.safetensors"
 _KEY = "texserver-checkpoint"
-_FRESH = "Leave --resume away to start anew."
+_FRESH = "Leave out --resume to start anew."
 
 
 class UnusableCheckpoint(TexserverError):
-    """A checkpoint that this training can't go on from; the text says why and what to do."""
+    """A checkpoint that this training cannot continue from; the text says why and what to do."""
 
 
 def checkpoint_path(model: Path) -> Path:
-    """Where the checkpoint of the training that makes this model file lies: beside it."""
+    """The checkpoint of the training that makes this model file. It lies beside it."""
     return model.with_name(model.name.removesuffix(".safetensors") + SUFFIX)
 
 
@@ -36,18 +36,18 @@ def write_checkpoint(path: Path, state: State, belongs_to: dict[str, object]) ->
 
 
 def resume(training: Training[Any], path: Path, belongs_to: dict[str, object]) -> None:
-    """Bring a new training to where the checkpoint was written. Raises UnusableCheckpoint."""
+    """Bring a new training to the step at which the checkpoint was written. Raises UnusableCheckpoint."""
     state = read_checkpoint(path, belongs_to)
     try:
         training.load_state(state)
-    except (KeyError, RuntimeError, ValueError) as error:  # its recipe means something else by now
+    except (KeyError, RuntimeError, ValueError) as error:  # the same recipe makes another generator in this version
         raise UnusableCheckpoint(
             f"The checkpoint {path} is of another generator, by another version of texserver. {_FRESH}"
         ) from error
 
 
 def read_checkpoint(path: Path, belongs_to: dict[str, object]) -> State:
-    """The state, if it was written by this training. Raises UnusableCheckpoint."""
+    """The state, if this training wrote it. Raises UnusableCheckpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             was = dict(json.loads((file.metadata() or {})[_KEY]))

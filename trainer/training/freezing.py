@@ -1,8 +1,8 @@
-"""From a generator in training to one that is served: population statistics, frozen, folded into the convolutions.
+"""From a generator in training to one that is served: freeze population statistics, fold them into the convolutions.
 
-In training every convolution is followed by batch normalisation with the statistics of the batch at hand. A served
-texture must not depend on its neighbours, so the statistics are taken once over many seeds, places and sizes, frozen,
-and in the end folded: gamma * (W x - mean) / std + beta is a convolution again.
+In training, batch normalisation follows every convolution and uses the statistics of the batch. A served texture must
+not depend on its batch, so the statistics are measured once over many seeds, places and sizes, and frozen. In the end
+they are folded: gamma * (W x - mean) / std + beta is a convolution again.
 """
 
 import random
@@ -21,7 +21,7 @@ _CALIBRATION_SEEDS = 1 << 62  # far from the seeds of training and of judging
 
 
 def normalisation(channels: int) -> nn.Module:
-    """Batch normalisation that never updates its running statistics by itself: `calibrate` sets them."""
+    """Batch normalisation that never updates its running statistics; `calibrate` sets them."""
     return nn.BatchNorm2d(channels, momentum=0.0)
 
 
@@ -31,17 +31,15 @@ def normalisations(generator: Generator) -> list[nn.BatchNorm2d]:
 
 
 def freeze(generator: Generator, frozen: bool = True) -> None:
-    """Normalise with the calibrated statistics from now on (or with the batch's again); weights can still be
-    trained.
-    """
+    """Normalise with the calibrated statistics from now on, or again with the batch's. Weights can still be trained."""
     for norm in normalisations(generator):
         norm.train(not frozen)
 
 
 def calibrate(generator: Generator, side: int, seed: int, samples: int = SAMPLES) -> None:
-    """Set every normalisation's statistics to those of the population: many seeds, places and sizes of torus.
+    """Set every normalisation's statistics to the population's, measured over many seeds, places and sizes of torus.
 
-    Pooled moments, so the variance between samples counts too. `side`: of the windows that are looked at, in pixels.
+    Moments are pooled, so the variance between samples counts too. `side`: of the measured windows, in pixels.
     """
     norms = normalisations(generator)
     moments: dict[nn.BatchNorm2d, list[Tensor]] = {norm: [] for norm in norms}
@@ -68,8 +66,8 @@ def calibrate(generator: Generator, side: int, seed: int, samples: int = SAMPLES
 def somewhere(places: random.Random, side: int) -> tuple[Size, Window]:
     """A random torus of one to four times `side`, and a random window of `side` on it.
 
-    Every size of torus stretches cells and lattice in its own way, and every place meets the phases of the lattice
-    differently, so no size and no place is special to what is trained.
+    Every size of torus stretches cells and lattice differently, and every place meets other phases of the lattice. So
+    the generator learns no special size or place.
     """
     size = Size(places.randrange(side, 4 * side), places.randrange(side, 4 * side))
     return size, Window(places.randrange(size.height), places.randrange(size.width), side, side)

@@ -1,14 +1,14 @@
 """The training of a style generator on one picture.
 
 Source: Ulyanov et al. 2017 (arXiv 1701.02096): a network with instance normalisation, trained by the losses of Gatys et
-al. on content images. Differs: every sample has a strength of its own, drawn anew, which the network is told and the
-loss goes by (trainer/loss/style_losses.py), so that one network gives everything between content and style. What is
-learned last weighs most; so strength 1, the hardest, is drawn most often in the last steps.
+al. on content images. Differs: every sample has a random strength, which is an input of the network and sets the
+weights of the loss (trainer/loss/style_losses.py). So one network gives everything between content and style. Late
+steps have the most effect, so strength 1, the hardest, is drawn most often in them.
 
-Every second step looks at one scene twice, a few pixels apart, and asks that the result moves along with it: that is
-what keeps an animation from boiling (after Ruder et al. 2016, arXiv 1604.08610, whose loss compares frames along known
-motion). The noise stays where it is, fixed to the screen. In the other steps the halo of a sample is its own mirror
-image, as at the edges of the pictures that are served.
+Every second step paints one scene twice, a few pixels apart, and compares the results along that motion. This keeps an
+animation from flickering (after Ruder et al. 2016, arXiv 1604.08610, whose loss compares frames along known motion).
+The noise is fixed to the screen. In the other steps the margin of a sample is its own mirror image, as at the edges of
+pictures that are served.
 """
 
 import copy
@@ -27,11 +27,11 @@ from trainer.swatch.contents import Contents
 from trainer.training.recipe import Recipe
 from trainer.training.training import Say, Training
 
-LATE = 0.6  # of the iterations: from here on
+LATE = 0.6  # of the iterations; later steps draw strength 1 more often
 FULL, FULL_LATE = 0.2, 0.6  # shares of the samples at strength 1
-NOTHING = 0.1  # at strength 0; all others are anywhere between
-MOVED = 12  # pixels at most, that a scene is moved by
-JUDGED = 4  # contents that are never trained on
+NOTHING = 0.1  # share at strength 0; all others are between 0 and 1
+MOVED = 12  # most pixels by which a scene is moved
+JUDGED = 4  # contents for judging, never trained on
 JUDGED_AT = (1.0, 0.5)  # strengths
 
 
@@ -60,7 +60,7 @@ class StyleTraining(Training[StyleGenerator]):
 
     @property
     def side(self) -> int:
-        """Of a sample, in pixels: whole cells of the coarsest level, and of the descriptor's scales."""
+        """Side of a sample in pixels: whole cells of the coarsest level and of the descriptor's scales."""
         return self.size // 16 * 16
 
     def loss_of(self, draws: random.Random) -> Tensor:
@@ -73,7 +73,7 @@ class StyleTraining(Training[StyleGenerator]):
         return self._loss(contents, strengths, seeds)
 
     def _loss_of_a_pair(self, draws: random.Random) -> Tensor:
-        """One scene twice, moved by whole pixels under the same noise."""
+        """The loss of one scene seen twice, moved by whole pixels under the same noise."""
         strength = torch.full((2,), self._strength(draws), device=self.device)
         halo, side = self.generator.halo, self.side
         scene = self.contents.crop(draws, side + MOVED + 2 * halo)
@@ -111,7 +111,7 @@ class StyleTraining(Training[StyleGenerator]):
 
     @torch.no_grad()
     def judged_loss(self) -> float:
-        """As Training: on contents of its own, at two strengths."""
+        """As Training: on contents kept for judging, at two strengths."""
         draws = random.Random("judged contents")
         total = 0.0
         for index in range(JUDGED):

@@ -2,11 +2,11 @@
 
 Source: Ulyanov et al. 2016 (arXiv 1603.03417), a generator trained by the texture loss of Gatys et al. 2015. Differs:
  - In place of Gram matrices their two parts are compared, means and covariances (trainer/loss/losses.py).
- - Samples are whole small tori as in the paper, of several sizes, whose features wrap: no pixel is lost to a border.
-   Where the swatch has a lattice they are windows of large tori of random size at random places instead, for small
-   tori would bend it, and every size and place meets its phases differently.
- - The last part of training normalises with frozen population statistics, as the served generator does, so freezing
-   costs nothing that training could not mend.
+ - Samples are whole small tori as in the paper, of several sizes. Their features wrap, so no pixel is lost at a border.
+   If the swatch has a lattice, samples are random windows of large tori of random size instead: small tori would bend
+   the lattice, and every size and place meets other phases of it.
+ - The last part of training normalises with frozen population statistics, as the served generator does, so training
+   repairs what freezing changes.
 """
 
 import copy
@@ -30,16 +30,17 @@ from trainer.training.freezing import calibrate, folded, freeze, normalisation, 
 from trainer.training.recipe import Recipe
 from trainer.training.training import Say, Training
 
-SIDE_STEP = 16  # sides of tori: every scale of every descriptor divides them
-# In sizes: the window that is painted with a lattice, the torus of a map set, and what the descriptor sees of either at
-# full size, so that they cost as much as a torus of one. A set is worth the larger ones: a surface's shapes are large,
-# and what a small torus cannot hold of them comes out round. Else more steps teach more than more pixels.
+SIDE_STEP = 16  # sides of tori are multiples of it, which every scale of every descriptor divides
+# In units of the recipe's size: the window that is painted with a lattice, the torus of a map set, and the part of
+# either that the descriptor compares at full size, so that they cost as much as a torus of that size. A map set gains
+# from the larger torus: a surface's shapes are large, and on a small torus they come out round. Otherwise more steps
+# help more than more pixels.
 WINDOW = 1.6
 TORUS_OF_A_SET = 1.4
 LOOKED_AT = 0.7
-FROZEN_FROM = 0.8  # of the iterations: from here on the statistics are frozen
+FROZEN_FROM = 0.8  # of the iterations; from then on the statistics are frozen
 JUDGE_SEEDS = tuple((1 << 61) + each for each in range(4))  # never trained on
-JUDGE_STEP = 1 << 40  # the patch directions of judging, the same every time
+JUDGE_STEP = 1 << 40  # gives judging the same patch directions every time
 
 
 class TextureTraining(Training[Generator]):
@@ -61,7 +62,7 @@ class TextureTraining(Training[Generator]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             generator = Generator(PRESETS[recipe.arch], maps, lattice, normalisation)
-        with torch.no_grad():  # begin as the swatch's mean colour, faintly textured
+        with torch.no_grad():  # start with the swatch's mean colour, faintly textured
             generator.paint.bias.copy_(swatch.mean((0, 2, 3)))  # type: ignore[union-attr]
             generator.paint.weight.mul_(0.3)
             if generator.has_relief:
@@ -74,7 +75,7 @@ class TextureTraining(Training[Generator]):
         return self.descriptor.objective(self.swatch, self.lattice, side, self.recipe.seed, self.maps)
 
     def before_step(self) -> None:
-        """The last part is trained with the statistics that are served."""
+        """Freeze the statistics for the last part of the training."""
         if not self.frozen and self.step >= FROZEN_FROM * self.recipe.iterations:
             self._freeze()
 
@@ -97,14 +98,14 @@ class TextureTraining(Training[Generator]):
 
     @property
     def window(self) -> int:
-        """Side of a window of a large torus, in pixels, and of what is judged."""
+        """Side in pixels of a window of a large torus, and of what is judged."""
         return round(self.size * WINDOW)
 
     def _freeze(self) -> None:
         calibrate(self.generator, self.window, self.recipe.seed)
         freeze(self.generator)
         self.frozen = True
-        self.best_loss = float("inf")  # judged anew: only what is served counts
+        self.best_loss = float("inf")  # judged anew, as it is served
         self.judge()
 
     def set_frozen(self, frozen: bool) -> None:
@@ -113,7 +114,7 @@ class TextureTraining(Training[Generator]):
 
     @torch.no_grad()
     def judged_loss(self, generator: Generator | None = None) -> float:
-        """The objective over the judging seeds, each on a torus of its own size."""
+        """As Training: over the judging seeds, each on a torus of another size."""
         total = 0.0
         for index, seed in enumerate(JUDGE_SEEDS):
             size, window = self._judged_place(index)
@@ -131,7 +132,7 @@ class TextureTraining(Training[Generator]):
         return size, Window(0, 0, size.height, size.width)
 
     def finished(self) -> Generator:
-        """The best generator so far, frozen and folded: float32 on the CPU. The training itself stays as it is."""
+        """The best generator so far, frozen and folded: float32 on the CPU. The training is not changed."""
         generator = copy.deepcopy(self.generator)
         if self.best:
             generator.load_state_dict(self.best)

@@ -1,7 +1,7 @@
-"""What every training has in common: steps, a rate, judging, going back, and a state to resume from.
+"""The common part of all trainings: steps, a rate, judging, going back, and a state to resume from.
 
-Adam with a one-cycle rate (Smith & Topin 2018, arXiv 1708.07120), which needs no tuning per swatch. Every step follows
-from (recipe, swatch, step number) and the state alone, so a resumed training is the same training.
+Adam with a one-cycle rate (Smith & Topin 2018, arXiv 1708.07120), which needs no tuning per swatch. Every step depends
+only on (recipe, swatch, step number) and the state, so a resumed training is the same training.
 
     Training (here)
     ├── TextureTraining    trainer/training/texture_training.py
@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from server.errors import TexserverError
 from trainer.training.recipe import Recipe
 
-JUDGE_EVERY = 50  # iterations between two judgements, each a chance to be the best so far
-EXPLODED = 20.0  # times the recent median loss: not noise any more
+JUDGE_EVERY = 50  # iterations between two judgements, which find the best state so far
+EXPLODED = 20.0  # times the recent median loss: more than noise
 MAX_RECOVERIES = 6
-# How torch, its backends and the C++ library say it where they do not raise OutOfMemoryError.
+# What torch, its backends and the C++ library say if they do not raise OutOfMemoryError.
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
 
 Say = Callable[[str], None]
@@ -35,12 +35,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class TrainingFailed(TexserverError):
-    """Training could not go on; the text says what to change."""
+    """The training cannot continue; the text says what to change."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One step, told: the loss, the learning rate, and whether a judgement was just made."""
+    """Report of one step: the loss, the learning rate, and whether a judgement was just made."""
 
     step: int
     loss: float
@@ -49,7 +49,7 @@ class Progress:
 
 
 class Training(ABC, Generic[Network]):
-    """A generator, its optimiser and the best state so far. Iterate over `run()`; stop whenever you like."""
+    """A generator, its optimiser and the best state so far. Iterate over `run()`, and stop at any time."""
 
     def __init__(self, generator: Network, recipe: Recipe, *, device: torch.device, say: Say = print) -> None:
         self.recipe, self.device, self.say = recipe, device, say
@@ -73,18 +73,18 @@ class Training(ABC, Generic[Network]):
 
     @abstractmethod
     def loss_of(self, draws: random.Random) -> Tensor:
-        """The loss of one step, with gradients; whatever is random in it is drawn from `draws`."""
+        """The loss of one step, with gradients. All randomness comes from `draws`."""
 
     @abstractmethod
     def judged_loss(self) -> float:
-        """The objective on what is not trained on, the same every time."""
+        """The objective on samples that are not trained on, the same every time."""
 
     @abstractmethod
     def finished(self) -> Network:
-        """The best generator so far as it is served: float32 on the CPU. The training itself stays as it is."""
+        """The best generator so far, as it is served: float32 on the CPU. The training is not changed."""
 
     def set_frozen(self, frozen: bool) -> None:
-        """Going back may thaw what was frozen; for those that freeze anything."""
+        """Freeze or unfreeze the statistics, as an earlier state had them. Does nothing by default."""
 
     # ---------------------------------------------------------------------------------------------------- stepping
 
@@ -103,10 +103,10 @@ class Training(ABC, Generic[Network]):
             yield Progress(self.step, loss, self._rate(), judged)
 
     def before_step(self) -> None:
-        """For those in which something changes at one step."""
+        """Called before every step. Does nothing by default."""
 
     def _careful_step(self) -> float | None:
-        """One step; None when it had to be undone, or tried again on less memory."""
+        """One step; None if it was undone, or must be tried again with less memory."""
         try:
             loss = self._one_step()
         except (torch.OutOfMemoryError, MemoryError):
@@ -137,14 +137,14 @@ class Training(ABC, Generic[Network]):
         return math.nan
 
     def _rate(self) -> float:
-        """One cycle: up for a tenth of the steps, down along a cosine to nearly nothing."""
+        """One cycle: up for a tenth of the steps, then down along a cosine to nearly 0."""
         done = self.step / self.recipe.iterations
         rising = min(done / 0.1, 1.0)
         falling = 0.5 * (1 + math.cos(math.pi * max(done - 0.1, 0.0) / 0.9))
         return self.recipe.rate * self.damping * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * rising))) * falling + 1e-6
 
     def judge(self) -> None:
-        """Measure on seeds that are not trained on; keep the state when it is the best so far."""
+        """Measure on samples that are not trained on; keep the state if it is the best so far."""
         loss = self.judged_loss()
         if math.isfinite(loss):
             if loss < self.best_loss:
@@ -157,37 +157,35 @@ class Training(ABC, Generic[Network]):
         self.recoveries += 1
         if self.recoveries > MAX_RECOVERIES:
             raise TrainingFailed(
-                f"Training went wrong {self.recoveries} times (the loss came to {loss:g}) and going back did not help. "
+                f"Training failed {self.recoveries} times (the loss reached {loss:g}), and going back did not help. "
                 "Try a lower --rate, or another --seed."
             )
         damping, batch, size = self.damping / 2, self.batch, self.size
         self.load_state(self._good)
-        # Lower every time, even from the same state; and what did not fit into memory before would not fit again.
+        # The rate gets lower every time, even from the same state. The batch and size that fit into memory are kept.
         self.damping = damping
-        self._look_at(batch, size)
+        self._use(batch, size)
         self._recent.clear()
-        self.say(
-            f"The loss came to {loss:g}: back to iteration {self.step}, and on from there at half the learning rate."
-        )
+        self.say(f"The loss reached {loss:g}: going back to iteration {self.step} and on at half the learning rate.")
 
     def _shrink(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.batch > 1:
-            self._look_at(self.batch // 2, self.size)
+            self._use(self.batch // 2, self.size)
         elif self.size > Recipe.MIN_SIZE:
-            self._look_at(1, max(Recipe.MIN_SIZE, self.size * 3 // 4))
-            self.best_loss = math.inf  # judged anew: losses of samples of another size do not compare
+            self._use(1, max(Recipe.MIN_SIZE, self.size * 3 // 4))
+            self.best_loss = math.inf  # judged anew: losses at another size cannot be compared
         else:
             raise TrainingFailed(
                 f"There is not enough memory to train, not even on one sample of {self.size} pixels. "
                 "Close other programs that use it, or train with --device cpu."
             )
-        self.say(f"Out of memory: going on with {self.batch} sample(s) of {self.size} pixels per step.")
+        self.say(f"Out of memory: continuing with {self.batch} sample(s) of {self.size} pixels per step.")
 
-    def _look_at(self, batch: int, size: int) -> None:
-        """From now on `batch` samples of this side; the objective depends on the side."""
+    def _use(self, batch: int, size: int) -> None:
+        """Use `batch` samples of this side from now on. The objective depends on the side."""
         self.batch, before, self.size = batch, self.size, size
         if size != before:
             self.objective = self.make_objective()
@@ -195,7 +193,7 @@ class Training(ABC, Generic[Network]):
     # ------------------------------------------------------------------------------------------------ checkpointing
 
     def state(self) -> State:
-        """Everything a resumed training needs, as named tensors."""
+        """All that a resumed training needs, as named tensors."""
         numbers = [self.step, self.recoveries, self.frozen, self.best_frozen, self.batch, self.size]
         state = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
         state |= {f"best.{name}": value for name, value in self.best.items()}
@@ -206,10 +204,10 @@ class Training(ABC, Generic[Network]):
         return copied(state)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state()`. Raises KeyError or RuntimeError when it is another generator's."""
+        """Continue from `state()`. Raises KeyError or RuntimeError if it is another generator's."""
         numbers = [int(number) for number in state["numbers"].tolist()]
         self.step, recoveries, frozen, best_frozen, batch, size = numbers
-        self._look_at(batch, size)
+        self._use(batch, size)
         self.recoveries = max(self.recoveries, recoveries)
         self.frozen, self.best_frozen = bool(frozen), bool(best_frozen)
         self.best_loss, self.damping = state["losses"].tolist()
@@ -229,5 +227,5 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> State:
 
 
 def copied(state: Mapping[str, Tensor]) -> State:
-    """Detached from what it is a state of."""
+    """A copy that later steps do not change."""
     return {name: value.detach().clone() for name, value in state.items()}

@@ -73,7 +73,7 @@ def test_vgg19_is_taken_where_it_can_be_had_and_it_is_said(
     monkeypatch.setattr(module, "find_weights", lambda file, download: weights)
     said: list[str] = []
     assert choose_descriptor(choice, None, CPU, said.append).name == "vgg19"
-    assert said == ["Looking with VGG-19, weights from a test (caffe preprocessing)."]
+    assert said == ["Using VGG-19 as the descriptor, weights from a test (caffe preprocessing)."]
 
 
 def test_the_named_file_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch, weights: Weights) -> None:
@@ -89,12 +89,12 @@ def test_the_named_file_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch,
     assert asked == [(Path("mine.pth"), False), (Path("mine.pth"), True)], "auto downloads nothing"
 
 
-def test_auto_looks_with_the_built_in_network_and_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_built_in_descriptor_and_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_weights", unavailable)
     said: list[str] = []
     assert choose_descriptor("auto", None, CPU, said.append).name == "builtin"
     assert len(said) == 1
-    assert "built-in network" in said[0]
+    assert "built-in descriptor" in said[0]
     assert "--descriptor vgg19" in said[0]
 
 

@@ -12,7 +12,7 @@ from server.model.lattice import Lattice
 from server.model.torus import Size, Span, Window
 from server.network.waves import phases
 from tests import drawn
-from trainer.loss.losses import FoldedCellLoss, Look, Moments, MomentsLoss, Place, Sum, gram, scaled
+from trainer.loss.losses import FoldedCellLoss, Moments, MomentsLoss, Place, ScaleFeatures, Sum, gram, scaled
 
 ANYWHERE = Place(Size(256, 256), Window(0, 0, 128, 128), step=0)
 
@@ -30,8 +30,8 @@ def descriptor(images: Tensor, *, wraps: bool = False) -> dict[str, Tensor]:
 
 
 def moments_loss(swatch: Tensor, scales: tuple[float, ...] = (1.0, 1.0, 1.0), side: int = 192) -> MomentsLoss:
-    looks = [Look(features=descriptor, weight=weight, smallest=16) for weight in scales]
-    return MomentsLoss(looks, swatch, side=side)
+    features = [ScaleFeatures(features=descriptor, weight=weight, smallest=16) for weight in scales]
+    return MomentsLoss(features, swatch, side=side)
 
 
 # -------------------------------------------------------------------------------------------------------------- gram

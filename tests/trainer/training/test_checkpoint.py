@@ -133,7 +133,7 @@ def with_metadata(**metadata: str) -> bytes:
 )  # fmt: skip
 def test_a_damaged_checkpoint_is_a_sentence_with_the_way_out(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(UnusableCheckpoint, match=r"cannot be read.*Leave --resume away to start anew\.$") as refused:
+    with pytest.raises(UnusableCheckpoint, match=r"cannot be read.*Leave out --resume to start anew\.$") as refused:
         read_checkpoint(path, BELONGS_TO)
     assert str(path) in str(refused.value)
 
@@ -170,7 +170,7 @@ def test_a_training_resumed_from_the_file_is_the_same_training_to_the_bit(
     swatch = gravel(96, 96, stone=7)
 
     def start() -> TextureTraining:
-        recipe = Recipe(iterations=12, size=64)
+        recipe = Recipe(arch="taper", iterations=12, size=64)
         return TextureTraining(swatch, None, BuiltinDescriptor(), recipe, device=torch.device("cpu"))
 
     whole = start()

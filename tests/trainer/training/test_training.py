@@ -28,7 +28,7 @@ from trainer.training.texture_training import JUDGE_STEP, TextureTraining
 from trainer.training.training import MAX_RECOVERIES, Progress, State, TrainingFailed
 
 CPU = torch.device("cpu")
-TINY_RECIPE = {"iterations": 12, "size": 64}
+TINY_RECIPE = {"arch": "taper", "iterations": 12, "size": 64}
 LATTICE = Lattice(basis=((1 / 24, 0.0), (0.0, 1 / 24)), harmonics=((1, 0), (0, 1)), strength=0.5)
 
 Objective = Callable[[Tensor, Place], Tensor]
@@ -332,7 +332,7 @@ def test_a_set_is_painted_on_larger_tori_than_a_colour(swatch: Tensor, monkeypat
     rough = torch.cat([swatch, swatch[:, :1]], 1)
     reached = []
     for pixels, maps in ((swatch, (BASE_COLOUR,)), (rough, (BASE_COLOUR, ROUGHNESS))):
-        recipe = Recipe(iterations=12, size=96)
+        recipe = Recipe(arch="taper", iterations=12, size=96)
         run(TextureTraining(pixels, None, Patches(), recipe, maps=maps, device=CPU))
         reached.append((min(sides), max(sides)))
         sides.clear()
@@ -545,7 +545,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(swatch: Tensor, error: BaseE
     Fault(training, raising(error), lambda step, before: step == 1 and before == 0)
     assert [progress.step for progress in run(training)] == [1, 2, 3, 4]
     assert (training.batch, training.size) == (1, 64)
-    assert said == ["Out of memory: going on with 1 sample(s) of 64 pixels per step."]
+    assert said == ["Out of memory: continuing with 1 sample(s) of 64 pixels per step."]
 
 
 def test_out_of_memory_at_a_single_window_shrinks_it_down_to_the_smallest(swatch: Tensor) -> None:
