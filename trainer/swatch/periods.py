@@ -489,7 +489,7 @@ def _line(pair: tuple[int, int]) -> tuple[int, int]:
 
 
 def _off_line(energies: dict[tuple[int, int], float]) -> float:
-    """Share of the energy outside the strongest line of harmonics: near 0 for stripes, which repeat in one direction."""
+    """Share of the energy outside the strongest line of harmonics: near 0 for stripes, which repeat one way."""
     lines: dict[tuple[int, int], float] = {}
     for pair, energy in energies.items():
         lines[_line(pair)] = lines.get(_line(pair), 0.0) + max(energy, 0.0)

@@ -133,8 +133,8 @@ def test_what_does_not_belong_together_is_refused(swatch: Swatch, tmp_path: Path
     grey = gravel(96, 96)[:, :1]
     refused = {
         "do not show the same area": {"height": save(tmp_path / "wide.png", gravel(96, 192)[:, :1])},
-        "grey, and a normal map has three": {"normal": save(tmp_path / "grey.png", grey)},
-        "no normal map in tangent space": {"normal": save(tmp_path / "red.png", gravel(96, 96) * 0.4)},
+        "grey, but a normal map has three": {"normal": save(tmp_path / "grey.png", grey)},
+        "not a normal map in tangent space": {"normal": save(tmp_path / "red.png", gravel(96, 96) * 0.4)},
         "two roughness maps": {
             "roughness": save(tmp_path / "r.png", grey),
             "arm": save(tmp_path / "arm.png", gravel(96, 96, seed=4)),
