@@ -40,7 +40,9 @@ def main() -> None:
     trainings = {
         "VGG-19": TextureTraining(colour, None, vgg19, Recipe(arch="taper"), device=device),
         "built-in": TextureTraining(colour, None, builtin, Recipe(arch="taper"), device=device),
-        "built-in, a set of four maps": TextureTraining(whole, None, builtin, Recipe(arch="taper"), maps=maps, device=device),
+        "built-in, a set of four maps": TextureTraining(
+            whole, None, builtin, Recipe(arch="taper"), maps=maps, device=device
+        ),
     }
     times: dict[str, list[float]] = {name: [] for name in trainings}
     for turn in range(options.steps + 2):
