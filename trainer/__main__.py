@@ -124,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
         f"(default: {SWATCH_SIZES['quilt']}, for a network {SWATCH_SIZES['texture']}, "
         f"for a style {SWATCH_SIZES['style']})",
     )
+    parser.add_argument(
+        "--keep-light", action="store_true", help="for a quilt: leave slow light and drift of colour in the swatch"
+    )
     for each in dataclasses.fields(Recipe):
         other = f", for a style {STYLE[each.name]}" if each.name in STYLE else ""
         parser.add_argument(

@@ -80,7 +80,9 @@ class Job(ABC):
     ) -> None:
         self.output, self.recipe, self.device = output, recipe, device
         self.quiet, self.resume, self.say = options.quiet, options.resume, say
-        self.swatch = read_swatch(path, options.swatch_size or recipe.swatch_size)
+        self.keep_light = options.keep_light
+        self.swatch_size = options.swatch_size or recipe.swatch_size
+        self.swatch = read_swatch(path, self.swatch_size)
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
 

@@ -1,5 +1,6 @@
 """A swatch to a quilt: seconds of learning, and the pictures that show what came of it."""
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +27,10 @@ from trainer.judge.pictures import (
     write_picture,
 )
 from trainer.progress import Progress
-from trainer.quilt.learning import ROUNDS, learn_prices, unpriced
+from trainer.quilt.learning import ROUNDS, choose_sizes, learn_prices, unpriced
+from trainer.swatch.light import levelled
 from trainer.swatch.map_set import read_map_set
+from trainer.swatch.tiling import tiles
 
 GROWN, FRAME = 1024, 384  # sides of what is painted for a frame of its growth, and of the frame
 SHOWN = 512  # side of what is painted for the thumbnail
@@ -45,7 +48,15 @@ class QuiltJob(Job):
         derive: Sequence[str] = (),
     ) -> None:
         super().__init__(*arguments)
-        self.set = read_map_set(self.swatch, parts, derive)
+        self.wraps = tiles(self.swatch.pixels)
+        if not self.keep_light:
+            self.swatch = levelled(self.swatch, self.wraps)
+        self.set = read_map_set(self.swatch, parts, derive, size=self.swatch_size, keep_hills=True)
+        self.swatch = dataclasses.replace(self.swatch, pixels=self.set.pixels[:, :3])
+        self.picture = as_picture(self.swatch.pixels)
+        if len(self.set.maps) > 1:
+            self.wraps = both(self.wraps, tiles(self.set.pixels))
+        self.wraps = both(self.wraps, whole(self.set.pixels))
         self.lattice = lattice_of(self.set, periods)
 
     def run(self, stop: Stop) -> bool:
@@ -53,7 +64,7 @@ class QuiltJob(Job):
         self._introduce()
         if self.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
-        quilt = unpriced(stored(self.set.pixels[0], self.set.maps), self.set.maps, (False, False), self.lattice)
+        quilt = unpriced(stored(self.set.pixels[0], self.set.maps), self.set.maps, self.wraps, self.lattice)
         frames: list[tuple[int, Picture]] = []
         self._grow(frames, 0, quilt)
         done = 0
@@ -77,6 +88,9 @@ class QuiltJob(Job):
         write_picture(self._beside("growth"), filmstrip(frames, "the texture after so many rounds of learning"))
 
     def _introduce_more(self) -> None:
+        if any(self.wraps):
+            how = "down and across" if all(self.wraps) else "down" if self.wraps[0] else "across"
+            self.say(f"  It tiles {how}: pieces may run over its border.")
         introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
 
     def _write(self, quilt: Quilt, done: int) -> Path:
@@ -113,6 +127,18 @@ class QuiltJob(Job):
         title = f"{self.output.stem}: a quilt, made in {took:.0f} s"
         write_picture(self._beside("sheet"), contact_sheet(painter, self.picture, title))
         self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
+
+
+def both(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:
+    """What two agree on, axis by axis."""
+    return one[0] and other[0], one[1] and other[1]
+
+
+def whole(pixels: Tensor) -> tuple[bool, bool]:
+    """Which sides are multiples of a quilt's factor: others are cropped, and then they tile no longer."""
+    height, width = pixels.shape[2:]
+    factor = choose_sizes(height, width).factor
+    return height % factor == 0, width % factor == 0
 
 
 def stored(pixels: Tensor, maps: Sequence[Map]) -> list[Tensor]:

@@ -8,7 +8,7 @@ Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1]; 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,17 +121,31 @@ def parse_map(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def read_map_set(swatch: Swatch, parts: Mapping[str, Path], derive: Sequence[str] = ()) -> MapSet:
-    """Read the swatch's other maps at the swatch's size, and guess those named in `derive` (trainer/swatch/derive.py).
+def read_map_set(
+    swatch: Swatch,
+    parts: Mapping[str, Path],
+    derive: Sequence[str] = (),
+    *,
+    size: int | None = None,
+    keep_hills: bool = False,
+) -> MapSet:
+    """The swatch with its other maps, and those that are to be derived (trainer/swatch/derive.py), all of one size.
+
+    `size`: the shorter side they may have; the finest map's, where that is less. None: the swatch's. `keep_hills`:
+    heights stay as they are stored, else their slow rise and fall is levelled (trainer/swatch/relief.py).
 
     Raises UnusableSwatch.
     """
     notes: list[str] = []
-    found: dict[str, Tensor] = {BASE_COLOUR.name: swatch.pixels}
-    for part, path in parts.items():
-        if part == BASE_COLOUR.name:
-            continue
-        values = _aligned(path, swatch)
+    stored = {part: _read(path, swatch) for part, path in parts.items() if part != BASE_COLOUR.name}
+    height, width = _common_size(swatch, stored.values(), size)
+    found: dict[str, Tensor] = {BASE_COLOUR.name: _sized(swatch.pixels, (height, width))}
+    own = min(swatch.pixels.shape[2:])
+    if own < min(height, width):
+        notes.append(f"The base colour was scaled up from {own} px to the finest map's {min(height, width)} px.")
+    for part, values in stored.items():
+        path = parts[part]
+        values = _sized(values, (height, width))
         maps = PARTS[part]
         if maps == (NORMAL,):
             found[NORMAL.name] = _normals(path, values, directx=part == DIRECTX, notes=notes)
@@ -144,17 +158,17 @@ def read_map_set(swatch: Swatch, parts: Mapping[str, Path], derive: Sequence[str
                 notes.append(f"The {each.name} map is {float(value.mean()):.2f} everywhere, so it was left out.")
             else:
                 found[each.name] = value
-    if HEIGHT.name in found:
+    if HEIGHT.name in found and not keep_hills:
         found |= levelled(found[HEIGHT.name], found.get(NORMAL.name), notes)
     if guessed := [name for name in derive if name not in found]:
-        found |= derived(swatch.pixels, guessed)
+        found |= derived(found[BASE_COLOUR.name], guessed)
         notes.append(NOTE.format(", ".join(guessed)))
     maps = tuple(each for each in MATERIAL if each.name in found)
     return MapSet(maps=maps, pixels=torch.cat([found[each.name] for each in maps], 1), notes=tuple(notes))
 
 
-def _aligned(path: Path, swatch: Swatch) -> Tensor:
-    """Read a map, scaled to the swatch: (1, 1 or 3, H, W) in [0, 1]."""
+def _read(path: Path, swatch: Swatch) -> Tensor:
+    """A map's stored values, (1, 1 or 3, H, W), which show the area of the swatch."""
     try:
         data = picture_bytes(path)
         with guarded(path):
@@ -169,11 +183,27 @@ def _aligned(path: Path, swatch: Swatch) -> Tensor:
             f"{quoted(path)} is {width} x {height} pixels and the swatch {own_width} x {own_height}: "
             "they do not show the same area. Use maps of one set."
         )
-    size = swatch.pixels.shape[2:]
-    tensor = torch.from_numpy(values).permute(2, 0, 1)[None]
-    if tensor.shape[2:] != size:
-        tensor = F.interpolate(tensor, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return tensor.clamp(0, 1).contiguous()
+    return torch.from_numpy(values).permute(2, 0, 1)[None]
+
+
+def _common_size(swatch: Swatch, others: Iterable[Tensor], size: int | None) -> tuple[int, int]:
+    """Height and width of the finest map, its shorter side at most `size`; never less than the swatch's."""
+    height, width = swatch.pixels.shape[2:]
+    if size is None:
+        return height, width
+    finest = max((each.shape[2:] for each in others), key=min, default=(height, width))
+    shorter = min(size, *finest)
+    if shorter <= min(height, width):
+        return height, width
+    if shorter == min(finest):
+        return finest[0], finest[1]
+    return round(height * shorter / min(height, width)), round(width * shorter / min(height, width))
+
+
+def _sized(values: Tensor, size: tuple[int, int]) -> Tensor:
+    if values.shape[2:] != size:
+        values = F.interpolate(values, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return values.clamp(0, 1).contiguous()
 
 
 def _values(image: Image.Image) -> NDArray[np.float32]:

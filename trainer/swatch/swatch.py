@@ -117,8 +117,7 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
     elif size is not None and shorter < size:
         notes.append(f"The picture's shorter side is {shorter} px, less than {size} px. It was not scaled up.")
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().div_(255).contiguous()
-    # One warning for one cause: a flat picture fails all tests, and uneven light makes the quarters differ too.
-    content = flat(pixels) or unevenly_lit(pixels) or not_stationary(pixels)
+    content = content_warning(pixels)
     blocks = None if stored is None else jpeg_blocks(stored, min(image.size) / shorter)
     return Swatch(
         name=model_name(path),
@@ -209,6 +208,12 @@ def _grey(image: Image.Image) -> Tensor:
 
 
 # ---- what makes a swatch unlikely to work
+
+
+def content_warning(pixels: Tensor) -> str | None:
+    """What will suffer from what the picture shows. Shapes: (1, 3, H, W)."""
+    # One cause, one warning: a flat picture has no statistics to compare, and uneven light upsets the quarters too.
+    return flat(pixels) or unevenly_lit(pixels) or not_stationary(pixels)
 
 
 def too_small(pixels: Tensor) -> str | None:
