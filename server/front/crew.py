@@ -7,18 +7,21 @@ with the front, which may give it to another worker. No sockets and no processes
 """
 
 import itertools
+import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from server.front.shelf import FilePlace
 from server.front.tile_cache import Planes
 from server.front.work_item import WorkItem
-from server.model.work import DropModel, FromFront, Here, LoadModel
+from server.model.work import DropModel, FromFront, Here, LoadLarge, LoadModel
 
 GIVEN_AT_ONCE = 2  # items: one being computed, one waiting
 GIVEN_PIXELS = 4 * 2**20  # of both together; two frames of 1920 x 1080 are less
 MODELS_KEPT = 16  # by a worker, the least recently used dropped first
+MODEL_BYTES_KEPT = 2**30  # likewise, of their files; one may be of any size
 SILENT_S = 15.0  # after which an idle worker counts as lost; it reports every two seconds
 LOST_AT_MOST = 1  # times an item is tried again after its worker was lost
 
@@ -40,7 +43,7 @@ class Worker(Generic[Waiting]):
     memory_mb: int = 0
     items: deque[WorkItem[Waiting]] = field(default_factory=deque)
     began: float = 0.0  # when the first of the items was begun, or last made progress
-    models: OrderedDict[str, None] = field(default_factory=OrderedDict)  # by hash, least recently used first
+    models: OrderedDict[str, int] = field(default_factory=OrderedDict)  # bytes by hash, least recently used first
     finished: int = 0  # items
 
     @property
@@ -76,22 +79,34 @@ class Crew(Generic[Waiting]):
         return sha256 in worker.models
 
     def give(
-        self, worker: Worker[Waiting], item: WorkItem[Waiting], model_file: bytes | None, now: float
+        self, worker: Worker[Waiting], item: WorkItem[Waiting], model_file: bytes | FilePlace | None, now: float
     ) -> Iterator[FromFront]:
-        """Give it the item; yields the messages for it. `model_file`: its bytes, where the worker lacks the model."""
+        """Give it the item; yields the messages for it. `model_file`: where the worker lacks the model, its bytes or
+        the place of a large one.
+        """
         if not item.number:
             item.numbered(next(self._numbers))
         if model_file is not None:
-            yield LoadModel(sha256=item.sha256, name=item.model, content=model_file)
-            if len(worker.models) == MODELS_KEPT:
+            yield _load(worker, item, model_file)
+            worker.models[item.sha256] = model_file.bytes if isinstance(model_file, FilePlace) else len(model_file)
+            while len(worker.models) > 1 and (
+                len(worker.models) > MODELS_KEPT or sum(worker.models.values()) > MODEL_BYTES_KEPT
+            ):
                 dropped, _ = worker.models.popitem(last=False)
                 yield DropModel(sha256=dropped)
-        worker.models[item.sha256] = None
         worker.models.move_to_end(item.sha256)
         if not worker.items:
             worker.began = now
         worker.items.append(item)
         yield item.message
+
+    def loads(self, address: Address, sha256: str, now: float) -> WorkItem[Waiting] | None:
+        """The item for which a worker is getting a model's file; None for one that has no such item."""
+        worker = self.workers.get(address)
+        if worker is None:
+            return None
+        worker.heard = worker.began = now
+        return next((item for item in worker.items if item.sha256 == sha256), None)
 
     def at(self, item: WorkItem[Waiting]) -> Worker[Waiting] | None:
         """The worker that has the item."""
@@ -149,3 +164,11 @@ def has_all(planes: Planes, item: WorkItem[Any]) -> bool:
 def _has_room(worker: Worker[Any], pixels: int) -> bool:
     given = sum(item.pixels for item in worker.items)
     return not worker.items or (len(worker.items) < GIVEN_AT_ONCE and given + pixels <= GIVEN_PIXELS)
+
+
+def _load(worker: Worker[Any], item: WorkItem[Any], model_file: bytes | FilePlace) -> FromFront:
+    """Only our own processes are told a path: they run here, and as whom the server runs."""
+    if isinstance(model_file, bytes):
+        return LoadModel(sha256=item.sha256, name=item.model, content=model_file)
+    path = os.fsencode(model_file.path) if worker.is_local else b""
+    return LoadLarge(sha256=item.sha256, name=item.model, bytes=model_file.bytes, path=path)

@@ -16,9 +16,10 @@ from server.errors import Refused
 from server.front.crew import LOST_AT_MOST, Address, Crew, Worker, has_all
 from server.front.fair_queue import FairQueue
 from server.front.pending_request import AnyItem, AnyRequest
-from server.front.shelf import Shelf
+from server.front.shelf import FilePlace, Shelf
 from server.front.tile_cache import Planes, TileCache, TileKey
 from server.model.work import (
+    PIECE_BYTES,
     Done,
     Failed,
     FromFront,
@@ -26,8 +27,10 @@ from server.model.work import (
     Here,
     LeaveItem,
     MalformedMessage,
+    ModelPiece,
     Progress,
     Stop,
+    WantPiece,
     parse_from_worker,
 )
 
@@ -183,11 +186,10 @@ class Dispatcher:
             self.queue.remove(client, request)
 
     def _give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
-        model_file: bytes | None = None
+        model_file: bytes | FilePlace | None = None
         if not self.crew.has(worker, item.sha256):
             try:
-                content = self._shelf.content(item.model, item.sha256)
-                model_file = content if isinstance(content, bytes) else content.path.read_bytes()
+                model_file = self._shelf.content(item.model, item.sha256)
             except Refused as refused:
                 self._fail(item, refused)
                 return
@@ -222,6 +224,8 @@ class Dispatcher:
             match message:
                 case Here():
                     self._here(address, message)
+                case WantPiece():
+                    self._send_piece(address, message)
                 case Progress():
                     self._progress(address, message)
                 case Done():
@@ -252,6 +256,17 @@ class Dispatcher:
         log.warning("worker=%s is sent away: %s, so its pixels would differ", address[1].hex()[:10], why)
         self.to_workers.append((address, Stop(why=why)))
 
+    def _send_piece(self, address: Address, want: WantPiece) -> None:
+        """Of a large model, to a worker that has an item for it."""
+        item = self.crew.loads(address, want.sha256, self._clock())
+        if item is None:
+            return
+        try:
+            content = self._shelf.piece(item.model, item.sha256, want.begin, PIECE_BYTES)
+        except Refused:
+            content = b""
+        self.to_workers.append((address, ModelPiece(sha256=want.sha256, begin=want.begin, content=content)))
+
     def _progress(self, address: Address, progress: Progress) -> None:
         item = self.crew.goes_on(address, progress.number, self._clock())
         for request in item.waiting if item is not None else ():
@@ -274,8 +289,13 @@ class Dispatcher:
 
     def _failed(self, address: Address, failed: Failed) -> None:
         item = self.crew.finished(address, failed.number, self._clock())
-        if item is not None:
-            self._fail(item, Refused(failed.code, failed.text))
+        if item is None:
+            return
+        if failed.lacks_model and (worker := self.crew.workers.get(address)) is not None:
+            worker.models.pop(item.sha256, None)
+            if worker.is_local:  # it looked at the same file: the shelf must look again
+                self._shelf.lose(item.model, item.sha256)
+        self._fail(item, Refused(failed.code, failed.text))
 
     def lose(self, worker: Worker[AnyRequest]) -> None:
         """The worker has died, hangs or is silent. Its items go to others, once."""

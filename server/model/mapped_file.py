@@ -18,6 +18,10 @@ HASHED_AT_ONCE = 2**20  # bytes
 Stamp = tuple[int, int, int]
 
 
+class Overwritten(ValueError):
+    """A mapped file is no longer what it was; the text follows "it"."""
+
+
 class MappedFile:
     """All of an open file, read-only. `content` outlives the file's name and the descriptor it was opened by."""
 
@@ -30,7 +34,7 @@ class MappedFile:
         self._stamp = self._look()
 
     def check(self) -> None:
-        """Raises ValueError with the reason when the content is no longer what it was when `sha256` was found.
+        """Raises Overwritten when the content is no longer what it was when `sha256` was found.
 
         Microseconds, but for a file that was touched: that is hashed again.
         """
@@ -38,7 +42,7 @@ class MappedFile:
         if stamp == self._stamp:
             return
         if stamp[-1] != self._stamp[-1] or self._hashed() != self.sha256 or self._look() != stamp:
-            raise ValueError("it was overwritten while it was in use; begin anew with the present one")
+            raise Overwritten("it was overwritten while it was in use; begin anew with the present one")
         self._stamp = stamp
 
     def _look(self) -> Stamp:

@@ -1,11 +1,14 @@
 """What the front of the server and its workers say to each other: typed messages, and the frames that carry them.
 
-    the front says      LoadModel, DropModel, PaintTile, StylizePicture, LeaveItem, GoOn, Stop
-    a worker says       Here, Progress, Done, Failed
+    the front says      LoadModel, LoadLarge, ModelPiece, DropModel, PaintTile, StylizePicture, LeaveItem, GoOn, Stop
+    a worker says       Here, WantPiece, Progress, Done, Failed
 
 A message is one frame with a msgpack map (`do` or `say` is its kind), and raw buffers in further frames. PaintTile and
 StylizePicture are work items: the worker does them one after another and answers each with exactly one Done or Failed
 that names its number. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16.
+
+The file of a large model does not go along: a worker of this machine is told where it lies, and one of another machine
+asks for it piece by piece, so that neither side ever waits for hundreds of megabytes.
 
 A worker may run on another machine, so what it sends is checked in full before anybody uses it. No torch here.
 
@@ -24,6 +27,7 @@ import msgpack
 from blender_addon.protocol import wire
 from blender_addon.protocol.errors import BadRequest, Refused
 from blender_addon.protocol.rect import Size, Window
+from server.model.header import MAX_FILE_BYTES
 from server.model.maps import MAX_MAPS, Depth
 from server.msgpack_codec import MsgPack
 
@@ -31,6 +35,8 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_NUMBER: Final = wire.MAX_ID  # of a work item
 MAX_MEMORY_MB: Final = 2**40
 MAX_OTHERS: Final = 64  # devices
+MAX_PATH: Final = 32 * 1024  # bytes
+PIECE_BYTES: Final = 2 * 2**20  # of a large model file at once
 MAX_TEXT: Final = 10_000  # characters; a client is sent the first 500
 
 Data = wire.Data
@@ -78,6 +84,42 @@ class LoadModel:
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "LoadModel":
         return cls(sha256=_sha256(values), name=values.text("name", MAX_TEXT), content=_only(buffers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadLarge:
+    """Keep this model at hand, whose file is large. `path`: where it lies, for a worker that may read files here; empty
+    for others, who ask for its `bytes` by WantPiece. Only a file of this hash is the model.
+    """
+
+    kind: ClassVar[str] = "load large"
+    sha256: str
+    name: str
+    bytes: int
+    path: Data = b""
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "LoadLarge":
+        return cls(
+            sha256=_sha256(values),
+            name=values.text("name", MAX_TEXT),
+            bytes=values.whole("bytes", 1, MAX_FILE_BYTES),
+            path=values.data("path", MAX_PATH),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelPiece:
+    """The bytes of a large model file from `begin` on, at most PIECE_BYTES; none when that file is gone."""
+
+    kind: ClassVar[str] = "piece"
+    sha256: str
+    begin: int
+    content: Data = field(repr=False)
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "ModelPiece":
+        return cls(sha256=_sha256(values), begin=values.whole("begin", 0, MAX_FILE_BYTES), content=_only(buffers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +267,19 @@ class Here:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WantPiece:
+    """The next piece of a large model file, from `begin` on. Answered by ModelPiece."""
+
+    kind: ClassVar[str] = "want"
+    sha256: str
+    begin: int
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "WantPiece":
+        return cls(sha256=_sha256(values), begin=values.whole("begin", 0, MAX_FILE_BYTES))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """So many pixels of this work item are done."""
 
@@ -252,12 +307,15 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """This work item cannot be done. `code` is of wire.ERROR_CODES, the text is for people."""
+    """This work item cannot be done. `code` is of wire.ERROR_CODES, the text is for people. `lacks_model`: the worker
+    has not got the model, since its file is no longer what it was.
+    """
 
     kind: ClassVar[str] = "failed"
     number: int
     code: str
     text: str
+    lacks_model: bool = False
 
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "Failed":
@@ -266,15 +324,29 @@ class Failed:
             number=_number(values),
             code=code if code in wire.ERROR_CODES else "internal",
             text=values.text("text", MAX_TEXT),
+            lacks_model=values.flag("lacks_model"),
         )
 
 
 WorkMessage = PaintTile | StylizePicture
-FromFront = LoadModel | DropModel | PaintTile | StylizePicture | LeaveItem | GoOn | Stop
-FromWorker = Here | Progress | Done | Failed
+FromFront = LoadModel | LoadLarge | ModelPiece | DropModel | PaintTile | StylizePicture | LeaveItem | GoOn | Stop
+FromWorker = Here | WantPiece | Progress | Done | Failed
 
 _FROM_FRONT: Final[Mapping[str, Callable[[Fields, Sequence[Data]], FromFront]]] = MappingProxyType(
-    {each.kind: each.read for each in (LoadModel, DropModel, PaintTile, StylizePicture, LeaveItem, GoOn, Stop)}
+    {
+        each.kind: each.read
+        for each in (
+            LoadModel,
+            LoadLarge,
+            ModelPiece,
+            DropModel,
+            PaintTile,
+            StylizePicture,
+            LeaveItem,
+            GoOn,
+            Stop,
+        )
+    }
 )
 
 
@@ -317,6 +389,8 @@ def parse_from_worker(frames: Sequence[Data], version: str) -> FromWorker:
         match header.get("say"):
             case "here":
                 return Here.read(values, frames[1:], version)
+            case "want":
+                return WantPiece.read(values, frames[1:])
             case "progress":
                 return Progress.read(values, frames[1:])
             case "done":

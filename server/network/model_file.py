@@ -192,16 +192,17 @@ def _model(name: str, found: Checked, content: bytes | mmap, place: MappedFile |
         for tensor, part in header.places.items()
         if tensor != THUMBNAIL
     }
+    generator = _generator(header, state)
     pixels = np.frombuffer(found.thumbnail, np.uint8).copy()
     return Model(
         name=name,
-        generator=_generator(header, state),
+        generator=generator,
         training=header.training,
         descriptor=header.descriptor,
         swatch=header.swatch,
         thumbnail=torch.from_numpy(pixels.reshape(header.shapes[THUMBNAIL])),
         sha256=found.sha256,
-        place=place,
+        place=place if isinstance(generator, Quilt) else None,  # weights of networks were copied
     )
 
 

@@ -19,6 +19,9 @@ from torch import Tensor
 from server.model.quilt import APPEARANCE, REACH, QuiltArchitecture
 
 
+STRIPE = 32  # rows of cells whose appearances are computed at once
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
     """Everything that is compared, on one device.
@@ -145,7 +148,12 @@ def appearance(wide: Tensor, skip: int, cell: int, step: int, kernel: Tensor, me
     cells = cells[:, first:, first:]
     spread = max(1, cell // step)
     sparse = cells[:, ::step, ::step] if cell % step == 0 else cells
-    sums = F.conv2d(sparse[None].double(), kernel.to(wide.device, torch.float64), dilation=spread)[0]
+    weights, more = kernel.to(wide.device, torch.float64), 2 * REACH * spread
+    shape = APPEARANCE, sparse.shape[1] - more, sparse.shape[2] - more
+    sums = torch.empty(shape, dtype=torch.float64, device=wide.device)
+    for top in range(0, shape[1], STRIPE):  # a convolution takes 25 times the memory of what it is given
+        stripe = sparse[None, :, top : top + STRIPE + more].double()
+        sums[:, top : top + STRIPE] = F.conv2d(stripe, weights, dilation=spread)[0]
     values = (sums / 2.0 ** max(0, min(30, int(shift)))).round() - means.to(wide.device, torch.float64)[:, None, None]
     count = [(side - 2 * skip - cell) // step + 1 for side in wide.shape[1:]]
     assert values.shape[0] == APPEARANCE

@@ -132,6 +132,7 @@ class Server:
             precision=self.config.precision,
             server_key=public_key(keys.server).hex() if keys else "",
             own_key=keys.worker.hex() if keys else "",
+            reads_files=True,
         )
         if self.config.bind_workers:
             assert self._keys is not None

@@ -4,6 +4,9 @@ The server starts it (`python -m server.worker`, with its configuration on stand
 machine (`texserver --worker-of LINE`). It connects to the front, reports every two seconds, and does what the front
 says (server/model/work.py). After every block of a picture it reports progress and looks for new messages.
 
+A large model is painted from where its file lies, or on another machine from a copy in memory, which comes piece by
+piece. Either way its hash is computed here, and must be the one that the front told.
+
 Out of memory: models that are not in use leave the device, then the tile is painted in smaller pieces, which gives the
 same pixels up to the last bit of a rounding. Blocks of a picture are treated likewise (server/worker/stylist.py).
 """
@@ -14,9 +17,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +31,12 @@ import zmq
 from blender_addon.protocol.pairing import Keys, z85
 from server import __version__
 from server.errors import TexserverError
+from server.model.header import BrokenModel
+from server.model.mapped_file import MappedFile, Overwritten
 from server.model.maps import Depth
 from server.model.torus import Size, Window
 from server.model.work import (
-    Data,
+    PIECE_BYTES,
     Done,
     DropModel,
     Failed,
@@ -37,18 +44,21 @@ from server.model.work import (
     FromWorker,
     Here,
     LeaveItem,
+    LoadLarge,
     LoadModel,
     MalformedMessage,
+    ModelPiece,
     PaintTile,
     Progress,
     Stop,
     StylizePicture,
+    WantPiece,
     encode,
     parse_from_front,
 )
 from server.network.devices import choose_device, choose_precision, prepare
 from server.network.generator import Generator
-from server.network.model_file import parse_model
+from server.network.model_file import Model, parse_model, read_model
 from server.network.short_memory import NoMemory, is_out_of_memory
 from server.network.style_generator import StyleGenerator
 from server.network.texture import tile_bytes, window_bytes
@@ -57,6 +67,7 @@ from server.worker.stylist import Stylist
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
 REPORT_EVERY_S = 2.0
+IN_FLIGHT = 2  # pieces of a large model, so that the line never idles
 SMALLEST_PX = 64  # side of the smallest pieces; if memory is too short for them, the item fails
 NICENESS = 10  # the front, which must answer at once, and the artist's own programs come first
 
@@ -114,6 +125,44 @@ def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[
     return socket
 
 
+@dataclass(frozen=True)
+class Unusable:
+    """Why a model cannot be used: a code and a sentence, and whether it would help to send it again."""
+
+    code: str
+    text: str
+    lacks_model: bool
+
+
+class Coming:
+    """A large model on its way from another machine, piece by piece, into memory of its own."""
+
+    def __init__(self, message: LoadLarge) -> None:
+        self.name, self.content = message.name, mmap(-1, message.bytes)
+        self._sha256 = message.sha256
+        self._asked = self._taken = 0
+
+    @property
+    def complete(self) -> bool:
+        return self._taken == len(self.content)
+
+    def wants(self, count: int) -> Iterator[WantPiece]:
+        """Ask for the next pieces, if there are any."""
+        while count and self._asked < len(self.content):
+            yield WantPiece(sha256=self._sha256, begin=self._asked)
+            self._asked += PIECE_BYTES
+            count -= 1
+
+    def take(self, piece: ModelPiece) -> bool:
+        """A piece that was asked for; they come in order. False for one that is not what it should be."""
+        size = memoryview(piece.content).nbytes
+        if piece.begin != self._taken or size != min(PIECE_BYTES, len(self.content) - self._taken):
+            return False
+        self.content[self._taken : self._taken + size] = bytes(piece.content)
+        self._taken += size
+        return True
+
+
 class Worker:
     """What one worker does, message by message. Raises NoSuchDevice."""
 
@@ -122,8 +171,11 @@ class Worker:
         self.device = choose_device(config.device)
         self.precision = choose_precision(self.device, config.precision)
         self.generators: dict[str, Generator | Quilt | StyleGenerator] = {}
-        self.unusable: dict[str, tuple[str, str]] = {}  # why a model could not be loaded: a code and a sentence
+        self.places: dict[str, MappedFile] = {}  # of large models, painted from where they lie
+        self.unusable: dict[str, Unusable] = {}
         self.left: set[int] = set()  # items that are here and need not be done any more
+        self._reads_files = config.reads_files
+        self._coming: dict[str, Coming] = {}  # large models on their way
         self._messages: deque[FromFront] = deque()  # not yet acted on
         self._at = 0  # the item it is doing
 
@@ -135,8 +187,8 @@ class Worker:
                 if time.monotonic() - reported >= REPORT_EVERY_S:
                     socket.send_multipart(encode(self.here()))
                     reported = time.monotonic()
-                self._receive(socket, 0 if self._messages else REPORT_EVERY_S)
-                if not self._messages:
+                self._receive(socket, 0 if self._may_go_on else REPORT_EVERY_S)
+                if not self._may_go_on:
                     continue
                 message = self._messages.popleft()
                 if isinstance(message, Stop):
@@ -155,12 +207,22 @@ class Worker:
             )
             return MISCONFIGURED
 
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether there is a message, and no model on its way that it needs."""
+        if not self._messages:
+            return False
+        first = self._messages[0]
+        return not (isinstance(first, PaintTile | StylizePicture) and first.sha256 in self._coming)
+
     def _receive(self, socket: "zmq.Socket[Any]", patience_s: float) -> None:
         """Queue all that has come. What need not be done any more is noted at once. Raises MalformedMessage."""
         while socket.poll(int(patience_s * 1000)):
             message = parse_from_front([frame.buffer for frame in socket.recv_multipart(copy=False)])
             if isinstance(message, LeaveItem):
                 self.leave(message.number)
+            elif isinstance(message, ModelPiece):
+                self._messages.insert(sum(isinstance(each, ModelPiece) for each in self._messages), message)
             else:
                 self._messages.append(message)
             patience_s = 0
@@ -187,10 +249,19 @@ class Worker:
         """Do what one message says; yields the answers."""
         match message:
             case LoadModel():
-                self._load(message.sha256, message.name, message.content)
+                read = partial(parse_model, message.name, bytes(message.content))
+                self._load(message.sha256, message.name, read, is_large=False)
+            case LoadLarge():
+                if message.path and self._reads_files:
+                    path = Path(os.fsdecode(bytes(message.path)))
+                    self._load(message.sha256, message.name, partial(read_model, path, message.sha256), is_large=True)
+                else:
+                    coming = self._coming[message.sha256] = Coming(message)
+                    yield from coming.wants(IN_FLIGHT)
+            case ModelPiece():
+                yield from self._take(message)
             case DropModel():
-                self.generators.pop(message.sha256, None)
-                self.unusable.pop(message.sha256, None)
+                self._forget(message.sha256)
             case PaintTile():
                 yield self._paint(message)
             case StylizePicture():
@@ -199,28 +270,67 @@ class Worker:
                 self.left.discard(self._at)
                 self._at = 0
 
-    def _load(self, sha256: str, name: str, content: Data) -> None:
+    def _load(self, sha256: str, name: str, read: Callable[[], Model], *, is_large: bool) -> None:
+        self._forget(sha256)
         for _ in range(2):
             try:
-                model = parse_model(name, bytes(content))
+                model = read()
                 self.generators[sha256] = prepare(model.generator, self.device, self.precision)
+                if model.place:
+                    self.places[sha256] = model.place
                 return
-            except ValueError as error:
-                self.unusable[sha256] = "unknown_model", f"The model {name!r} cannot be used: {error}."
+            except (ValueError, BrokenModel) as error:
+                reason = error.reason if isinstance(error, BrokenModel) else str(error)
+                text = f"The model {name!r} cannot be used: {reason}."
+                self.unusable[sha256] = Unusable("unknown_model", text, lacks_model=is_large)
                 return
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             self._make_room()
-        self.unusable[sha256] = "oom", f"The device has not enough memory for the model {name!r}."
+        text = f"The device has not enough memory for the model {name!r}."
+        self.unusable[sha256] = Unusable("oom", text, lacks_model=False)
+
+    def _take(self, piece: ModelPiece) -> Iterator[FromWorker]:
+        """A piece of a large model: ask for the next one, or put the model to use."""
+        coming = self._coming.get(piece.sha256)
+        if coming is None:  # dropped meanwhile
+            return
+        if not coming.take(piece):
+            del self._coming[piece.sha256]
+            self._lose(piece.sha256, f"That version of the model {coming.name!r} is gone; begin anew.")
+            return
+        yield from coming.wants(1)
+        if coming.complete:
+            del self._coming[piece.sha256]
+            read = partial(_whole, coming.name, coming.content, piece.sha256)
+            self._load(piece.sha256, coming.name, read, is_large=True)
+
+    def _forget(self, sha256: str) -> None:
+        for models in (self.generators, self.places, self.unusable, self._coming):
+            models.pop(sha256, None)
+
+    def _lose(self, sha256: str, text: str) -> None:
+        """A large model's file is no longer what it was."""
+        self._forget(sha256)
+        self.unusable[sha256] = Unusable("unknown_model", text, lacks_model=True)
 
     def _paint(self, item: PaintTile) -> Done | Failed:
         if item.sha256 in self.unusable:
             return self._unusable(item)
+        place = self.places.get(item.sha256)
         try:
-            return Done(number=item.number, planes=tuple(self._planes(item)))
+            if place:
+                place.check()
+            planes = tuple(self._planes(item))
+            if place:
+                place.check()
+        except Overwritten as error:
+            self._lose(item.sha256, f"The model's file cannot be used: {error}.")
+            return self._unusable(item)
         except Exception as error:
             return self._failure(item.number, error)
+        return Done(number=item.number, planes=planes)
 
     def _stylize(self, item: StylizePicture) -> Iterator[FromWorker]:
         number = item.number
@@ -242,8 +352,8 @@ class Worker:
             yield Done(number=number, planes=tuple(picture.answer()))
 
     def _unusable(self, item: PaintTile | StylizePicture) -> Failed:
-        code, text = self.unusable[item.sha256]
-        return Failed(number=item.number, code=code, text=text)
+        why = self.unusable[item.sha256]
+        return Failed(number=item.number, code=why.code, text=why.text, lacks_model=why.lacks_model)
 
     def _failure(self, number: int, error: Exception) -> Failed:
         """For people. What is our own fault is described in the server's log alone."""
@@ -278,6 +388,15 @@ class Worker:
                 generator.cpu()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _whole(name: str, content: mmap, sha256: str) -> Model:
+    """Raises ValueError with the reason."""
+    content.seek(0)
+    model = parse_model(name, content)
+    if model.sha256 != sha256:
+        raise ValueError("it was replaced by another version meanwhile")
+    return model
 
 
 def in_pieces(

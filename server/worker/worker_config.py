@@ -19,6 +19,7 @@ class WorkerConfig:
     threads: int = 0  # of the CPU; 0: as many as torch takes by itself
     server_key: str = ""
     own_key: str = ""
+    reads_files: bool = False  # of the models folder, by paths that the server tells
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()

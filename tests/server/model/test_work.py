@@ -22,12 +22,15 @@ from server.model.work import (
     GoOn,
     Here,
     LeaveItem,
+    LoadLarge,
     LoadModel,
     MalformedMessage,
+    ModelPiece,
     PaintTile,
     Progress,
     Stop,
     StylizePicture,
+    WantPiece,
     encode,
     parse_from_front,
     parse_from_worker,
@@ -42,14 +45,15 @@ PICTURE = StylizePicture(
     statistics=b"\x00\xff", content=bytes(48),
 )  # fmt: skip
 FROM_FRONT = (
-    LoadModel(sha256=SHA, name="brick", content=b"file"), DropModel(sha256=SHA), TILE, PICTURE, LeaveItem(number=1),
-    GoOn(), Stop(), Stop(why="it is too old"),
+    LoadModel(sha256=SHA, name="brick", content=b"file"), LoadLarge(sha256=SHA, name="rock", bytes=2**30),
+    LoadLarge(sha256=SHA, name="rock", bytes=1, path=b"/models/ro\xffck"), ModelPiece(sha256=SHA, begin=7, content=b"x"),
+    DropModel(sha256=SHA), TILE, PICTURE, LeaveItem(number=1), GoOn(), Stop(), Stop(why="it is too old"),
 )  # fmt: skip
 HERE = Here(version="1", name="cpu/0", device="cuda:0", precision="fast", memory_mb=5, others=("cuda:1", "cuda:2"))
 FROM_WORKER = (
-    HERE, Here(version="1", name="far", device="cpu"), Progress(number=1, done=0),
+    HERE, Here(version="1", name="far", device="cpu"), WantPiece(sha256=SHA, begin=2**21), Progress(number=1, done=0),
     Done(number=1, planes=()), Done(number=1, planes=(memoryview(b"a"),)),
-    Failed(number=1, code="oom", text="No."),
+    Failed(number=1, code="oom", text="No."), Failed(number=1, code="unknown_model", text="No.", lacks_model=True),
 )  # fmt: skip
 
 
@@ -99,6 +103,7 @@ NO_NUMBERS = INFINITE | {
     "negative": -1, "huge": 2**64 - 1,
 }  # fmt: skip
 NO_TEXTS = {"number": 7, "list": ["a"], "bytes": b"cpu", "nothing": None, "map": {}, "long": "x" * 20_000}
+WANT = WantPiece(sha256=SHA, begin=0)
 PROGRESS, FAILED = Progress(number=1, done=0), Failed(number=1, code="oom", text="No.")
 WRONG = [
     *(pytest.param(HERE, "memory_mb", value, id=f"memory is {name}") for name, value in NO_NUMBERS.items()),
@@ -113,6 +118,8 @@ WRONG = [
     pytest.param(HERE, "others", [7], id="others are numbers"),
     pytest.param(HERE, "others", ["cuda:1,2,3"], id="others has commas"),
     pytest.param(HERE, "others", [f"cuda:{each}" for each in range(100)], id="others are many"),
+    *(pytest.param(WANT, "begin", value, id=f"begin is {name}") for name, value in NO_NUMBERS.items()),
+    *(pytest.param(WANT, "sha256", value, id=f"sha256 is {name}") for name, value in NO_TEXTS.items()),
     *(pytest.param(PROGRESS, "done", value, id=f"done is {name}") for name, value in NO_NUMBERS.items()),
     *(pytest.param(PROGRESS, "task", value, id=f"item is {name}") for name, value in NO_NUMBERS.items()),
     *(pytest.param(FAILED, "code", value, id=f"code is {name}") for name, value in NO_TEXTS.items()),
@@ -130,7 +137,7 @@ def test_a_wrong_value_is_malformed_and_the_text_names_it(message: FromWorker, n
 @pytest.mark.parametrize("message", FROM_WORKER, ids=lambda each: each.kind)
 def test_a_missing_field_is_malformed(message: FromWorker) -> None:
     header = header_of(message)
-    for name in header.keys() - {"others"}:
+    for name in header.keys() - {"others", "lacks_model"}:
         malformed({key: value for key, value in header.items() if key != name})
 
 
