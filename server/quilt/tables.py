@@ -18,7 +18,6 @@ from torch import Tensor
 
 from server.model.quilt import APPEARANCE, REACH, QuiltArchitecture
 
-
 STRIPE = 32  # rows of cells whose appearances are computed at once
 
 

@@ -30,6 +30,7 @@ from server.network.devices import prepare
 from server.network.generator import Generator
 from server.network.model_file import read_model
 from server.network.texture import texture_bytes
+from server.quilt.quilt import Quilt
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = (sys.executable, "-m", "server")
@@ -78,10 +79,16 @@ class Session:
     """One server with its workers, ended with the `with` block at the latest."""
 
     def __init__(
-        self, models: Path, home: Path, *arguments: str, command: Sequence[str] = SERVER, ready: bool = True
+        self,
+        models: Path,
+        home: Path,
+        *arguments: str,
+        command: Sequence[str] = SERVER,
+        ready: bool = True,
+        threads: int = 1,
     ) -> None:
         self.models, self.home = models, home
-        environ = environment(home)
+        environ = environment(home) | {"OMP_NUM_THREADS": str(threads)}
         self.file = home / "runtime" / "texserver" / "connection.json"
         self.log_path, self.out_path = home / "log", home / "out"
         precise = () if "--precision" in arguments else ("--precision", "exact")
@@ -343,9 +350,9 @@ def data_of(reply: wire.Reply | None) -> bytes:
 
 
 @functools.cache
-def _generator(path: Path, stamp: int) -> Generator:
+def _generator(path: Path, stamp: int) -> Generator | Quilt:
     torch.set_num_threads(1)
-    return prepare(read_model(path).generator, torch.device("cpu"), "exact")
+    return prepare(read_model(path).texture_generator(), torch.device("cpu"), "exact")
 
 
 def painted(
@@ -362,7 +369,11 @@ def painted(
 
 @functools.lru_cache(maxsize=200)
 def _bytes(
-    generator: Generator, seed: int, size: tuple[int, int], window: tuple[int, int, int, int] | None, depth: int | None
+    generator: Generator | Quilt,
+    seed: int,
+    size: tuple[int, int],
+    window: tuple[int, int, int, int] | None,
+    depth: int | None,
 ) -> bytes:
     pixels = texture_bytes(generator, seed, Size(*size), Window(*(window or (0, 0, *size))), depth)  # type: ignore[arg-type]
     return b"".join(each.numpy().tobytes() for each in pixels)

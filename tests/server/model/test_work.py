@@ -46,7 +46,7 @@ PICTURE = StylizePicture(
 )  # fmt: skip
 FROM_FRONT = (
     LoadModel(sha256=SHA, name="brick", content=b"file"), LoadLarge(sha256=SHA, name="rock", bytes=2**30),
-    LoadLarge(sha256=SHA, name="rock", bytes=1, path=b"/models/ro\xffck"), ModelPiece(sha256=SHA, begin=7, content=b"x"),
+    LoadLarge(sha256=SHA, name="rock", bytes=1, path=b"/ro\xffck"), ModelPiece(sha256=SHA, begin=7, content=b"x"),
     DropModel(sha256=SHA), TILE, PICTURE, LeaveItem(number=1), GoOn(), Stop(), Stop(why="it is too old"),
 )  # fmt: skip
 HERE = Here(version="1", name="cpu/0", device="cuda:0", precision="fast", memory_mb=5, others=("cuda:1", "cuda:2"))
