@@ -76,6 +76,7 @@ class Figures:
     seam: float | None = _figure("step across the wrap over the steps inside; up to 1: no seam")
     lattice: float | None = _figure("share of the swatch's regularity kept; 1: as regular; n/a: it has no lattice")
     grid: float | None = _figure("strongest mark of the pixel grid; 1: none beyond the swatch's own")
+    cells: float | None = _figure("how much shapes keep to the generator's coarsest cells, times chance; 1: not at all")
     copying: float | None = _figure("share of pieces copied from the swatch; 0: none; n/a: a quilt holds the swatch")
     diversity: float | None = _figure("difference of the seeds; 1: as unrelated pieces of the swatch, 0: one picture")
     repeats: float | None = _figure("how much more a texture of twice the size repeats than the swatch; 0: no more")
@@ -126,6 +127,7 @@ class Judge:
             if self.lattice
             else None,
             grid=measures.grid(samples, self.swatch, self.lattice),
+            cells=measures.coarse_grid(samples, self.lattice),
             copying=None if holds_swatch else measures.copying(each[0], self.swatch),
             diversity=measures.diversity(samples, self.swatch, self.lattice),
             repeats=measures.repeats(each[0] if large is None else large, self.swatch),

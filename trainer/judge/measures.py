@@ -33,12 +33,17 @@ DIRECTIONS = 64
 STRETCH = 0.04  # of a period: a stretch for whole cycles that nobody sees
 COARSE_PX = 4  # side of the cells in which diversity and repeats are measured: shapes, not grain
 COPY_PX = 32  # side of the pieces searched for in the swatch, at half size
+LEAST_CONTRAST = 1 / 255  # of noise that counts as chance in a picture of one colour
 COPY_NEARER = 0.5
 COPY_PIECES = 256
 COMPONENTS = 32
 GRID_PERIODS_PX = (2, 4, 8, 16)  # the cells of the generator's finer levels
 GRID_HARMONICS = 8  # highest multiple of a lattice's basis waves that has been seen to stand out
 GRID_VIEW_PX = 64  # marks are measured as they appear in a view of this width
+COARSE_GRID_PERIODS_PX = (32, 64)  # those of the coarsest
+COARSE_GRID_VIEW_PX = 512
+COARSE_GRID_CELLS = 4  # along an axis: with fewer, neighbouring periods are too far away
+COARSE_GRID_AROUND = 5  # neighbouring periods on either side that are compared, in cycles
 
 
 # ---------------------------------------------------------------------------------------------------------- distances
@@ -342,6 +347,92 @@ def grid_marks(images: Tensor, lattice: Lattice | None = None) -> list[float]:
             cells = [round(width / period) for period in GRID_PERIODS_PX]
             marks += [1.0 if each in waves else _line(power, each) for each in cells]
     return marks
+
+
+def coarse_grid(samples: Tensor, lattice: Lattice | None = None) -> float | None:
+    """How much shapes keep to the generator's coarsest cells, of 32 and 64 pixels, over chance. 1: not at all.
+
+    A generator may put its joints or dark spots at the same place in many cells. All seeds have such a mark in common,
+    so it is measured as the mean product of the Fourier coefficients of two seeds, at the harmonics of the cells: of
+    rows, of columns and of both. No frequency is counted for two periods. Chance is the power that one seed has at the
+    same frequency beyond what it shares, or at neighbouring periods if that is more. So a rhythm of the material adds
+    nothing: it starts at another place in every seed, unless it follows a lattice. Waves of the samples' `lattice` are
+    left out, since a mark cannot be told from them.
+
+    Measured for colours and for contrast; the larger figure counts. A mark grows with the area, so larger samples are
+    brought to COARSE_GRID_VIEW_PX^2 pixels. A single sample is cut into quarters, which take the place of seeds; then
+    any rhythm of just this period counts as a mark. Clean samples reach 1.5 (three seeds of 512 pixels a side). None
+    where the samples hold too few cells.
+    """
+    whole = Size(*samples.shape[2:])
+    parts = 2 if len(samples) == 1 else 1  # along each side
+    size = Size(whole.height // parts, whole.width // parts)
+    view = min(COARSE_GRID_VIEW_PX**2 / (size.height * size.width), 1.0)
+    waves = _waves(lattice, whole, parts) if lattice else frozenset()
+    marks = []
+    for whole_values in (samples, _contrast(samples)):
+        values = _quarters(whole_values) if parts == 2 else whole_values
+        spectrum = torch.fft.fft2(values - values.mean((2, 3), keepdim=True))
+        least = LEAST_CONTRAST**2 * size.height * size.width
+        for period in COARSE_GRID_PERIODS_PX:
+            cells = round(whole.height / period) // parts, round(whole.width / period) // parts
+            for group in _COARSE_HARMONICS:
+                if any(count < COARSE_GRID_CELLS for count, many in zip(cells, group[0], strict=True) if many):
+                    continue
+                places = [(down * cells[0], across * cells[1]) for down, across in group]
+                places = [place for place in places if place not in waves]
+                if places:
+                    found = [_in_common(spectrum, place, cells, least) for place in places]
+                    marks.append(1 + view * sum(found) / len(found))
+    return max(marks) if marks else None
+
+
+# Harmonics of a cell, (down, across), that no finer cell has: of rows, of columns, of both.
+_COARSE_HARMONICS = (
+    ((1, 0), (3, 0)),
+    ((0, 1), (0, 3)),
+    tuple((y, x) for y in (1, 2, 3) for x in (-3, -2, -1, 1, 2, 3) if y % 2 or x % 2),
+)
+
+
+def _in_common(spectrum: Tensor, place: tuple[int, int], cells: tuple[int, int], least: float) -> float:
+    """What the samples have in common at a frequency, over chance; zero mean where that is nothing."""
+    count, _, height, width = spectrum.shape
+    at = spectrum[:, :, place[0] % height, place[1] % width]
+    total, own = float(at.sum(0).abs().square().sum()), float(at.abs().square().sum())
+    common = (total - own) / (count * (count - 1))
+    around = []
+    for step in range(-COARSE_GRID_AROUND, COARSE_GRID_AROUND + 1):
+        moved = [where + step * bool(where) for where in place]
+        if all(2 * abs(step) < many for many, where in zip(cells, place, strict=True) if where) and step:
+            around.append(spectrum[:, :, moved[0] % height, moved[1] % width].abs().square().sum(1).mean())
+    return common / max(own / count - common, float(torch.stack(around).median()), least)
+
+
+def _contrast(images: Tensor) -> Tensor:
+    """How much a torus changes at each pixel, down and across: (B, 1, H, W)."""
+    steps = [(images.roll(1, axis) - images.roll(-1, axis)).abs().mean(1, keepdim=True) for axis in (2, 3)]
+    return steps[0] + steps[1]
+
+
+def _quarters(sample: Tensor) -> Tensor:
+    """(1, C, H, W) to (4, C, H / 2, W / 2), rounded down."""
+    height, width = (side // 2 for side in sample.shape[2:])
+    return torch.cat(
+        [
+            sample[..., top : top + height, left : left + width]
+            for top in (0, sample.shape[2] - height)
+            for left in (0, sample.shape[3] - width)
+        ]
+    )
+
+
+def _waves(lattice: Lattice, size: Size, parts: int) -> frozenset[tuple[int, int]]:
+    """The waves of a lattice and their sums, in cycles down and across one of `parts` along each side."""
+    (y1, x1), (y2, x2) = lattice.cycles(size)
+    several = range(-GRID_HARMONICS, GRID_HARMONICS + 1)
+    found = {(m * y1 + n * y2, m * x1 + n * x2) for m in several for n in several}
+    return frozenset((round(y / parts), round(x / parts)) for y, x in found)
 
 
 def _lattice_frequencies(lattice: Lattice, size: Size, axis: int) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """Facts about the measures: each is quiet where all is well and loud for the one thing it looks for."""
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -304,6 +305,100 @@ def test_a_turned_lattice_hides_no_mark(period: int) -> None:
     turned = Lattice(basis=((0.043, 0.0157), (-0.0157, 0.043)), harmonics=((1, 0), (0, 1), (1, 1)), strength=0.5)
     marked = stones(seed=1) + 0.1 * torch.cos(2 * torch.pi * torch.arange(256) / period)
     assert measures.grid(marked, stones(), turned) > 2.5
+
+
+# ---- coarse grid
+
+
+@cache
+def seeds(count: int = 3) -> Tensor:
+    return torch.cat([billows(seed) for seed in range(count)])
+
+
+@cache
+def billows(seed: int, height: int = 512, width: int = 512) -> Tensor:
+    """A torus of fractal noise."""
+    noise = torch.fft.rfft2(torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(seed)))
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
+    frequency[0, 0] = torch.inf
+    pixels = torch.fft.irfft2(noise * frequency**-1.2, s=(height, width))
+    return 0.5 + 0.15 * pixels / pixels.std()
+
+
+def in_cells(period: float, side: int, axes: str = "both") -> Tensor:
+    """1 on the first `side` pixels of every cell: lines of one axis, or squares of both."""
+    line = (torch.arange(512) % period < side).float()
+    rows, columns = line[:, None].expand(512, 512), line[None].expand(512, 512)
+    return {"rows": rows, "columns": columns, "both": rows * columns}[axes]
+
+
+def keeps_to_cells(samples: Tensor, lattice: Lattice | None = None) -> float:
+    found = measures.coarse_grid(samples, lattice)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("draw", [gravel, lambda h, w, seed: billows(seed, h, w)], ids=("gravel", "billows"))
+def test_shapes_that_lie_anywhere_keep_to_no_cells(draw: Callable[[int, int, int], Tensor]) -> None:
+    assert keeps_to_cells(torch.cat([draw(512, 512, seed) for seed in range(3)])) < 1.7
+    assert keeps_to_cells(draw(512, 512, 7)) < 2.2  # one sample is less sure
+
+
+@pytest.mark.parametrize("axes", ["rows", "columns", "both"])
+@pytest.mark.parametrize("period", [32, 64])
+def test_shapes_on_coarse_cells_are_seen_where_the_finer_grid_is_not_marked(period: int, axes: str) -> None:
+    marked = seeds() - 0.1 * in_cells(period, period // 4, axes)
+    assert keeps_to_cells(marked) > 10
+    assert keeps_to_cells(marked[:1]) > 2.5
+
+
+def test_a_checkerboard_of_coarse_cells_is_seen() -> None:
+    assert keeps_to_cells(checkerboard(seeds(), 16, 0.02)) > 5
+
+
+def test_contrast_on_coarse_cells_is_seen() -> None:
+    grain = 0.05 * torch.randn(3, 3, 512, 512, generator=torch.Generator().manual_seed(1))
+    assert keeps_to_cells(seeds() + grain) < 1.7
+    assert keeps_to_cells(seeds() + grain * (1 + 0.3 * in_cells(32, 8))) > 4
+
+
+def test_cells_of_another_period_are_none() -> None:
+    assert keeps_to_cells(seeds() - 0.1 * in_cells(512 / 18, 7)) < 1.7
+
+
+def test_a_size_that_no_cell_divides_is_folded_as_its_torus_is() -> None:
+    """600 pixels hold round(600 / 32) = 19 cells."""
+    samples = torch.cat([billows(seed, 600) for seed in range(3)])
+    for cells, marked in ((19, True), (18, False)):
+        lines = (torch.arange(600) * cells / 600 % 1 < 0.25).float()
+        assert (keeps_to_cells(samples - 0.1 * lines[:, None]) > 2) == marked
+
+
+def test_a_rhythm_that_begins_elsewhere_for_every_seed_is_no_mark() -> None:
+    shifts = [0, 5, 9, 14, 20, 27]
+    courses = torch.stack([in_cells(32, 6, "rows").roll(shift, 0) for shift in shifts])[:, None]
+    assert keeps_to_cells(seeds(6) - 0.2 * courses) < 3
+    assert keeps_to_cells(seeds(6) - 0.2 * in_cells(32, 6, "rows")) > 50
+
+
+@pytest.mark.parametrize("tile", [(32, 32), (64, 512 / 11)], ids=str)
+def test_a_lattice_of_a_cells_period_is_no_mark_and_hides_no_other(tile: tuple[float, float]) -> None:
+    lattice = Lattice(basis=((1 / tile[0], 0.0), (0.0, 1 / tile[1])), harmonics=((1, 0), (0, 1)), strength=0.9)
+    joints = in_cells(tile[0], 3, "rows").maximum(in_cells(tile[1], 3, "columns"))
+    tiled = seeds() - 0.2 * joints
+    assert keeps_to_cells(tiled) > 10
+    assert keeps_to_cells(tiled, lattice) < 2
+    if tile[1] != 32:
+        assert keeps_to_cells(tiled - 0.1 * in_cells(32, 8, "columns"), lattice) > 10
+
+
+def test_few_cells_are_not_measured() -> None:
+    assert measures.coarse_grid(clouds(96, 96)) is None
+    assert measures.coarse_grid(torch.cat([clouds(128, 128, seed) for seed in range(2)])) is not None
+
+
+def test_a_picture_of_one_colour_has_no_mark() -> None:
+    assert keeps_to_cells(torch.full((3, 3, 256, 256), 0.5)) == pytest.approx(1)
 
 
 def test_more_samples_make_the_grid_surer() -> None:
