@@ -139,6 +139,17 @@ def gravel(height: int = 384, width: int = 384, seed: int = 0, stone: float = 11
 
 
 @once
+def blobs(height: int = 256, width: int = 320, seed: int = 0, grain: float = 0.08) -> Tensor:
+    """Coloured blobs of about ten pixels with a grain, on a torus: it tiles, and no part is brighter than another."""
+    random = torch.Generator().manual_seed(seed)
+    values = torch.rand(1, 3, height, width, generator=random)
+    for reach in (3, 5):
+        values = F.avg_pool2d(F.pad(values, (reach,) * 4, mode="circular"), 2 * reach + 1, 1)
+    values = torch.sigmoid((values - values.mean()) / values.std() * 1.5)
+    return (values + grain * torch.randn(values.shape, generator=random)).clamp(0, 1)
+
+
+@once
 def clouds(height: int = 384, width: int = 384, seed: int = 0, slope: float = 1.5) -> Tensor:
     """Fractal noise: amplitude falls as frequency^-slope. No lattice, and no wrap: it is cut from a larger torus."""
     random = torch.Generator().manual_seed(seed)

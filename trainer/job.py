@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from server import __version__
@@ -52,6 +53,8 @@ from trainer.training.training import Training, TrainingFailed
 
 UNFINISHED = ".unfinished.safetensors"  # of a stopped training, beside the finished model of that name
 CHECKPOINT_EVERY = 100  # iterations
+SWATCH_SIDE = 2048  # the longer side of the swatch's picture, at most
+LATTICE_SIDE = 1024  # the shorter side of what a lattice is looked for in, or up to twice as much
 GROWTH_FRAMES = 16
 GROWTH_SIDE = 192
 SHOWN = 384  # shorter side of the contents on a style's sheet
@@ -99,7 +102,7 @@ class Job(ABC):
         for warning in swatch.warnings:
             self.say(f"  Warning: {warning}")
         self._introduce_more()
-        write_picture(self._beside("swatch"), self.picture)
+        write_picture(self._beside("swatch"), thumbnail(self.picture, SWATCH_SIDE))
 
     @abstractmethod
     def _introduce_more(self) -> None:
@@ -264,12 +267,22 @@ def lattice_of(maps: MapSet, periods: object) -> Lattice | None:
     """`periods`: "auto", None or two periods in pixels of the swatch."""
     if periods == "auto":  # the joints of old bricks can be plainer in the AO than in the colours
         pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in maps.maps]
-        found = [lattice for lattice in map(find_lattice, pictures) if lattice]
+        found = [lattice for lattice in map(_find_lattice, pictures) if lattice]
         return max(found, key=lambda lattice: lattice.strength, default=None)
     if periods is None:
         return None
     assert isinstance(periods, tuple)
     return lattice_from_periods(maps.pixels[:, :3], *periods)
+
+
+def _find_lattice(picture: Tensor) -> Lattice | None:
+    """Of a large picture, in the picture made smaller."""
+    factor = max(1, min(picture.shape[2:]) // LATTICE_SIDE)
+    lattice = find_lattice(F.avg_pool2d(picture, factor)) if factor > 1 else find_lattice(picture)
+    if lattice is None or factor == 1:
+        return lattice
+    (y1, x1), (y2, x2) = lattice.basis
+    return dataclasses.replace(lattice, basis=((y1 / factor, x1 / factor), (y2 / factor, x2 / factor)))
 
 
 def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Say) -> None:

@@ -21,8 +21,8 @@ from trainer.judge.pictures import (
     Picture,
     as_picture,
     base_colour,
-    contact_sheet,
     filmstrip,
+    quilt_sheet,
     thumbnail,
     write_picture,
 )
@@ -65,26 +65,29 @@ class QuiltJob(Job):
         if self.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
         quilt = unpriced(stored(self.set.pixels[0], self.set.maps), self.set.maps, self.wraps, self.lattice)
+        small = reduced(quilt)
         frames: list[tuple[int, Picture]] = []
-        self._grow(frames, 0, quilt)
+        self._grow(frames, 0, small)
         done = 0
         with Progress(ROUNDS, "rounds", self.say, quiet=self.quiet) as shown:
-            rounds = learn_prices(quilt, ROUNDS)
+            rounds = learn_prices(small, ROUNDS)
             while done < ROUNDS and not stop.requested:
                 done = next(rounds)
                 shown.show(done)
-        path = self._write(quilt, done)
+        quilt.prices = small.prices
+        quilt.forget()
+        path = self._write(quilt, small, done)
         if stop.requested:
             self.say(f"Stopped after {done} of {ROUNDS} rounds. The best model so far is in {path}.")
             return False
-        self._grow(frames, done, quilt)
-        self._show(quilt)
+        self._grow(frames, done, small)
+        self._show(quilt, small)
         return True
 
-    def _grow(self, frames: list[tuple[int, Picture]], done: int, quilt: Quilt) -> None:
+    def _grow(self, frames: list[tuple[int, Picture]], done: int, small: Quilt) -> None:
         """One more frame, of about a swatch's width, made smaller where that is large."""
-        side = max(GROWTH_SIDE, min(GROWN, *self.picture.shape[:2]))
-        frames.append((done, thumbnail(as_picture(base_colour(quilt, 0, (side, side))), FRAME)))
+        side = max(GROWTH_SIDE, min(GROWN, *small.settings.plan))
+        frames.append((done, thumbnail(as_picture(base_colour(small, 0, (side, side))), FRAME)))
         write_picture(self._beside("growth"), filmstrip(frames, "the texture after so many rounds of learning"))
 
     def _introduce_more(self) -> None:
@@ -93,10 +96,11 @@ class QuiltJob(Job):
             self.say(f"  It tiles {how}: pieces may run over its border.")
         introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
 
-    def _write(self, quilt: Quilt, done: int) -> Path:
+    def _write(self, quilt: Quilt, small: Quilt, done: int) -> Path:
         """The model's file."""
         finished = done == ROUNDS
         path = self._destination(finished=finished)
+        sample = as_picture(base_colour(small, 0, (SHOWN, SHOWN)))
         write_model(
             path,
             Model(
@@ -112,21 +116,40 @@ class QuiltJob(Job):
                 },
                 descriptor="none",
                 swatch=self._swatch_facts(),
-                thumbnail=torch.from_numpy(thumbnail(as_picture(base_colour(quilt, 0, (SHOWN, SHOWN)))).copy()),
+                thumbnail=torch.from_numpy(thumbnail(sample).copy()),
             ),
         )
         if finished:
             self._clear_unfinished()
         return path
 
-    def _show(self, quilt: Quilt) -> None:
+    def _show(self, quilt: Quilt, small: Quilt) -> None:
         painter = prepare(quilt, self.device)
         if len(self.set.maps) > 1:
             write_picture(self._beside("maps"), map_sheet(painter, self.set.pixels, self.output.stem))
         took = time.monotonic() - self.started
         title = f"{self.output.stem}: a quilt, made in {took:.0f} s"
-        write_picture(self._beside("sheet"), contact_sheet(painter, self.picture, title))
+        write_picture(
+            self._beside("sheet"),
+            quilt_sheet(painter, prepare(reduced(quilt), self.device), quilt.settings.factor, self.picture, title),
+        )
         self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
+
+
+def reduced(quilt: Quilt) -> Quilt:
+    """The quilt of the plan's own pixels: of 1/factor of its size, it paints the same textures so much smaller."""
+    settings, lattice = quilt.settings, quilt.lattice
+    factor = settings.factor
+    if factor == 1:
+        return quilt
+    height, width = settings.plan
+    if lattice:
+        (y1, x1), (y2, x2) = lattice.basis
+        basis = (y1 * factor, x1 * factor), (y2 * factor, x2 * factor)
+        fits = max(map(abs, (*basis[0], *basis[1]))) <= 0.5  # cycles a pixel
+        lattice = dataclasses.replace(lattice, basis=basis) if fits else None
+    settings = dataclasses.replace(settings, height=height, width=width, factor=1)
+    return Quilt(settings, quilt.maps, quilt.small, quilt.weights, quilt.prices, lattice=lattice)
 
 
 def both(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:

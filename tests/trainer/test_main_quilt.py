@@ -15,9 +15,10 @@ from PIL import Image
 
 from server.model.library import Library
 from server.model.quilt import QuiltArchitecture
+from server.model.torus import Size, Window
 from server.network.model_file import read_model
 from server.network.texture import texture
-from tests.drawn import gravel, square_tiles
+from tests.drawn import blobs, gravel, square_tiles
 from tests.models import save_tiny
 from tests.trainer.command_line import Ended, a_sentence, child, command, ended, files, save_picture, wait_for
 from trainer import quilt_job
@@ -120,9 +121,9 @@ def test_the_model_read_back_paints_what_the_trained_quilt_painted(
     kept = []
     show = quilt_job.QuiltJob._show
 
-    def keep(self: quilt_job.QuiltJob, quilt: quilt_job.Quilt) -> None:
+    def keep(self: quilt_job.QuiltJob, quilt: quilt_job.Quilt, small: quilt_job.Quilt) -> None:
         kept.append(quilt)
-        show(self, quilt)
+        show(self, quilt, small)
 
     monkeypatch.setattr(quilt_job.QuiltJob, "_show", keep)
     assert main(["--swatch", str(photo), "--out", str(tmp_path), "--quiet", *CPU]) == 0
@@ -168,6 +169,50 @@ def test_a_lattice_is_found_told_and_shown_and_can_be_given_or_turned_off(
         lattice, said = read_model(out).texture_generator().lattice, capsys.readouterr().out
         assert ("It repeats by" in said) == (lattice is not None) == (name != "none")
         assert (out.parent / "tiles.lattice.png").exists() == (name != "none")
+
+
+@pytest.mark.usefixtures("_small")
+def test_slow_light_is_levelled_and_told_unless_it_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lit = blobs(192, 192) * torch.linspace(0.3, 1, 192)
+    path = save_picture(tmp_path / "wall.png", lit)
+    sides = {}
+    for name, more in (("level", []), ("kept", ["--keep-light"])):
+        assert main(["--swatch", str(path), "--out", str(tmp_path / name), *CPU, *more]) == 0
+        said = capsys.readouterr().out
+        assert ("Slow light was levelled: brightness" in said) == (name == "level")
+        pixels = read_model(tmp_path / name / "wall.safetensors").generator.state_dict()["map.basecolor"].float()
+        sides[name] = float(pixels[..., 96:].mean() / pixels[..., :96].mean())
+    assert sides["level"] == pytest.approx(1, abs=0.05)
+    assert sides["kept"] > 1.5
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_swatch_that_tiles_is_told_and_shown_over_its_border(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, pixels, wraps in (
+        ("torus", blobs(192, 192), (True, True)),
+        ("band", blobs(192, 256)[..., :200], (True, False)),
+        ("cut", blobs(256, 256)[..., :192, :192], (False, False)),
+    ):
+        path = save_picture(tmp_path / f"{name}.png", pixels)
+        assert main(["--swatch", str(path), "--out", str(tmp_path), *CPU]) == 0
+        assert ("It tiles" in capsys.readouterr().out) == any(wraps)
+        settings = read_model(tmp_path / f"{name}.safetensors").generator.architecture
+        assert isinstance(settings, QuiltArchitecture)
+        assert settings.wraps == wraps
+
+
+def test_all_of_a_swatch_that_tiles_is_shown_alike(tmp_path: Path) -> None:
+    path = save_picture(tmp_path / "torus.png", blobs(192, 192))
+    assert main(["--swatch", str(path), "--out", str(tmp_path), "--quiet", *CPU]) == 0
+    quilt = read_model(tmp_path / "torus.safetensors").generator
+    assert isinstance(quilt, quilt_job.Quilt)
+    side = 4 * 192
+    shown = quilt.sources(0, Size(side, side), Window(0, 0, side, side)).view(-1, 2)
+    counts = torch.zeros(192 * 192).index_add_(0, shown[:, 0] * 192 + shown[:, 1], torch.ones(side * side)) / 16
+    assert float((counts == 0).float().mean()) < 0.002
+    assert float(counts.square().mean()) < 1.1  # how often, over how often it is due, a random shown pixel is seen
 
 
 # -------------------------------------------------------------------------------------- swatches that are hard to take
@@ -413,3 +458,30 @@ def test_a_folder_of_maps_gives_one_quilt_that_shows_them_aligned(
     apart = (painted[:, :3].mean(1) - painted[:, 3]).abs()
     assert float(apart.mean()) < 2 / 255  # 1/255 and less where no joint is blended
     assert (tmp_path / "models/stone.maps.png").exists()
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_height_of_sixteen_bits_is_in_the_model_as_it_was_stored(tmp_path: Path) -> None:
+    folder = tmp_path / "stone"
+    folder.mkdir()
+    save_picture(folder / "stone_diff.png", gravel(128, 128, stone=7))
+    values = (gravel(128, 128, seed=2)[0, 0].numpy() * 65535 + 0.5).astype(np.uint16)
+    saved(folder / "stone_height.png", Image.fromarray(values))
+    assert main(["--swatch", str(folder), "--out", str(tmp_path), "--quiet", *CPU]) == 0
+    height = read_model(tmp_path / "stone.safetensors").generator.state_dict()["map.height"]
+    assert height.dtype == torch.uint16
+    assert np.array_equal(height[0].numpy(), values)
+
+
+@pytest.mark.usefixtures("_small")
+def test_maps_of_other_sizes_come_to_the_finest_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "stone"
+    folder.mkdir()
+    save_picture(folder / "stone_diff.png", gravel(96, 128, stone=7))
+    save_picture(folder / "stone_rough.png", gravel(192, 256, stone=7))
+    for size, side in (("1024", 192), ("150", 150)):
+        assert main(["--swatch", str(folder), "--swatch-size", size, "--out", str(tmp_path), *CPU]) == 0
+        assert f"scaled up from 96 px to the finest map's {side} px" in capsys.readouterr().out
+        model = read_model(tmp_path / "stone.safetensors")
+        assert (model.swatch.height, model.swatch.width) == (side, round(side * 4 / 3))
+        assert model.generator.state_dict()["map.roughness"].shape[1:] == (side, round(side * 4 / 3))

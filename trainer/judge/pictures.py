@@ -1,8 +1,9 @@
 """The pictures that a training writes beside its model, so that people can judge it by eye.
 
-NAME.swatch.png   the swatch as it was trained on
+NAME.swatch.png   the swatch as it was trained on; a large one reduced
 NAME.growth.png   the texture growing: the same seed after more and more training
 NAME.sheet.png    the contact sheet: swatch, three seeds, one texture tiled 2 x 2, a large one;
+                  for a quilt: swatch and a texture reduced, pieces of both pixel by pixel, and seams;
                   for a style: three contents at three strengths
 NAME.maps.png     for a map set: each map beside the swatch's, and both lit (trainer/judge/map_sheet.py)
 NAME.lattice.png  the lattice that was found, and the mean cell (trainer/swatch/periods.py)
@@ -70,6 +71,44 @@ def contact_sheet(generator: TextureGenerator, swatch: Picture, title: str) -> P
         [(f"seed 4, {LARGE[1]} x {LARGE[0]}", large)],
     ]
     return laid_out(rows, title)
+
+
+def quilt_sheet(
+    generator: TextureGenerator, reduced: TextureGenerator, factor: int, swatch: Picture, title: str
+) -> Picture:
+    """What one has to see to judge a quilt, about 1.6 k x 1.1 k pixels: all of it reduced, and pieces as they are.
+
+    `reduced` paints the same at 1/`factor` of the size, for the picture of all.
+    """
+    height, width = swatch.shape[:2]
+    wide = as_picture(base_colour(reduced, 0, (height // factor, 2 * width // factor)))
+    side = min(SAMPLE, 4 * min(height, width))
+    torus = max(side // 2, min(height, width) // 2), max(side // 2, min(height, width) // 2 + 21)
+    seams = f"seed 2, {torus[1]} x {torus[0]}, tiled: the seams cross in the middle"
+    rows = [
+        [
+            (f"the swatch, {width} x {height}", thumbnail(swatch, SAMPLE)),
+            (f"seed 0, {2 * width} x {height}", thumbnail(wide, 2 * SAMPLE)),
+        ],
+        [
+            ("the swatch, pixel by pixel", _middle(swatch, side)),
+            ("seed 1, pixel by pixel", as_picture(base_colour(generator, 1, (side, side)))),
+            (seams, _seams(generator, 2, torus, side)),
+        ],
+    ]
+    return laid_out(rows, title)
+
+
+def _middle(picture: Picture, side: int) -> Picture:
+    top, left = (max(0, (extent - side) // 2) for extent in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
+
+
+def _seams(generator: TextureGenerator, seed: int, torus: tuple[int, int], side: int) -> Picture:
+    """A texture over both of its seams, (side, side)."""
+    once = as_picture(base_colour(generator, seed, torus))
+    down, across = (np.arange(-side // 2, side - side // 2) % extent for extent in torus)
+    return once[down][:, across]
 
 
 STRENGTHS = (0.25, 0.6, 1.0)  # on a style's sheet

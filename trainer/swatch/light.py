@@ -21,12 +21,13 @@ from torch import Tensor
 from trainer.swatch.swatch import Swatch, content_warning
 
 CELLS = 8  # a side; the surface is fitted to their means
-DARKEST = 1e-3  # of linear light; what is darker has no colour
+DARKEST = 0.03  # root of linear light; what is darker has no colour
 # Of how cells differ, the share that a quadratic surface explains, and its brightest over its darkest part. Crops of
 # photographs in even light: up to 0.76 where one veneer is darker in its middle, 0.61 elsewhere. Light that falls to a
 # half across them: 0.7 to 1.0, but 0.3 to 0.5 on heaps of large things (peppers), where nobody can tell.
 EXPLAINED = 0.77
 RATIO = 1.1
+LOOKED_AT = 512  # the shorter side of what the cells are taken from, or up to twice as much
 ROWS = 256
 
 
@@ -54,10 +55,16 @@ def level(pixels: Tensor, wraps: tuple[bool, bool] = (False, False)) -> tuple[Te
 
     The same tensor and nothing where the light is even.
     """
-    linear = _linear(pixels)
     height, width = pixels.shape[2:]
-    cells = (min(CELLS, height), min(CELLS, width))
-    means = F.adaptive_avg_pool2d(linear, cells)[0].double().clamp_min(DARKEST).log().flatten(1)
+    factor = max(1, min(height, width) // LOOKED_AT)
+    cells = (CELLS, CELLS)
+    means = (
+        F.adaptive_avg_pool2d(_linear(F.avg_pool2d(pixels, factor)), cells)[0]
+        .double()
+        .clamp_min(DARKEST)
+        .log()
+        .flatten(1)
+    )
     brightness = means.mean(0)
     differences = torch.stack([brightness, means[0] - means[1], means[2] - means[1]], 1)
     found = [
@@ -77,7 +84,7 @@ def level(pixels: Tensor, wraps: tuple[bool, bool] = (False, False)) -> tuple[Te
     light, red, blue = solution.unbind(1)  # of brightness, red over green, blue over green
     green = light - (red + blue) / 3
     logs = torch.stack([green + red, green, green + blue], 1)
-    even = torch.empty_like(pixels)
+    linear, even = _linear(pixels), torch.empty_like(pixels)
     for top in range(0, height, ROWS):  # a large swatch's surface is never held whole
         rows = range(top, min(top + ROWS, height))
         surface = (_terms((height, width), wraps, rows) @ logs).view(len(rows), width, 3).permute(2, 0, 1)

@@ -180,3 +180,25 @@ def test_a_height_s_slow_rise_is_levelled_and_the_normals_stay_its_slopes() -> N
     flat: list[str] = []
     levelled(stones + 0.3, None, flat)
     assert flat == []
+
+
+def test_heights_of_sixteen_bits_are_kept_exactly_where_hills_are(swatch: Swatch, tmp_path: Path) -> None:
+    values = torch.randint(0, 65536, (1, 1, 96, 96), generator=torch.Generator().manual_seed(0))
+    path = save(tmp_path / "h.png", values.float() / 65535, bits=16)
+    found = read_map_set(swatch, {"height": path}, keep_hills=True)
+    height = found.pixels[:, found.channels(HEIGHT)]
+    assert torch.equal((height * 65535).round().long(), values)
+
+
+@pytest.mark.parametrize(("size", "sides"), [(None, 96), (90, 96), (1024, 192), (192, 192), (150, 150)])
+def test_maps_come_to_the_finest_map_s_size_up_to_what_is_asked(
+    swatch: Swatch, tmp_path: Path, size: int | None, sides: int
+) -> None:
+    fine = save(tmp_path / "rough.png", gravel(192, 192, seed=2)[:, :1])
+    coarse = save(tmp_path / "ao.png", gravel(64, 64, seed=3)[:, :1])
+    found = read_map_set(swatch, {"roughness": fine, "ao": coarse}, size=size)
+    assert found.pixels.shape == (1, 5, sides, sides)
+    assert any("scaled up from 96 px" in note for note in found.notes) == (sides > 96)
+    if sides == 192:
+        own = gravel(192, 192, seed=2)[:, :1]
+        assert (found.pixels[:, 3:4] - own).abs().max() < 1.1 / 255
