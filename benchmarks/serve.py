@@ -27,7 +27,7 @@ from server.client.client import Client, ServerUnreachable
 from server.model.architecture import PRESETS
 from server.model.header import SwatchFacts
 from server.model.maps import BASE_COLOUR, Map
-from server.model.torus import Size, Window
+from server.model.torus import Size
 from server.network.devices import paintable
 from server.network.generator import Generator
 from server.network.model_file import Model, read_model, write_model
@@ -119,7 +119,8 @@ def start(folder: Path) -> None:
 
 def against_in_process(folder: Path) -> None:
     generator = paintable(read_model(folder / f"{MODEL}.safetensors"))
-    size, window = Size(1024, 1024), Window(0, 0, 1024, 1024)
+    size = Size(1024, 1024)
+    window = size.whole
     with served(folder) as server, server.client() as client:
         times: dict[str, list[float]] = {"in process": [], "server": []}
         for seed in range(REPEATS + 2):
@@ -204,7 +205,7 @@ def fairness(folder: Path, clients: int = 8, textures: int = 64) -> None:
         for number, (_, sums) in enumerate(results):
             for index in (0, textures - 1):
                 seed = 1000 * number + index
-                own = texture_bytes(generator, seed, Size(512, 512), Window(0, 0, 512, 512))[0].numpy()
+                own = texture_bytes(generator, seed, Size(512, 512), Size(512, 512).whole)[0].numpy()
                 assert sums[index] == int(own.astype("u8").sum())
         seconds = [each[0] for each in results]
         report(

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgpack
 
-from blender_addon.protocol import wire
+from blender_addon.protocol import strict_json, wire
 
 
 class MsgPack:
@@ -30,7 +30,7 @@ class MsgPack:
                 data,
                 raw=False,
                 unicode_errors="strict",
-                object_pairs_hook=wire.unique,
+                object_pairs_hook=strict_json.unique,
                 ext_hook=_no_ext,
                 max_str_len=len(data),
                 max_bin_len=0,

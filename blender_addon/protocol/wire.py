@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
 
+from . import strict_json
 from .errors import Refused as Refused
 from .rect import MIN_SIDE as MIN_SIDE
 from .rect import is_whole
@@ -30,7 +31,6 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_BUFFERS = 16
 MAX_DEPTH = 8  # of lists and maps in a header
 MAX_ITEMS = 1024  # of one list or map in a header
-MAX_DIGITS = 20  # of a whole number in a JSON header
 MAX_TEXT = 500  # characters of an error
 MAX_MODEL_NAME = 200  # characters
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
@@ -76,40 +76,13 @@ class Codec(Protocol):
 
 
 class Json:
-    """Headers as strict JSON in UTF-8: no duplicate keys, no NaN, no numbers of unlimited length."""
+    """Headers as JSON in UTF-8, read strictly (strict_json.py)."""
 
     def dumps(self, header: Header) -> bytes:
         return json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
 
     def loads(self, data: bytes) -> object:
-        return json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=unique,
-            parse_int=_whole_number,
-            parse_float=_finite_number,
-            parse_constant=_finite_number,
-        )
-
-
-def unique(pairs: Sequence[tuple[Any, Any]]) -> Header:
-    """The pairs of a map as a dict. Raises ValueError for a duplicate key, since programs disagree on what it means."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key is there twice")
-    return result
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
-
-
-def _finite_number(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {digits[:20]}, which is not finite")
-    return value
+        return strict_json.loads(data)
 
 
 JSON: Final = b"j"

@@ -10,46 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from blender_addon.client.sinks import MemorySink, Sink
+from server.client.stylized import StyleParameters, Stylizer
 from server.errors import BadRequest
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
 from server.files.picture_file import Picture, pictures_in, quoted, read_picture
 from server.replace_file import unwritten
 
 _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
-
-
-class Stylist(Protocol):
-    """What stylizes: server.client.Client, or server.client.local_painter.LocalPainter."""
-
-    def stylize_into(
-        self,
-        sink: Sink,
-        model: str,
-        content: NDArray[Any],
-        *,
-        strength: float,
-        seed: int,
-        keep_colours: bool,
-        noise: float,
-        statistics: str,
-        progress: Callable[[int], None],
-    ) -> str: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manner:
-    """In which style, and how."""
-
-    model: str
-    strength: float = 1.0
-    seed: int = 0
-    keep_colours: bool = False
-    noise: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,19 +149,20 @@ def _check(plan: Plan) -> None:
 
 
 def stylize_files(
-    stylist: Stylist,
-    manner: Manner,
+    stylizer: Stylizer,
+    model: str,
     plan: Plan,
     *,
+    parameters: StyleParameters,
     overwrite: bool,
     own_statistics: bool,
     tell: Callable[[str], None],
     done: Callable[[float], None],
 ) -> None:
-    """Make them. `own_statistics`: each picture is measured by itself.
+    """Make all pictures of the plan. `own_statistics`: each picture is measured by itself.
 
-    `tell` gets sentences for people, `done` how many pictures are there, parts of the present one included. Raises
-    UnusablePicture, UnusableOutput, and what the stylist raises; what was finished before stays.
+    `tell` receives sentences for people, `done` the number of finished pictures, with the fraction of the current one.
+    Raises UnusablePicture, UnusableOutput, and what the stylizer raises; pictures that were finished before stay.
     """
     todo = plan if overwrite or not plan.several else plan.missing()
     there = len(plan.steps) - len(todo.steps)
@@ -209,17 +182,8 @@ def stylize_files(
         return picture
 
     def stylized(sink: Sink, pixels: NDArray[Any], statistics: str, progress: Callable[[int], None]) -> str:
-        return stylist.stylize_into(
-            sink,
-            manner.model,
-            pixels,
-            strength=manner.strength,
-            seed=manner.seed,
-            keep_colours=manner.keep_colours,
-            noise=manner.noise,
-            statistics=statistics,
-            progress=progress,
-        )
+        used: StyleParameters = {**parameters, "statistics": statistics}
+        return stylizer.stylize_into(sink, model, pixels, progress=progress, **used)
 
     statistics = ""
     if todo.steps and todo.steps[0] != plan.steps[0] and not own_statistics:  # as when the first was made

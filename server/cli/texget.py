@@ -31,8 +31,9 @@ from blender_addon.client.style_download import CALM
 from blender_addon.protocol.pairing import NoServer
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE
 from server import __version__
-from server.cli.stylize_files import Manner, Plan, Stylist, planned, stylize_files
+from server.cli.stylize_files import Plan, planned, stylize_files
 from server.client.client import Client, ServerUnreachable
+from server.client.stylized import StyleParameters, Stylizer
 from server.errors import BadRequest, TexserverError
 from server.files.map_sinks import DirectxNormals, OrmSink, maps_for_orm
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
@@ -181,7 +182,7 @@ def _paint(arguments: argparse.Namespace) -> None:
     maps = None if arguments.map in (None, "all") else arguments.map.split(",")
     template = arguments.output or _default_output(arguments.model, size, window)
     depth = arguments.depth
-    part = window or Window(0, 0, size.height, size.width)
+    part = window or size.whole
     output = _named(template, seeds[0], False, ["map"])[0]
     check_format(output)
     if depth is None and is_jpeg(output):
@@ -210,7 +211,7 @@ def _paint_all(
     depth: int | None,
     seeds: Sequence[int],
 ) -> None:
-    pixels = part.height * part.width
+    pixels = part.pixels
     if arguments.orm:
         maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
     with _Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
@@ -218,9 +219,9 @@ def _paint_all(
             painter.paint(
                 arguments.model,
                 seed=seed,
-                size=(size.height, size.width),
+                size=size,
                 sink=_sink(arguments, template, seed),
-                window=(part.top, part.left, part.height, part.width),
+                window=part,
                 maps=maps,
                 depth=depth,
                 progress=partial(bar.advance, index * pixels),
@@ -257,30 +258,30 @@ def _stylize(arguments: argparse.Namespace) -> None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
     plan = planned(arguments.stylize, arguments.output, arguments.model)
     sequence = plan.several and arguments.statistics != "own"
-    manner = Manner(
-        model=arguments.model,
-        strength=parse_number("strength", arguments.strength, 1),
-        seed=parse_seed(arguments.seed),
-        keep_colours=arguments.keep_colours,
-        noise=parse_number("noise", arguments.noise, MAX_NOISE, CALM if sequence else 1.0),
-    )
+    parameters: StyleParameters = {
+        "strength": parse_number("strength", arguments.strength, 1),
+        "seed": parse_seed(arguments.seed),
+        "keep_colours": arguments.keep_colours,
+        "noise": parse_number("noise", arguments.noise, MAX_NOISE, CALM if sequence else 1.0),
+    }
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
 
         library = Library(Path(arguments.models))
-        _stylize_all(LocalPainter(library, arguments.device, arguments.precision), manner, plan, arguments)
+        _stylize_all(LocalPainter(library, arguments.device, arguments.precision), parameters, plan, arguments)
         return
     with Client(arguments.connect) as client:
-        _stylize_all(client, manner, plan, arguments)
+        _stylize_all(client, parameters, plan, arguments)
 
 
-def _stylize_all(stylist: Stylist, manner: Manner, plan: Plan, arguments: argparse.Namespace) -> None:
+def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, arguments: argparse.Namespace) -> None:
     shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
     with _Bar(arguments.model, len(plan.steps), arguments.quiet, bar_format=shown) as bar:
         stylize_files(
-            stylist,
-            manner,
+            stylizer,
+            arguments.model,
             plan,
+            parameters=parameters,
             overwrite=arguments.overwrite,
             own_statistics=arguments.statistics == "own",
             tell=lambda sentence: tqdm.write(f"texget: {sentence}", file=sys.stderr),

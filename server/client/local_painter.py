@@ -61,7 +61,7 @@ class LocalPainter(Stylizer):
         assert generator is not None
         assert not isinstance(generator, StyleGenerator)
         torus = Size(*size)
-        part = Window(*window) if window else Window(0, 0, *size)
+        part = Window(*window) if window else torus.whole
         wanted = _wanted(found, maps, depth)
         painting = Painting(
             model=found.name,

@@ -27,7 +27,7 @@ class Stylized:
     statistics: str = field(repr=False)
 
 
-class Manner(TypedDict, total=False):
+class StyleParameters(TypedDict, total=False):
     """How a picture is put into a style."""
 
     strength: float  # from 0, the picture itself, to 1, the default
@@ -48,18 +48,18 @@ class Stylizer(ABC):
         content: NDArray[Any],
         *,
         progress: Callable[[int], None] = lambda pixels: None,
-        **manner: Unpack[Manner],
+        **parameters: Unpack[StyleParameters],
     ) -> str:
         """stylize() into any sink, as its one map "image"; returns the statistics. Raises what the sink raises, too."""
 
-    def stylize(self, model: str, content: NDArray[Any], **manner: Unpack[Manner]) -> Stylized:
-        """The picture in the model's style; see Manner.
+    def stylize(self, model: str, content: NDArray[Any], **parameters: Unpack[StyleParameters]) -> Stylized:
+        """The picture in the model's style; see StyleParameters.
 
         `content`: (height, width, 1, 3 or 4 channels), uint8 or uint16, sRGB. Raises BadRequest, and what painting a
         texture there raises.
         """
         sink = MemorySink()
-        return stylized_of(sink, self.stylize_into(sink, model, content, **manner))
+        return stylized_of(sink, self.stylize_into(sink, model, content, **parameters))
 
 
 def stylized_of(sink: MemorySink, statistics: str) -> Stylized:

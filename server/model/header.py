@@ -8,7 +8,6 @@ the architecture.
 """
 
 import dataclasses
-import json
 import math
 import os
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, get_args
 
+from blender_addon.protocol import strict_json
 from server.errors import Refused, TexserverError
 from server.model.architecture import Architecture, parameter_shapes
 from server.model.lattice import MAX_HARMONICS, Lattice
@@ -35,7 +35,6 @@ MAX_FILE_BYTES = 2**30  # a set of eight maps of 8192 x 8192 pixels with one of 
 MAX_HEADER_BYTES = 2**20
 MAX_FACTS = 64
 MAX_TEXT = 500
-MAX_DIGITS = 20  # of a whole number in a header
 
 KEY = "texserver"
 GENERATOR = "generator."
@@ -386,43 +385,10 @@ def _training(value: object) -> Mapping[str, Fact]:
 
 
 def _json(text: bytes) -> object:
-    """JSON without duplicate keys, numbers that are not finite, and whole numbers of more than 20 digits."""
     try:
-        return json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=_without_duplicates,
-            parse_int=_parse_int,
-            parse_float=_parse_float,
-            parse_constant=_parse_float,
-        )
-    except UnicodeDecodeError:
-        raise ValueError("its header is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"its header is not JSON ({error.msg} at character {error.pos})") from None
-    except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"its header names {_quoted(twice)} twice")
-    return result
-
-
-def _parse_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"its header holds a number of {len(digits)} digits")
-    return int(digits)
-
-
-def _parse_float(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"its header holds the number {digits[:20]}, which is not finite")
-    return value
+        return strict_json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"its header holds {error}") from None
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

@@ -328,7 +328,6 @@ class Failed:
         )
 
 
-WorkMessage = PaintTile | StylizePicture
 FromFront = LoadModel | LoadLarge | ModelPiece | DropModel | PaintTile | StylizePicture | LeaveItem | GoOn | Stop
 FromWorker = Here | WantPiece | Progress | Done | Failed
 

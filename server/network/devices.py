@@ -79,13 +79,6 @@ def paintable(model: Model, device: str = "auto", precision: Precision = "auto")
     return prepare(model.texture_generator(), choose_device(device), precision)
 
 
-def stylizing(model: Model, device: str = "auto", precision: Precision = "auto") -> StyleGenerator:
-    """The model's generator on the device of this name, ready for `server.network.stylize`. Raises NoSuchDevice,
-    WrongKind.
-    """
-    return prepare(model.style_generator(), choose_device(device), precision)
-
-
 def _cpu_has_bfloat16() -> bool:
     """AVX512-BF16 or AMX, as torch sees them; False where it does not say, as on ARM."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -1,12 +1,17 @@
-"""When a device's memory is too short: how that is told, by torch and by the system, and the end of all remedies."""
+"""When memory is too short: how torch and the system say so, and the error for when nothing helps any more."""
 
 import torch
+
+# How torch, its backends and the C++ library say it where they do not raise OutOfMemoryError.
+_SAID = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
 
 
 class NoMemory(Exception):
     """Even the smallest piece needs more memory than there is."""
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """torch has a class of its own for devices; on the CPU it is a RuntimeError that says so."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this error means that memory is too short, on a device or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)

@@ -35,7 +35,7 @@ def texture(
     float32 in [0, 1] on the CPU, channels in the order of `generator.maps`. Raises BadRequest for values out of range.
     """
     size = _size(size)
-    window = window or Window(0, 0, size.height, size.width)
+    window = window or size.whole
     seeds = list(seed) if isinstance(seed, Sequence) else [seed]
     for each in seeds:
         check_seed(each)
@@ -90,7 +90,7 @@ def bands(
 
     So memory is bounded by one band of bytes, whatever the height.
     """
-    window = window or Window(0, 0, size.height, size.width)
+    window = window or size.whole
     done = 0
     for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
         rows = piece.target[0].stop - piece.target[0].start

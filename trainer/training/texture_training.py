@@ -94,7 +94,7 @@ class TextureTraining(Training[Generator]):
         side = round(self.size * (TORUS_OF_A_SET if len(self.maps) > 1 else 1)) // SIDE_STEP * SIDE_STEP
         sides = [side + step for step in (-SIDE_STEP, 0, SIDE_STEP)]
         size = Size(draws.choice(sides), draws.choice(sides))
-        return size, Window(0, 0, size.height, size.width)
+        return size, size.whole
 
     @property
     def window(self) -> int:
@@ -129,7 +129,7 @@ class TextureTraining(Training[Generator]):
             return size, Window(91 * index, 53 * index, self.window, self.window)
         side = self.window // SIDE_STEP * SIDE_STEP
         size = Size(side + SIDE_STEP * index, side + 2 * SIDE_STEP * index)
-        return size, Window(0, 0, size.height, size.width)
+        return size, size.whole
 
     def finished(self) -> Generator:
         """The best generator so far, frozen and folded: float32 on the CPU. The training is not changed."""

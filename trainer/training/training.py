@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from server.errors import TexserverError
+from server.network.short_memory import is_out_of_memory
 from trainer.training.recipe import Recipe
 
 JUDGE_EVERY = 50  # iterations between two judgements, which find the best state so far
 EXPLODED = 20.0  # times the recent median loss: more than noise
 MAX_RECOVERIES = 6
-# What torch, its backends and the C++ library say if they do not raise OutOfMemoryError.
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
 
 Say = Callable[[str], None]
 State = dict[str, Tensor]
@@ -109,11 +108,8 @@ class Training(ABC, Generic[Network]):
         """One step; None if it was undone, or must be tried again with less memory."""
         try:
             loss = self._one_step()
-        except (torch.OutOfMemoryError, MemoryError):
-            self._shrink()
-            return None
-        except RuntimeError as error:
-            if not any(words in str(error) for words in OUT_OF_MEMORY):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
             self._shrink()
             return None

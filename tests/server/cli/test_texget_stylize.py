@@ -23,7 +23,7 @@ from PIL import Image
 from blender_addon.client.style_download import CALM
 from server.cli import stylize_files
 from server.cli.texget import main
-from server.network.devices import stylizing
+from server.network.devices import prepare
 from server.network.model_file import read_model
 from server.network.stylize import measure, stylize
 from tests.models import save_tiny, save_tiny_style
@@ -64,7 +64,8 @@ def wanted(
     """What must come out; `by`: of whose statistics, in a sequence, which has less noise unless it is told."""
     if by is not None:
         manner = {"noise": CALM, **manner}
-    generator = stylizing(read_model(Path("models") / f"{model}.safetensors"), "cpu", "exact")
+    style = read_model(Path("models") / f"{model}.safetensors")
+    generator = prepare(style.style_generator(), torch.device("cpu"), "exact")
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     given = None if by is None else measure(generator, torch.from_numpy(by), seed, strength, noise=manner["noise"])
     picture = stylize(generator, torch.from_numpy(pixels.copy()), seed, strength, statistics=given, **manner)

@@ -5,7 +5,7 @@ import torch
 
 from server.model.header import WrongKind
 from server.network import devices
-from server.network.devices import NoSuchDevice, choose_device, choose_precision, paintable, prepare, stylizing
+from server.network.devices import NoSuchDevice, choose_device, choose_precision, paintable, prepare
 from server.network.stylize import stylize
 from server.network.texture import texture
 from tests.models import tiny_generator, tiny_model, tiny_style
@@ -62,19 +62,22 @@ def test_exact_paints_what_the_model_paints_and_fast_nearly(lattice: bool) -> No
 
 def test_a_style_stylizes_and_does_not_paint() -> None:
     content = torch.rand(40, 50, 3)
-    exact = stylize(stylizing(tiny_style(), "cpu", "exact"), content, 3, 1.0)
+    exact = stylize(prepare(tiny_style().style_generator(), CPU, "exact"), content, 3, 1.0)
     expected = stylize(tiny_style().style_generator(), content, 3, 1.0)
     torch.testing.assert_close(exact, expected, rtol=0, atol=1e-4)
     with pytest.raises(WrongKind):
         paintable(tiny_style(), "cpu")
     with pytest.raises(WrongKind):
-        stylizing(tiny_model(), "cpu")
+        tiny_model().style_generator()
 
 
 @pytest.mark.gpu
 def test_cpu_and_gpu_stylize_alike_within_a_255th() -> None:
     content = torch.rand(300, 200, 4)
-    on_cpu, on_gpu = (stylize(stylizing(tiny_style(), each, "exact"), content, 3, 1.0) for each in ("cpu", "cuda"))
+    on_cpu, on_gpu = (
+        stylize(prepare(tiny_style().style_generator(), torch.device(each), "exact"), content, 3, 1.0)
+        for each in ("cpu", "cuda")
+    )
     assert (on_cpu - on_gpu).abs().max() < 1 / 255
 
 
