@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from blender_addon.protocol import strict_json
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**19), 10**19) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(10**18), 10**19) | st.floats(-1e9, 1e9) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
 )  # fmt: skip
 
