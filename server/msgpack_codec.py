@@ -1,7 +1,7 @@
-"""Headers in msgpack, for the wire's letter m: shorter than JSON, and read faster by clients that have the library.
+"""Headers in msgpack, for the letter m of the protocol: shorter than JSON, and faster where the library is there.
 
-Format: https://github.com/msgpack/msgpack/blob/master/spec.md. No ext types, no binary values, no key twice; a length
-that a header claims is held against the header's own length before anything is allocated.
+Format: https://github.com/msgpack/msgpack/blob/master/spec.md. No ext types, no binary values, no key twice. A
+length that a header claims is compared with the length of the header before anything is allocated.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from blender_addon.protocol import strict_json, wire
 
 
 class MsgPack:
-    """Headers as msgpack, strictly. NaN and empty binary values are left to wire, which refuses them."""
+    """Headers as msgpack, read strictly. NaN and empty binary values get through, and wire refuses them."""
 
     def dumps(self, header: wire.Header) -> bytes:
         try:

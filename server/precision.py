@@ -1,4 +1,4 @@
-"""How exactly a generator computes: the names of the choices, for those who choose without torch."""
+"""How exactly a generator computes: the names of the choices, for code without torch."""
 
 from typing import Literal, get_args
 

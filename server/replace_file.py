@@ -10,13 +10,13 @@ from server.errors import TexserverError
 
 
 class UnusableOutput(TexserverError):
-    """A file could not be written; what stood under its name before is untouched."""
+    """A file could not be written. The old file of that name, if any, is unchanged."""
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Put a file with this content in the place of `path`, in one step and on the disk. Raises UnusableOutput.
+    """Replace the file at `path` in one step, and wait until it is on the disk. Raises UnusableOutput.
 
-    `mode`: permissions of the file, less what the user's umask takes away.
+    `mode`: permissions of the file, before the user's umask.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     part = path.parent / f".{path.name[:40]}.{token_hex(4)}.part"
@@ -46,7 +46,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def unwritten(path: Path, error: OSError) -> UnusableOutput:
-    """What to tell of it: the reason, and what to do."""
+    """The error for people: the reason, and what to do."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             todo = "Free some space or choose another folder"

@@ -1,7 +1,7 @@
-"""Pictures in files into files in a style: one, all of a folder, or the frames of a sequence (frame_%04d.png).
+"""Puts picture files into a style: one, all of a folder, or the frames of a sequence (frame_%04d.png).
 
-Files appear under their names when complete, and what is there already is left alone: a sequence that was stopped goes
-on where it was. All pictures of a sequence are painted by the statistics of its first, so that it does not flicker.
+Files appear under their names when complete, and existing files are kept, so a sequence that was stopped continues
+where it was. All pictures of a sequence use the statistics of the first, so that it does not flicker.
 """
 
 import os
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One picture to be made of another."""
+    """One picture to be made from another."""
 
     source: Path
     target: Path
@@ -34,13 +34,13 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be made, in order. `several`: a folder or a sequence, of any number of pictures."""
+    """What is to be made, in order. `several`: from a folder or a sequence, however many pictures that is."""
 
     steps: tuple[Step, ...]
     several: bool
 
     def missing(self) -> "Plan":
-        """Without those whose file is there."""
+        """The plan without the pictures whose file exists."""
         return replace(self, steps=tuple(step for step in self.steps if not step.target.exists()))
 
 
@@ -67,12 +67,12 @@ def planned(source: str, output: str | None, model: str) -> Plan:
 
 def _told(source: str, output: str | None) -> str:
     if output is None:
-        raise BadRequest(f"output: say where the pictures of {source!r} shall go: -o FOLDER.")
+        raise BadRequest(f"output: say where to put the pictures of {source!r}: -o FOLDER.")
     return output
 
 
 def _frames(pattern: Path, output: str) -> list[Step]:
-    """By their numbers."""
+    """The frames in the order of their numbers."""
     into = Path(output)
     _check_pattern(pattern)
     if _NUMBER.search(into.name):
@@ -98,7 +98,7 @@ def _check_pattern(pattern: Path) -> None:
 
 
 def _numbers(pattern: Path) -> list[int]:
-    """Of the files that are there."""
+    """The numbers of the frames that exist."""
     before, after = (re.escape(each) for each in _NUMBER.sub("\0", pattern.name).split("\0"))
     named = re.compile(rf"{before}([0-9]{{1,9}}){after}")
     try:
@@ -110,7 +110,7 @@ def _numbers(pattern: Path) -> list[int]:
 
 
 def _into(folder: Path, source: Path) -> Step:
-    """Under its own name, as PNG where its format cannot be written."""
+    """Under its own name, as PNG if its format cannot be written."""
     target = folder / source.name
     try:
         check_format(target)
@@ -131,7 +131,7 @@ def _single(path: Path, output: str | None, model: str) -> Step:
 
 
 def _check(plan: Plan) -> None:
-    """Before minutes of work. Folders are made when the first picture is there, their parents never."""
+    """Find mistakes before minutes of work. Folders are made with the first picture, their parents never."""
     sources: dict[Path, Path] = {}
     for step in plan.steps:
         check_format(step.target)
@@ -167,10 +167,7 @@ def stylize_files(
     todo = plan if overwrite or not plan.several else plan.missing()
     there = len(plan.steps) - len(todo.steps)
     if there:
-        tell(
-            f"{there} of {len(plan.steps)} pictures are there already and were left as they are; --overwrite makes "
-            "them anew."
-        )
+        tell(f"{there} of {len(plan.steps)} pictures exist already and are kept; --overwrite makes them again.")
     told: set[str] = set()
 
     def read(path: Path) -> Picture:
@@ -186,7 +183,7 @@ def stylize_files(
         return stylizer.stylize_into(sink, model, pixels, progress=progress, **used)
 
     statistics = ""
-    if todo.steps and todo.steps[0] != plan.steps[0] and not own_statistics:  # as when the first was made
+    if todo.steps and todo.steps[0] != plan.steps[0] and not own_statistics:  # the same as when the first was made
         first = read(plan.steps[0].source).pixels
         statistics = stylized(MemorySink(), first, "", lambda done: None)
     for count, step in enumerate(todo.steps, there):
@@ -202,7 +199,7 @@ def _tell_part(done: Callable[[float], None], before: int, total: int, pixels: i
 
 
 def _fitting(picture: Picture, target: Path) -> NDArray[Any]:
-    """The pixels, with 8 bits where the file they go to has no more. Raises BadRequest."""
+    """The pixels, in 8 bits if the target's format has no more. Raises BadRequest."""
     pixels = picture.pixels
     if is_jpeg(target) and pixels.dtype.itemsize > 1:
         pixels = ((pixels.astype("u4") + 128) // 257).astype("u1")
@@ -212,7 +209,7 @@ def _fitting(picture: Picture, target: Path) -> NDArray[Any]:
 
 
 def _named(target: Path, maps: Sequence[str]) -> Sequence[Path]:
-    """The one file, when it is about to be written: not before is its folder made."""
+    """The one file. Called when it is about to be written; only then its folder is made."""
     try:
         target.parent.mkdir(exist_ok=True)
     except OSError as error:

@@ -1,19 +1,19 @@
-"""texget: paints a texture into an image file, or puts pictures into a style, by a texture server or without one.
+"""texget: paints a texture into an image file, or puts pictures into a style, with a texture server or without one.
 
-    texget                                                   lists the models of the server that runs here
+    texget                                                   lists the models of the server on this machine
     texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
-    texget brick --map all -o brick_{map}.tif                each map in a file of its own, height in 16 bits
+    texget brick --map all -o brick_{map}.tif                one file for each map, height in 16 bits
     texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
-    texget brick --connect texserver://…                     by a server on another machine
+    texget brick --connect texserver://…                     with a server on another machine
     texget brick --models models                             without a server, on a device of this machine
 
-Textures go to the disk part by part, so memory stays small at any size, and appear under their name when complete.
-What was made can be made again: the file says which model, seed, size and window it shows. The pixels are the same with
-a server and without. A sequence that was stopped goes on where it was: see server/cli/stylize_files.py.
+Textures are written part by part, so memory stays small at any size, and appear under their name when complete. Every
+file names the model, seed, size and window that it shows, so it can be made again. The pixels are the same with and
+without a server. A sequence that was stopped continues where it was: see server/cli/stylize_files.py.
 """
 
 import argparse
@@ -67,13 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"texget: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("texget: stopped; no unfinished picture was left behind.", file=sys.stderr)
+        print("texget: stopped; no unfinished picture remains.", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, as the rest of the command does, without the usage before it."""
+    """Says what is wrong in one sentence, like the rest of the command, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
         raise BadRequest(f"{message}; see texget --help.")
@@ -85,13 +85,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Paints a texture of a trained model into a PNG, TIFF or JPEG file, or puts pictures into a style; "
         "without a model, lists them.",
     )
-    parser.add_argument("model", nargs="?", help="the model's name, as `texget` lists it")
+    parser.add_argument("model", nargs="?", help="name of the model; texget alone lists them")
     parser.add_argument(
-        "--connect", metavar="PAIRING", help="the server: its pairing line or connection file (default: the one here)"
+        "--connect",
+        metavar="PAIRING",
+        help="pairing line or connection file (default: the server of this machine)",
     )
     parser.add_argument("--models", metavar="DIR", help="paint without a server, with the models of this folder")
     seeds = parser.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", default="0", metavar="N", help="which of the endless textures (default: %(default)s)")
+    seeds.add_argument(
+        "--seed", default="0", metavar="N", help="each seed gives another texture (default: %(default)s)"
+    )
     seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
     parser.add_argument("--size", metavar="WxH", help=f"period in pixels (default: {SIZE})")
     parser.add_argument("--window", metavar="LEFT,TOP,WxH", help="only this part; it wraps, and may start below zero")
@@ -106,38 +110,42 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--normals",
         choices=("opengl", "directx"),
-        help="which way the green of a normal map points: up, as OpenGL and Blender have it, or down (default: opengl)",
+        help="direction of a normal map's green channel: up for OpenGL and Blender, down for DirectX (default: opengl)",
     )
     parser.add_argument(
         "--orm",
         action="store_true",
-        help="one picture orm in place of the maps ao (red), roughness (green) and metallic (blue)",
+        help="one picture named orm instead of the maps ao (red), roughness (green) and metallic (blue)",
     )
     parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
     style = parser.add_argument_group("pictures in the style of the model")
     style.add_argument(
         "--stylize", metavar="PICTURE", help="a picture, a folder of them, or the frames of a sequence: frame_%%04d.png"
     )
-    style.add_argument("--strength", metavar="S", help="from 0, the picture itself, to 1 (default: 1)")
-    style.add_argument("--keep-colours", action="store_true", help="the style's light and dark, the picture's colours")
+    style.add_argument("--strength", metavar="S", help="from 0, which is the picture itself, to 1 (default: 1)")
+    style.add_argument(
+        "--keep-colours",
+        action="store_true",
+        help="light and dark of the style, colours of the picture",
+    )
     style.add_argument(
         "--noise",
         metavar="N",
-        help=f"how strongly chance shows, from 0 to {MAX_NOISE} (default: 1, in a sequence {CALM:g})",
+        help=f"magnitude of the noise, from 0 to {MAX_NOISE} (default: 1, in a sequence {CALM:g})",
     )
     style.add_argument(
         "--statistics",
         choices=("first", "own"),
-        help="of several pictures: the first one's for all, so that frames do not flicker, or each one's own, for "
-        "pictures that have nothing to do with each other (default: first)",
+        help="for several pictures: use those of the first for all, so that frames do not flicker, or each picture's "
+        "own, for unrelated pictures (default: first)",
     )
-    style.add_argument("--overwrite", action="store_true", help="of several pictures: those that are there, too")
-    parser.add_argument("--device", default="auto", metavar="NAME", help="of --models: auto, cpu, cuda, cuda:N or mps")
+    style.add_argument("--overwrite", action="store_true", help="for several pictures: make existing ones again, too")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="for --models: auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--precision",
         default="auto",
         choices=PRECISIONS,
-        help="of --models: exact is float32, fast bfloat16, a few 1/255 off (default: fast where the processor has it)",
+        help="for --models: exact (float32) or fast (bfloat16, a few 1/255 off; the default if the processor has it)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
@@ -145,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--window -5,0,8x8` as `--window=-5,0,8x8`: argparse takes a value that begins with a dash for an option."""
+    """`--window -5,0,8x8` as `--window=-5,0,8x8`: argparse mistakes a value that begins with a dash for an option."""
     result = list(argv)
     for index in range(len(result) - 1):
         if result[index] == "--window" and re.match(r"-[0-9]", result[index + 1]):
@@ -158,7 +166,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 class _Painter(Protocol):
-    """What paints: a client of a server, or this process itself."""
+    """What paints: a client of a server, or this process."""
 
     def paint(
         self,
@@ -186,7 +194,7 @@ def _paint(arguments: argparse.Namespace) -> None:
     output = _named(template, seeds[0], False, ["map"])[0]
     check_format(output)
     if depth is None and is_jpeg(output):
-        depth = 8  # whatever the maps' own
+        depth = 8  # whatever the depths of the maps are
     check_raster(output, part.height, part.width, 3, depth or 8)
     check_folder(output)
     if arguments.models is not None:
@@ -229,7 +237,7 @@ def _paint_all(
 
 
 def _sink(arguments: argparse.Namespace, template: str, seed: int) -> Sink:
-    """What writes the files of one seed."""
+    """The sink for the files of one seed."""
     sink = sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None))
     if arguments.orm:
         sink = OrmSink(sink)
@@ -237,7 +245,7 @@ def _sink(arguments: argparse.Namespace, template: str, seed: int) -> Sink:
 
 
 def _maps_of(painter: _Painter, model: str) -> Sequence[str]:
-    """Names of all maps of a model, told by a texture of the smallest size, which is refused as any other would be."""
+    """Names of all maps of a model. To learn them it paints the smallest texture; errors are those of any texture."""
     memory = MemorySink()
     painter.paint(
         model,
@@ -290,21 +298,21 @@ def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, ar
 
 
 def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
-    """Options that mean nothing then are mistakes."""
+    """Raise BadRequest for options that have no meaning then."""
     for name in names:
         if getattr(arguments, name) not in (None, False):
-            raise BadRequest(f"--{name.replace('_', '-')} means nothing {when}; leave it out.")
+            raise BadRequest(f"--{name.replace('_', '-')} has no meaning {when}; leave it out.")
 
 
 class _Bar:
-    """A progress bar that appears with the first progress, so that a mistake is one sentence and nothing else."""
+    """A progress bar that appears with the first progress, so that after a mistake only one sentence is printed."""
 
     def __init__(self, name: str, total: int, quiet: bool, **options: Any) -> None:
         self._make = partial(tqdm, total=total, desc=name[:40], disable=quiet, file=sys.stderr, **options)
         self._bar: Any = None
 
     def advance(self, before: int, done: float) -> None:
-        """`done` of the present picture, after `before` of others."""
+        """`done` of the current picture, after `before` of others."""
         if before + done:
             self._bar = self._bar or self._make()
             self._bar.update(before + done - self._bar.n)
@@ -327,7 +335,7 @@ def _default_output(name: str, size: Size, window: Window | None) -> str:
 
 
 def _named(template: str, seed: int, several: bool, maps: Sequence[str]) -> list[Path]:
-    """The files of one seed: placeholders filled in, and what would tell files apart added before the suffix."""
+    """The files of one seed: placeholders are filled in, and missing ones added before the suffix where needed."""
     path = Path(template)
     if not path.name:
         raise BadRequest(f"output: {template!r} is a folder; add a file name such as brick.png.")
@@ -356,7 +364,7 @@ def parse_window(text: str) -> Window:
 
 
 def parse_number(name: str, text: str | None, most: float, default: float = 1.0) -> float:
-    """A number from 0 to `most`; where there is none, the default. Raises BadRequest."""
+    """A number from 0 to `most`, or the default if there is no text. Raises BadRequest."""
     if text is None:
         return default
     try:
@@ -426,7 +434,7 @@ def _described(entry: Entry) -> str:
 
 
 def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
-    """As a server tells it (docs/PROTOCOL.md, Models)."""
+    """An entry of a server's list (docs/PROTOCOL.md, Models)."""
     if state != "ready":
         return f"{state}: {reason}" if reason else state
     height, width = facts["swatch"]
@@ -437,7 +445,7 @@ def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
 
 
 def _about_style(height: int, width: int) -> str:
-    return f"ready, a style, of a picture of {width}x{height}"
+    return f"ready, a style, learned from {width}x{height}"
 
 
 def _about(height: int, width: int, fits: Sequence[int] | None) -> str:

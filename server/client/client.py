@@ -8,8 +8,8 @@
         client.save("wall.png", "brick", seed=7, size=(4096, 16384))
         frame = client.stylize("starry_night", frame).image     # (height, width, 3) uint8, sRGB
 
-A server that restarts in between is no loss. Sizes are (height, width) or one number for both, windows (top, left,
-height, width), in pixels; a window wraps around both edges. One thread at a time may use a client.
+The server may restart between two calls. Sizes are (height, width) or one number for both, windows (top, left, height,
+width), in pixels; a window wraps around both edges. Only one thread at a time may use a client.
 """
 
 import time
@@ -40,23 +40,23 @@ from server.msgpack_codec import CODECS
 
 R = TypeVar("R", bound=wire.Reply)
 
-LOOK_MS: Final = 20  # at timers, when nothing arrives
+LOOK_MS: Final = 20  # longest wait before timers are looked at
 PAGE: Final = 200  # models
 
 RequestRefused = Refused  # the name by which scripts know it
 
 
 class ServerUnreachable(TexserverError):
-    """There is no server to talk to; the text says which of the many reasons it is and what to do."""
+    """No server can be reached. The text says why and what to do."""
 
 
 class TimedOut(TexserverError):
-    """The server is there, but for too long nothing came from it."""
+    """The server is there, but has sent nothing for too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """A model of the server's: `reason` says why a broken one is; `facts` is all that the server tells of it."""
+    """A model of the server. `reason` says why it is broken, if it is; `facts` is its entry in the server's list."""
 
     name: str
     state: str
@@ -65,10 +65,10 @@ class ModelInfo:
 
 
 class Client(Stylizer):
-    """A connection to the server that is named, by a pairing line or a connection file, or else the one that runs here.
+    """A connection to a server: `server` is a pairing line or a connection file; by default the server of this machine.
 
-    Raises ServerUnreachable at once when there is none. Later calls wait up to `timeout_s` for a server that left, and
-    as long for the next sign of progress.
+    Raises ServerUnreachable at once if there is none. Later calls wait for up to `timeout_s` for a server that is gone,
+    and for the next sign of progress.
     """
 
     def __init__(self, server: str | None = None, *, timeout_s: float = 60.0) -> None:
@@ -96,7 +96,7 @@ class Client(Stylizer):
                 ModelInfo(name=each["name"], state=each["state"], reason=str(each.get("reason") or ""), facts=each)
                 for each in page.models
             )
-            if not page.after > after:  # the last, or a server that goes round in circles
+            if not page.after > after:  # the last page, or a server that repeats itself
                 return models
             after = page.after
 
@@ -138,8 +138,8 @@ class Client(Stylizer):
     ) -> dict[str, Path]:
         """Paint into PNG or TIFF files, one for each map, of any size in little memory. Returns them by map.
 
-        {map} in the name is filled in; without it, several maps get their names added before the suffix. Raises what
-        texture() raises, and blender_addon.client.image_file.ImageFileError.
+        {map} in the name stands for the name of a map. Without it, the names of several maps are added before the
+        suffix. Raises what texture() raises, and blender_addon.client.image_file.ImageFileError.
         """
         sink = FileSink(partial(_named, Path(path)))
         self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
@@ -157,8 +157,8 @@ class Client(Stylizer):
         depth: int | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
-        """Paint into any sink of blender_addon.client.sinks or server.files.map_sinks; `progress` is told the pixels
-        done so far.
+        """Paint into any sink of blender_addon.client.sinks or server.files.map_sinks; `progress` receives
+        the number of finished pixels.
 
         Raises as save(), and what the sink raises.
         """
@@ -229,7 +229,7 @@ class Client(Stylizer):
         raise Refused("", f"The server has no picture of {model!r}.")
 
     def status(self) -> Mapping[str, Any]:
-        """How the server is; docs/PROTOCOL.md says what the figures mean."""
+        """The server's figures; docs/PROTOCOL.md explains them."""
         return self._answer(wire.GetStatus, wire.Status).report
 
     def close(self) -> None:
@@ -261,7 +261,7 @@ class Client(Stylizer):
         if isinstance(reply, wire.Error):
             raise Refused(reply.code, reply.text)
         if not isinstance(reply, kind):
-            raise Refused("", f"The server answered with {reply.op}, which was not asked for. Update it.")
+            raise Refused("", f"The server answered with {reply.op}, which was not asked for. Update the server.")
         return reply
 
     def _give_up(self, message: str) -> None:
@@ -278,7 +278,7 @@ class Client(Stylizer):
 
 
 class _Patience:
-    """Ends when there was no progress for too long."""
+    """Ends if there is no progress for too long."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -1,4 +1,4 @@
-"""Painting without a server: the models of a folder, on a device of this machine, into the same sinks as a client's."""
+"""Painting without a server: models of a folder, a device of this machine, the same sinks as for a client."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures as scripts hand them in to be stylized, and as they get them back: numpy arrays. No torch.
+"""Pictures that scripts stylize, and the results: numpy arrays. No torch.
 
 A picture is (height, width, channels): 1 channel (grey), 3 (RGB) or 4 (RGB and alpha), sRGB, uint8 or uint16.
 """
@@ -20,7 +20,7 @@ from server.errors import BadRequest
 class Stylized:
     """A picture in a style: of the content's height, width and type, with 4 channels where it has 4, and else 3.
 
-    `statistics` is for the other frames of the same sequence, so that they do not flicker.
+    Pass `statistics` on with the other frames of the same sequence, so that they do not flicker.
     """
 
     image: NDArray[Any]
@@ -30,15 +30,15 @@ class Stylized:
 class StyleParameters(TypedDict, total=False):
     """How a picture is put into a style."""
 
-    strength: float  # from 0, the picture itself, to 1, the default
+    strength: float  # from 0, which is the picture itself, to 1, the default
     seed: int  # of the noise, in [0, 2^64)
     keep_colours: bool  # the style's light and dark with the picture's colours
-    noise: float  # its magnitude, from 0 to 10; 1 is that of the training
-    statistics: str  # those that the first frame of a sequence was painted by, "" for the picture's own
+    noise: float  # its magnitude, from 0 to 10; 1 is the magnitude of the training
+    statistics: str  # those of the first frame of a sequence; "" for the picture's own
 
 
 class Stylizer(ABC):
-    """Whoever puts pictures into a style for scripts: a server, or this process."""
+    """What puts pictures into a style: a server, or this process."""
 
     @abstractmethod
     def stylize_into(
@@ -50,7 +50,7 @@ class Stylizer(ABC):
         progress: Callable[[int], None] = lambda pixels: None,
         **parameters: Unpack[StyleParameters],
     ) -> str:
-        """stylize() into any sink, as its one map "image"; returns the statistics. Raises what the sink raises, too."""
+        """stylize() into any sink, as its one map "image"; returns the statistics. Also raises what the sink raises."""
 
     def stylize(self, model: str, content: NDArray[Any], **parameters: Unpack[StyleParameters]) -> Stylized:
         """The picture in the model's style; see StyleParameters.
@@ -63,7 +63,7 @@ class Stylizer(ABC):
 
 
 def stylized_of(sink: MemorySink, statistics: str) -> Stylized:
-    """What a finished sink holds."""
+    """The picture in a finished sink."""
     assert sink.painting
     height, width = sink.painting.size
     samples = np.frombuffer(sink.pixels[IMAGE], "u1" if sink.painting.maps[0].depth == 8 else "<u2")
@@ -71,7 +71,7 @@ def stylized_of(sink: MemorySink, statistics: str) -> Stylized:
 
 
 def checked_content(content: NDArray[Any]) -> NDArray[Any]:
-    """The picture in one piece, little-endian; (height, width) is grey. Raises BadRequest for what is no picture."""
+    """The picture as contiguous little-endian samples; (height, width) is grey. Raises BadRequest for other arrays."""
     array = np.asarray(content)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:

@@ -1,4 +1,4 @@
-"""JPEG files as a sink: gathered in memory and written when complete, since Pillow encodes no bands."""
+"""A sink for JPEG files: gathered in memory and written when complete, because Pillow cannot encode bands."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ class JpegSink:
             mode = "L" if each.channels == 1 else "RGB"
             image = Image.frombuffer(mode, (width, height), self._memory.pixels[each.name], "raw", mode, 0, 1)
             encoded = BytesIO()
-            # 4:4:4: fine coloured grain is what textures are made of
+            # 4:4:4, because textures consist of fine coloured grain
             comment = json.dumps(painting.provenance(each))
             image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=comment)
             replace_file(self.paths[each.name], encoded.getvalue())

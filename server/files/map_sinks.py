@@ -1,7 +1,7 @@
-"""Sinks that hand a painting on to another sink in the shape that some programs want its maps in.
+"""Sinks that convert maps to the form that some programs need, and pass them on to another sink.
 
-A normal map in the way of DirectX, whose green points the other way; and ambient occlusion, roughness and metallic in
-one picture, `orm`, as game engines take them. Both work on what comes, a part at a time, and hold no more than one.
+A normal map for DirectX, whose green points the other way; and ambient occlusion, roughness and metallic in one
+picture, `orm`, for game engines. Both convert part by part, and hold at most one part.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from server.model.maps import NORMAL_NAME
 
 ORM: Final = "orm"
 PACKED: Final = ("ao", "roughness", "metallic")  # red, green, blue
-WITHOUT: Final = (1, 0, 0)  # in place of one that the model has not: in full light, no metal
+WITHOUT: Final = (1, 0, 0)  # for a map that the model lacks: in full light, no metal
 
 
 class DirectxNormals:
-    """Flips the green channel of the map `normal`, which is painted in the way of OpenGL.
+    """Flips the green channel of the map `normal`, which models paint for OpenGL.
 
-    begin() raises BadRequest where there is no such map.
+    begin() raises BadRequest if there is no such map.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -66,10 +66,10 @@ class _Directx(Painting):
 
 
 class OrmSink:
-    """Hands on `orm`, of 3 channels, in place of ao (red), roughness (green) and metallic (blue).
+    """Passes on `orm`, of 3 channels, instead of ao (red), roughness (green) and metallic (blue).
 
-    The parts of these three must come one after the other, as all painters here bring them. Without ao red is full,
-    without metallic blue is 0. begin() raises BadRequest where there is no roughness.
+    The same part of these three must come one after the other, as all painters here send them. Without ao, red is
+    full; without metallic, blue is 0. begin() raises BadRequest if there is no roughness.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -131,9 +131,9 @@ def check_orm(model: str, maps: Sequence[str]) -> None:
 
 
 def maps_for_orm(model: str, maps: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
-    """Which of a model's maps to paint for `orm` and for the maps that are wanted beside it, by default all others.
+    """Which of a model's maps to paint for `orm` and for the maps that are wanted besides, by default all others.
 
-    In `wanted`, `orm` or any that is packed stand for the packed picture. Raises BadRequest as check_orm().
+    In `wanted`, `orm` and the packed maps stand for the packed picture. Raises BadRequest as check_orm().
     """
     check_orm(model, maps)
     beside = [name for name in (maps if wanted is None else wanted) if name not in (*PACKED, ORM)]

@@ -1,4 +1,4 @@
-"""The picture files that texget writes: their formats, what these cannot hold, and the sinks that write them."""
+"""The picture files that texget writes: their formats, the limits of these, and the sinks that write them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from server.files.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSi
 
 
 def is_jpeg(path: Path) -> bool:
-    """By its name."""
+    """Whether its name ends like a JPEG's."""
     return path.suffix.lower() in JPEG_SUFFIXES
 
 
 def check_format(path: Path) -> None:
-    """Raise BadRequest for a name that says no format."""
+    """Raise BadRequest for a name without the suffix of a format."""
     if not is_jpeg(path):
         try:
             format_of(path)
         except ImageFileError as error:
             raise BadRequest(
-                f"output: {str(path)!r} says no format; end it in .png, .tif, .tiff, .jpg or .jpeg."
+                f"output: {str(path)!r} names no format; end it in .png, .tif, .tiff, .jpg or .jpeg."
             ) from error
 
 
@@ -32,7 +32,7 @@ def check_raster(path: Path, height: int, width: int, channels: int, depth: int)
     if depth != 8:
         raise BadRequest("output: a JPEG has 8 bits a sample; end the name in .png or .tif.")
     if channels == 4:
-        raise BadRequest("output: a JPEG keeps no alpha, and this picture has it; end the name in .png or .tif.")
+        raise BadRequest("output: a JPEG has no alpha, and this picture does; end the name in .png or .tif.")
     if max(height, width) > JPEG_SIDE:
         raise BadRequest(f"output: a JPEG is at most {JPEG_SIDE} pixels a side; end the name in .png or .tif.")
     if height * width > JPEG_PIXELS:
@@ -43,11 +43,11 @@ def check_raster(path: Path, height: int, width: int, channels: int, depth: int)
 
 
 def check_folder(path: Path) -> None:
-    """Raise BadRequest where the file's folder is not there."""
+    """Raise BadRequest if the file's folder does not exist."""
     if not path.parent.is_dir():
         raise BadRequest(f"output: there is no folder {path.parent}; create it or choose another.")
 
 
 def sink_for(path: Path, name_files: Callable[[Sequence[str]], Sequence[Path]]) -> Sink:
-    """What writes files of that format; `name_files` names them by their maps."""
+    """A sink that writes files of that format. `name_files` gives a file for each map."""
     return JpegSink(name_files) if is_jpeg(path) else FileSink(name_files)

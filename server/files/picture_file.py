@@ -1,8 +1,8 @@
-"""Pictures from files, by Pillow, as they are seen: upright, sRGB, without surprises; or a sentence why not.
+"""Reads pictures from files as people see them, upright and in sRGB, with Pillow.
 
-What is not plain 8-bit sRGB is converted and told (`Picture.notes`) or refused (`UnusablePicture`). The trainer reads
-its swatches by the same steps (trainer/swatch/swatch.py). Pixels are (height, width, channels): 1 (grey), 3 (RGB) or 4
-(RGB and alpha), sRGB-encoded, uint8, or uint16 where the file has them and Pillow reads them (grey).
+What is not plain 8-bit sRGB is converted, which `Picture.notes` reports, or refused with UnusablePicture. The trainer
+reads its swatches by the same steps (trainer/swatch/swatch.py). Pixels are (height, width, channels): 1 (grey), 3 (RGB)
+or 4 (RGB and alpha), sRGB-encoded, uint8, or uint16 where the file has them and Pillow reads them (grey).
 """
 
 import re
@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from server.errors import TexserverError
 
 # What a picture may be: formats that hold photographs. A closed list, since Pillow knows formats that start other
-# programs (EPS runs Ghostscript). TGA is last: it has no signature, so it is asked when nobody else knows the file.
+# programs (EPS runs Ghostscript). TGA is last because it has no signature: it is tried when no other format fits.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".tga")
 
@@ -33,7 +33,7 @@ _LINEAR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance HDR", b"#?RG
 
 
 class UnusablePicture(TexserverError):
-    """A file that is no picture of use; the text says why and what to do."""
+    """A file that cannot be used as a picture. The text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +65,7 @@ def read_picture(path: Path) -> Picture:
                 "are linear or need a view transform: save it with that applied, as PNG, and use that."
             )
         if stored.deep:
-            notes.append("The 16 bits of each channel were cut to 8: 16 are read of grey pictures alone.")
+            notes.append("The 16 bits of each channel were cut to 8: only grey pictures are read with 16.")
         pixels = np.array(_as_seen(image, stored.profile, notes))
     return Picture(pixels=pixels if pixels.ndim == 3 else pixels[..., None], notes=tuple(notes))
 
@@ -238,7 +238,7 @@ def stored_picture(path: Path, data: bytes, least_side: int = 1, too_small: str 
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:
-    """Damaged EXIF is no reason to refuse good pixels."""
+    """How to turn the picture upright. Damaged EXIF is no reason to refuse good pixels."""
     try:
         orientation = image.getexif().get(0x0112, 1)
     except Exception:
@@ -251,7 +251,7 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
 
 
 def in_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """From the colours of an embedded ICC profile to sRGB; what cannot be read is told and left."""
+    """Convert from an embedded ICC profile to sRGB. A profile that cannot be used is noted, and changes nothing."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         to_srgb = ImageCms.buildTransform(

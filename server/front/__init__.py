@@ -1,1 +1,1 @@
-"""The front of the server: validates, queues, hands out work, answers. No torch, no sockets here."""
+"""The front of the server: checks requests, queues them, gives work to workers, answers. No torch, no sockets here."""

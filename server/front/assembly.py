@@ -1,6 +1,6 @@
-"""A window of a texture on its way: cut into canonical tiles, and put together again from what the workers send.
+"""A window of a texture: cut into canonical tiles, and put together from what the workers send.
 
-Neither torch nor numpy: rows are copied from memory to memory, about a quarter of a millisecond a tile.
+Neither torch nor numpy: rows are copied in memory, which takes about a quarter of a millisecond for a tile.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from server.model.torus import Piece, Size, Window, pieces
 
 
 class Assembly:
-    """The samples of some maps of one window. `wanted`: which of the model's maps, by index; `depths`: of all."""
+    """The samples of some maps of one window. `wanted`: indices of the model's maps; `depths`: of all its maps."""
 
     def __init__(
         self, size: Size, window: Window, maps: Sequence[Map], wanted: Sequence[int], depths: Sequence[Depth]
@@ -20,7 +20,7 @@ class Assembly:
         self._wanted = tuple(wanted)
         self._strides = [maps[index].channels * depths[index] // 8 for index in wanted]  # bytes of a pixel
         self._planes: list[bytearray | memoryview] | None = None
-        self.missing: dict[Window, list[Piece]] = {}  # what each tile not yet here gives
+        self.missing: dict[Window, list[Piece]] = {}  # what each missing tile gives
         for piece in pieces(size, window):
             self.missing.setdefault(piece.tile, []).append(piece)
 
@@ -29,14 +29,14 @@ class Assembly:
         return not self.missing
 
     def add(self, tile: Window, planes: Planes) -> int:
-        """Take what the window needs of a tile; returns how many pixels that was. A tile twice changes nothing."""
+        """Copy what the window needs of a tile. Returns the number of pixels, 0 for a tile that it has already."""
         found = self.missing.pop(tile, None)
         if found is None:
             return 0
         if self._planes is None:
             everything = (slice(0, self.window.height), slice(0, self.window.width))
             if found[0].source == everything and (tile.height, tile.width) == (self.window.height, self.window.width):
-                self._planes = [planes[index] for index in self._wanted]  # the tile as it is, without a copy
+                self._planes = [planes[index] for index in self._wanted]  # the whole tile, without a copy
                 return tile.height * tile.width
             area = self.window.height * self.window.width
             self._planes = [bytearray(area * stride) for stride in self._strides]

@@ -1,4 +1,4 @@
-"""The tiles computed last, as the front keeps them: asked for again, they cost no device."""
+"""The tiles that were computed last. Asked for again, they need no worker."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ from server.model.torus import Size, Window
 
 
 class TileKey(NamedTuple):
-    """All that a tile's samples depend on: a texture is a pure function."""
+    """Everything that a tile's samples depend on, because a texture is a pure function."""
 
     sha256: str  # of the model file
     seed: int
@@ -22,7 +22,7 @@ Planes = tuple[memoryview, ...]  # of a tile: the samples of each map of the mod
 
 
 class TileCache:
-    """Tiles by key, the least recently used dropped first once they hold more than `most` bytes together."""
+    """Tiles by key, of at most `most` bytes together; the least recently used are dropped first."""
 
     def __init__(self, most: int) -> None:
         self.most = most

@@ -1,7 +1,7 @@
-"""A lattice: the two basis waves of a regular swatch, whose cosines and sines keep bricks bricks
+"""A lattice: the two basis waves of a regular swatch, from whose cosines and sines a generator learns where bricks are
 (server/network/waves.py).
 
-A lattice is two basis waves; every further wave is a whole-number combination of the two. On a torus each basis wave
+Every further wave is a whole-number combination of the two. On a torus each basis wave
 takes the nearest whole number of cycles per period, so any size tiles exactly and holds whole bricks, and the waves
 never beat against each other. A wave is a pure function of place, so windows agree.
 

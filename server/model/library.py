@@ -1,6 +1,6 @@
-"""The models folder: which models there are, which of them can be used, and why the others cannot.
+"""The models folder: which models it has, which of them can be used, and why the others cannot.
 
-A name is looked up among the files the folder lists and never made into a path, so no request can reach another file.
+A name is looked up among the files of the folder and never made into a path, so no request can reach another file.
 """
 
 import os
@@ -20,15 +20,15 @@ CHECKPOINT_SUFFIX = f".checkpoint{SUFFIX}"  # the trainer's, beside its model
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _MOST_NAMED = 20
-_COMPARED = 100  # names on either side of one that is not there: more would take longer than an answer may
+_COMPARED = 100  # names on either side of an unknown one; comparing more would take too long for an answer
 
 
 class NoLibrary(TexserverError):
-    """There is no models folder."""
+    """The models folder does not exist, or cannot be read."""
 
 
 class UnknownModel(Refused):
-    """The folder lists no model of that name; the text names a similar one, or those there are (sorted)."""
+    """No model has that name. The text names a similar one, or lists the models there are, sorted."""
 
     def __init__(self, name: str, available: Sequence[str]) -> None:
         at = bisect_left(available, name)
@@ -49,13 +49,13 @@ class Entry:
 
 
 class Library:
-    """The models in a folder, as they are at each call; nothing is kept."""
+    """The models in a folder, read anew at each call."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def names(self) -> list[str]:
-        """The names of all model files, the broken ones' too, sorted. Raises NoLibrary."""
+        """The names of all model files, broken ones included, sorted. Raises NoLibrary."""
         return sorted(self._files())
 
     def entries(self) -> list[Entry]:
@@ -87,7 +87,7 @@ class Library:
 
 
 def no_library(folder: Path, error: OSError | ValueError) -> NoLibrary:
-    """The folder cannot be listed, in words that say what to do."""
+    """The error for a folder that cannot be listed, with what to do."""
     if isinstance(error, FileNotFoundError):
         return NoLibrary(
             f"There is no models folder {folder}. Train a model (python -m trainer --swatch PHOTO) "
@@ -97,10 +97,10 @@ def no_library(folder: Path, error: OSError | ValueError) -> NoLibrary:
 
 
 def name_of(filename: str) -> str | None:
-    """The name by which a file of the folder is listed, printable; None for one that is no model file.
+    """The printable name by which a file of the folder is listed; None for a file that is no model.
 
-    It is the file's stem wherever the rule for names allows that. Hidden files are temporaries or shadows that some
-    systems keep.
+    It is the file's stem if the rule for names allows that. Hidden files are temporary, or copies that some systems
+    make.
     """
     if not filename.endswith(SUFFIX) or filename.startswith(".") or filename.endswith(CHECKPOINT_SUFFIX):
         return None

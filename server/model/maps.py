@@ -1,4 +1,4 @@
-"""The maps a generator paints: base colour, or any list of maps, and the bits that a sample of each is worth."""
+"""The maps a generator paints: base colour, or any list of maps, and the bits of their samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Map:
 
     @property
     def depth(self) -> Depth:
-        """Bits a sample, where nobody asks for others: 8 bits of height make steps in displacement."""
+        """Bits a sample by default. Height has 16, because 8 bits make steps in displacement."""
         return 16 if self.name == HEIGHT_NAME else 8
 
 
@@ -43,7 +43,7 @@ def check_maps(maps: Sequence[Map]) -> None:
 
 
 def channels_of(maps: Sequence[Map], name: str) -> slice:
-    """Which of the channels of all maps are those of this name. Raises KeyError."""
+    """The channels of the map of this name, among those of all maps. Raises KeyError."""
     first = 0
     for each in maps:
         if each.name == name:
@@ -58,12 +58,12 @@ def has_map(maps: Sequence[Map], map: Map) -> bool:
 
 
 def have_relief(maps: Sequence[Map]) -> bool:
-    """Whether both maps of a surface's shape are there: its height and its normals."""
+    """Whether both maps of a surface's shape, height and normals, are among them."""
     return {HEIGHT_NAME, NORMAL_NAME} <= {each.name for each in maps}
 
 
 def depths_of(maps: Sequence[Map], depth: Depth | None) -> tuple[Depth, ...]:
-    """Bits a sample of each map: `depth`, or each map's own where that is None."""
+    """Bits a sample of each map: `depth`, or each map's own if that is None."""
     return tuple(depth or each.depth for each in maps)
 
 

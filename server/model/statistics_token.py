@@ -1,6 +1,6 @@
-"""A picture's statistics as text that clients keep: a result tells it, and other frames of the sequence send it back.
+"""A picture's statistics as text: a result contains it, and the client sends it back with other frames of the sequence.
 
-So the server remembers nothing of a sequence. The text is base64 of the model file's SHA-256 (32 bytes) and the
+So the server need not remember sequences. The text is base64 of the model file's SHA-256 (32 bytes) and the
 statistics (server/model/style_architecture.py), which mean nothing to another model. No torch here.
 """
 
@@ -18,13 +18,13 @@ def statistics_text(sha256: str, statistics: bytes) -> str:
 
 
 def parse_statistics(text: str, sha256: str, architecture: StyleArchitecture) -> bytes:
-    """What a client sent back, for the model of this hash; empty for "". Raises BadRequest."""
+    """The statistics in a client's text, for the model of this hash; empty for "". Raises BadRequest."""
     if not text:
         return b""
     try:
         data = b64decode(text, validate=True)
     except ValueError:
-        raise BadRequest("statistics: they are not the text that a result told; measure them anew.") from None
+        raise BadRequest("statistics: they are not the text of a result; measure them anew.") from None
     if data[:HASH_BYTES] != bytes.fromhex(sha256):
         raise BadRequest("statistics: they were measured with another model; measure them anew with this one.")
     check_statistics(architecture, data[HASH_BYTES:])

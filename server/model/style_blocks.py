@@ -1,8 +1,9 @@
-"""How a picture is cut into blocks, and which part of it each of them looks at. Whole numbers only, no torch.
+"""How a picture is cut into blocks, and which part of it each of them needs. Whole numbers only, no torch.
 
-Beyond its edges a picture goes on as its own mirror image (the pixel at the edge twice, and again and again for a small
-picture): so there is no border to be seen, and no wrap. Blocks lie on one grid over the whole picture, so every window
-is cut from the same blocks. They begin at multiples of the generator's stride; the last ones may overhang the picture.
+Beyond its edges a picture continues as its own mirror image (the pixel at the edge twice, and again and again for a
+small picture), so that no border is visible and nothing wraps. Blocks lie on one grid over the whole picture, so every
+window is cut from the same blocks. They begin at multiples of the generator's stride; the last may overhang the
+picture.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ class Block:
 
 
 def check_window(size: tuple[int, int], window: Window | None) -> Window:
-    """The window, or all of the picture of `size` (height, width). Raises BadRequest where it leaves the picture."""
+    """The window, or all of the picture of `size` (height, width). Raises BadRequest if it leaves the picture."""
     height, width = size
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise BadRequest(f"content: it is {width}x{height} pixels; a side is 1 to {MAX_SIDE} pixels long.")

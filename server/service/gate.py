@@ -1,7 +1,7 @@
-"""Who may speak to the server: CURVE keys, checked as ZeroMQ's authentication protocol asks.
+"""Who may connect to the server: CURVE keys, checked through ZeroMQ's authentication protocol.
 
-A socket with a `zap_domain` has its peers' public keys shown to whoever answers on `inproc://zeromq.zap.01`; here that
-is one set of keys for each domain. Answered from the server's own loop, without a thread.
+For a socket with a `zap_domain`, ZeroMQ asks `inproc://zeromq.zap.01` about the public key of each peer. The answer is
+yes if the key is in the set of that domain. The server's own loop answers, without a thread.
 
 Source: https://rfc.zeromq.org/spec/27/ (ZAP).
 """
@@ -15,7 +15,7 @@ ENDPOINT = "inproc://zeromq.zap.01"
 
 
 class Gate:
-    """The keys that open each domain, 32 bytes each."""
+    """Lets in the peers whose public key belongs to the domain; keys are 32 bytes each."""
 
     def __init__(self, context: "zmq.Context[Any]", keys: Mapping[str, frozenset[bytes]]) -> None:
         self._keys = keys
@@ -25,7 +25,7 @@ class Gate:
         self.socket.bind(ENDPOINT)
 
     def answer(self) -> None:
-        """Answer one question, when there is one."""
+        """Answer one question, if there is one."""
         try:
             version, request, domain, _, _, mechanism, *credentials = self.socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:

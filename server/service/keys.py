@@ -1,7 +1,7 @@
-"""The server's CURVE keys, and the connection file by which the programs of the same user find it.
+"""The server's CURVE keys, and the connection file through which local clients find it.
 
-Keys are made once and kept, so that a pairing line pasted on another machine stays true when the server is started
-again. Both files are readable by their owner alone (0600) and are written to a temporary name and renamed.
+Keys are made once and kept, so that a pairing line pasted on another machine stays valid when the server is started
+again. Only their owner can read the two files (0600). They are written under a temporary name and renamed.
 """
 
 import json
@@ -22,7 +22,7 @@ _NAMES = ("server", "client", "worker")
 
 
 class UnusableKeys(TexserverError):
-    """The keys cannot be read or kept; the text says what to do."""
+    """The keys cannot be read or stored; the text says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ServerKeys:
 
 
 def state_folder() -> Path:
-    """Where this user's programs keep what must outlive them."""
+    """Where this user's programs store what they need at the next start."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "texserver"
     if sys.platform == "darwin":
@@ -50,11 +50,13 @@ def state_folder() -> Path:
 
 
 def keep_keys(path: Path | None = None) -> ServerKeys:
-    """The keys of the file, made at the first call. Raises UnusableKeys, UnusableOutput."""
+    """The keys of the file, which is written at the first call. Raises UnusableKeys, UnusableOutput."""
     path = path or state_folder() / "keys.json"
     try:
         if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise UnusableKeys(f"The keys in {path} can be read by others. Remove the file; new keys are made then.")
+            raise UnusableKeys(
+                f"The keys in {path} can be read by others. Remove the file; the server then makes new keys."
+            )
         content = json.loads(path.read_bytes())
         found = {name: bytes.fromhex(content[name]) for name in _NAMES}
         if content["format"] != FORMAT or any(len(key) != 32 for key in found.values()):
@@ -65,7 +67,9 @@ def keep_keys(path: Path | None = None) -> ServerKeys:
     except OSError as error:
         raise UnusableKeys(f"The keys in {path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError):
-        raise UnusableKeys(f"The keys in {path} are damaged. Remove the file; new keys are made then.") from None
+        raise UnusableKeys(
+            f"The keys in {path} are damaged. Remove the file; the server then makes new keys."
+        ) from None
     keys = ServerKeys(server=new_key(), client=new_key(), worker=new_key())
     content = {"format": FORMAT} | {name: getattr(keys, name).hex() for name in _NAMES}
     _write(path, content)
@@ -73,19 +77,19 @@ def keep_keys(path: Path | None = None) -> ServerKeys:
 
 
 def write_connection_file(path: Path, pairing: Pairing) -> None:
-    """Say where the server is. Raises UnusableOutput."""
+    """Write where the server is. Raises UnusableOutput."""
     _write(path, {"format": FORMAT, "pairing": pairing.line, "pid": os.getpid(), "server": f"texserver {__version__}"})
 
 
 def remove_connection_file(path: Path) -> None:
-    """Unless another server has put its own there meanwhile."""
+    """Remove it, unless another server has written its own there meanwhile."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         if json.loads(path.read_bytes())["pid"] == os.getpid():
             path.unlink()
 
 
 def running_server(path: Path) -> int | None:
-    """The process id of the server that wrote the connection file, where that still runs."""
+    """The process id of the server that wrote the connection file, if that still runs."""
     try:
         pid = int(json.loads(path.read_bytes())["pid"])
         pairing = read_connection_file(path)
@@ -100,6 +104,6 @@ def running_server(path: Path) -> int | None:
 
 
 def _write(path: Path, content: dict[str, object]) -> None:
-    with suppress(OSError):  # replace_file tells of it
+    with suppress(OSError):  # replace_file reports it
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(path, json.dumps(content, indent=1).encode() + b"\n", mode=0o600)

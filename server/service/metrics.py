@@ -1,6 +1,6 @@
-"""The server's figures for Prometheus, by its own client library, on loopback alone.
+"""The server's figures for Prometheus, through its own client library, on loopback only.
 
-A studio's monitoring scrapes them; nothing else of the server is reachable there. Loaded only with --metrics-port.
+A studio's monitoring reads them; nothing else of the server can be reached there. Loaded only with --metrics-port.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from server.front.front import Front
 
 
 class NoMetrics(TexserverError):
-    """The figures cannot be offered there; the text says what to change."""
+    """The figures cannot be served on that port; the text says what to change."""
 
 
 class FrontCollector(Collector):
-    """A front's report, as metrics. Asked in a thread of its own, so it keeps the last one that the front's gave it."""
+    """A front's report, as metrics. Prometheus asks in a thread of its own, so the last report is kept for it."""
 
     def __init__(self, front: Front) -> None:
         self._front = front
         self.look()
 
     def look(self) -> None:
-        """Take the figures as they are now; in the front's own thread."""
+        """Keep the figures as they are now. Call it in the front's own thread."""
         self._report = self._front.report()
 
     def collect(self) -> Iterator[Metric]:
@@ -55,7 +55,7 @@ class FrontCollector(Collector):
 
 
 def serve_metrics(front: Front, port: int) -> FrontCollector:
-    """Offer the front's figures at http://127.0.0.1:PORT/metrics. Raises NoMetrics."""
+    """Serve the front's figures at http://127.0.0.1:PORT/metrics. Raises NoMetrics."""
     registry, collector = CollectorRegistry(), FrontCollector(front)
     registry.register(collector)
     try:

@@ -1,7 +1,7 @@
-"""What is on its way to clients: sent without waiting, counted until ZeroMQ has let go of it.
+"""Replies on their way to clients: sent without waiting, and counted until ZeroMQ has passed them on.
 
-A client that reads slowly is given no new work until it has caught up, so what lies in memory for it is bounded by
-bytes, not by messages. One that is gone is told of to the front, so that nothing more is computed for it.
+Nothing new is computed for a client that reads slowly until it has caught up, so what is held for it is bounded in
+bytes, not in messages. The front learns which clients are gone, so that nothing more is computed for them.
 """
 
 import time
@@ -11,8 +11,8 @@ from typing import Any
 
 import zmq
 
-UNSENT_BYTES = 24 * 2**20  # of one client, above which its jobs rest
-STUCK_S = 60.0  # without any progress, after which a client is taken for gone
+UNSENT_BYTES = 24 * 2**20  # for one client; above that its requests wait
+STUCK_S = 60.0  # without any progress, after which a client counts as gone
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Outbox:
     ) -> None:
         self._socket, self._gone, self._clock = socket, gone, clock
         self._unsent: dict[bytes, _Unsent] = {}
-        self.dropped = 0  # replies that nobody was there to take
+        self.dropped = 0  # replies whose client was gone
 
     def send(self, client: bytes, frames: Sequence[bytes | bytearray | memoryview]) -> None:
         size = sum(memoryview(frame).nbytes for frame in frames)
@@ -48,17 +48,17 @@ class Outbox:
             unsent.messages.append((tracker, size))
 
     def blocked(self, client: bytes) -> bool:
-        """Whether too much lies unsent for this client."""
+        """Whether too much is unsent for this client."""
         unsent = self._unsent.get(client)
         return unsent is not None and sum(size for tracker, size in unsent.messages if not tracker.done) > UNSENT_BYTES
 
     @property
     def empty(self) -> bool:
-        """Whether ZeroMQ has let go of everything."""
+        """Whether ZeroMQ has passed on everything."""
         return not any(not tracker.done for unsent in self._unsent.values() for tracker, _ in unsent.messages)
 
     def tick(self) -> None:
-        """Forget what is sent, and clients that take nothing for too long."""
+        """Forget what is sent, and clients that have read nothing for too long."""
         now = self._clock()
         for client, unsent in tuple(self._unsent.items()):
             left = [each for each in unsent.messages if not each[0].done]

@@ -109,7 +109,7 @@ def test_a_pairing_line_finds_it_too(folder: Path, server: Session, monkeypatch:
         (("brick", "--connect", "texserver://x"), "This is not a pairing line."),
         (("brick", "--connect", "nothing.json"), "No texserver runs here: there is no nothing.json."),
         (("brick", "--connect", "texserver://127.0.0.1:9"), "No texserver runs at 127.0.0.1:9."),
-        (("brick", "-o", "x.bmp"), "output: 'x.bmp' says no format"),
+        (("brick", "-o", "x.bmp"), "output: 'x.bmp' names no format"),
         (("brick", "--depth", "16", "-o", "x.jpg"), "output: a JPEG has 8 bits a sample"),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(value)[:50],
@@ -145,5 +145,5 @@ def test_ctrl_c_leaves_no_unfinished_picture(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.rstrip().endswith("texget: stopped; no unfinished picture was left behind.")
+    assert said.rstrip().endswith("texget: stopped; no unfinished picture remains.")
     assert list(folder.iterdir()) == []

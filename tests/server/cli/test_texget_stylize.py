@@ -249,9 +249,7 @@ def test_a_sequence_goes_on_where_it_was_as_if_it_had_never_stopped(
     times = {number: Path(f"styled/f_{number:04}.png").stat().st_mtime_ns for number in kept}
     run("ink", "--stylize", given[0], "-o", given[1])
     told = capsys.readouterr().err
-    assert (
-        f"{len(kept)} of 4 pictures are there already and were left as they are; --overwrite makes them anew." in told
-    )
+    assert f"{len(kept)} of 4 pictures exist already and are kept; --overwrite makes them again." in told
     assert {number: Path(f"styled/f_{number:04}.png").stat().st_mtime_ns for number in kept} == times
     check_sequence(by=frame(1))
 
@@ -314,7 +312,7 @@ def test_ctrl_c_leaves_no_unfinished_picture_and_the_next_run_finishes_it(folder
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert said.rstrip().endswith("texget: stopped; no unfinished picture was left behind.")
+    assert said.rstrip().endswith("texget: stopped; no unfinished picture remains.")
     made = sorted(path.name for path in Path("out").iterdir())
     assert made == [f"{number:03}.png" for number in range(len(made))]
     assert len(made) < 60
@@ -324,7 +322,7 @@ def test_ctrl_c_leaves_no_unfinished_picture_and_the_next_run_finishes_it(folder
         command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=200
     )
     assert done.returncode == 0
-    assert f"{len(made)} of 60 pictures are there already" in done.stderr
+    assert f"{len(made)} of 60 pictures exist already" in done.stderr
     assert len(list(Path("out").iterdir())) == 60
 
 
@@ -463,21 +461,21 @@ FRAMES = ("ink", "--stylize", "frames/f_%04d.png")
         ((*ONE, "--strength", "nan"), "strength: 'nan' is not a number"),
         ((*ONE, "--noise", "-1"), "noise: '-1' is not a number from 0 to 10."),
         ((*ONE, "--seed", "-1"), "seed: '-1'"),
-        ((*ONE, "--size", "64x64"), "--size means nothing with --stylize; leave it out."),
-        ((*ONE, "--seeds", "0-3"), "--seeds means nothing with --stylize"),
-        ((*ONE, "--window", "0,0,8x8"), "--window means nothing with --stylize"),
-        ((*ONE, "--depth", "16"), "--depth means nothing with --stylize"),
-        ((*ONE, "--map", "all"), "--map means nothing with --stylize"),
-        (("brick", "--strength", "1"), "--strength means nothing without --stylize"),
-        (("brick", "--keep-colours"), "--keep-colours means nothing without --stylize"),
-        (("brick", "--overwrite"), "--overwrite means nothing without --stylize"),
+        ((*ONE, "--size", "64x64"), "--size has no meaning with --stylize; leave it out."),
+        ((*ONE, "--seeds", "0-3"), "--seeds has no meaning with --stylize"),
+        ((*ONE, "--window", "0,0,8x8"), "--window has no meaning with --stylize"),
+        ((*ONE, "--depth", "16"), "--depth has no meaning with --stylize"),
+        ((*ONE, "--map", "all"), "--map has no meaning with --stylize"),
+        (("brick", "--strength", "1"), "--strength has no meaning without --stylize"),
+        (("brick", "--keep-colours"), "--keep-colours has no meaning without --stylize"),
+        (("brick", "--overwrite"), "--overwrite has no meaning without --stylize"),
         (("--stylize", "frames/f_0001.png"), "stylize: name the style, too"),
         (("brick", "--stylize", "frames/f_0001.png"), "The model 'brick' paints textures and stylizes no pictures"),
         (("ink", "--size", "64x64"), "The model 'ink' stylizes pictures and paints no textures"),
         (("inc", "--stylize", "frames/f_0001.png"), "There is no model 'inc'. Did you mean 'ink'?"),
         (("ink", "--stylize", "nothing.png"), "There is no file 'nothing.png': check the path."),
-        ((*ONE, "-o", "out.webp"), "output: 'out.webp' says no format"),
-        ((*ONE, "-o", "out"), "output: 'out' says no format"),
+        ((*ONE, "-o", "out.webp"), "output: 'out.webp' names no format"),
+        ((*ONE, "-o", "out"), "output: 'out' names no format"),
         ((*ONE, "-o", "nowhere/out.png"), "output: there is no folder nowhere"),
         ((*ONE, "-o", "out_%04d.png"), "output: 'out_%04d.png' numbers its files"),
         ((*ONE, "-o", "frames/f_0001.png"), "output: 'frames/f_0001.png' is the picture itself"),

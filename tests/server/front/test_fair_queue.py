@@ -28,7 +28,7 @@ def test_jobs_of_one_client_come_in_their_order() -> None:
 
 
 def test_a_client_with_two_hundred_jobs_lets_one_with_ten_through() -> None:
-    """Row L1: of the second one's jobs none waits for more than one of the first's."""
+    """Of the second one's jobs none waits for more than one of the first's."""
     queue = FairQueue[str, str]()
     for number in range(200):
         queue.push("a", f"a{number}")

@@ -250,7 +250,6 @@ NO_NAMES = ("", ".", "..", "../../etc/passwd", "a/b", "a\0b", "brick.safetensors
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=[ascii(name[:20]) for name in NO_NAMES])
 def test_a_name_that_is_not_listed_opens_no_file(house: House, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row F6."""
     import os
 
     def never(*args: Any, **_: Any) -> int:
@@ -269,7 +268,7 @@ def test_a_texture_model_does_not_stylize(house: House) -> None:
 
 
 def test_a_req_socket_gets_its_delimiter_back(house: House) -> None:
-    """Row F1: it can read why it was refused."""
+    """It can read why it was refused."""
     house.front.from_client(ALICE, [b"", b"TX1j", b'{"op":"hello","id":1}'])
     ((_, frames),) = house.front.to_clients
     assert frames[0] == b""
@@ -277,7 +276,7 @@ def test_a_req_socket_gets_its_delimiter_back(house: House) -> None:
 
 
 def test_mistakes_are_answered_until_they_are_too_many(house: House) -> None:
-    """Row L7: a flood of bad headers is answered at a bounded rate; others do not notice."""
+    """A flood of bad headers is answered at a bounded rate; others do not notice."""
     for _ in range(1000):
         house.front.from_client(ALICE, [b"TX1j", b"{"])
     assert len(house.said()) == BAD_MESSAGES
@@ -311,7 +310,6 @@ def test_a_fault_of_ours_is_an_incident_and_not_the_end(
 
 
 def test_the_same_request_twice_is_computed_and_answered_once(house: House) -> None:
-    """Row F8."""
     house.generate(id=5)
     house.generate(id=5)
     assert house.paint_all() == 1
@@ -322,7 +320,6 @@ def test_the_same_request_twice_is_computed_and_answered_once(house: House) -> N
 
 
 def test_an_id_in_use_for_something_else_is_refused(house: House) -> None:
-    """Row F8."""
     house.generate(id=5)
     house.generate(id=5, seed=8)
     house.generate(BOB, id=5, seed=8)  # another client's ids are its own
@@ -334,7 +331,6 @@ def test_an_id_in_use_for_something_else_is_refused(house: House) -> None:
 
 @pytest.mark.parametrize("began", [False, True], ids=["waiting", "running"])
 def test_cancelled_is_cancelled_waiting_and_running(house: House, began: bool) -> None:
-    """Row F9."""
     house.generate(id=5, size=(1024, 1024))
     orders = house.orders() if began else []
     house.asks(ALICE, wire.Cancel(id=6, target=5))
@@ -350,7 +346,6 @@ def test_cancelled_is_cancelled_waiting_and_running(house: House, began: bool) -
 
 
 def test_nobody_cancels_what_is_done_unknown_or_anothers(house: House) -> None:
-    """Row F9."""
     house.generate(id=5)
     house.asks(BOB, wire.Cancel(id=1, target=5))
     house.asks(ALICE, wire.Cancel(id=6, target=77))
@@ -376,7 +371,7 @@ def test_a_request_past_its_deadline_expires(house: House) -> None:
 
 
 def test_a_client_beyond_its_cap_is_told_to_wait(house: House) -> None:
-    """Row L1: the first client gets `busy` beyond its cap; the second's requests wait for less than two jobs."""
+    """The first client gets `busy` beyond its cap; the second's requests wait for less than two jobs."""
     for seed in range(200):
         house.generate(ALICE, seed=seed)
     busy = house.said()
@@ -394,7 +389,6 @@ def test_a_client_beyond_its_cap_is_told_to_wait(house: House) -> None:
 
 
 def test_a_client_that_does_not_read_gets_no_new_work(house: House) -> None:
-    """Row L2."""
     house.blocked.add(ALICE)
     house.generate(ALICE, seed=1)
     house.generate(BOB, seed=2)
@@ -443,7 +437,6 @@ def test_many_large_results_are_put_together_a_few_at_a_time(house: House) -> No
 
 
 def test_a_client_that_does_not_read_is_sent_nothing_large(house: House) -> None:
-    """Row L2."""
     house.blocked.add(ALICE)
     house.asks(ALICE, wire.GetThumbnail(id=1, model="brick"))
     house.asks(ALICE, wire.ListModels(id=2))
@@ -471,7 +464,6 @@ def test_each_worker_has_two_tiles_at_most(house: House) -> None:
 
 
 def test_what_a_lost_worker_had_is_done_by_another(house: House) -> None:
-    """Row L3."""
     house.generate(size=(1024, 1024), seed=5)
     house.orders()
     house.front.dispatcher.lose(house.front.dispatcher.crew.workers[ONE])
@@ -483,7 +475,7 @@ def test_what_a_lost_worker_had_is_done_by_another(house: House) -> None:
 
 
 def test_a_request_that_kills_workers_is_alone_in_it(house: House) -> None:
-    """Row L4: after one retry `worker_lost`; what waited behind it is done."""
+    """After one retry `worker_lost`; what waited behind it is done."""
     house.generate(ALICE, seed=666)
     house.generate(BOB, seed=1)
     for death in range(2):
@@ -497,7 +489,6 @@ def test_a_request_that_kills_workers_is_alone_in_it(house: House) -> None:
 
 
 def test_a_hung_worker_is_ended_by_the_watchdog(models: Path) -> None:
-    """Row L3."""
     house = House(models, watchdog_s=5.0)
     house.joins()
     house.generate()
@@ -632,7 +623,6 @@ def test_a_worker_elsewhere_that_takes_the_name_of_one_here_does_not_die_with_it
 
 @pytest.mark.parametrize(("code", "told"), [("oom", "oom"), ("made up", "internal")])
 def test_a_tile_that_fails_ends_its_requests_with_the_code(house: House, code: str, told: str) -> None:
-    """Row L5 for `oom`."""
     house.generate()
     order = house.orders()[-1][1]
     house.from_worker(ONE, {"say": "failed", "task": order["task"], "code": code, "text": "Too small."})
@@ -644,7 +634,6 @@ def test_a_tile_that_fails_ends_its_requests_with_the_code(house: House, code: s
 
 
 def test_a_model_deleted_ends_what_waits_and_lets_run_what_runs(tmp_path: Path) -> None:
-    """Row M2."""
     save_tiny(tmp_path, "brick")
     house = House(tmp_path)
     house.joins()
@@ -665,7 +654,6 @@ def test_a_model_deleted_ends_what_waits_and_lets_run_what_runs(tmp_path: Path) 
 
 
 def test_the_old_version_serves_until_the_new_one_is_verified(tmp_path: Path) -> None:
-    """Row M2."""
     path = save_tiny(tmp_path, "brick", 1)
     house = House(tmp_path)
     house.joins()
@@ -688,7 +676,6 @@ def test_the_old_version_serves_until_the_new_one_is_verified(tmp_path: Path) ->
 
 
 def test_draining_refuses_new_work_and_finishes_the_old(house: House) -> None:
-    """Row L6."""
     house.generate()
     house.front.drain()
     house.generate(BOB)

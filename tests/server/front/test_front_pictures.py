@@ -260,7 +260,6 @@ def test_what_clients_send_along_is_bounded(models: Path) -> None:
 
 
 def test_the_same_picture_twice_is_computed_and_answered_once(studio: Studio) -> None:
-    """Row F8."""
     for _ in range(2):
         studio.stylize(id=5, picture=content(value=3))
     (order,) = studio.pictures()
@@ -285,7 +284,6 @@ def test_the_same_picture_twice_is_computed_and_answered_once(studio: Studio) ->
     ids=str,
 )
 def test_an_id_in_use_for_another_picture_is_refused(studio: Studio, other: dict[str, Any]) -> None:
-    """Row F8."""
     studio.stylize(id=5)
     studio.stylize(id=5, **other)
     studio.generate(id=5)
@@ -315,7 +313,7 @@ def ends(studio: Studio, how: str) -> None:
 
 @pytest.mark.parametrize(("how", "said"), [("cancel", ["cancelled"]), ("expired", ["expired"]), ("gone", [])])
 def test_what_nobody_waits_for_is_left_by_its_worker(studio: Studio, how: str, said: list[str]) -> None:
-    """Row F9: it is answered at once, whatever its worker is at, and its samples are let go."""
+    """It is answered at once, whatever its worker is at, and its samples are let go."""
     studio.stylize(id=5, deadline_ms=500)
     (order,) = studio.pictures()
     (item,) = studio.front.dispatcher.items.values()
@@ -368,7 +366,6 @@ def test_a_tile_that_nobody_waits_for_is_not_left(studio: Studio) -> None:
 
 
 def test_what_a_lost_worker_had_goes_to_another_with_its_samples(studio: Studio) -> None:
-    """Row L3."""
     studio.stylize(picture=content(value=9))
     studio.pictures()
     studio.front.dispatcher.lose(studio.front.dispatcher.crew.workers[ONE])
@@ -380,7 +377,6 @@ def test_what_a_lost_worker_had_goes_to_another_with_its_samples(studio: Studio)
 
 
 def test_a_picture_that_kills_workers_is_alone_in_it(studio: Studio) -> None:
-    """Row L4."""
     studio.stylize(ALICE, picture=content(value=66))
     studio.stylize(BOB)
     for death in range(2):
@@ -430,7 +426,6 @@ def test_a_worker_that_sends_nonsense_is_dropped_and_its_picture_made_by_another
 
 @pytest.mark.parametrize(("code", "told"), [("oom", "oom"), ("made up", "internal")])
 def test_a_picture_that_fails_ends_with_the_code(studio: Studio, code: str, told: str) -> None:
-    """Row L5 for `oom`."""
     studio.stylize()
     (order,) = studio.pictures()
     studio.from_worker(ONE, {"say": "failed", "task": order["task"], "code": code, "text": "Too small."})
@@ -456,7 +451,7 @@ def test_a_worker_has_a_second_picture_waiting_unless_the_two_would_take_long(st
 
 
 def test_clients_are_charged_by_pixels(studio: Studio) -> None:
-    """Row L1: who wants many pictures does not keep one waiting who wants a few small textures."""
+    """Who wants many pictures does not keep one waiting who wants a few small textures."""
     for _ in range(6):
         studio.stylize(ALICE, picture=content((1024, 1024, 3)))
     for seed in range(8):
@@ -476,7 +471,6 @@ def test_clients_are_charged_by_pixels(studio: Studio) -> None:
 
 
 def test_a_client_that_does_not_read_gets_no_picture(studio: Studio) -> None:
-    """Row L2."""
     studio.blocked.add(ALICE)
     studio.stylize(ALICE)
     studio.stylize(BOB)
@@ -489,7 +483,6 @@ def test_a_client_that_does_not_read_gets_no_picture(studio: Studio) -> None:
 
 
 def test_a_model_replaced_by_one_of_another_kind_ends_what_waits(tmp_path: Path) -> None:
-    """Row M2."""
     save_tiny_style(tmp_path, "ink")
     studio = Studio(tmp_path)
     studio.stylize()
@@ -518,7 +511,6 @@ def test_statistics_of_a_version_that_was_replaced_are_told_of(tmp_path: Path) -
 
 
 def test_draining_refuses_new_pictures_and_finishes_the_old(studio: Studio) -> None:
-    """Row L6."""
     studio.stylize()
     studio.front.drain()
     studio.stylize(BOB)

@@ -167,7 +167,6 @@ def test_what_is_asked_for_is_checked_first(tmp_path: Path, models: list[bytes])
 @pytest.mark.skipif(sys.platform == "win32", reason="links and FIFOs of POSIX")
 @pytest.mark.timeout(60)
 def test_broken_files_are_listed_as_the_library_lists_them_and_harm_no_other(folder: Path, models: list[bytes]) -> None:
-    """Row M1."""
     good = models[0]
     (folder.parent / "outside.safetensors").write_bytes(good)
     for name, data in {

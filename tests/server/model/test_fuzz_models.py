@@ -1,4 +1,4 @@
-"""Facts about model files of strangers (row M1), by mutation: only BrokenModel comes out, and little memory goes in.
+"""Facts about model files of strangers, by mutation: only BrokenModel comes out, and little memory goes in.
 
 Differs from the random damage in tests/server/network/test_model_file.py: here the header stays JSON and its length
 right, so that damage reaches every rule behind them: values of another type or size, keys gone or added, tensors moved,

@@ -101,7 +101,7 @@ def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
     assert [entry.state for entry in Library(link).entries()] == ["ready", "ready"]
 
 
-# Row F6. "brick.safetensors" and "./brick" are paths to a model that is listed, and still no names.
+# "brick.safetensors" and "./brick" are paths to a model that is listed, and still no names.
 NO_NAMES = ("", ".", "..", "../outside", "../../etc/passwd", "a/b", "./brick", "brick/", "a\0b", "brick\0", "BRICK ",
             "brick.safetensors", "/etc/passwd", "\udcff", "x" * 10_000)  # fmt: skip
 

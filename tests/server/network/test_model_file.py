@@ -267,7 +267,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiny.safetensors"]
 
 
-# ---------------------------------------------------------------------------------- what is not a model file (row M1)
+# ------------------------------------------------------------------------------------------- what is not a model file
 
 
 class Bomb:
@@ -404,7 +404,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, good: bytes, monkeypatch:
         read_model(path)
 
 
-# --------------------------------------------------------------------------- safetensors that are no model (row M1)
+# ------------------------------------------------------------------------------------ safetensors that are no model
 
 WEIGHT = "generator.paint.weight"
 

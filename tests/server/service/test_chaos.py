@@ -1,4 +1,4 @@
-"""Facts about everything at once (row L9): honest clients get their pixels while all else goes wrong.
+"""Facts about everything at once: honest clients get their pixels while all else goes wrong.
 
 A short story runs always, by a seed. The long one is slow: ten minutes, or TEXSERVER_CHAOS_S seconds.
 """
@@ -244,7 +244,7 @@ def tell_story(
 
 @pytest.mark.serial
 def test_honest_clients_get_their_pixels_whatever_happens(tmp_path: Path) -> None:
-    """Row L9, in short."""
+    """Twelve seconds of it."""
     memory = tell_story(tmp_path, seed=5, clients=3, seconds=12, hurt_every_s=5, signals=(signal.SIGKILL,))
     assert memory[-1][1] < memory[2][1] + 50
 
@@ -252,7 +252,6 @@ def test_honest_clients_get_their_pixels_whatever_happens(tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_minutes_of_everything_at_random_leave_no_trace(tmp_path: Path) -> None:
-    """Row L9."""
     seconds = float(os.environ.get("TEXSERVER_CHAOS_S", "600"))
     memory = tell_story(
         tmp_path, seed=9, clients=8, seconds=seconds, hurt_every_s=13, signals=(signal.SIGKILL, signal.SIGSTOP)

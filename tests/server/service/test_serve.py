@@ -287,7 +287,7 @@ def test_figures_are_there_for_prometheus(server: Session, client: Client) -> No
     assert 'texserver_worker_restarts_total{device="cpu",worker="cpu/0"}' in scraped()
 
 
-# ------------------------------------------------------------------------------------------- the wire (rows F1 to F9)
+# ----------------------------------------------------------------------------------------------------------- the wire
 
 
 def tries(server: Session, letter: bytes, header: bytes, *buffers: bytes) -> wire.Reply | None:
@@ -300,7 +300,6 @@ def tries(server: Session, letter: bytes, header: bytes, *buffers: bytes) -> wir
 
 
 def test_what_is_no_message_is_a_bad_frame(server: Session) -> None:
-    """Row F1."""
     hello, packed = b'{"op":"hello","id":1}', msgpack.packb({"op": "hello", "id": 1})
     cases = {
         "bad_frame": [
@@ -321,7 +320,6 @@ def test_what_is_no_message_is_a_bad_frame(server: Session) -> None:
 
 
 def test_a_req_socket_can_read_why_it_is_refused(server: Session) -> None:
-    """Row F1."""
     with server.unharmed(), server.client() as client:
         client.send([b"", b"TX1j", b'{"op":"hello","id":1}'])
         delimiter, *frames = client.frames() or [b"?"]
@@ -330,7 +328,6 @@ def test_a_req_socket_can_read_why_it_is_refused(server: Session) -> None:
 
 
 def test_what_is_too_large_is_refused_or_cut(server: Session) -> None:
-    """Row F2."""
     with server.unharmed():
         assert code_of(tries(server, b"TX1j", b'{"op":"hello","id":1,"x":"' + b"x" * 65536 + b'"}')) == "too_large"
         assert code_of(tries(server, b"TX1j", b'{"op":"hello","id":1}', *[b""] * 98)) == "too_large"
@@ -361,7 +358,6 @@ BAD_MSGPACK = (
 
 
 def test_headers_that_cannot_be_read_are_bad(server: Session) -> None:
-    """Row F3."""
     with server.unharmed():
         for first, headers in ((b"TX1j", BAD_JSON), (b"TX1m", BAD_MSGPACK)):
             for header in headers:
@@ -370,7 +366,6 @@ def test_headers_that_cannot_be_read_are_bad(server: Session) -> None:
 
 
 def test_a_wrong_op_or_id_is_told(server: Session, client: Client) -> None:
-    """Row F4."""
     with server.unharmed():
         for id in (None, 0, -1, 2**53 + 1, True, "7", 1.5, [1], {}):
             with server.client() as other:
@@ -401,7 +396,6 @@ WRONG_FIELDS: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("letter", [wire.JSON, wire.MSGPACK], ids=["json", "msgpack"])
 def test_a_field_out_of_range_is_named(server: Session, client: Client, letter: bytes) -> None:
-    """Row F5."""
     good = {"op": "generate", "id": 1, "model": "brick", "seed": 7, "size": [64, 64]}
     with server.unharmed():
         for field, values in WRONG_FIELDS.items():
@@ -418,7 +412,6 @@ def test_a_field_out_of_range_is_named(server: Session, client: Client, letter: 
 
 
 def test_names_that_are_no_models_open_nothing(server: Session, client: Client) -> None:
-    """Row F6."""
     secret = server.models.parent / "secret.safetensors"
     secret.write_bytes((server.models / "brick.safetensors").read_bytes())
     names = ("", "../secret", "../../etc/passwd", str(secret.with_suffix("")), "a/b", "a\0b", "x" * 10_000, "Brick",
@@ -431,7 +424,7 @@ def test_names_that_are_no_models_open_nothing(server: Session, client: Client) 
 
 
 def test_content_that_is_not_what_it_says_is_refused(server: Session, client: Client) -> None:
-    """Row F7: before anything of its claimed size is allocated."""
+    """Before anything of its claimed size is allocated."""
 
     def stylize(*buffers: bytes, **changed: Any) -> str:
         described = {"name": "content", "dtype": "uint8", "shape": [16, 16, 3]} | changed
@@ -458,7 +451,6 @@ def test_content_that_is_not_what_it_says_is_refused(server: Session, client: Cl
 
 
 def test_the_same_id_twice_is_one_request(odd: Session) -> None:
-    """Row F8."""
     seed = sleeping(0.5)
     with odd.unharmed(), odd.client() as client:
         tiles = client.status()["devices"][0]["tiles"]
@@ -473,7 +465,6 @@ def test_the_same_id_twice_is_one_request(odd: Session) -> None:
 
 
 def test_cancel_ends_what_is_waiting_or_running_and_nothing_else(odd: Session) -> None:
-    """Row F9."""
     with odd.unharmed(), odd.client() as client, odd.client() as other:
         running = client.want("brick", sleeping(1.0), (1024, 1024))
         theirs = other.want("brick", sleeping(0.3, 1), id=900)
@@ -501,12 +492,12 @@ def client_status(session: Session) -> dict[str, Any]:
         return client.status()
 
 
-# -------------------------------------------------------------------------------------------- load and faults (row L2)
+# ----------------------------------------------------------------------------------------------------- load and faults
 
 
 @pytest.mark.serial
 def test_a_client_that_stops_reading_costs_the_others_nothing(server: Session) -> None:
-    """Row L2: what lies unsent for it is bounded, however much it asks for."""
+    """What lies unsent for it is bounded, however much it asks for."""
     with server.unharmed():
         before, worst = server.memory_mb(), 0.0
         with server.client(receives=1) as deaf:
@@ -548,23 +539,21 @@ def check_vanishing(server: Session, times: int) -> None:
 
 
 def test_clients_that_vanish_leave_nothing_behind(server: Session) -> None:
-    """Row L2."""
     check_vanishing(server, 40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_thousand_clients_that_vanish_leave_nothing_behind(server: Session) -> None:
-    """Row L2."""
     check_vanishing(server, 1000)
 
 
-# ------------------------------------------------------------------------------------------------- workers (rows L3-L5)
+# -------------------------------------------------------------------------------------------------------------- workers
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
 def test_a_worker_lost_mid_request_costs_time_and_not_a_pixel(odd: Session, number: signal.Signals) -> None:
-    """Row L3: one that is stopped is ended by the watchdog."""
+    """One that is stopped is ended by the watchdog."""
     path = odd.models / "grass.safetensors"
     with odd.unharmed(workers=False), odd.client() as client, odd.client() as other:
         (pid,) = eventually(odd.workers, "a worker")
@@ -584,7 +573,6 @@ def wait_for_workers(session: Session) -> None:
 
 
 def test_a_request_that_kills_workers_is_alone_in_it(odd: Session) -> None:
-    """Row L4."""
     with odd.unharmed(workers=False), odd.client() as client, odd.client() as other:
         killer = client.want("brick", DIES)
         mine = client.want("brick", 21)
@@ -602,7 +590,6 @@ def test_a_request_that_kills_workers_is_alone_in_it(odd: Session) -> None:
 
 
 def test_too_little_memory_means_smaller_pieces_and_the_same_pixels(odd: Session) -> None:
-    """Row L5."""
     with odd.unharmed(), odd.client() as client:
         samples = data_of(client.generate("brick", STARVES, (512, 700)))
         expected = painted(odd.models / "brick.safetensors", STARVES, (512, 700))
@@ -613,7 +600,6 @@ def test_too_little_memory_means_smaller_pieces_and_the_same_pixels(odd: Session
 
 
 def test_too_little_memory_for_the_smallest_piece_is_told(odd: Session) -> None:
-    """Row L5."""
     with odd.unharmed(), odd.client() as client:
         reply = client.ask(wire.Generate(id=1, model="brick", seed=HOPELESS, size=(512, 512)))
         assert code_of(reply) == "oom"
@@ -636,11 +622,10 @@ def test_workers_leave_with_a_server_that_was_killed(models: Path, tmp_path: Pat
         eventually(lambda: not any(runs(pid) for pid in workers), "workers that leave", 20)
 
 
-# ------------------------------------------------------------------------------------------------- the end (row L6)
+# ---------------------------------------------------------------------------------------------------------- the end
 
 
 def test_told_to_end_while_it_loads_it_ends(models: Path, tmp_path: Path) -> None:
-    """Row L6."""
     with Session(models, tmp_path, ready=False) as session:
         session.signal(signal.SIGTERM)
         workers = session.workers()
@@ -650,7 +635,6 @@ def test_told_to_end_while_it_loads_it_ends(models: Path, tmp_path: Path) -> Non
 
 
 def test_told_to_end_while_idle_it_ends(models: Path, tmp_path: Path) -> None:
-    """Row L6."""
     with Session(models, tmp_path) as session:
         workers = session.workers()
         session.signal(signal.SIGTERM)
@@ -665,7 +649,7 @@ def test_told_to_end_while_idle_it_ends(models: Path, tmp_path: Path) -> None:
 def test_told_to_end_while_busy_it_finishes_and_takes_nothing_new(
     models: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Row L6. Ctrl-C in a terminal goes to the whole group of processes."""
+    """Ctrl-C in a terminal goes to the whole group of processes."""
     with Session(models, tmp_path, command=ODD_SERVER) as session, session.client() as client:
         running = client.want("brick", sleeping(2.0))
         large = [client.want("brick", seed, (1024, 1024)) for seed in (1, 2, 3, 4)]
@@ -686,7 +670,6 @@ def test_told_to_end_while_busy_it_finishes_and_takes_nothing_new(
 
 
 def test_told_twice_it_ends_at_once(models: Path, tmp_path: Path) -> None:
-    """Row L6."""
     with Session(models, tmp_path, command=ODD_SERVER) as session, session.client() as client:
         running = client.want("brick", sleeping(600.0))
         eventually(lambda: client.status()["queue"]["running"], "a request that runs")
@@ -700,7 +683,6 @@ def test_told_twice_it_ends_at_once(models: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_not_done_when_the_time_is_over_is_told(models: Path, tmp_path: Path) -> None:
-    """Row L6."""
     with Session(models, tmp_path, "--drain", "0.5", command=ODD_SERVER) as session, session.client() as client:
         running = client.want("brick", sleeping(600.0))
         eventually(lambda: client.status()["queue"]["running"], "a request that runs")
@@ -709,7 +691,7 @@ def test_what_is_not_done_when_the_time_is_over_is_told(models: Path, tmp_path: 
         assert code_of(client.replies(1)[running]) == "shutting_down"
 
 
-# --------------------------------------------------------------------------------------------- strangers (rows L7, L8)
+# ----------------------------------------------------------------------------------------------------------- strangers
 
 
 def connect(server: Session) -> socket.socket:
@@ -731,7 +713,6 @@ ZMTP_GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b
 
 
 def test_what_speaks_no_zeromq_is_cut(server: Session) -> None:
-    """Row L7."""
     http = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     with server.unharmed(), ExitStack() as stack:
         peers = []
@@ -752,20 +733,17 @@ def check_half_open(server: Session, count: int) -> None:
 
 
 def test_half_open_connections_are_cut(server: Session) -> None:
-    """Row L7."""
     check_half_open(server, 100)
 
 
 @pytest.mark.slow
 def test_nine_hundred_half_open_connections_are_cut(server: Session) -> None:
-    """Row L7."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     check_half_open(server, 900)
 
 
 def test_a_flood_of_bad_headers_is_answered_at_a_bounded_rate(server: Session) -> None:
-    """Row L7."""
     with server.unharmed(), server.client() as flooding:
         began = time.monotonic()
         for _ in range(3000):
@@ -791,7 +769,6 @@ def strangers(server: Session) -> dict[str, Pairing]:
 
 
 def test_without_the_right_keys_there_is_no_answer(server: Session) -> None:
-    """Row L8."""
     with server.unharmed(), ExitStack() as stack:
         clients = {name: stack.enter_context(Client(pairing)) for name, pairing in strangers(server).items()}
         for client in clients.values():

@@ -204,7 +204,6 @@ def test_progress_is_told_block_by_block(client: Client) -> None:
 
 
 def test_content_that_is_not_what_it_says_is_refused(server: Session, client: Client) -> None:
-    """Row F7."""
 
     def stylize(*buffers: bytes, fields: dict[str, Any] | None = None, **changed: Any) -> str:
         described = {"name": "content", "dtype": "uint8", "shape": [16, 16, 3]} | changed
@@ -231,7 +230,6 @@ def test_content_that_is_not_what_it_says_is_refused(server: Session, client: Cl
 
 
 def test_the_same_id_twice_is_one_picture(odd: Session) -> None:
-    """Row F8."""
     with odd.unharmed(), odd.client() as client:
         tiles = client.status()["devices"][0]["tiles"]
         pixels, seed = photograph(), sleeping(0.5)
@@ -247,7 +245,7 @@ def test_the_same_id_twice_is_one_picture(odd: Session) -> None:
 
 @pytest.mark.serial
 def test_a_running_picture_is_cancelled_at_once_and_its_worker_free_at_the_next_block(odd: Session) -> None:
-    """Row F9: four blocks of three seconds each."""
+    """Four blocks of three seconds each."""
     with odd.unharmed(), odd.client() as client:
         request = wanted(client, photograph(LONG), seed=sleeping(3.0), progress=True)
         client.tell(request)
@@ -267,7 +265,6 @@ def test_a_running_picture_is_cancelled_at_once_and_its_worker_free_at_the_next_
 
 
 def test_a_waiting_picture_is_cancelled_and_the_others_go_on(odd: Session) -> None:
-    """Row F9."""
     with odd.unharmed(), odd.client() as client:
         pixels = photograph()
         ids = [client.tell(wanted(client, pixels, seed=sleeping(0.3, which))) for which in range(4)]
@@ -291,7 +288,7 @@ def test_a_picture_past_its_deadline_expires_and_leaves_its_worker(odd: Session)
 
 
 def test_clients_that_vanish_leave_nothing_behind(odd: Session) -> None:
-    """Row L2: also those that leave in the middle of sending."""
+    """Also those that leave in the middle of sending."""
     with odd.unharmed():
         for turn in range(8):
             with odd.client() as client:
@@ -301,11 +298,10 @@ def test_clients_that_vanish_leave_nothing_behind(odd: Session) -> None:
     check(odd)
 
 
-# ------------------------------------------------------------------------------------------------ workers (rows L3-L5)
+# ------------------------------------------------------------------------------------------------------------- workers
 
 
 def test_a_worker_killed_mid_picture_costs_time_and_not_a_pixel(odd: Session) -> None:
-    """Row L3."""
     pixels = photograph(LONG)
     with odd.unharmed(workers=False), odd.client() as client:
         (pid,) = eventually(odd.workers, "a worker")
@@ -321,14 +317,12 @@ def test_a_worker_killed_mid_picture_costs_time_and_not_a_pixel(odd: Session) ->
 
 
 def test_a_picture_that_takes_longer_than_the_watchdog_is_not_taken_for_hung(odd: Session) -> None:
-    """Row L3."""
     pid = odd.workers()
     check(odd, photograph(LONG), seed=sleeping(0.3 * WATCHDOG_S))
     assert odd.workers() == pid
 
 
 def test_a_picture_that_kills_workers_is_alone_in_it(odd: Session) -> None:
-    """Row L4."""
     with odd.unharmed(workers=False), odd.client() as client, odd.client() as other:
         killer = client.tell(wanted(client, photograph(), seed=DIES))
         mine = client.tell(wanted(client, photograph(), seed=21))
@@ -342,7 +336,6 @@ def test_a_picture_that_kills_workers_is_alone_in_it(odd: Session) -> None:
 
 
 def test_too_little_memory_means_smaller_blocks_and_the_same_picture(odd: Session) -> None:
-    """Row L5."""
     pixels = photograph((300, 500, 3))
     with odd.unharmed(), odd.client() as client:
         image = image_of(client.ask(wanted(client, pixels, seed=STARVES), PATIENCE_S))
@@ -353,7 +346,6 @@ def test_too_little_memory_means_smaller_blocks_and_the_same_picture(odd: Sessio
 
 @pytest.mark.parametrize(("seed", "code"), [(HOPELESS, "oom"), (RAISES, "internal")])
 def test_what_cannot_be_made_is_told(odd: Session, seed: int, code: str) -> None:
-    """Row L5 for `oom`."""
     with odd.unharmed(), odd.client() as client:
         reply = client.ask(wanted(client, photograph(), seed=seed))
         assert code_of(reply) == code

@@ -165,7 +165,6 @@ def starve(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], list[t
 def test_too_little_memory_means_smaller_blocks(
     one: Worker, monkeypatch: pytest.MonkeyPatch, starve: Callable[..., list[tuple[int, int]]], error: Exception
 ) -> None:
-    """Row L5."""
     monkeypatch.setattr(stylist, "BLOCK", 512)
     pixels = photograph((260, 300, 4))
     _, (whole, _) = painted(one, pixels)
@@ -182,7 +181,6 @@ def test_too_little_memory_means_smaller_blocks(
 def test_too_little_for_the_smallest_block_is_told(
     one: Worker, starve: Callable[..., list[tuple[int, int]]], error: Exception
 ) -> None:
-    """Row L5."""
     tried = starve(0, error)
     (answer,), planes = painted(one, photograph((260, 300, 3)))
     assert (answer["say"], answer["code"], planes) == ("failed", "oom", [])
@@ -191,7 +189,7 @@ def test_too_little_for_the_smallest_block_is_told(
 
 
 def test_too_little_memory_for_the_first_look_is_told(one: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row L5: models that are not in use have left the device by then."""
+    """Models that are not in use have left the device by then."""
     away = []
 
     def starved(*_: Any, **__: Any) -> Any:

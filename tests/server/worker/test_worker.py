@@ -176,7 +176,6 @@ def test_pieces_make_the_same_tile(tile: tuple[int, int, int, int], depth: Any) 
 def test_too_little_memory_means_smaller_pieces(
     one: Worker, file: Path, starve: Callable[..., list[tuple[int, int]]], error: Exception
 ) -> None:
-    """Row L5."""
     load(one, file.read_bytes())
     _, (whole,) = paint(one)
     tried = starve(128, error)
@@ -191,7 +190,6 @@ def test_too_little_memory_means_smaller_pieces(
 def test_too_little_for_the_smallest_piece_is_told(
     one: Worker, file: Path, starve: Callable[..., list[tuple[int, int]]], error: Exception
 ) -> None:
-    """Row L5."""
     load(one, file.read_bytes())
     tried = starve(0, error)
     code, text = failed(one)
