@@ -163,7 +163,7 @@ def test_the_list_says_which_models_stylize(folder: Path, capsys: pytest.Capture
     assert main(["--models", "models"]) == 0
     brick, ink, _ = capsys.readouterr().out.splitlines()
     assert brick.startswith("brick  ready, swatch")
-    assert ink == "ink    ready, a style, of a picture of 320x256"
+    assert ink == "ink    ready, a style, learned from 320x256"
 
 
 # ------------------------------------------------------------------------------------------------------- with a server
