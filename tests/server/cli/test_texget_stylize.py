@@ -481,13 +481,13 @@ FRAMES = ("ink", "--stylize", "frames/f_%04d.png")
         ((*ONE, "-o", "frames/f_0001.png"), "output: 'frames/f_0001.png' is the picture itself"),
         ((*ONE, "-o", "frames/../frames/f_0001.png"), "output: 'frames/../frames/f_0001.png' is the picture itself"),
         ((*ONE, "-o", "frames"), "output: 'frames/f_0001.png' is the picture itself"),
-        (ALL, "output: say where the pictures of 'frames' shall go: -o FOLDER."),
+        (ALL, "output: say where to put the pictures of 'frames': -o FOLDER."),
         ((*ALL, "-o", "frames"), "output: 'frames' is where the pictures come from"),
         ((*ALL, "-o", "frames/"), "output: 'frames' is where the pictures come from"),
         ((*ALL, "-o", "out.png"), "output: 'frames' is a folder, and so must the output be, not 'out.png'."),
         ((*ALL, "-o", "nowhere/out"), "output: there is no folder nowhere"),
         (("ink", "--stylize", "models", "-o", "out"), "The folder 'models' holds no picture"),
-        (FRAMES, "output: say where the pictures of 'frames/f_%04d.png' shall go"),
+        (FRAMES, "output: say where to put the pictures of 'frames/f_%04d.png'"),
         ((*FRAMES, "-o", "out.png"), "output: 'out.png' is one file; number it"),
         ((*FRAMES, "-o", "frames/f_%04d.png"), "output: 'frames/f_0001.png' is the picture itself"),
         (("ink", "--stylize", "frames/x_%04d.png", "-o", "out"), "stylize: there is no frame 'frames/x_%04d.png'"),
@@ -513,7 +513,7 @@ def test_pictures_that_would_become_one_are_named(folder: Path, capsys: pytest.C
 def test_a_jpeg_for_a_picture_with_alpha_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(frame(1, (50, 60, 4))).save("alpha.png")
     said = refused(capsys, "ink", "--stylize", "alpha.png", "-o", "out.jpg")
-    assert said == "output: a JPEG keeps no alpha, and this picture has it; end the name in .png or .tif."
+    assert said == "output: a JPEG has no alpha, and this picture does; end the name in .png or .tif."
 
 
 def test_a_folder_that_may_not_be_made_is_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
