@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 DEMO_SEED ?= 7
 PROCESSES ?= 2
-TESTS := $(RUN) -m pytest -rs --durations=15
+TESTS := $(RUN) -m pytest -rfEs --durations=15
 # In CI, tests that need a real Blender must run; elsewhere they are skipped where one cannot be had.
 BLENDERS_HERE := packaging/blenders.py $(if $(filter true,$(CI)),--required)
 
@@ -43,7 +43,7 @@ dist: setup
 # In two processes, and then, when nothing else runs, what holds a bound on time or memory.
 test: setup
 	$(RUN) $(BLENDERS_HERE) 4.5.15 5.2.3
-	$(TESTS) -m "not slow and not gpu and not serial" -n $(PROCESSES) --dist loadfile --cov --cov-report=; first=$$?; \
+	$(TESTS) -m "not slow and not gpu and not serial" -n $(PROCESSES) --dist worksteal --cov --cov-report=; first=$$?; \
 	$(TESTS) -m "serial and not slow and not gpu" --cov --cov-append --cov-report=term:skip-covered && exit $$first
 
 slow: setup

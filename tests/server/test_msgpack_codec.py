@@ -22,13 +22,10 @@ values = st.recursive(
 
 
 @given(header=st.dictionaries(texts, values, max_size=20))
-def test_a_header_comes_back_as_it_was_written(header: dict[str, Any]) -> None:
-    assert codec.loads(codec.dumps(header)) == header
-
-
-@given(header=st.dictionaries(texts, values, max_size=20))
-def test_it_is_what_any_other_msgpack_reads(header: dict[str, Any]) -> None:
-    assert msgpack.unpackb(codec.dumps(header), max_map_len=2**20) == header
+def test_a_header_comes_back_as_it_was_written_by_us_and_by_any_other_msgpack(header: dict[str, Any]) -> None:
+    data = codec.dumps(header)
+    assert codec.loads(data) == header
+    assert msgpack.unpackb(data, max_map_len=2**20) == header
 
 
 def test_both_letters_have_their_codec() -> None:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from blender_addon.tasks.placement import STRETCH, Lattice, mapping_scale, preview_size, waves, whole_periods
@@ -122,6 +122,7 @@ def test_a_size_that_was_found_is_kept(lattice: Lattice, size: tuple[int, int]) 
         assert whole_periods(lattice, found) == found
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # few sizes fit, and they are found fast
 @given(lattices(), st.tuples(st.integers(256, 16384), st.integers(256, 16384)))
 def test_the_server_says_that_such_a_size_fits(lattice: Lattice, size: tuple[int, int]) -> None:
     found = whole_periods(lattice, size)

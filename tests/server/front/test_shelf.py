@@ -494,6 +494,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.thread_time() - begin
 
 
+@pytest.mark.serial
 @pytest.mark.usefixtures("quiet")
 def test_of_5000_files_with_800_broken_the_first_page_comes_at_once_and_no_step_is_long(
     tmp_path: Path, models: list[bytes]

@@ -32,12 +32,11 @@ from server.network.texture import bands, paint, texture, to_bytes
 from tests.models import tiny_generator
 
 ROOT = Path(__file__).resolve().parents[3]
-SIZES = [(256, 256), (96, 352), (301, 173), (1000, 700), (16, 16), (17, 40)]
+SIZES = [(256, 256), (96, 352), (301, 173), (600, 530), (16, 16), (17, 40)]
 KINDS = [(name, lattice) for name in ("taper", "pyramid") for lattice in (False, True)]
 ROUGHNESS = Map(name="roughness", channels=1, colour_space="linear")
 
 every_kind = pytest.mark.parametrize(("name", "lattice"), KINDS, ids=lambda value: str(value))
-every_size = pytest.mark.parametrize("size", SIZES, ids=str)
 
 
 def made(name: str, lattice: bool) -> Generator:
@@ -66,14 +65,14 @@ def windows_of(height: int, width: int) -> Sequence[Window]:
 
 
 @every_kind
-@every_size
-def test_any_window_is_cut_from_the_same_texture(size: tuple[int, int], name: str, lattice: bool) -> None:
+def test_any_window_is_cut_from_the_same_texture(name: str, lattice: bool) -> None:
     generator = made(name, lattice)
-    whole = texture(generator, 7, size)
-    assert whole.shape == (1, 3, *size)
-    assert whole.dtype == torch.float32
-    for window in windows_of(*size):
-        assert torch.equal(texture(generator, 7, size, window), crop(whole, window))
+    for size in SIZES:
+        whole = texture(generator, 7, size)
+        assert whole.shape == (1, 3, *size)
+        assert whole.dtype == torch.float32
+        for window in windows_of(*size):
+            assert torch.equal(texture(generator, 7, size, window), crop(whole, window)), (size, window)
 
 
 @settings(derandomize=True, deadline=None, max_examples=25)
@@ -121,10 +120,10 @@ def test_bands_are_the_texture_from_top_to_bottom(window: Window | None) -> None
 
 
 @every_kind
-@every_size
-def test_a_plain_evaluation_of_the_whole_torus_agrees(size: tuple[int, int], name: str, lattice: bool) -> None:
+def test_a_plain_evaluation_of_the_whole_torus_agrees(name: str, lattice: bool) -> None:
     generator = made(name, lattice)
-    assert (texture(generator, 7, size) - plain(generator, 7, *size)).abs().max() < 1e-5
+    for size in SIZES:
+        assert (texture(generator, 7, size) - plain(generator, 7, *size)).abs().max() < 1e-5, size
 
 
 def test_the_plain_evaluation_sees_a_wrong_halo() -> None:
