@@ -19,7 +19,9 @@ def test_the_default_recipe_without_weights_learns_a_running_bond() -> None:
     swatch = running_bond(384, 384)
     lattice = find_lattice(swatch)
     assert lattice
-    training = TextureTraining(swatch, lattice, BuiltinDescriptor(), Recipe(arch="taper", iterations=300), device=torch.device("cpu"))
+    training = TextureTraining(
+        swatch, lattice, BuiltinDescriptor(), Recipe(arch="taper", iterations=300), device=torch.device("cpu")
+    )
     for _ in training.run():
         pass
     sample = texture(training.finished(), 1, (512, 512))
