@@ -18,18 +18,18 @@ setup: .venv/ready
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch .venv/ready
 
-# Learns gravel from a photograph that scikit-image brings, serves the model, and asks for 2048 x 1024 pixels of it. The
-# photograph, and bricks that are drawn, stay in demo/ for the commands of the README.
+# Learns fallen leaves from a drawn picture, serves the model, and asks for 2048 x 1024 pixels of it. The picture, and one
+# of bricks, stay in demo/ for the commands of the README.
 demo: setup
 	mkdir -p demo
-	$(RUN) -c "import skimage.data, PIL.Image; PIL.Image.fromarray(skimage.data.gravel()).save('demo/gravel.png')"
+	$(RUN) -c "from pathlib import Path; from trainer.judge.pictures import write_picture; from trainer.swatch.leaves import leaves; write_picture(Path('demo/leaves.png'), leaves())"
 	$(RUN) -c "from pathlib import Path; from tests.drawn import running_bond; from trainer.judge.pictures import as_picture, write_picture; write_picture(Path('demo/bricks.png'), as_picture(running_bond()))"
-	$(RUN) -m trainer --swatch demo/gravel.png --out demo/models/gravel.safetensors
+	$(RUN) -m trainer --swatch demo/leaves.png --out demo/models/leaves.safetensors
 	.venv/bin/texserver --models demo/models --connection-file demo/connection.json & server=$$!; \
 	for second in 1 2 3 4 5 6 7 8 9 10; do [ -e demo/connection.json ] || sleep 1; done; \
-	.venv/bin/texget gravel --connect demo/connection.json --seed $(DEMO_SEED) --size 2048x1024 \
-		--output demo/gravel-2048x1024.png; code=$$?; kill $$server; wait $$server; exit $$code
-	@echo "Look at demo/gravel-2048x1024.png (it tiles without a seam) and demo/models/gravel.sheet.png."
+	.venv/bin/texget leaves --connect demo/connection.json --seed $(DEMO_SEED) --size 2048x1024 \
+		--output demo/leaves-2048x1024.png; code=$$?; kill $$server; wait $$server; exit $$code
+	@echo "Look at demo/leaves-2048x1024.png (it tiles without a seam) and demo/models/leaves.sheet.png."
 
 # The Blender extension as two zips, and the static repository that gives each Blender its own: dist/extension/.
 addon: setup
