@@ -138,7 +138,7 @@ def picture_bytes(path: Path) -> bytes:
 
 
 def mode_of(path: Path) -> int:
-    """What kind of file it is, as `os.stat` tells it. Raises UnusablePicture for none."""
+    """The mode of the file, from `os.stat`. Raises UnusablePicture if there is no file."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -167,7 +167,7 @@ def _has_room(worker: Worker[Any], pixels: int) -> bool:
 
 
 def _load(worker: Worker[Any], item: WorkItem[Any], model_file: bytes | FilePlace) -> FromFront:
-    """Only our own processes are told a path: they run here, and as whom the server runs."""
+    """Only local workers get a path: they run on this machine, as the same user as the server."""
     if isinstance(model_file, bytes):
         return LoadModel(sha256=item.sha256, name=item.model, content=model_file)
     path = os.fsencode(model_file.path) if worker.is_local else b""

@@ -193,7 +193,7 @@ def test_the_connection_file_of_a_server_that_was_killed_is_no_obstacle(models: 
         (["--max-side", "15"], "--max-side"),
         (["--metrics-port", "99999"], "--metrics-port 99999"),
         (["--connection-file", "/dev/null/x"], "/dev/null/x"),
-        (["--worker-of", "nonsense"], "no pairing line"),
+        (["--worker-of", "nonsense"], "not a pairing line"),
         (["--worker-of", "texserver://127.0.0.1:7733"], "no keys"),
         (["--port", "7733"], "--help"),
     ],
