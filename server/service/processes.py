@@ -21,6 +21,9 @@ _OWN_GROUP: dict[str, Any] = (
     if sys.platform == "win32"
     else {"process_group": 0}
 )
+# A worker's threads wait for each other asleep. Where other programs keep the processors busy, such as a render, those
+# that wait awake take the time of those they wait for: painting then took ten times as long.
+PATIENT = {"OMP_WAIT_POLICY": "passive"}
 COMMAND = (sys.executable, "-m", "server.worker")
 YOUNG_S = 10.0  # a worker that dies earlier will probably die again
 SLOWEST_RESTART_S = 30.0
@@ -121,7 +124,7 @@ class Processes:
 
     def _start(self, process: _Process) -> None:
         threads = process.config.threads
-        environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+        environment = PATIENT | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         process.started = self._clock()
         process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **_OWN_GROUP)
         assert process.popen.stdin is not None

@@ -61,6 +61,20 @@ def test_each_is_told_its_configuration_on_standard_input(started: list[Kept], t
     assert WorkerConfig(**json.loads(told.read_text()[1:])) == CONFIG
 
 
+@pytest.mark.parametrize("chosen", [None, "active"])
+def test_threads_wait_asleep_unless_the_person_chose_otherwise(
+    started: list[Kept], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    if chosen:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    else:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    told = tmp_path / "told"
+    start(started, f"import os; open({str(told)!r}, 'w').write(os.environ['OMP_WAIT_POLICY'] + '.')")
+    eventually(lambda: told.exists() and told.read_text().endswith("."), "the environment")
+    assert told.read_text() == f"{chosen or 'passive'}."
+
+
 def test_no_key_is_shown_among_the_processes_arguments() -> None:
     config = WorkerConfig(endpoint="", name="a", own_key="5e" * 32)
     processes = Processes([config], command=(sys.executable, "-S", "-c", WAITS))

@@ -126,14 +126,14 @@ def test_a_large_quilt_replaced_while_requests_run_never_gives_wrong_bytes(
     """First by half of a file, then by a good one: each answer is of the version that it names, or says try again."""
     by_hash = {sha256(path.read_bytes()).hexdigest(): path for path in large_quilts}
     size, window = (300, 300), (280, 280, 48, 48)
-    truth = {(key, seed): painted(path, seed, size, window) for key, path in by_hash.items() for seed in range(40, 46)}
+    truth = {(key, seed): painted(path, seed, size, window) for key, path in by_hash.items() for seed in range(40, 44)}
     old, new = by_hash
     path, data = server.models / "rock.safetensors", large_quilts[1].read_bytes()
     seen, refused = [], set()
     with server.client() as client:
 
         def ask() -> None:
-            seeds = {client.want("rock", seed, size, window=window): seed for seed in range(40, 46)}
+            seeds = {client.want("rock", seed, size, window=window): seed for seed in range(40, 44)}
             for id, reply in client.replies(len(seeds)).items():
                 assert id is not None
                 if isinstance(reply, wire.Result):
@@ -145,7 +145,7 @@ def test_a_large_quilt_replaced_while_requests_run_never_gives_wrong_bytes(
         ask()
         assert (set(seen), refused) == ({old}, set())
         for content in (data[: len(data) // 2], data):
-            waiting = {client.want("rock", seed, size, window=window): seed for seed in range(40, 46)}
+            waiting = {client.want("rock", seed, size, window=window): seed for seed in range(40, 44)}
             replace(path, content)
             for id, reply in client.replies(len(waiting)).items():
                 assert id is not None
@@ -160,7 +160,7 @@ def test_a_large_quilt_replaced_while_requests_run_never_gives_wrong_bytes(
         def is_new() -> bool:
             seen.clear()
             ask()
-            return set(seen) == {new} and len(seen) == 6
+            return set(seen) == {new} and len(seen) == 4
 
         eventually(is_new, "the new version")
         assert refused <= {"unknown_model", "busy", "worker_lost"}
@@ -197,9 +197,8 @@ def test_a_model_of_200_mb_costs_the_front_nothing(tmp_path: Path) -> None:
     with Session(folder, tmp_path, "--bind-workers", "tcp://127.0.0.1:*") as server, server.client() as client:
         server.check()
         front, (worker,) = server.pid, server.workers()
-        for pid in (front, worker):
-            reset_peak(pid)
-        front_mb, slowest = peak_mb(front), 0.0
+        reset_peak(front)
+        front_mb, worker_mb, slowest = peak_mb(front), anonymous_mb(worker), 0.0
         path = save_large(folder)
         assert path.stat().st_size > 200 * 2**20
 
@@ -217,10 +216,13 @@ def test_a_model_of_200_mb_costs_the_front_nothing(tmp_path: Path) -> None:
         window = client.generate("large", 1, (2048, 2048), window=(1000, 1000, 1024, 1024), maps=("basecolor",))
         assert data_of(window) == bytes(3 * 2**20)
         assert peak_mb(front) < front_mb + 50
-        anonymous = Path(f"/proc/{worker}/status").read_text().split("RssAnon:")[1].split()[0]
-        mapped = Path(f"/proc/{worker}/status").read_text().split("RssFile:")[1].split()[0]
-        assert int(mapped) < 250 * 1024, "it is mapped and not all of it was touched"
-        assert int(anonymous) < 1000 * 1024
+        assert str(path) in Path(f"/proc/{worker}/maps").read_text()
+        assert anonymous_mb(worker) < worker_mb + 400  # tables of what is planned, and nothing for what is not
+
+
+def anonymous_mb(pid: int) -> float:
+    """Memory that no file backs."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
 
 
 @pytest.mark.serial
@@ -243,10 +245,10 @@ def test_a_worker_of_another_machine_gets_a_large_model_and_the_front_holds_none
             eventually(lambda: len(client.status()["devices"]) == 2, "the other worker")
             reset_peak(server.pid)
             before = peak_mb(server.pid)
-            ids = {client.want("rock", seed, (600, 600)): seed for seed in range(80, 88)}
+            ids = {client.want("rock", seed, (300, 300)): seed for seed in range(80, 84)}
             for id, reply in client.replies(len(ids)).items():
                 assert id is not None
-                assert data_of(reply) == painted(large_quilts[0], ids[id], (600, 600))
+                assert data_of(reply) == painted(large_quilts[0], ids[id], (300, 300))
             tiles = {each["name"]: each["tiles"] for each in client.status()["devices"]}
             assert min(tiles.values()) > 0, tiles
             assert peak_mb(server.pid) < before + 40
