@@ -32,6 +32,7 @@ from trainer.quilt.learning import learn_prices, unpriced
 
 TINY = {
     "taper": Architecture(name="taper", widths=(10, 8, 6), noise=(4, 3, 2)),
+    "smooth": Architecture(name="taper", widths=(10, 8, 6), noise=(4, 3, 2), smooth=2),
     "pyramid": Architecture(name="pyramid", widths=(3, 3, 3), noise=(2, 2, 2)),
 }
 TINY_STYLES = {

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server import __version__
+from server.model.architecture import PRESETS
 from server.model.header import BrokenModel, SwatchFacts, read_facts
 from server.model.lattice import Lattice
 from server.network.devices import prepare
@@ -351,6 +352,7 @@ class TextureJob(NetworkJob):
         digest = hashlib.sha256(self.set.pixels.numpy().tobytes()).hexdigest()
         return {
             "lattice": dataclasses.asdict(self.lattice) if self.lattice else None,
+            **({"interpolated levels": smooth} if (smooth := PRESETS[self.recipe.arch].smooth) else {}),
             **({"maps": maps, "pixels of maps": digest} if len(maps) > 1 else {}),
         }
 

@@ -20,11 +20,14 @@ class Architecture:
 
     `noise`: noise channels of each level. `widths`: for `taper`, channels that enter each level, noise included and
     lattice waves not; for `pyramid`, channels of the level's own noise block (the joined width is the sum so far).
+    `smooth`: how many levels, from the coarsest on, hand on what they made interpolated; from the others the nearest
+    cell is read. Models made before there was a choice have 0.
     """
 
     name: str
     widths: tuple[int, ...]
     noise: tuple[int, ...]
+    smooth: int = 0
 
     def __post_init__(self) -> None:
         if self.name not in ARCHITECTURES:
@@ -37,6 +40,8 @@ class Architecture:
             raise ValueError("a level has 1 to 64 noise channels")
         if self.name == "taper" and any(n >= width for n, width in zip(self.noise, self.widths, strict=True)):
             raise ValueError("a level of a taper is wider than its noise")
+        if not 0 <= self.smooth < self.levels:
+            raise ValueError("the levels that are interpolated are fewer than all")
 
     @property
     def levels(self) -> int:
@@ -44,7 +49,7 @@ class Architecture:
 
 
 PRESETS = {
-    "taper": Architecture(name="taper", widths=(128, 128, 96, 64, 32, 16), noise=(16, 8, 8, 4, 4, 2)),
+    "taper": Architecture(name="taper", widths=(128, 128, 96, 64, 32, 16), noise=(16, 8, 8, 4, 4, 2), smooth=2),
     "pyramid": Architecture(name="pyramid", widths=(8,) * 5, noise=(3,) * 5),
 }
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal, get_args
 
 from blender_addon.protocol import strict_json
 from server.errors import Refused, TexserverError
-from server.model.architecture import Architecture, parameter_shapes
+from server.model.architecture import MAX_LEVELS, Architecture, parameter_shapes
 from server.model.lattice import MAX_HARMONICS, Lattice
 from server.model.maps import MAX_MAPS, Map, check_maps
 from server.model.quilt import QuiltArchitecture, Shape
@@ -298,9 +298,13 @@ def _map(value: object) -> Map:
 
 
 def _architecture(value: object) -> Architecture:
-    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "widths", "noise")
+    fields = {"smooth": 0} | _object(value, "its architecture")  # models of before 0.2 say nothing of it
+    _keys(fields, "its architecture", "name", "widths", "noise", "smooth")
+    smooth = _whole(fields["smooth"], "how many of its levels are interpolated", 0, MAX_LEVELS)
     widths, noise = _levels(fields)
-    return Architecture(name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise)
+    return Architecture(
+        name=_text(fields["name"], "its architecture's name"), widths=widths, noise=noise, smooth=smooth
+    )
 
 
 def _quilt(value: object) -> QuiltArchitecture:

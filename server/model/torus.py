@@ -68,6 +68,19 @@ class Axis:
     def parents(self, level: int, span: Span) -> Span:
         return Span(self.parent(level, span.start), self.parent(level, span.stop - 1) + 1)
 
+    def between(self, level: int, cell: int) -> tuple[int, float]:
+        """The cell of level - 1 whose middle lies before that of `cell`, or upon it, and how far on towards the next.
+
+        In [0, 1), of the way from middle to middle. Unwrapped in, unwrapped out.
+        """
+        cells, coarser = self.cells(level), self.cells(level - 1)
+        first, rest = divmod((2 * cell + 1) * coarser - cells, 2 * cells)
+        return first, rest / (2 * cells)
+
+    def around(self, level: int, span: Span) -> Span:
+        """The cells of level - 1 that `between` finds for those of a span, each with the next."""
+        return Span(self.between(level, span.start)[0], self.between(level, span.stop - 1)[0] + 2)
+
 
 def canonical_tiles(size: Size) -> tuple[int, int]:
     """Height and width of the tiles every window of a texture of this size is cut from."""

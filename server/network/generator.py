@@ -9,11 +9,14 @@ coarser result directly and two 3x3 convolutions follow, of which the second nar
 (half, at the pixels).
 
 All convolutions are valid (no padding): the caller hands every level the halo it needs, so a window costs what it shows
-and there is no edge anywhere. Levels are numbered from 0, the coarsest. Upsampling is nearest (server/model/torus.py).
+and there is no edge anywhere. Levels are numbered from 0, the coarsest. Upsampling (server/model/torus.py) is nearest
+in the paper's pyramid, and linear from the coarse levels of a taper: where a large cell ends all features would jump at
+once, and walls and rocks would get their joints there, every 32 pixels.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +30,24 @@ from server.network.normals import RELIEF_MARGIN, on_relief
 SLOPE = 0.2  # of the leaky ReLU
 
 Normalisation = Callable[[int], nn.Module]
+
+
+class Line(NamedTuple):
+    """Where a level's cells are read in the coarser result, along one axis.
+
+    `cells`: int64, which coarser cell each is read from. `shares`: None, or how much of the cell behind it is mixed in,
+    in [0, 1).
+    """
+
+    cells: Tensor
+    shares: Tensor | None = None
+
+
+class Parents(NamedTuple):
+    """The same, along both."""
+
+    rows: Line
+    columns: Line
 
 
 class Block(nn.Module):
@@ -136,17 +157,17 @@ class Generator(nn.Module):
         assert isinstance(one, Level)
         return one.own_margin, one.margin
 
-    def forward(self, own: Sequence[Tensor], parents: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    def forward(self, own: Sequence[Tensor], parents: Sequence[Parents]) -> Tensor:
         """Paint one window.
 
         `own[k]`: noise and waves of level k, (B, C_k, rows, columns), zero mean and unit variance, halo included.
-        `parents[k]`: for level k > 0, which rows and columns of level k - 1's result its cells are read from (int64).
+        `parents[k]`: which rows and columns of level k's result the cells of level k + 1 are read from.
         Returns (B, channels of all maps, height, width) float32, nominally in [0, 1] but not clamped.
         """
         result: Tensor | None = None
-        for level, (cells, (rows, columns)) in enumerate(zip(own, parents, strict=True)):
+        for level, cells in enumerate(own):
             if result is not None:
-                result = _upsampled(result, rows, columns)
+                result = upsampled(result, *parents[level - 1])
             result = self.levels[level](cells, result)
         assert result is not None
         with torch.autocast(result.device.type, enabled=False):  # colours keep float32 where the levels do without
@@ -154,11 +175,22 @@ class Generator(nn.Module):
             return on_relief(pixels, self.maps, self.get_buffer("steepness")) if self.has_relief else pixels
 
 
-def _upsampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, len(rows), len(columns)): nearest, each cell read from its parent.
+def upsampled(x: Tensor, rows: Line, columns: Line) -> Tensor:
+    """(B, C, H, W) -> (B, C, cells of rows, cells of columns)."""
+    if rows.shares is None or columns.shares is None:
+        return _gathered(x, rows.cells, columns.cells)
+    above, below = (_mixed(x, rows.cells + step, columns.cells, columns.shares) for step in (0, 1))
+    return above + (below - above) * rows.shares[:, None]
 
-    One gather of whole cells in channels-last order: about eight times faster than two selections along H and W.
-    """
+
+def _mixed(x: Tensor, rows: Tensor, columns: Tensor, shares: Tensor) -> Tensor:
+    """Linear between two columns."""
+    left = _gathered(x, rows, columns)
+    return left + (_gathered(x, rows, columns + 1) - left) * shares
+
+
+def _gathered(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Whole cells, in one gather in channels-last order: about eight times faster than two selections along H and W."""
     batch, channels, _, width = x.shape
     cells = (rows[:, None] * width + columns).flatten()
     flat = x.permute(0, 2, 3, 1).reshape(batch, -1, channels)

@@ -134,6 +134,8 @@ def _dimensions(generator: Generator | Quilt | StyleGenerator) -> dict[str, Any]
         described = dataclasses.asdict(architecture)
     else:
         described = {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise}
+        if architecture.smooth:  # others can be read by a texserver of before 0.2
+            described["smooth"] = architecture.smooth
     return {
         "maps": [{"name": m.name, "channels": m.channels, "colour_space": m.colour_space} for m in generator.maps],
         "architecture": described,

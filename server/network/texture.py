@@ -13,7 +13,7 @@ from torch import Tensor
 from server.errors import BadRequest
 from server.model.maps import Depth, Map, depths_of
 from server.model.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
-from server.network.generator import Generator
+from server.network.generator import Generator, Line, Parents
 from server.network.noise import Field
 from server.network.normals import finished
 from server.network.waves import waves
@@ -158,22 +158,36 @@ def paint_with_gradients(generator: Generator, seeds: Sequence[int], size: Size,
     wanted = wanted[0].grown(generator.paint_margin), wanted[1].grown(generator.paint_margin)
     weight = next(generator.parameters())
     own: list[Tensor] = []
-    parents: list[tuple[Tensor, Tensor]] = []
+    parents: list[Parents] = []
     for level in reversed(range(levels)):
         own_margin, margin = generator.margins(level)
         halo = wanted[0].grown(own_margin), wanted[1].grown(own_margin)
         own.append(_own(generator, seeds, size, axes, level, halo).to(weight.dtype))
         read = wanted[0].grown(margin), wanted[1].grown(margin)
         if level == 0:
-            parents.append((torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)))
             break
-        wanted = axes[0].parents(level, read[0]), axes[1].parents(level, read[1])
-        rows, columns = (
-            torch.tensor([axis.parent(level, cell) - coarser.start for cell in range(span.start, span.stop)])
-            for axis, span, coarser in zip(axes, read, wanted, strict=True)
+        smooth = level <= generator.architecture.smooth
+        wanted = tuple(  # type: ignore[assignment]
+            axis.around(level, span) if smooth else axis.parents(level, span)
+            for axis, span in zip(axes, read, strict=True)
         )
-        parents.append((rows.to(weight.device), columns.to(weight.device)))
+        lines = zip(axes, read, wanted, strict=True)
+        parents.append(
+            Parents(*(_parents(axis, level, span, coarser, weight, smooth) for axis, span, coarser in lines))
+        )
     return generator(own[::-1], parents[::-1])  # type: ignore[no-any-return]
+
+
+def _parents(axis: Axis, level: int, span: Span, coarser: Span, weight: Tensor, smooth: bool) -> Line:
+    """Where in the coarser result the cells of a span are read, along one axis."""
+    cells = range(span.start, span.stop)
+    if not smooth:
+        return Line(torch.tensor([axis.parent(level, cell) - coarser.start for cell in cells]).to(weight.device))
+    found = [axis.between(level, cell) for cell in cells]
+    return Line(
+        torch.tensor([first - coarser.start for first, _ in found]).to(weight.device),
+        torch.tensor([share for _, share in found]).to(weight),
+    )
 
 
 def _own(

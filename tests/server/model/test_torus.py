@@ -84,6 +84,31 @@ def test_the_parents_of_a_span_are_those_of_its_cells(side: int, levels: int, st
         assert found == set(range(parents.start, parents.stop))
 
 
+@deterministic
+@given(side=st.integers(MIN_SIDE, MAX_SIDE), levels=levels, cell=st.integers(-200_000, 200_000))
+def test_a_cells_middle_lies_between_those_of_two_coarser_cells(side: int, levels: int, cell: int) -> None:
+    axis = Axis(side, levels)
+    for level in range(1, levels):
+        first, share = axis.between(level, cell)
+        assert 0 <= share < 1
+        middle = Fraction(2 * cell + 1, 2 * axis.cells(level))  # in periods
+        found = (first + Fraction(1, 2) + Fraction(share)) / axis.cells(level - 1)
+        assert abs(found - middle) < Fraction(1, 10**12)
+        turns = axis.between(level, cell + 3 * axis.cells(level))
+        assert turns == (first + 3 * axis.cells(level - 1), share)
+
+
+@deterministic
+@given(side=sides, levels=levels, start=st.integers(-5000, 5000), count=st.integers(1, 300))
+def test_what_lies_around_a_span_is_what_its_cells_lie_between(side: int, levels: int, start: int, count: int) -> None:
+    axis = Axis(side, levels)
+    span = Span(start, start + count)
+    for level in range(1, levels):
+        around = axis.around(level, span)
+        firsts = [axis.between(level, cell)[0] for cell in range(span.start, span.stop)]
+        assert (around.start, around.stop) == (min(firsts), max(firsts) + 2)
+
+
 # ------------------------------------------------------------------------------------------------------------- tiles
 
 

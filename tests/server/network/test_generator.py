@@ -10,7 +10,7 @@ from server.model.architecture import MAX_LEVELS, MAX_WIDTH, PRESETS, Architectu
 from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR, MAX_MAPS, Map
 from server.model.torus import Size, Window
-from server.network.generator import Block, Generator
+from server.network.generator import Block, Generator, Line, upsampled
 from server.network.texture import paint_with_gradients
 from tests.models import TINY
 
@@ -30,6 +30,8 @@ BRICKS = Lattice(basis=((1 / 54, 1 / 76), (-1 / 54, 1 / 76)), harmonics=((1, 0),
         ({"noise": (2, 0, 2)}, "1 to 64 noise"),
         ({"widths": (99, 99, 99), "noise": (2, 65, 2)}, "1 to 64 noise"),
         ({"noise": (2, 2, 8)}, "wider than its noise"),
+        ({"smooth": 3}, "fewer than all"),
+        ({"smooth": -1}, "fewer than all"),
     ],
     ids=str,
 )
@@ -147,3 +149,11 @@ def test_maps_of_the_same_name_are_refused() -> None:
 def test_nonsense_is_no_map(name: str, channels: int, colour_space: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Map(name=name, channels=channels, colour_space=colour_space)
+
+
+def test_interpolation_passes_from_middle_to_middle_of_coarser_cells() -> None:
+    coarser = torch.tensor([[0.0, 4.0], [8.0, 16.0]])[None, None]
+    rows, columns = Line(torch.tensor([0, 0]), torch.tensor([0.25, 0.75])), Line(torch.tensor([0]), torch.tensor([0.5]))
+    assert upsampled(coarser, rows, columns)[0, 0].tolist() == [[4.5], [9.5]]
+    nearest = Line(torch.tensor([0, 1, 1]))
+    assert upsampled(coarser, nearest, nearest)[0, 0].tolist() == [[0, 4, 4], [8, 16, 16], [8, 16, 16]]

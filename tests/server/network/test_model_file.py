@@ -112,6 +112,17 @@ def test_a_model_read_back_paints_the_same_pixels(
         assert torch.equal(pixels.view(facts.thumbnail.height, facts.thumbnail.width, 3), before.thumbnail)
 
 
+def test_a_file_speaks_of_interpolation_only_where_there_is_some(tmp_path: Path) -> None:
+    """So texservers of before read models of nearest cells, and models of before are read as such."""
+    for name, smooth in (("taper", None), ("smooth", 2)):
+        path = tmp_path / f"{name}.safetensors"
+        write_model(path, tiny_model(architecture=name))
+        length = int.from_bytes(path.read_bytes()[:8], "little")
+        described = json.loads(json.loads(path.read_bytes()[8 : 8 + length])["__metadata__"]["texserver"])
+        assert described["architecture"].get("smooth") == smooth
+        assert read_model(path).texture_generator().architecture == TINY[name]
+
+
 @pytest.mark.parametrize("architecture", sorted(TINY_STYLES))
 def test_a_style_read_back_stylizes_to_the_same_pixels(tmp_path: Path, architecture: str) -> None:
     before = tiny_style(3, architecture=architecture)
@@ -505,6 +516,8 @@ NOT_A_MODEL = {
     "colour space a number": (told("maps", 0, "colour_space", value=1), "colour space"),
     "unknown architecture": (told("architecture", "name", value="transformer"), "an architecture is one of"),
     "wrong architecture": (told("architecture", "name", value="pyramid"), "lacks the tensor"),
+    "smooth levels a text": (told("architecture", "smooth", value="1"), "levels are interpolated"),
+    "all levels smooth": (told("architecture", "smooth", value=3), "fewer than all"),
     "wrong width": (told("architecture", "widths", 0, value=11), "has the shape"),
     "width of 10^9": (told("architecture", "widths", 0, value=10**9), "level's widths is 1000000000"),
     "width of 513": (told("architecture", "widths", 0, value=513), "1 to 512 channels"),

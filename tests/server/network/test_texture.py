@@ -33,7 +33,7 @@ from tests.models import tiny_generator
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = [(256, 256), (96, 352), (301, 173), (600, 530), (16, 16), (17, 40)]
-KINDS = [(name, lattice) for name in ("taper", "pyramid") for lattice in (False, True)]
+KINDS = [(name, lattice) for name in ("taper", "smooth", "pyramid") for lattice in (False, True)]
 ROUGHNESS = Map(name="roughness", channels=1, colour_space="linear")
 
 every_kind = pytest.mark.parametrize(("name", "lattice"), KINDS, ids=lambda value: str(value))
@@ -146,7 +146,10 @@ def plain(generator: Generator, seed: int, height: int, width: int) -> Tensor:
         )
         own = (own - 0.5) * 12**0.5
         own = torch.cat([own, *plain_waves(generator, index, height, width, rows, columns)], 1)
-        if result is not None:
+        if result is not None and index <= generator.architecture.smooth:
+            hat_rows, hat_columns = hats(rows, result.shape[2]), hats(columns, result.shape[3])
+            result = torch.einsum("yr,bcrs,xs->bcyx", hat_rows, result, hat_columns)
+        elif result is not None:
             down, across = (
                 [floor(Fraction(2 * cell + 1, 2 * fine) * coarse) for cell in range(fine)]
                 for fine, coarse in ((rows, result.shape[2]), (columns, result.shape[3]))
@@ -160,6 +163,14 @@ def plain(generator: Generator, seed: int, height: int, width: int) -> Tensor:
             result = mine if result is None else chain(level.joined, torch.cat((result, mine), 1))
     assert result is not None
     return F.conv2d(result, generator.paint.weight, generator.paint.bias).clamp(0, 1)
+
+
+def hats(fine: int, coarse: int) -> Tensor:
+    """How much of each coarse cell is in each fine one: less by the distance of their middles, round the wrap."""
+    middles = (torch.arange(fine, dtype=torch.float64) + 0.5) * coarse / fine
+    turns = torch.arange(-1, 2) * coarse
+    others = (torch.arange(coarse) + 0.5)[:, None] + turns
+    return (1 - (middles[:, None, None] - others).abs()).clamp_min(0).sum(2).float()
 
 
 def plain_waves(generator: Generator, level: int, height: int, width: int, rows: int, columns: int) -> list[Tensor]:
@@ -220,7 +231,7 @@ def test_there_is_no_seam_between_canonical_tiles() -> None:
 # ------------------------------------------------------------------------------------------------------------- seeds
 
 
-@pytest.mark.parametrize("name", ["taper", "pyramid"])
+@pytest.mark.parametrize("name", ["taper", "smooth", "pyramid"])
 def test_a_batch_of_seeds_equals_each_seed_alone(name: str) -> None:
     generator = made(name, True)
     seeds = [0, 1, 2**32, 2**64 - 1]
