@@ -26,6 +26,7 @@ from server.model.work import FromFront, GoOn, Here, encode
 from server.service.end_signals import EndSignals
 from server.service.gate import Gate
 from server.service.keys import ServerKeys, keep_keys, remove_connection_file, running_server, write_connection_file
+from server.service.memory import give_back_freed
 from server.service.outbox import Outbox
 from server.service.processes import COMMAND, Processes, worker_configs
 from server.service.server_config import ServerConfig, Unservable, parse_endpoint
@@ -38,6 +39,7 @@ MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
 METRICS_EVERY_S = 1.0
+GIVE_BACK_EVERY_S = 5.0  # freed memory, to the system
 LAST_WORDS_MS = 2000  # for what ZeroMQ still holds when the server has ended
 
 log = logging.getLogger("texserver")
@@ -55,7 +57,7 @@ class Server:
         self.worker_line = ""
         self._drain_ends = float("inf")
         self._look_at_metrics: Callable[[], None] | None = None
-        self._looked_at_metrics = self._greeted = 0.0
+        self._looked_at_metrics = self._greeted = self._gave_back = 0.0
         self._stack = ExitStack()
         try:
             self._check_surroundings()
@@ -90,6 +92,7 @@ class Server:
 
     def _open_context(self) -> None:
         allow_many_files()
+        self._give_back = give_back_freed()
         self.context: zmq.Context[Any] = zmq.Context(IO_THREADS)
         self._stack.callback(self.context.destroy, linger=0)
         self._keys: ServerKeys | None = None
@@ -254,6 +257,9 @@ class Server:
             self._greeted = now
             for address in tuple(dispatcher.crew.workers):  # fails for one of another machine that is gone
                 self._send_to_worker(address, GoOn())
+        if now - self._gave_back > GIVE_BACK_EVERY_S:
+            self._gave_back = now
+            self._give_back()
         while dispatcher.hung:
             if (hung := dispatcher.hung.popleft()).is_local:
                 self.processes.kill(hung.name)

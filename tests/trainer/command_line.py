@@ -38,9 +38,9 @@ def save_picture(path: Path, pixels: torch.Tensor) -> Path:
     return path
 
 
-def environment() -> dict[str, str]:
-    """Ours, but without weights of this machine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TEXTURE_", "COV_"))}
+def environment(without: str = "TEXTURE_") -> dict[str, str]:
+    """Ours, but without weights of this machine, or other variables that begin so."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TEXTURE_", without))}
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
@@ -58,11 +58,17 @@ def command(*arguments: object, cwd: Path) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def child(before: str, *arguments: object, cwd: Path, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """The same command line in its own process, after the lines `before`."""
+def child(
+    before: str, *arguments: object, cwd: Path, stdout: IO[str] | int = subprocess.PIPE, full_disk: bool = False
+) -> subprocess.Popen[str]:
+    """The same command line in its own process, after the lines `before`.
+
+    `full_disk`: files cannot grow there, so that coverage, which could not write its own, is left out.
+    """
     script = "\n".join(map(textwrap.dedent, (TINY_SIZES, before, "import sys; sys.exit(command.main(sys.argv[1:]))")))
     line = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
-    return subprocess.Popen(line, cwd=cwd, env=environment(), stdout=stdout, stderr=subprocess.PIPE, text=True)
+    env = environment(without="COVERAGE_") if full_disk else environment()
+    return subprocess.Popen(line, cwd=cwd, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:

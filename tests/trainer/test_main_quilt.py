@@ -374,7 +374,7 @@ FULL_AT_THE_MODEL = (
 def test_a_full_disk_is_a_sentence_and_the_old_model_stays(photo: Path, tmp_path: Path, before: str) -> None:
     old = save_tiny(tmp_path / "models", "wet_gravel")
     content = old.read_bytes()
-    run = ended(child(before, "--swatch", photo, "--quiet", *CPU, cwd=tmp_path))
+    run = ended(child(before, "--swatch", photo, "--quiet", *CPU, cwd=tmp_path, full_disk=True))
     assert run.code == 2
     assert a_sentence(run.err), run.err
     assert "was not written" in run.err
