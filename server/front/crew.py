@@ -151,10 +151,6 @@ class Crew(Generic[Waiting]):
             or (not worker.items and now - worker.heard > SILENT_S)
         ]
 
-    def local(self, name: str) -> Worker[Waiting] | None:
-        """The worker of this name on this machine. One of another machine may call itself the same."""
-        return next((each for each in self.workers.values() if each.name == name and each.is_local), None)
-
 
 def has_all(planes: Planes, item: WorkItem[Any]) -> bool:
     """Whether these are as many samples as the item has."""

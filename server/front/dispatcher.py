@@ -303,10 +303,12 @@ class Dispatcher:
             self._try_again(item)
         self._restarts[worker.name] += 1
 
-    def died(self, name: str) -> None:
-        """The process of this local worker has ended. What is still on its way from it must not bring it back."""
-        if (worker := self.crew.local(name)) is not None:
-            self._dead.append(worker.address)
+    def died(self, address: Address) -> None:
+        """This local worker's process has ended. What is still on its way from it must not bring it back, even if
+        nothing has come from it so far.
+        """
+        self._dead.append(address)
+        if (worker := self.crew.workers.get(address)) is not None:
             self.lose(worker)
 
     def check_workers(self) -> None:
@@ -315,6 +317,8 @@ class Dispatcher:
             log.warning("worker=%s hangs and is ended", worker.name)
             self.lose(worker)
             self.hung.append(worker)
+            if worker.is_local:
+                self._dead.append(worker.address)
 
     def _try_again(self, item: AnyItem) -> None:
         if item.lost <= LOST_AT_MOST:

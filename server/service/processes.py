@@ -2,15 +2,21 @@
 
 Spawned, never forked: torch and CUDA do not survive a fork. A worker reads its configuration from standard input, where
 no other user sees it, and exits when that closes. So no worker outlives the server, not even one that was killed.
+
+Whatever state a process is in, something ends it if it does not get on: one that never reports to the front, or no
+longer does, has a deadline (START_S); one that a signal has stopped has less time (STOPPED_S); one that hangs at its
+work is found by the front's watchdog (server/front/crew.py), which says `kill`.
 """
 
+import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Any
 
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
@@ -25,17 +31,25 @@ _OWN_GROUP: dict[str, Any] = (
 # that wait awake take the time of those they wait for: painting then took ten times as long.
 PATIENT = {"OMP_WAIT_POLICY": "passive"}
 COMMAND = (sys.executable, "-m", "server.worker")
-YOUNG_S = 10.0  # a worker that dies earlier will probably die again
 SLOWEST_RESTART_S = 30.0
+START_S = 60.0  # without a report to the front, after which a process is ended; doubled after each such failure, up to
+SLOWEST_START_S = 960.0  # since loading torch may take minutes from a slow disk
+STOPPED_S = 3.0  # in which one that was stopped (SIGSTOP) may be continued
+
+log = logging.getLogger("texserver")
 
 
 @dataclass(eq=False)
 class _Process:
     config: WorkerConfig
     popen: "subprocess.Popen[bytes] | None" = None
+    id: bytes = b""  # its routing id at the front; another one at each start
     started: float = 0.0
+    has_reported: bool = False
+    reported: float = 0.0  # when the front last knew it, or when it was started
+    running: float = 0.0  # when it was last seen not stopped by a signal
     again: float = 0.0  # not started before this time
-    failures: int = 0  # deaths in a row soon after the start
+    failures: int = 0  # deaths in a row before the first report
 
 
 def worker_configs(config: WorkerConfig, device: str, workers: int) -> list[WorkerConfig]:
@@ -49,6 +63,14 @@ def worker_configs(config: WorkerConfig, device: str, workers: int) -> list[Work
         for name in names
         for index in range(workers)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A process has ended. `id`: its routing id at the front."""
+
+    name: str
+    id: bytes
 
 
 class Processes:
@@ -73,34 +95,53 @@ class Processes:
             self._processes[config.name] = _Process(config)
             self._start(self._processes[config.name])
 
-    def tick(self) -> list[str]:
-        """Start dead ones again, later and later while they keep dying. Returns the names of those that died since.
+    def tick(self, reporting: Collection[bytes]) -> list[Ended]:
+        """Start dead ones again, later and later while they die before they report. Returns those that have ended since.
 
-        One that exited with MISCONFIGURED is not started again.
+        `reporting`: routing ids of the workers that the front knows. One that exited with MISCONFIGURED is not started
+        again.
         """
-        now, died = self._clock(), []
+        now, ended = self._clock(), []
         for name, process in self._processes.items():
             if process.popen is None:
                 if now >= process.again:
                     self._start(process)
             elif (code := process.popen.poll()) is not None:
-                died.append(name)
+                ended.append(Ended(name=name, id=process.id))
                 self._close(process)
                 self.misconfigured |= code == MISCONFIGURED
-                process.failures = process.failures + 1 if now - process.started < YOUNG_S else 0
+                process.failures = 0 if process.has_reported else process.failures + 1
                 if code == MISCONFIGURED:
                     process.again = float("inf")
                 elif process.failures < 2:
                     self._start(process)
                 else:
                     process.again = now + min(SLOWEST_RESTART_S, 2.0 ** (process.failures - 2))
-        return died
+            else:
+                self._check_gets_on(process, reporting, now)
+        return ended
 
-    def kill(self, name: str) -> None:
-        """Kill it; the next tick reports its death."""
-        process = self._processes.get(name)
-        if process is not None and process.popen is not None:
-            process.popen.kill()
+    def _check_gets_on(self, process: _Process, reporting: Collection[bytes], now: float) -> None:
+        """Kill one that is stopped, or that the front knows nothing of, for too long."""
+        assert process.popen is not None
+        if process.id in reporting:
+            process.has_reported, process.reported = True, now
+        if not _is_stopped(process.popen.pid):
+            process.running = now
+        patience_s = min(SLOWEST_START_S, START_S * 2.0**process.failures)
+        if now - process.running > STOPPED_S:
+            log.warning("worker=%s was stopped by a signal and is ended", process.config.name)
+        elif now - process.reported > patience_s:
+            log.warning("worker=%s has not reported for %.0f s and is ended", process.config.name, patience_s)
+        else:
+            return
+        process.popen.kill()
+
+    def kill(self, id: bytes) -> None:
+        """Kill the one of this routing id, if it runs; the next tick reports its death."""
+        for process in self._processes.values():
+            if process.id == id and process.popen is not None:
+                process.popen.kill()
 
     def pids(self) -> dict[str, int]:
         """The ids of the running processes, by name."""
@@ -125,11 +166,19 @@ class Processes:
     def _start(self, process: _Process) -> None:
         threads = process.config.threads
         environment = PATIENT | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-        process.started = self._clock()
-        process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **_OWN_GROUP)
+        process.started = process.reported = process.running = self._clock()
+        process.has_reported = False
+        process.id = token_hex(8).encode()
+        try:
+            process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **_OWN_GROUP)
+        except OSError as error:  # no memory or no process left, for now
+            log.warning("worker=%s cannot be started: %s", process.config.name, error.strerror or error)
+            process.again = process.started + SLOWEST_RESTART_S
+            return
         assert process.popen.stdin is not None
         with suppress(BrokenPipeError):  # it died at once, and the next tick reports it
-            process.popen.stdin.write(process.config.to_json() + b"\n")
+            config = replace(process.config, routing_id=process.id.decode())
+            process.popen.stdin.write(config.to_json() + b"\n")
             process.popen.stdin.flush()
 
     def _close(self, process: _Process) -> None:
@@ -141,3 +190,13 @@ class Processes:
         with suppress(OSError):
             process.popen.stdin.close()
         process.popen = None
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped this child of ours. False where the system does not say."""
+    if sys.platform == "win32" or not hasattr(os, "waitid"):
+        return False
+    try:  # only looked at: Popen waits for it
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except OSError:
+        return False

@@ -262,10 +262,11 @@ class Server:
             self._give_back()
         while dispatcher.hung:
             if (hung := dispatcher.hung.popleft()).is_local:
-                self.processes.kill(hung.name)
-        for name in self.processes.tick():
-            log.warning("worker=%s has died", name)
-            dispatcher.died(name)
+                self.processes.kill(hung.address[1])
+        reporting = {worker.address[1] for worker in dispatcher.crew.workers.values() if worker.is_local}
+        for ended in self.processes.tick(reporting):
+            log.warning("worker=%s has died", ended.name)
+            dispatcher.died((LOCAL, ended.id))
         if self._look_at_metrics and now - self._looked_at_metrics > METRICS_EVERY_S:
             self._looked_at_metrics = now
             self._look_at_metrics()

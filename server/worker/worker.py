@@ -113,6 +113,8 @@ def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[
     """A socket that connects to the front."""
     socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
     socket.linger = 0
+    if config.routing_id:
+        socket.routing_id = config.routing_id.encode()
     socket.ipv6 = "[" in config.endpoint
     socket.set(zmq.HEARTBEAT_IVL, 5000)
     socket.set(zmq.HEARTBEAT_TIMEOUT, 20000)

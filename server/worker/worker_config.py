@@ -10,10 +10,13 @@ MISCONFIGURED = 2  # exit code of a worker: starting it again would not help
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """Keys are 32 bytes in hexadecimal, "" for a socket that needs none. They are secret."""
+    """Keys are 32 bytes in hexadecimal, "" for a socket that needs none. They are secret. By its `routing_id` the
+    server knows which of its own processes a worker is; "" for one of another machine.
+    """
 
     endpoint: str
     name: str
+    routing_id: str = ""
     device: str = "auto"
     precision: Precision = "auto"
     threads: int = 0  # of the CPU; 0 leaves the number to torch

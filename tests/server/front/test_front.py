@@ -28,6 +28,7 @@ from tests.models import save_tiny
 
 ALICE, BOB = b"alice", b"bob"
 ONE, TWO = ("local", b"one"), ("local", b"two")
+FAR = ("remote", b"one")
 
 
 class Clock:
@@ -503,11 +504,11 @@ def test_a_hung_worker_is_ended_by_the_watchdog(models: Path) -> None:
 
 
 def test_a_late_sign_of_life_does_not_bring_a_dead_worker_back(house: House) -> None:
-    house.front.dispatcher.died("one")
+    house.front.dispatcher.died(ONE)
     house.joins(ONE)
     assert not house.front.dispatcher.crew.workers
     house.joins(TWO)
-    house.front.dispatcher.died("nobody")
+    house.front.dispatcher.died(("local", b"nobody"))
     assert list(house.front.dispatcher.crew.workers) == [TWO]
 
 
@@ -521,12 +522,17 @@ def test_a_tile_that_two_workers_get_wrong_is_given_up(house: House) -> None:
     assert house.front.idle
 
 
-def test_an_idle_worker_that_falls_silent_is_given_nothing(house: House) -> None:
+def test_an_idle_worker_that_falls_silent_is_given_nothing(models: Path) -> None:
+    house = House(models)
+    for address in (FAR, ONE):
+        house.joins(address)
     house.clock.now += SILENT_S + 1
     house.front.work()
     house.generate()
     assert house.orders() == []
-    house.joins(ONE)  # it is back
+    house.joins(ONE)  # whose process is killed, so what comes from it is of no use
+    assert house.orders() == []
+    house.joins(FAR)  # it is back
     assert house.paint_all() == 1
 
 
@@ -609,15 +615,23 @@ def test_nonsense_from_a_worker_disconnects_it_and_harms_nothing_else(house: Hou
     assert [device["name"] for device in status.report["devices"]] == ["two"]
     assert house.paint_all() == 1
     assert isinstance(house.said()[0], wire.Result)
-    house.front.dispatcher.died("two")
+    house.front.dispatcher.died(TWO)
     assert house.front.state == "starting"
 
 
 def test_a_worker_elsewhere_that_takes_the_name_of_one_here_does_not_die_with_it(house: House) -> None:
-    elsewhere = ("remote", b"far")
-    house.joins(elsewhere, name="one")
-    house.front.dispatcher.died("one")
-    assert list(house.front.dispatcher.crew.workers) == [elsewhere]
+    house.joins(FAR, name="one")
+    house.front.dispatcher.died(ONE)
+    assert list(house.front.dispatcher.crew.workers) == [FAR]
+
+
+def test_one_that_died_before_its_first_word_was_read_never_joins(models: Path) -> None:
+    """Its successor has the same name, and must not be given up in its place."""
+    house = House(models)
+    house.front.dispatcher.died(ONE)
+    house.joins(ONE, name="cpu/0")
+    house.joins(TWO, name="cpu/0")
+    assert list(house.front.dispatcher.crew.workers) == [TWO]
 
 
 @pytest.mark.parametrize(("code", "told"), [("oom", "oom"), ("made up", "internal")])
@@ -748,8 +762,6 @@ def test_every_request_ends_in_exactly_one_result_or_error(models: Path) -> None
 
 
 # -------------------------------------------------------------------------------------------------------- large models
-
-FAR = ("remote", b"one")
 
 
 @pytest.fixture

@@ -568,6 +568,20 @@ def test_a_worker_lost_mid_request_costs_time_and_not_a_pixel(odd: Session, numb
     wait_for_workers(odd)
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 1.5])
+def test_a_worker_that_is_stopped_while_it_starts_is_replaced(odd: Session, after_s: float) -> None:
+    with odd.unharmed(workers=False), odd.client() as client:
+        (pid,) = eventually(odd.workers, "a worker")
+        kill(pid)
+        (successor,) = eventually(lambda: [each for each in odd.workers() if each != pid], "its successor")
+        time.sleep(after_s)
+        kill(successor, signal.SIGSTOP)
+        path = odd.models / "brick.safetensors"
+        assert data_of(client.generate("brick", 40 + int(after_s))) == painted(path, 40 + int(after_s))
+        assert not runs(successor)
+    wait_for_workers(odd)
+
+
 def wait_for_workers(session: Session) -> None:
     eventually(lambda: len(client_status(session)["devices"]) == len(session.workers()) > 0, "all workers")
 
