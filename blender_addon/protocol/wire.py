@@ -658,10 +658,20 @@ def parse_request(frames: Sequence[Data], limits: Limits, codecs: Mapping[bytes,
             raise Refused("bad_header", "op: it must be the name of what is asked for.")
         if op not in REQUESTS:
             raise Refused("unknown_op", f"op: there is no {op[:40]!a}; there are {', '.join(REQUESTS)}.")
+        _check_count(frames)
         return REQUESTS[op].read(id, header, frames[2:], limits)
     except Refused as refused:  # bound to no other name: it would keep the frames, which may be large, in memory
         refused.id = id
         raise
+
+
+def id_of(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> int | None:
+    """The id of a message, if that can be read, whatever the rest is."""
+    try:
+        id = _read_header(frames, codecs).get("id")
+    except Exception:  # asked when something of ours is broken, perhaps the reading itself
+        return None
+    return id if is_whole(id) and 1 <= id <= MAX_ID else None
 
 
 def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONLY) -> Reply:
@@ -672,7 +682,13 @@ def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONL
         raise Refused("unknown_op", f"op: the server answered {ascii(op)[:40]}, which this client does not know.")
     if (id is None and op != Error.op) or (id is not None and (not is_whole(id) or not 1 <= id <= MAX_ID)):
         raise Refused("bad_header", f"id: the server answered {ascii(id)[:40]}.")
+    _check_count(frames)
     return REPLIES[op](id, header, _read_buffers(header, frames[2:]))
+
+
+def _check_count(frames: Sequence[Data]) -> None:
+    if len(frames) > 2 + MAX_BUFFERS:
+        raise Refused("too_large", f"A message has at most {2 + MAX_BUFFERS} frames, and {len(frames)} came.")
 
 
 def _read_header(frames: Sequence[Data], codecs: Mapping[bytes, Codec]) -> Header:
@@ -689,8 +705,6 @@ def _read_header(frames: Sequence[Data], codecs: Mapping[bytes, Codec]) -> Heade
     if letter not in codecs:
         spoken = " or ".join(f"TX{PROTOCOL}{each.decode()}" for each in codecs)
         raise Refused("bad_frame", f"Frame 0 must be {spoken}.")
-    if len(frames) > 2 + MAX_BUFFERS:
-        raise Refused("too_large", f"A message has at most {2 + MAX_BUFFERS} frames, and {len(frames)} came.")
     data = frames[1]
     if memoryview(data).nbytes > MAX_HEADER_BYTES:
         raise Refused("too_large", f"A header has at most {MAX_HEADER_BYTES} bytes, and this has {len(data)}.")

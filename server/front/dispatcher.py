@@ -15,6 +15,7 @@ from server import __version__
 from server.errors import Refused
 from server.front.crew import LOST_AT_MOST, Address, Crew, Worker, has_all
 from server.front.fair_queue import FairQueue
+from server.front.incident import incident
 from server.front.pending_request import AnyItem, AnyRequest
 from server.front.shelf import FilePlace, Shelf
 from server.front.tile_cache import Planes, TileCache, TileKey
@@ -140,6 +141,14 @@ class Dispatcher:
         if found is None:
             return False
         client, request = found
+        try:
+            return self._go_on(client, request)
+        except Exception:
+            self._outcome.failed(request, incident())
+            return True
+
+    def _go_on(self, client: Client, request: AnyRequest) -> bool:
+        """Give the request's next item, or deliver it at once. False when there is no worker for it."""
         if request.version is None:
             if not self.crew.workers:
                 return False
@@ -197,10 +206,13 @@ class Dispatcher:
             self.to_workers.append((worker.address, message))
 
     def _deliver(self, request: AnyRequest, item: AnyItem, planes: Planes) -> None:
-        if request.take(item, planes):
-            self._outcome.finished(request, request.result())
-        else:
-            self._outcome.progressed(request)
+        try:
+            if request.take(item, planes):
+                self._outcome.finished(request, request.result())
+            else:
+                self._outcome.progressed(request)
+        except Exception:
+            self._outcome.failed(request, incident())
 
     def _fail(self, item: AnyItem, refused: Refused) -> None:
         self.items.pop(item.key, None)

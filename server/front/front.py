@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from secrets import token_hex
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from server import __version__
 from server.errors import Refused
 from server.front.dispatcher import Client, Dispatcher
 from server.front.figures import Figures, memory_mb, short
+from server.front.incident import incident
 from server.front.pending_request import AnyRequest, PendingPicture, PendingWindow
 from server.front.shelf import Shelf
 from server.msgpack_codec import CODECS
@@ -110,10 +110,13 @@ class Front:
                 record.patience -= 1
             self._refuse(client, letter, refused, delimiter)
         except Exception:
-            incident = token_hex(4)
-            log.exception("incident=%s", incident)
-            text = f"The server failed on this request (incident {incident}); its log says why."
-            self._refuse(client, letter, Refused("internal", text), delimiter)
+            refused = incident()
+            refused.id = wire.id_of(frames, CODECS)
+            pending = record.pending.get(refused.id or 0)
+            if pending is not None:
+                self.failed(pending, refused)
+            else:
+                self._refuse(client, letter, refused, delimiter)
 
     def _record(self, client: Client) -> ClientRecord:
         record = self._records.get(client)

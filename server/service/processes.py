@@ -96,7 +96,7 @@ class Processes:
             self._start(self._processes[config.name])
 
     def tick(self, reporting: Collection[bytes]) -> list[Ended]:
-        """Start dead ones again, later and later while they die before they report. Returns those that have ended since.
+        """Start dead ones again, later and later while they die before they report. Returns those that ended since.
 
         `reporting`: routing ids of the workers that the front knows. One that exited with MISCONFIGURED is not started
         again.

@@ -307,8 +307,18 @@ def test_a_header_over_64_kib_is_too_large_and_one_of_64_kib_is_read(letter: byt
 
 
 def test_a_hundred_frames_are_too_large() -> None:
-    assert refused([*frames_of(generate()), *[b""] * 98]).code == "too_large"
+    error = refused([*frames_of(generate()), *[b""] * 98])
+    assert (error.code, error.id) == ("too_large", 7)
     assert refused([*frames_of(generate()), *[b""] * wire.MAX_BUFFERS]).code == "bad_request"
+
+
+@pytest.mark.parametrize("letter", [wire.JSON, wire.MSGPACK])
+def test_an_id_is_read_from_whatever_has_one(letter: bytes) -> None:
+    assert wire.id_of(frames_of(generate(), letter=letter), CODECS) == 7
+    assert wire.id_of(frames_of({"op": 1, "id": 2**53}, letter=letter), CODECS) == 2**53
+    for header in ({"id": 0}, {"id": True}, {"id": 1.5}, {"id": "7"}, {}, [7]):
+        assert wire.id_of(frames_of(header, letter=letter), CODECS) is None
+    assert wire.id_of([], CODECS) is wire.id_of([b"TX9j", b"{}"], CODECS) is None
 
 
 def test_a_content_over_the_limit_is_too_large() -> None:

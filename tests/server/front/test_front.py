@@ -301,9 +301,34 @@ def test_a_fault_of_ours_is_an_incident_and_not_the_end(
     house.asks(ALICE, wire.ListModels(id=1))
     (reply,) = house.said()
     assert isinstance(reply, wire.Error)
-    assert (reply.code, "on purpose" in reply.text) == ("internal", False)
+    assert (reply.id, reply.code, "on purpose" in reply.text) == (1, "internal", False)
     assert "on purpose" in caplog.text
     assert reply.text.split("incident ")[1][:8] in caplog.text
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["wire.parse_request", "shelf.Shelf.get", "dispatcher.Dispatcher.add", "pending_request.PendingWindow.begin",
+     "pending_request.PendingWindow.next_item", "assembly.Assembly.add", "pending_request.PendingWindow.result"],
+)  # fmt: skip
+def test_a_fault_anywhere_ends_its_request_alone_under_its_id(
+    house: House, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    module = "blender_addon.protocol" if where.startswith("wire") else "server.front"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.{where}", broken)
+        house.generate(id=5)
+        house.paint_all()
+    (reply,) = house.said()
+    assert (reply.id, errors([reply])) == (5, ["internal"])
+    assert house.front.idle
+    house.generate(id=6)
+    house.paint_all()
+    (reply,) = house.said()
+    assert (reply.id, isinstance(reply, wire.Result)) == (6, True)
 
 
 # ---------------------------------------------------------------------------------------------- ids, cancel, deadlines
