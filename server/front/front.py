@@ -110,13 +110,13 @@ class Front:
                 record.patience -= 1
             self._refuse(client, letter, refused, delimiter)
         except Exception:
-            refused = incident()
-            refused.id = wire.id_of(frames, CODECS)
-            pending = record.pending.get(refused.id or 0)
+            fault = incident()
+            fault.id = wire.id_of(frames, CODECS)
+            pending = record.pending.get(fault.id or 0)
             if pending is not None:
-                self.failed(pending, refused)
+                self.failed(pending, fault)
             else:
-                self._refuse(client, letter, refused, delimiter)
+                self._refuse(client, letter, fault, delimiter)
 
     def _record(self, client: Client) -> ClientRecord:
         record = self._records.get(client)
