@@ -15,6 +15,7 @@ the swatch, at full size, that a patch shows at its upper left corner, overlaps 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
@@ -194,17 +195,35 @@ class Plan:
         needed = [count + (side - 1) * spread for count, side in zip(self._counts, target.shape[2:], strict=True)]
         valid = _cut_or_padded(tables.coarse_valid[None].float(), first, needed)
         field = _cut_or_padded(tables.coarse, first, needed) * valid
+        lengths = field.square().sum(0, keepdim=True)
+        own = target.square().sum(1) * known
+        sums = torch.zeros(len(index), *self._counts, dtype=torch.int64, device=self.device)
+        cells = sums.clone()
+        whole = bool(valid.all())
+        for rows, columns in product(*map(_parts, self._pitch_cells, self._overlap_cells)):
+            here = known[:, rows, columns]
+            if not bool(standing[:, rows, columns].any()):
+                continue
+            under = (
+                slice(None),
+                *(
+                    slice(part.start * spread, count + (part.stop - 1) * spread)
+                    for part, count in zip((rows, columns), self._counts, strict=True)
+                ),
+            )
 
-        def slid(image: Tensor, kernels: Tensor) -> Tensor:
-            return correlated(image, kernels, spread)
+            def slid(image: Tensor, kernels: Tensor, under: tuple[slice, ...] = under) -> Tensor:
+                return correlated(image[under], kernels, spread)
 
-        products = slid(field, target * known[:, None])
-        norms = slid(field.square().sum(0, keepdim=True), known[:, None])
-        own = slid(valid, (target.square().sum(1) * known)[:, None])
-        both = slid(valid, known[:, None])
-        neither = slid(1 - valid, (standing - known)[:, None])
-        sums = norms - 2 * products + own + NOBODY * self.settings.variance * neither
-        cells = both + neither
+            sums += slid(lengths, here[:, None])
+            sums -= 2 * slid(field, target[:, :, rows, columns] * here[:, None])
+            if whole:
+                sums += own[:, rows, columns].sum((1, 2), dtype=torch.float64).long()[:, None, None]
+                cells += here.sum((1, 2)).long()[:, None, None]
+                continue
+            neither = slid(1 - valid, (standing[:, rows, columns] - here)[:, None])
+            sums += slid(valid, own[:, None, rows, columns]) + NOBODY * self.settings.variance * neither
+            cells += slid(valid, here[:, None]) + neither
         for axis in (0, 1):
             if self.shape[axis] == 1:
                 more, count = self._own_distances(axis)
@@ -462,6 +481,12 @@ def _raised(worst: Tensor, prices: Sequence[Tensor], counts: Tensor) -> Tensor:
     return worst.maximum(torch.minimum(by_row[:, :, None], by_column[:, None, :]))
 
 
+def _parts(pitch: int, overlap: int) -> list[slice]:
+    """The cells of a patch along one axis: those over the neighbour before, over none, over the neighbour behind."""
+    ends = [0, min(overlap, pitch), pitch, pitch + overlap]
+    return [slice(start, stop) for start, stop in pairwise(ends) if stop > start]
+
+
 def _cut_or_padded(table: Tensor, first: Sequence[int], count: Sequence[int]) -> Tensor:
     """(C, count, count) of a table from `first` on; zeros where it ends before."""
     part = table[:, first[0] : first[0] + count[0], first[1] : first[1] + count[1]]
@@ -469,9 +494,12 @@ def _cut_or_padded(table: Tensor, first: Sequence[int], count: Sequence[int]) ->
 
 
 def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Squared distances of eight int8 packed into an int64, each: int64."""
-    first, second = (each.contiguous().view(torch.int8).view(*each.shape, 8).to(torch.int32) for each in (ours, theirs))
-    return (first - second).square().sum(-1)
+    """Squared distances of eight int8 packed into an int64, each: int64. Sums stay below 2^24, so float32 is exact."""
+    first, second = (each.contiguous().view(torch.int8).view(-1, 8).float() for each in (ours, theirs))
+    squares = first.sub_(second).square_()
+    # A product with ones is the fastest sum on a processor; elsewhere products may be rounded to fewer bits.
+    sums = squares @ torch.ones(8) if squares.device.type == "cpu" else squares.sum(-1)
+    return sums.long().view(ours.shape)
 
 
 def correlated(image: Tensor, kernels: Tensor, spread: int) -> Tensor:
