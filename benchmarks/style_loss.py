@@ -28,7 +28,7 @@ from trainer.loss.style_losses import StyleObjective
 from trainer.swatch.contents import Contents, find_contents
 from trainer.swatch.swatch import read_swatch
 from trainer.training.recipe import SWATCH_SIZES, Recipe
-from trainer.training.style_training import JUDGED, StyleTraining
+from trainer.training.style import JUDGED, StyleTraining
 from trainer.training.training import Network, Training
 
 TIMED = 6  # steps of each, after two that warm up

@@ -21,7 +21,7 @@ from trainer.descriptor.weights import find_weights
 from trainer.swatch.derive import derived
 from trainer.swatch.scenes import draw
 from trainer.training.recipe import Recipe
-from trainer.training.texture_training import TextureTraining
+from trainer.training.texture import TextureTraining
 
 
 def main() -> None:

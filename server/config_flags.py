@@ -4,6 +4,7 @@
     class ServerConfig:
         workers: int = field(default=1, metadata=flag("processes for each device", metavar="N"))    # --workers N
         no_auth: bool = field(default=False, metadata=flag("use no keys"))                          # --no-auth
+        swatch: tuple[Path, ...] = field(metadata=flag("photographs"))              # --swatch A B --swatch C, required
 
 Whether the values make sense is checked where the dataclass is constructed.
 """
@@ -12,7 +13,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
@@ -23,31 +24,44 @@ def flag(help: str, *, metavar: str | None = None, choices: Sequence[str] | None
 
 
 def add_flags(parser: argparse.ArgumentParser, config: type[Any]) -> None:
-    """One flag for each field of the dataclass: its name with dashes, its type, its default, its help."""
+    """One flag for each field of the dataclass: its name with dashes, its type, its default, its help.
+
+    A field without a default makes a flag that must be given; a tuple makes one that takes several values and may be
+    repeated.
+    """
     types = get_type_hints(config)
     for each in fields(config):
-        assert each.default is not MISSING
         name = f"--{each.name.replace('_', '-')}"
         described = each.metadata
         if types[each.name] is bool:
             parser.add_argument(name, action="store_true", help=described["help"])
             continue
+        several = _several(types[each.name])
+        more: dict[str, Any] = {"nargs": "+", "action": "extend"} if several else {}
         parser.add_argument(
             name,
             type=_read_as(types[each.name]),
-            default=each.default,
+            required=each.default is MISSING,
+            default=None if several or each.default is MISSING else each.default,
             metavar=described["metavar"],
             choices=described["choices"],
             help=described["help"],
+            **more,
         )
 
 
 def from_options(config: type[Config], options: argparse.Namespace) -> Config:
     """The dataclass with the values that were given. Raises what it raises for values that make no sense."""
-    return config(**{each.name: getattr(options, each.name) for each in fields(config)})  # type: ignore[arg-type]
+    types = get_type_hints(config)
+    given = {each.name: getattr(options, each.name) for each in fields(config)}  # type: ignore[arg-type]
+    return config(**{name: tuple(value or ()) if _several(types[name]) else value for name, value in given.items()})
+
+
+def _several(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple
 
 
 def _read_as(annotation: Any) -> Any:
-    """The class that reads a flag's text: `int` for `int | None`, `str` for a Literal."""
-    kinds = [each for each in get_args(annotation) if each is not NoneType] or [annotation]
+    """The class that reads a flag's text: `int` for `int | None` and for `tuple[int, ...]`, `str` for a Literal."""
+    kinds = [each for each in get_args(annotation) if each not in (NoneType, Ellipsis)] or [annotation]
     return kinds[0] if isinstance(kinds[0], type) else str

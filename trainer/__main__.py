@@ -8,65 +8,50 @@ import argparse
 import dataclasses
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tqdm import tqdm
 
 from server import __version__
+from server.config_flags import add_flags, from_options
 from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
 from server.network.devices import choose_device
 from server.replace_file import UnusableOutput
-from trainer.descriptor.descriptors import CHOICES, SET_ITERATIONS, choose_descriptor
-from trainer.job import Job, Stop, StyleJob, TextureJob
+from trainer.descriptor.descriptors import SET_ITERATIONS, choose_descriptor
+from trainer.job import Job, Say, Stop, StyleJob, TextureJob
 from trainer.quilt_job import QuiltJob
-from trainer.swatch.derive import CAN, parse_names
-from trainer.swatch.map_set import PARTS, parse_map, recognised
-from trainer.swatch.periods import parse_lattice
+from trainer.swatch.map_set import recognised
 from trainer.swatch.swatch import UnusableSwatch, find_swatches, model_name
-from trainer.training.recipe import STYLE, SWATCH_SIZES, Recipe
+from trainer.training_config import TrainingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 2 after one sentence on stderr, 130 when stopped."""
     options = _parser().parse_args(arguments)
     try:
-        recipe = Recipe.of(**{each.name: getattr(options, each.name) for each in dataclasses.fields(Recipe)})
-        periods = parse_lattice(options.lattice)
-        parts = _parts(options)
-        derive = parse_names(options.derive) if options.derive else ()
+        config = from_options(TrainingConfig, options)
+        say = _say(config.quiet)
+        parts = _parts(config, say)
         is_set = BASE_COLOUR.name in parts  # a folder that is one
-        swatches = [parts[BASE_COLOUR.name]] if is_set else find_swatches(options.swatch)
+        swatches = [parts[BASE_COLOUR.name]] if is_set else find_swatches(config.swatch)
         if parts and len(swatches) > 1:
             raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")
-        named = options.swatch if is_set else swatches
-        outputs = [_output(options.out, path, alone=len(swatches) == 1) for path in named]
-        device = choose_device(options.device)
-        if recipe.arch != "quilt":
-            descriptor = choose_descriptor(options.descriptor, options.vgg_weights, device, _say(options.quiet))
-            if options.iterations is None and recipe.kind == "texture":
-                share = SET_ITERATIONS if derive or parts.keys() - {BASE_COLOUR.name} else 1
-                recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
-        elif idle := _idle(options):
-            _say(options.quiet)(
-                f"A quilt, which is made by default, takes no {' and no '.join(idle)}: that was left out. "
+        named = config.swatch if is_set else swatches
+        outputs = [_output(config.out, path, alone=len(swatches) == 1) for path in named]
+        if config.ignored:
+            say(
+                f"A quilt, which is made by default, takes no {' and no '.join(config.ignored)}: that was left out. "
                 "--arch taper trains a network."
             )
+        job_of = _kind_of_job(config, parts, say)
         for path, output in zip(swatches, outputs, strict=True):
             with _stop_requests() as stop:
-                say = _say(options.quiet)
-                job: Job
-                common = path, output, recipe, device, options, say
-                if recipe.kind == "style":
-                    job = StyleJob(*common, content=options.content, descriptor=descriptor)
-                elif recipe.arch == "quilt":
-                    job = QuiltJob(*common, periods=periods, parts=parts, derive=derive)
-                else:
-                    job = TextureJob(*common, periods=periods, parts=parts, derive=derive, descriptor=descriptor)
-                if not job.run(stop):
+                if not job_of(path, output).run(stop):
                     return 130
     except (TexserverError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
@@ -77,30 +62,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parts(options: argparse.Namespace) -> Mapping[str, Path]:
+def _kind_of_job(config: TrainingConfig, parts: Mapping[str, Path], say: Say) -> Callable[[Path, Path], Job]:
+    """What makes the job of a swatch and the file of its model."""
+    recipe, device = config.recipe, choose_device(config.device)
+    textures: dict[str, Any] = {"periods": config.periods, "parts": parts, "derive": config.guessed}
+    if recipe.arch == "quilt":
+        return lambda path, output: QuiltJob(path, output, recipe, device, config, say, **textures)
+    descriptor = choose_descriptor(config.descriptor, config.vgg_weights, device, say)
+    if recipe.kind == "style":
+        more: dict[str, Any] = {"content": config.content, "descriptor": descriptor}
+        return lambda path, output: StyleJob(path, output, recipe, device, config, say, **more)
+    if config.iterations is None:
+        share = SET_ITERATIONS if config.guessed or parts.keys() - {BASE_COLOUR.name} else 1
+        recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
+    textures["descriptor"] = descriptor
+    return lambda path, output: TextureJob(path, output, recipe, device, config, say, **textures)
+
+
+def _parts(config: TrainingConfig, say: Say) -> Mapping[str, Path]:
     """The files of a map set: those of --map, or all of a folder that is one."""
-    parts: dict[str, Path] = {}
-    for text in options.map or ():
-        name, path = parse_map(text)
-        if name in parts:
-            raise ValueError(f"--map {name} is given twice. Name one file for each map.")
-        parts[name] = path
-    if len(options.swatch) == 1 and options.swatch[0].is_dir() and not parts and options.kind == "texture":
-        parts = dict(recognised(options.swatch[0]))
-        if parts:
-            told = ", ".join(f"{name} {path.name}" for name, path in parts.items())
-            _say(options.quiet)(f"{options.swatch[0]} is a map set: {told}.")
-    if (parts or options.derive) and options.kind != "texture":
-        raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
+    if len(config.swatch) > 1 or not config.swatch[0].is_dir() or config.map_files or config.kind != "texture":
+        return config.map_files
+    parts = recognised(config.swatch[0])
+    if parts:
+        told = ", ".join(f"{name} {path.name}" for name, path in parts.items())
+        say(f"{config.swatch[0]} is a map set: {told}.")
     return parts
-
-
-def _idle(options: argparse.Namespace) -> list[str]:
-    """Options that were given and that only shape a network."""
-    numbers = ("iterations", "batch", "size", "rate", "vgg_weights")
-    given = [name for name in numbers if getattr(options, name) is not None]
-    given += ["descriptor"] if options.descriptor != "auto" else []
-    return [f"--{name.replace('_', '-')}" for name in given]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,61 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="textrain" if Path(sys.argv[0]).stem == "textrain" else "python -m trainer",
         description="Learns a texture from one photograph (the swatch) and writes a model that paints it at any size.",
     )
-    parser.add_argument(
-        "--swatch",
-        type=Path,
-        nargs="+",
-        action="extend",
-        required=True,
-        help="photographs, or folders of them; one model each",
-    )
-    parser.add_argument("--out", type=Path, help="model file, or folder for several (default: models/NAME.safetensors)")
-    parser.add_argument(
-        "--swatch-size",
-        type=int,
-        help="shorter side the swatch is scaled down to, in pixels "
-        f"(default: {SWATCH_SIZES['quilt']}, for a network {SWATCH_SIZES['texture']}, "
-        f"for a style {SWATCH_SIZES['style']})",
-    )
-    parser.add_argument(
-        "--keep-light", action="store_true", help="for a quilt: leave slow light and drift of colour in the swatch"
-    )
-    for each in dataclasses.fields(Recipe):
-        other = f", for a style {STYLE[each.name]}" if each.name in STYLE else ""
-        parser.add_argument(
-            f"--{each.name}",
-            type=type(each.default),
-            default=None if each.name != "kind" else each.default,
-            choices=each.metadata.get("choices"),
-            help=f"{each.metadata['help']} (default: {each.metadata.get('default', each.default)}{other})",
-        )
-    parser.add_argument(
-        "--map",
-        action="append",
-        metavar="NAME=FILE",
-        help=f"another map of the material, NAME one of {', '.join(PARTS)}; a folder of a whole set needs none of it",
-    )
-    parser.add_argument("--derive", metavar="MAPS", help=f"maps to guess from the swatch: a list of {', '.join(CAN)}")
-    parser.add_argument(
-        "--content", type=Path, metavar="DIR", help="for a style: pictures to learn on (default: drawn ones)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument(
-        "--descriptor",
-        choices=CHOICES,
-        default="auto",
-        help="what looks at the pictures (default: auto, VGG-19 where its weights are at hand)",
-    )
-    parser.add_argument("--vgg-weights", type=Path, help="file with VGG-19's weights (or set TEXTURE_VGG19)")
-    parser.add_argument(
-        "--lattice",
-        default="auto",
-        help="auto, none, or two periods of the swatch in pixels as y1,x1;y2,x2 (default: auto)",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint of a training that was cut off"
-    )
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    add_flags(parser, TrainingConfig)
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
     return parser
 
@@ -190,7 +123,7 @@ def _output(out: Path | None, swatch: Path, *, alone: bool) -> Path:
     return path
 
 
-def _say(quiet: bool):  # type: ignore[no-untyped-def]
+def _say(quiet: bool) -> Say:
     return (lambda text: None) if quiet else (lambda text: tqdm.write(text))
 
 

@@ -7,7 +7,6 @@ Job
     └── StyleJob
 """
 
-import argparse
 import dataclasses
 import hashlib
 import time
@@ -48,9 +47,10 @@ from trainer.swatch.periods import find_lattice, lattice_from_periods, lattice_p
 from trainer.swatch.swatch import read_swatch
 from trainer.training.checkpoint import checkpoint_path, resume, write_checkpoint
 from trainer.training.recipe import Recipe
-from trainer.training.style_training import StyleTraining
-from trainer.training.texture_training import TextureTraining
+from trainer.training.style import StyleTraining
+from trainer.training.texture import TextureTraining
 from trainer.training.training import Training, TrainingFailed
+from trainer.training_config import TrainingConfig
 
 UNFINISHED = ".unfinished.safetensors"  # of a stopped training, beside the finished model of that name
 CHECKPOINT_EVERY = 100  # iterations
@@ -79,13 +79,12 @@ class Job(ABC):
         output: Path,
         recipe: Recipe,
         device: torch.device,
-        options: argparse.Namespace,
+        config: TrainingConfig,
         say: Say,
     ) -> None:
         self.output, self.recipe, self.device = output, recipe, device
-        self.quiet, self.resume, self.say = options.quiet, options.resume, say
-        self.keep_light = options.keep_light
-        self.swatch_size = options.swatch_size or recipe.swatch_size
+        self.config, self.say = config, say
+        self.swatch_size = config.swatch_size or recipe.swatch_size
         self.swatch = read_swatch(path, self.swatch_size)
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
@@ -135,12 +134,12 @@ class NetworkJob(Job):
         output: Path,
         recipe: Recipe,
         device: torch.device,
-        options: argparse.Namespace,
+        config: TrainingConfig,
         say: Say,
         *,
         descriptor: NetworkDescriptor,
     ) -> None:
-        super().__init__(path, output, recipe, device, options, say)
+        super().__init__(path, output, recipe, device, config, say)
         self.descriptor = descriptor
 
     def run(self, stop: Stop) -> bool:
@@ -148,10 +147,10 @@ class NetworkJob(Job):
         self._introduce()
         training = self._training()
         checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
-        if self.resume and checkpoint.exists():
+        if self.config.resume and checkpoint.exists():
             resume(training, checkpoint, belongs_to)
             self.say(f"Going on from iteration {training.step}.")
-        elif self.resume:
+        elif self.config.resume:
             self.say(f"There is no {checkpoint}: starting from the beginning.")
         try:
             self._train(training, stop, checkpoint, belongs_to)
@@ -174,7 +173,9 @@ class NetworkJob(Job):
     def _train(self, training: Training[Any], stop: Stop, checkpoint: Path, belongs_to: dict[str, object]) -> None:
         frames: list[tuple[int, Picture]] = []
         every = max(1, self.recipe.iterations // GROWTH_FRAMES)
-        with Progress(self.recipe.iterations, "iterations", self.say, quiet=self.quiet, done=training.step) as shown:
+        with Progress(
+            self.recipe.iterations, "iterations", self.say, quiet=self.config.quiet, done=training.step
+        ) as shown:
             for progress in training.run():
                 shown.show(progress.step, f"loss {progress.loss:.4f}, rate {progress.rate:.1e}")
                 if progress.step % every == 0 or progress.step in (1, every // 4, every // 2):

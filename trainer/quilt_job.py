@@ -49,7 +49,7 @@ class QuiltJob(Job):
     ) -> None:
         super().__init__(*arguments)
         self.wraps = tiles(self.swatch.pixels)
-        if not self.keep_light:
+        if not self.config.keep_light:
             self.swatch = levelled(self.swatch, self.wraps)
         self.set = read_map_set(self.swatch, parts, derive, size=self.swatch_size, keep_hills=True)
         self.swatch = dataclasses.replace(self.swatch, pixels=self.set.pixels[:, :3])
@@ -62,14 +62,14 @@ class QuiltJob(Job):
     def run(self, stop: Stop) -> bool:
         """False when it was stopped before its end; what was learned so far is written either way."""
         self._introduce()
-        if self.resume:
+        if self.config.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
         quilt = unpriced(stored(self.set.pixels[0], self.set.maps), self.set.maps, self.wraps, self.lattice)
         small = reduced(quilt)
         frames: list[tuple[int, Picture]] = []
         self._grow(frames, 0, small)
         done = 0
-        with Progress(ROUNDS, "rounds", self.say, quiet=self.quiet) as shown:
+        with Progress(ROUNDS, "rounds", self.say, quiet=self.config.quiet) as shown:
             rounds = learn_prices(small, ROUNDS)
             while done < ROUNDS and not stop.requested:
                 done = next(rounds)

@@ -1,7 +1,7 @@
 """What shapes a training, and its defaults for each kind of model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -12,8 +12,8 @@ ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {"texture": {"quilt": None, **PRESETS}, "style": STYLE_PRESETS}
 )
 KINDS = tuple(ARCHITECTURES)
-# The shorter side in pixels that a swatch is scaled down to, of a quilt, of a network for textures, and of a style: a
-# painting's strokes should come out large.
+# Swatches are scaled down so that their shorter side has so many pixels: for a quilt, for a network that paints
+# textures, and for a style. Larger brush strokes come out of a larger picture.
 SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"quilt": 1024, "texture": 384, "style": 512})
 STYLE: Mapping[str, Any] = MappingProxyType(
     {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.002}
@@ -24,31 +24,18 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 class Recipe:
     """What shapes a training; the same recipe on the same machine gives the same model.
 
-    The defaults are a texture's; `Recipe.of` knows a style's. `help` in the metadata is what the command line says of a
-    field.
+    The defaults are a texture's; `Recipe.of` knows a style's. trainer/training_config.py makes flags from them.
     """
 
     MIN_SIZE: ClassVar = 96  # pixels a side, below which the coarse scales show nothing
 
-    kind: str = field(default="texture", metadata={"help": "what is learned", "choices": KINDS})
-    iterations: int = field(
-        default=1000,
-        metadata={
-            "help": "steps of training",
-            "default": "1000 with VGG-19, 2000 with the built-in network; for a map set 0.8 times as many",
-        },
-    )
-    batch: int = field(default=1, metadata={"help": "samples per step"})
-    size: int = field(default=160, metadata={"help": "side of a sample in pixels; a map set has wider ones"})
-    seed: int = field(default=0, metadata={"help": "of everything random in the training"})
-    arch: str = field(
-        default="quilt",
-        metadata={
-            "help": "quilt: pieces of the photograph, sewn together, in seconds; taper, pyramid: networks that invent "
-            "and hold no photograph"
-        },
-    )
-    rate: float = field(default=0.01, metadata={"help": "the highest learning rate"})
+    kind: str = "texture"
+    iterations: int = 1000  # steps
+    batch: int = 1  # samples per step
+    size: int = 160  # side of a sample in pixels; a map set has wider ones
+    seed: int = 0  # of everything random
+    arch: str = "quilt"
+    rate: float = 0.01  # the highest learning rate
 
     def __post_init__(self) -> None:
         for name, low, high in (("iterations", 1, 1_000_000), ("batch", 1, 64), ("size", self.MIN_SIZE, 2048)):

@@ -4,8 +4,8 @@ Adam with a one-cycle rate (Smith & Topin 2018, arXiv 1708.07120), which needs n
 only on (recipe, swatch, step number) and the state, so a resumed training is the same training.
 
     Training (here)
-    ├── TextureTraining    trainer/training/texture_training.py
-    └── StyleTraining      trainer/training/style_training.py
+    ├── TextureTraining    trainer/training/texture.py
+    └── StyleTraining      trainer/training/style.py
 """
 
 import math

@@ -10,7 +10,7 @@ from trainer.descriptor.descriptors import BuiltinDescriptor
 from trainer.judge.measures import floor, lattice_kept, patch_distance, patch_statistics, seam
 from trainer.swatch.periods import find_lattice
 from trainer.training.recipe import Recipe
-from trainer.training.texture_training import TextureTraining
+from trainer.training.texture import TextureTraining
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -20,7 +20,7 @@ from trainer.descriptor.descriptors import BuiltinDescriptor
 from trainer.training import checkpoint as module
 from trainer.training.checkpoint import UnusableCheckpoint, checkpoint_path, read_checkpoint, write_checkpoint
 from trainer.training.recipe import Recipe
-from trainer.training.texture_training import TextureTraining
+from trainer.training.texture import TextureTraining
 from trainer.training.training import State
 
 BELONGS_TO: dict[str, object] = {

@@ -24,7 +24,7 @@ from trainer.training import texture_training
 from trainer.training import training as module
 from trainer.training.freezing import freeze, normalisations
 from trainer.training.recipe import Recipe
-from trainer.training.texture_training import JUDGE_STEP, TextureTraining
+from trainer.training.texture import JUDGE_STEP, TextureTraining
 from trainer.training.training import MAX_RECOVERIES, Progress, State, TrainingFailed
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from trainer.descriptor.descriptors import BuiltinDescriptor
 from trainer.loss.style_losses import StyleObjective, unsteadiness
 from trainer.swatch.contents import Drawn
 from trainer.training.recipe import Recipe
-from trainer.training.style_training import StyleTraining
+from trainer.training.style import StyleTraining
 from trainer.training.training import State
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ TINY = StyleArchitecture(name="residual", widths=(4, 6), blocks=1, noise=(1,))
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.descriptor.descriptors.STYLE_SCALES", 2)
-    monkeypatch.setattr("trainer.training.style_training.JUDGED", 2)
+    monkeypatch.setattr("trainer.training.style.JUDGED", 2)
     monkeypatch.setitem(PRESETS, "residual", TINY)
 
 

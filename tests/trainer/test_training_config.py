@@ -1,0 +1,89 @@
+"""What can be chosen for a training is refused where it makes no sense, and every choice has its flag."""
+
+import argparse
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config_flags import add_flags, from_options
+from server.errors import TexserverError
+from trainer.training.recipe import Recipe
+from trainer.training_config import TrainingConfig
+
+PLAIN = TrainingConfig(swatch=(Path("brick.jpg"),))
+
+
+def parsed(*arguments: str) -> TrainingConfig:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, TrainingConfig)
+    return from_options(TrainingConfig, parser.parse_args(arguments))
+
+
+def test_without_flags_the_defaults_are_those_of_the_fields_and_of_the_recipe() -> None:
+    assert parsed("--swatch", "brick.jpg") == PLAIN
+    assert PLAIN.recipe == Recipe()
+    assert replace(PLAIN, kind="style").recipe == Recipe.of("style")
+
+
+GIVEN: dict[str, tuple[list[str], Any]] = {
+    "swatch": (["a.jpg", "b.jpg"], (Path("a.jpg"), Path("b.jpg"))), "out": (["some/models"], Path("some/models")),
+    "swatch_size": (["300"], 300), "keep_light": ([], True), "kind": (["style"], "style"),
+    "iterations": (["7"], 7), "batch": (["2"], 2), "size": (["128"], 128), "seed": (["5"], 5),
+    "arch": (["taper"], "taper"), "rate": (["0.5"], 0.5), "map": (["ao=x.png"], ("ao=x.png",)),
+    "derive": (["height,normal"], "height,normal"), "content": (["photos"], Path("photos")), "device": (["cpu"], "cpu"),
+    "descriptor": (["builtin"], "builtin"), "vgg_weights": (["vgg.pth"], Path("vgg.pth")), "lattice": (["none"], "none"),
+    "resume": ([], True), "quiet": ([], True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(TrainingConfig)])
+def test_every_field_has_a_flag_that_sets_it_alone(name: str) -> None:
+    arguments, value = GIVEN[name]
+    others = () if name == "swatch" else ("--swatch", "brick.jpg")
+    config = parsed(*others, f"--{name.replace('_', '-')}", *arguments)
+    assert config == replace(PLAIN, **{name: value})
+    assert type(getattr(config, name)) is type(value)
+
+
+def test_flags_of_several_values_may_be_repeated() -> None:
+    config = parsed("--swatch", "a", "b", "--map", "ao=x.png", "--swatch", "c", "--map", "height=y.png")
+    assert config.swatch == (Path("a"), Path("b"), Path("c"))
+    assert config.map_files == {"ao": Path("x.png"), "height": Path("y.png")}
+
+
+def test_a_swatch_must_be_named() -> None:
+    with pytest.raises(SystemExit):
+        parsed()
+    with pytest.raises(TexserverError, match="name a picture"):
+        TrainingConfig(swatch=())
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"arch": "resnet"}, "arch is 'resnet'"),
+        ({"lattice": "bricks"}, "is not a lattice"),
+        ({"map": ("shine=x.png",)}, "NAME=FILE"),
+        ({"map": ("ao=x.png", "ao=y.png")}, "given twice"),
+        ({"derive": "ao"}, "--derive"),
+        ({"derive": "normal", "kind": "style"}, "for textures"),
+        ({"map": ("ao=x.png",), "kind": "style"}, "for textures"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_construction(changed: dict[str, Any], why: str) -> None:
+    with pytest.raises((TexserverError, ValueError), match=why):
+        replace(PLAIN, **changed)
+
+
+def test_what_only_shapes_a_network_is_ignored_by_a_quilt_alone() -> None:
+    given = replace(PLAIN, iterations=5, vgg_weights=Path("vgg.pth"), seed=3)
+    assert given.ignored == ["--iterations", "--vgg-weights"]
+    assert PLAIN.ignored == replace(given, arch="taper").ignored == []
+
+
+def test_a_configuration_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        PLAIN.quiet = True  # type: ignore[misc]

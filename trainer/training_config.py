@@ -1,0 +1,154 @@
+"""What can be chosen for a training. The flags of the trainer's command line are made from these fields."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from server.config_flags import flag
+from server.model.lattice import Vector
+from trainer.descriptor.descriptors import CHOICES
+from trainer.swatch.derive import CAN, parse_names
+from trainer.swatch.map_set import PARTS, parse_map
+from trainer.swatch.periods import parse_lattice
+from trainer.swatch.swatch import UnusableSwatch
+from trainer.training.recipe import KINDS, STYLE, SWATCH_SIZES, Recipe
+
+ONLY_NETWORKS = ("iterations", "batch", "size", "rate", "descriptor", "vgg_weights")  # options that a quilt ignores
+
+
+def _default(name: str) -> str:
+    """The defaults of a field of Recipe, for --help."""
+    other = f", for a style {STYLE[name]}" if name in STYLE else ""
+    return f"(default: {getattr(Recipe, name)}{other})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The choices for one run of the trainer. Raises ValueError or a TexserverError for what makes no sense.
+
+    What shapes the training itself is None where the default of its kind is meant: see `recipe`.
+    """
+
+    swatch: tuple[Path, ...] = field(metadata=flag("photographs, or folders of them; one model each", metavar="FILE"))
+    out: Path | None = field(
+        default=None,
+        metadata=flag("model file, or folder for several (default: models/NAME.safetensors)", metavar="FILE"),
+    )
+    swatch_size: int | None = field(
+        default=None,
+        metadata=flag(
+            "shorter side the swatch is scaled down to, in pixels "
+            f"(default: {SWATCH_SIZES['quilt']}, for a network {SWATCH_SIZES['texture']}, "
+            f"for a style {SWATCH_SIZES['style']})",
+            metavar="PX",
+        ),
+    )
+    keep_light: bool = field(
+        default=False, metadata=flag("for a quilt: leave slow light and drift of colour in the swatch")
+    )
+    kind: str = field(default="texture", metadata=flag("what is learned (default: %(default)s)", choices=KINDS))
+    iterations: int | None = field(
+        default=None,
+        metadata=flag(
+            "steps of training (default: 1000 with VGG-19, 2000 with the built-in network; for a map set 0.8 times as "
+            f"many; for a style {STYLE['iterations']})",
+            metavar="N",
+        ),
+    )
+    batch: int | None = field(default=None, metadata=flag(f"samples per step {_default('batch')}", metavar="N"))
+    size: int | None = field(
+        default=None,
+        metadata=flag(f"side of a sample in pixels; a map set has wider ones {_default('size')}", metavar="PX"),
+    )
+    seed: int | None = field(
+        default=None, metadata=flag(f"of everything random in the training {_default('seed')}", metavar="N")
+    )
+    arch: str | None = field(
+        default=None,
+        metadata=flag(
+            "quilt: pieces of the photograph, sewn together, in seconds; taper, pyramid: networks that invent and hold "
+            f"no photograph {_default('arch')}",
+            metavar="NAME",
+        ),
+    )
+    rate: float | None = field(
+        default=None, metadata=flag(f"the highest learning rate {_default('rate')}", metavar="RATE")
+    )
+    map: tuple[str, ...] = field(
+        default=(),
+        metadata=flag(
+            f"another map of the material, NAME one of {', '.join(PARTS)}; a folder of a whole set needs none of it",
+            metavar="NAME=FILE",
+        ),
+    )
+    derive: str | None = field(
+        default=None, metadata=flag(f"maps to guess from the swatch: a list of {', '.join(CAN)}", metavar="MAPS")
+    )
+    content: Path | None = field(
+        default=None, metadata=flag("for a style: pictures to learn on (default: drawn ones)", metavar="DIR")
+    )
+    device: str = field(
+        default="auto", metadata=flag("auto, cpu, cuda, cuda:N or mps (default: %(default)s)", metavar="NAME")
+    )
+    descriptor: str = field(
+        default="auto",
+        metadata=flag(
+            "what looks at the pictures (default: %(default)s, VGG-19 where its weights are at hand)", choices=CHOICES
+        ),
+    )
+    vgg_weights: Path | None = field(
+        default=None, metadata=flag("file with VGG-19's weights (or set TEXTURE_VGG19)", metavar="FILE")
+    )
+    lattice: str = field(
+        default="auto",
+        metadata=flag(
+            "auto, none, or two periods of the swatch in pixels as y1,x1;y2,x2 (default: %(default)s)",
+            metavar="PERIODS",
+        ),
+    )
+    resume: bool = field(default=False, metadata=flag("go on from the checkpoint of a training that was cut off"))
+    quiet: bool = field(default=False, metadata=flag("say nothing but errors"))
+
+    def __post_init__(self) -> None:
+        if not self.swatch:
+            raise UnusableSwatch("No swatch was given: name a picture or a folder of pictures.")
+        _ = self.recipe, self.periods, self.map_files, self.guessed  # each raises what makes no sense
+        if self.kind != "texture" and (self.map_files or self.guessed):
+            raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What shapes the training. Its steps may yet depend on the descriptor."""
+        return Recipe.of(**{each.name: getattr(self, each.name) for each in dataclasses.fields(Recipe)})
+
+    @cached_property
+    def periods(self) -> tuple[Vector, Vector] | Literal["auto"] | None:
+        """The lattice that was asked for: "auto", None, or two periods in pixels."""
+        return parse_lattice(self.lattice)
+
+    @cached_property
+    def map_files(self) -> Mapping[str, Path]:
+        """The files of `map`, by what they hold (trainer/swatch/map_set.py)."""
+        files: dict[str, Path] = {}
+        for name, path in map(parse_map, self.map):
+            if name in files:
+                raise ValueError(f"--map {name} is given twice. Name one file for each map.")
+            files[name] = path
+        return files
+
+    @cached_property
+    def guessed(self) -> tuple[str, ...]:
+        """The names of maps to be guessed from the swatch."""
+        return parse_names(self.derive) if self.derive else ()
+
+    @property
+    def ignored(self) -> list[str]:
+        """The flags that were given although a quilt, which is to be made, ignores them."""
+        if self.recipe.arch != "quilt":
+            return []
+        defaults = {each.name: each.default for each in dataclasses.fields(self)}
+        given = (name for name in ONLY_NETWORKS if getattr(self, name) != defaults[name])
+        return [f"--{name.replace('_', '-')}" for name in given]
