@@ -1,6 +1,6 @@
 """`python -m trainer --swatch brick.jpg`: the command line of the trainer.
 
-Exit codes: 0 done; 2 something asked for can't be done, one sentence says what to do; 130 stopped by Ctrl-C or SIGTERM,
+Exit codes: 0 done; 2 it cannot be done, and one sentence says why and what to do; 130 stopped by Ctrl-C or SIGTERM,
 with the best model so far written.
 """
 
@@ -31,7 +31,7 @@ from trainer.training_config import TrainingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when done, 2 after one sentence on stderr, 130 when stopped."""
+    """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         config = from_options(TrainingConfig, options)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _kind_of_job(config: TrainingConfig, parts: Mapping[str, Path], say: Say) -> Callable[[Path, Path], Job]:
-    """What makes the job of a swatch and the file of its model."""
+    """A function that makes the job for a swatch and the file of its model."""
     recipe, device = config.recipe, choose_device(config.device)
     textures: dict[str, Any] = {"periods": config.periods, "parts": parts, "derive": config.guessed}
     if recipe.arch == "quilt":
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _output(out: Path | None, swatch: Path, *, alone: bool) -> Path:
-    """Where the model of this swatch goes. Makes the folder, so that it fails before the training and not after."""
+    """Where the model of this swatch goes. Makes the folder now, so that a failure comes before the training."""
     name = f"{model_name(swatch)}.safetensors"
     if out is None:
         path = Path("models") / name
@@ -129,7 +129,7 @@ def _say(quiet: bool) -> Say:
 
 @contextmanager
 def _stop_requests() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM ask for a stop after the step at hand; asked a second time, they end the program at once."""
+    """The first Ctrl-C or SIGTERM stops the training after the current step, the second ends the program at once."""
     stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:

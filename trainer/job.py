@@ -1,4 +1,4 @@
-"""One picture to one model: read, train, write, and leave the pictures that show what came of it.
+"""From one picture to one model: read it, train, write the model, and write pictures that show how good it is.
 
 Job
 ├── QuiltJob        (trainer/quilt_job.py)
@@ -52,17 +52,17 @@ from trainer.training.texture import TextureTraining
 from trainer.training.training import Training, TrainingFailed
 from trainer.training_config import TrainingConfig
 
-UNFINISHED = ".unfinished.safetensors"  # of a stopped training, beside the finished model of that name
+UNFINISHED = ".unfinished.safetensors"  # written by a stopped training beside a finished model of that name
 CHECKPOINT_EVERY = 100  # iterations
 SWATCH_SIDE = 2048  # the longer side of the swatch's picture, at most
-LATTICE_SIDE = 1024  # the shorter side of what a lattice is looked for in, or up to twice as much
+LATTICE_SIDE = 1024  # the picture is reduced to this shorter side, or up to twice as much, to find a lattice
 GROWTH_FRAMES = 16
 GROWTH_SIDE = 192
 SHOWN = 384  # shorter side of the contents on a style's sheet
 
 
 class Stop:
-    """Whether someone wants the training to end after the step at hand."""
+    """Whether the training should stop after the current step."""
 
     requested = False
 
@@ -71,7 +71,7 @@ Say = Callable[[str], None]
 
 
 class Job(ABC):
-    """What all kinds have in common."""
+    """Makes one model from one picture."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Job(ABC):
 
     @abstractmethod
     def run(self, stop: Stop) -> bool:
-        """False when it was stopped before its end."""
+        """Train and write the model. False if it was stopped before its end."""
 
     def _introduce(self) -> None:
         swatch = self.swatch
@@ -106,19 +106,19 @@ class Job(ABC):
 
     @abstractmethod
     def _introduce_more(self) -> None:
-        """What people should know before the time is spent."""
+        """Tell the user more before the training."""
 
     def _swatch_facts(self) -> SwatchFacts:
         _, _, height, width = self.swatch.pixels.shape
         return SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width)
 
     def _destination(self, *, finished: bool) -> Path:
-        """Where the model goes. An unfinished one never takes the place of a finished one: it lies beside it."""
+        """Where the model goes. An unfinished one never replaces a finished one; it is written beside it."""
         aside = self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}{UNFINISHED}")
         return aside if not finished and _is_finished(self.output) else self.output
 
     def _clear_unfinished(self) -> None:
-        """What was left beside a finished model is not wanted once there is a newer one."""
+        """Remove the unfinished model of an earlier training, now that there is a finished one."""
         self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}{UNFINISHED}").unlink(missing_ok=True)
 
     def _beside(self, what: str) -> Path:
@@ -126,7 +126,7 @@ class Job(ABC):
 
 
 class NetworkJob(Job):
-    """A network, trained step by step."""
+    """Trains a network step by step."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class NetworkJob(Job):
         self.descriptor = descriptor
 
     def run(self, stop: Stop) -> bool:
-        """False when it was stopped before its end. The best model so far is written either way."""
+        """False if it was stopped before its end. The best model so far is written either way."""
         self._introduce()
         training = self._training()
         checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
@@ -187,7 +187,7 @@ class NetworkJob(Job):
                     return
 
     def _write(self, training: Training[Any], *, pictures: bool) -> Path:
-        """The model's file."""
+        """Write the best model so far and return its file."""
         finished = training.step == self.recipe.iterations
         path = self._destination(finished=finished)
         generator = training.finished()
@@ -246,19 +246,19 @@ class NetworkJob(Job):
 
     @abstractmethod
     def _sheet(self, painter: Any, title: str) -> Picture:
-        """What one has to see to judge the model."""
+        """The contact sheet, by which people judge the model."""
 
     def _facts(self) -> dict[str, str]:
-        """More for the model file."""
+        """More facts for the model file."""
         return {}
 
     @abstractmethod
     def _belongs_to_more(self) -> dict[str, object]:
-        """More that a checkpoint belongs to."""
+        """More that must be the same to go on from a checkpoint."""
 
 
 def _is_finished(path: Path) -> bool:
-    """Whether a whole model stands there; files without the fact are of times when only these were kept."""
+    """Whether the file is a finished model. Older files do not say; at that time only finished ones were kept."""
     try:
         return bool(read_facts(path).training.get("finished", True))
     except (BrokenModel, OSError):
@@ -267,7 +267,7 @@ def _is_finished(path: Path) -> bool:
 
 def lattice_of(maps: MapSet, periods: object) -> Lattice | None:
     """`periods`: "auto", None or two periods in pixels of the swatch."""
-    if periods == "auto":  # the joints of old bricks can be plainer in the AO than in the colours
+    if periods == "auto":  # in all maps: the joints of old bricks can be clearer in the AO than in the colours
         pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in maps.maps]
         found = [lattice for lattice in map(_find_lattice, pictures) if lattice]
         return max(found, key=lambda lattice: lattice.strength, default=None)
@@ -278,7 +278,7 @@ def lattice_of(maps: MapSet, periods: object) -> Lattice | None:
 
 
 def _find_lattice(picture: Tensor) -> Lattice | None:
-    """Of a large picture, in the picture made smaller."""
+    """The lattice of a picture. A large picture is reduced first."""
     factor = max(1, min(picture.shape[2:]) // LATTICE_SIDE)
     lattice = find_lattice(F.avg_pool2d(picture, factor)) if factor > 1 else find_lattice(picture)
     if lattice is None or factor == 1:
@@ -288,7 +288,7 @@ def _find_lattice(picture: Tensor) -> Lattice | None:
 
 
 def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Say) -> None:
-    """Say which maps there are and how they repeat; `picture` shows the lattice."""
+    """Say which maps there are and how they repeat. The lattice is drawn into the file `picture`."""
     if len(maps.maps) > 1:
         say(f"  Maps: {', '.join(each.name for each in maps.maps)}.")
     for note in maps.notes:
@@ -303,7 +303,7 @@ def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Sa
 
 
 class TextureJob(NetworkJob):
-    """A swatch to a texture model. `periods`: "auto", None or two periods in pixels.
+    """From a swatch to a network for textures. `periods`: "auto", None or two periods in pixels.
 
     `parts`: files of other maps (trainer/swatch/map_set.py); `derive`: maps to be guessed from the swatch.
     """
@@ -359,7 +359,7 @@ class TextureJob(NetworkJob):
 
 
 class StyleJob(NetworkJob):
-    """A picture to a model that paints others in its style. `content`: a folder of pictures, or None."""
+    """From a picture to a network that stylizes. `content`: a folder of pictures to learn on, or None."""
 
     def __init__(self, *arguments: Any, content: Path | None, descriptor: NetworkDescriptor) -> None:
         super().__init__(*arguments, descriptor=descriptor)

@@ -1,4 +1,4 @@
-"""A swatch to a quilt: seconds of learning, and the pictures that show what came of it."""
+"""From a swatch to a quilt: learn for some seconds, write the model and the pictures that show how good it is."""
 
 import dataclasses
 import time
@@ -32,13 +32,13 @@ from trainer.swatch.light import levelled
 from trainer.swatch.map_set import read_map_set
 from trainer.swatch.tiling import tiles
 
-GROWN, FRAME = 1024, 384  # sides of what is painted for a frame of its growth, and of the frame
-SHOWN = 512  # side of what is painted for the thumbnail
-CONTAINS = "the photograph"  # what a model file of this kind holds, for its training facts
+GROWN, FRAME = 1024, 384  # sides of the texture that is painted for a frame of NAME.growth.png, and of the frame
+SHOWN = 512  # side of the texture that is painted for the thumbnail
+CONTAINS = "the photograph"  # what such a model file contains, told among its training facts
 
 
 class QuiltJob(Job):
-    """A swatch to a quilt. `periods`, `parts`, `derive`: as for a network (trainer/job.py)."""
+    """From a swatch to a quilt. `periods`, `parts`, `derive`: as for a network (trainer/job.py)."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class QuiltJob(Job):
         self.lattice = lattice_of(self.set, periods)
 
     def run(self, stop: Stop) -> bool:
-        """False when it was stopped before its end; what was learned so far is written either way."""
+        """False if it was stopped before its end. What was learned so far is written either way."""
         self._introduce()
         if self.config.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
@@ -85,7 +85,7 @@ class QuiltJob(Job):
         return True
 
     def _grow(self, frames: list[tuple[int, Picture]], done: int, small: Quilt) -> None:
-        """One more frame, of about a swatch's width, made smaller where that is large."""
+        """Add a frame to NAME.growth.png: a texture about as wide as the swatch, scaled down if that is large."""
         side = max(GROWTH_SIDE, min(GROWN, *small.settings.plan))
         frames.append((done, thumbnail(as_picture(base_colour(small, 0, (side, side))), FRAME)))
         write_picture(self._beside("growth"), filmstrip(frames, "the texture after so many rounds of learning"))
@@ -97,7 +97,7 @@ class QuiltJob(Job):
         introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
 
     def _write(self, quilt: Quilt, small: Quilt, done: int) -> Path:
-        """The model's file."""
+        """Write the model and return its file."""
         finished = done == ROUNDS
         path = self._destination(finished=finished)
         sample = as_picture(base_colour(small, 0, (SHOWN, SHOWN)))
@@ -137,7 +137,7 @@ class QuiltJob(Job):
 
 
 def reduced(quilt: Quilt) -> Quilt:
-    """The quilt of the plan's own pixels: of 1/factor of its size, it paints the same textures so much smaller."""
+    """The same quilt at 1/factor of the size: it paints the same textures in the pixels of the plan."""
     settings, lattice = quilt.settings, quilt.lattice
     factor = settings.factor
     if factor == 1:
@@ -153,19 +153,19 @@ def reduced(quilt: Quilt) -> Quilt:
 
 
 def both(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:
-    """What two agree on, axis by axis."""
+    """Axis by axis, whether both are true."""
     return one[0] and other[0], one[1] and other[1]
 
 
 def whole(pixels: Tensor) -> tuple[bool, bool]:
-    """Which sides are multiples of a quilt's factor: others are cropped, and then they tile no longer."""
+    """Which sides are multiples of a quilt's factor. Others are cropped, and no longer tile."""
     height, width = pixels.shape[2:]
     factor = choose_sizes(height, width).factor
     return height % factor == 0, width % factor == 0
 
 
 def stored(pixels: Tensor, maps: Sequence[Map]) -> list[Tensor]:
-    """Maps, (channels of all, height, width) float32 in [0, 1], as a quilt keeps them: uint8, or uint16 of a height."""
+    """Maps as a quilt keeps them: uint8, heights uint16. `pixels`: (channels of all maps, H, W) float32 in [0, 1]."""
     result = []
     for each in maps:
         own = pixels[channels_of(maps, each.name)]

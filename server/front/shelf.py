@@ -1,11 +1,11 @@
-"""The models folder as the front of the server sees it: kept up to date, a few milliseconds at a time.
+"""The models folder as the front of the server sees it, kept up to date a few milliseconds at a time.
 
 The folder is scanned about every second. A file that is new or has changed is read, hashed and checked in full, and
-only then takes the place of the version before it; until then, and for good where it is broken, that version serves.
-The bytes of a small file are kept in memory, since one that was overwritten in place cannot be read again. A large one
-(server/model/checking.py) stays where it is, and workers are told where; it serves until it is replaced.
+only then replaces the version before it. Until then that version is served; if the new file is broken, it is served on.
+The bytes of a small file are kept in memory, because it may be overwritten in place. A large one
+(server/model/checking.py) stays where it is, and workers are told where; it is served until it is replaced.
 
-Neither torch nor threads, and nothing waits: whoever owns the shelf calls `step` again and again.
+No torch, no threads, and nothing waits: the owner of the shelf calls `step` again and again.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ from server.model.library import UnknownModel, check_place, name_of, no_library
 from server.model.torus import Size
 
 SCAN_EVERY_S = 1.0
-KEPT_BYTES = 96 * 2**20  # of small verified model files, the least recently used dropped first
-FILES_AT_ONCE = 64  # looked at between two looks at the clock
-PAGE_BYTES = 58 * 1024  # of a page's entries, so that a header stays under 60 KiB
+KEPT_BYTES = 96 * 2**20  # of small checked model files; the least recently used are dropped first
+FILES_AT_ONCE = 64  # that a scan looks at before it looks at the clock
+PAGE_BYTES = 58 * 1024  # of the entries of one page, so that a header stays under 60 KiB
 MAX_REASON = 300  # characters
 RETRY_MS = 500
 FIT_SIDES = (256, 512, 1024, 2048, 4096)
 
-Stamp = tuple[int, ...]  # tells two states of a file apart
+Stamp = tuple[int, ...]  # it differs if the file has changed
 
 
 class UnusableModel(UnknownModel):
@@ -45,7 +45,7 @@ class UnusableModel(UnknownModel):
 
 
 class Gone(UnusableModel):
-    """A version of a model that was replaced, and is not in memory."""
+    """A version of a model that was replaced and is no longer in memory."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"That version of the model {name[:100]!a} is gone; begin anew with the present one.")
@@ -61,10 +61,10 @@ class StillChecking(Refused):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Version:
-    """A model as it was read and checked: `sha256` and `bytes` are its file's hash and size.
+    """A model that was read and checked. `sha256` and `bytes` are the hash and the size of its file.
 
-    The thumbnail of `facts` has no pixels here, since thousands of them would fill the memory: see Shelf.thumbnail.
-    They begin at `thumbnail_at` in the file. `stamp`: of the file, as it was checked.
+    The thumbnail of `facts` has no pixels here, because thousands of thumbnails would fill the memory: see
+    Shelf.thumbnail. The pixels begin at `thumbnail_at` in the file. `stamp`: of the file when it was checked.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class FilePlace:
-    """Where the file of a large model lies, as it was when it was last looked at."""
+    """The file of a large model, and its size when it was last looked at."""
 
     path: Path
     bytes: int
@@ -90,10 +90,10 @@ class _Shelved:
 
     name: str
     path: Path
-    seen: Stamp  # the file at the last scan
-    checked: Stamp | None = None  # the file as it was last checked
-    reason: str = ""  # why it cannot be used as it was then, in words that follow "it"
-    version: Version | None = None  # the latest that could
+    seen: Stamp  # of the file at the last scan
+    checked: Stamp | None = None  # of the file when it was last checked
+    reason: str = ""  # why it could not be used then, in words that follow "it"
+    version: Version | None = None  # the latest that can be used
     entry: Mapping[str, Any] = field(init=False)
     entry_bytes: int = field(init=False)
 
@@ -105,7 +105,7 @@ class _Shelved:
         return "ready" if self.version else "broken" if self.reason else "checking"
 
     def tell(self) -> None:
-        """Write the entry of the list anew (docs/PROTOCOL.md, Models)."""
+        """Update the entry of the list (docs/PROTOCOL.md, Models)."""
         entry: dict[str, Any] = {"name": self.name, "state": self.state}
         if self.reason:
             entry["warning" if self.version else "reason"] = self.reason
@@ -114,7 +114,7 @@ class _Shelved:
 
 
 class Shelf:
-    """The models of a folder by name. `problem` is a sentence while the folder itself cannot be read, and else ""."""
+    """The models of a folder by name. `problem` is a sentence while the folder itself cannot be read, otherwise ""."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
@@ -148,8 +148,8 @@ class Shelf:
     def content(self, name: str, sha256: str) -> bytes | FilePlace:
         """The model file of this hash: its bytes, or where it lies if it is large.
 
-        A small one comes from memory, also when it is no longer in the folder, or is read again. Raises UnknownModel
-        when that version is gone.
+        A small one comes from memory, even if it is no longer in the folder, or is read again. Raises UnknownModel if
+        that version is gone.
         """
         if (name, sha256) in self._kept:
             self._kept.move_to_end((name, sha256))
@@ -171,7 +171,7 @@ class Shelf:
         return data
 
     def piece(self, name: str, sha256: str, begin: int, count: int) -> bytes:
-        """A part of a large model file, for one who checks the whole. Raises UnknownModel when that version is gone."""
+        """Some bytes of a large model file, for a worker without access to it. Raises UnknownModel if it is gone."""
         shelved = self._served(name, sha256)
         try:
             with self._at_its_place(shelved) as (file, _):
@@ -182,7 +182,7 @@ class Shelf:
             raise Gone(name) from None
 
     def lose(self, name: str, sha256: str) -> None:
-        """That version's file is no longer what it was: the next scan looks again."""
+        """Forget a version whose file has changed. The next scan looks at the file again."""
         shelved = self._shelved.get(name)
         if shelved and shelved.version and shelved.version.sha256 == sha256:
             shelved.version = None
@@ -210,7 +210,7 @@ class Shelf:
             raise Gone(name) from None
 
     def _served(self, name: str, sha256: str) -> _Shelved:
-        """What is served under this name. Raises UnknownModel when it is not of that hash."""
+        """What is served under this name. Raises UnknownModel if it has another hash."""
         shelved = self._shelved.get(name)
         if shelved is None or shelved.version is None or shelved.version.sha256 != sha256:
             raise Gone(name)
@@ -218,8 +218,9 @@ class Shelf:
 
     @contextmanager
     def _at_its_place(self, shelved: _Shelved, exactly: bool = True) -> Iterator[tuple[BinaryIO, int]]:
-        """The file, open, and its size. Raises BrokenModel; where `exactly`, also when its times tell that it is not
-        the version that is served.
+        """The open file and its size. Raises BrokenModel.
+
+        `exactly`: also raise it if the file's times show that it is not the version that is served.
         """
         with explained(shelved.path):
             check_place(self.folder, shelved.path)
@@ -230,7 +231,7 @@ class Shelf:
                 yield file, size
 
     def page(self, after: str = "", limit: int = 50) -> tuple[list[Mapping[str, Any]], int, str]:
-        """Entries by name, the number of all models, and what to go on after; "" when these were the last."""
+        """Entries by name, the number of all models, and the `after` of the next page, "" if this is the last."""
         names = self._sorted()
         begin = bisect_right(names, after)
         entries: list[Mapping[str, Any]] = []
@@ -250,7 +251,7 @@ class Shelf:
 
     @property
     def settled(self) -> bool:
-        """Whether the folder was looked through, and every file in it checked as it was then."""
+        """Whether the folder has been scanned and every file in it checked."""
         return self._scanned and all(shelved.checked == shelved.seen for shelved in self._shelved.values())
 
     def _sorted(self) -> list[str]:
@@ -261,7 +262,7 @@ class Shelf:
     # ---------------------------------------------------------------------------------------------------------- work
 
     def step(self, budget_s: float = 0.004) -> bool:
-        """Do a little of what is due. True when the time was over before the work was."""
+        """Work for a moment. True if there is more to do."""
         end = self._clock() + budget_s
         while self._go_on():
             if self._clock() >= end:
@@ -269,7 +270,7 @@ class Shelf:
         return False
 
     def _go_on(self) -> bool:
-        """About a millisecond's work; False when there is none."""
+        """Work for about a millisecond. False if there is nothing to do."""
         if self._scan is None and self._clock() >= self._next_scan:
             self._scan = self._scanning()
         if self._scan is not None:
@@ -288,7 +289,7 @@ class Shelf:
         return False
 
     def _scanning(self) -> Iterator[None]:
-        """See which files there are and which have changed. A folder that cannot be read changes nothing."""
+        """Find files that are new, changed or gone. If the folder cannot be read, nothing changes."""
         found = set()
         try:
             with os.scandir(self.folder) as entries:
@@ -324,7 +325,7 @@ class Shelf:
             self._check = None
 
     def _checking(self, shelved: _Shelved) -> Iterator[None]:
-        """Read and check a file in full. One that changes meanwhile is left to the next scan."""
+        """Read and check a file in full. A file that changes meanwhile is left to the next scan."""
         stamp, path = shelved.seen, shelved.path
         if _stamp(path) != stamp:
             return
@@ -360,7 +361,7 @@ def _ended(work: Iterator[None]) -> bool:
 
 
 def _stamp(path: Path | str) -> Stamp:
-    """Changes whenever the file does; empty for one that is not there. Of a link, the file that it leads to."""
+    """The stamp of a file, or of the file that a link leads to; empty if there is none."""
     try:
         return _stamp_of(os.stat(path))  # noqa: PTH116, five thousand Paths a second cost more than the files
     except OSError:
@@ -384,7 +385,7 @@ def _version(shelved: _Shelved, found: Checked, size: int, stamp: Stamp) -> Vers
 
 
 def _told(version: Version) -> dict[str, Any]:
-    """What a list says of a model that is ready."""
+    """What lists show of a model that is ready."""
     facts = version.facts
     told: dict[str, Any] = {
         "sha256": version.sha256,

@@ -1,8 +1,8 @@
-"""A model file gone through from end to end: checked and hashed in pieces, so that not even a large one fills memory.
+"""Checks and hashes a model file from end to end, in pieces, so that a large one does not fill the memory.
 
-A file of at most SMALL_BYTES is kept whole besides, since nothing else holds what it was when it is overwritten in
-place. A larger one, such as a quilt of a large map set, stays where it is: the front of the server keeps its header
-alone, and whoever paints maps it. No torch here.
+A file of at most SMALL_BYTES is also kept in memory, because it may be overwritten in place. A larger one, such as a
+quilt of a large map set, stays where it is: the front of the server keeps only its header, and the painter maps the
+file. No torch here.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checked:
-    """What a file is: `begin` is where its tensors begin, `content` all of its bytes if it is small."""
+    """A checked file. `begin` is where its tensors begin, `content` all of its bytes if it is small."""
 
     header: Header
     begin: int
@@ -48,7 +48,7 @@ class Checked:
 
 
 def checking(file: Reads, size: int) -> Generator[None, None, Checked]:
-    """Go through a file of this many bytes; pauses now and then for a caller who has more to do.
+    """Check a file of this many bytes. It yields about every millisecond, so that the caller can do other work.
 
     Raises OSError, and ValueError with the reason in words that follow "it" or "its".
     """
@@ -84,7 +84,7 @@ def checking(file: Reads, size: int) -> Generator[None, None, Checked]:
 
 
 def checked(file: Reads, size: int) -> Checked:
-    """The same at once."""
+    """The same without pauses."""
     work = checking(file, size)
     while True:
         try:
@@ -95,16 +95,16 @@ def checked(file: Reads, size: int) -> Checked:
 
 
 def check_file(path: Path) -> Facts:
-    """Everything but the weights of a file that was checked in full. Raises BrokenModel."""
+    """Check a file in full and return everything but its weights. Raises BrokenModel."""
     with explained(path), opened(path) as (file, size):
         found = checked(file, size)
         return found.header.facts(path, found.thumbnail)
 
 
 def _check_values(header: Header, name: str, piece: bytes) -> None:
-    """Raises ValueError where numbers of a tensor cannot be. Any pixel can.
+    """Raises ValueError for numbers that a tensor must not hold. Pixels may have any value.
 
-    A sum is finite exactly when all its float32 terms are: in double precision a piece's never overflows.
+    The sum of a piece in double precision is finite if and only if all its float32 terms are: it never overflows.
     """
     if header.kinds[name] == "F32":
         if not math.isfinite(sum(_numbers("f", piece))):

@@ -1,10 +1,9 @@
-"""The header of a model file (server/network/model_file.py), checked in full: what a stranger's file must be to be read
-on.
+"""Reads the header of a model file (server/network/model_file.py) and checks it in full. The file may be a stranger's.
 
-Everything here does without torch, so the front of the server can list and check models that only workers ever run.
-Format: https://huggingface.co/docs/safetensors (8 bytes length of the header, little-endian; the header, JSON; the
-tensors without a gap). Nothing is allocated from a size that the file claims before it is held against the shapes of
-the architecture.
+No torch here, so the front of the server can list and check models that only workers run. Format:
+https://huggingface.co/docs/safetensors (the length of the header in 8 bytes, little-endian; the header, JSON; the
+tensors without a gap). Sizes that the file claims are compared with the shapes of its architecture before memory is
+allocated for them.
 """
 
 import dataclasses
@@ -48,7 +47,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class BrokenModel(TexserverError):
-    """A model file that must not be used; `reason` is what is wrong with it, in words that follow "it" or "its"."""
+    """A model file that must not be used. `reason` says what is wrong with it and begins with "it" or "its"."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
@@ -56,7 +55,7 @@ class BrokenModel(TexserverError):
 
 
 class WrongKind(Refused):
-    """A model of one kind where one of the other is needed."""
+    """A style where a texture is needed, or the other way round."""
 
     def __init__(self, name: str, kind: Kind) -> None:
         does = {
@@ -68,7 +67,7 @@ class WrongKind(Refused):
 
 @dataclass(frozen=True, kw_only=True)
 class SwatchFacts:
-    """The picture a model was learned from: its file's name and hash, its size in pixels as trained on."""
+    """The picture that a model was learned from: name and hash of its file, and its size in pixels in the training."""
 
     name: str
     sha256: str
@@ -78,7 +77,7 @@ class SwatchFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """A small picture of what it makes: uint8 (height, width, 3), sRGB, at most 256 pixels a side."""
+    """A small sample of what the model paints: uint8 (height, width, 3), sRGB, at most 256 pixels a side."""
 
     height: int
     width: int
@@ -87,7 +86,7 @@ class Thumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What lists show of a model: everything but the weights. A style has no maps and no lattice."""
+    """Everything in a model file but the weights. A style has no maps and no lattice."""
 
     name: str
     maps: tuple[Map, ...]
@@ -104,7 +103,7 @@ class Facts:
 
 
 def read_facts(path: Path) -> Facts:
-    """Everything but the weights, without reading them: they may still hold NaN. Raises BrokenModel."""
+    """Everything but the weights, which are not read or checked. Raises BrokenModel."""
     with explained(path):
         with opened(path) as (file, size):
             length = header_length(file.read(8), size)
@@ -117,7 +116,7 @@ def read_facts(path: Path) -> Facts:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """The one typed error: inside, ValueError carries the reason."""
+    """Raise BrokenModel in place of OSError, and of a ValueError whose text is the reason."""
     try:
         yield
     except OSError as error:
@@ -128,7 +127,7 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file and its size. Never waits: a FIFO without a writer would block a plain open()."""
+    """A regular file and its size. It never waits, where a plain open() of a FIFO would."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123, of a descriptor
         status = os.fstat(descriptor)
@@ -141,7 +140,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """A checked header: every tensor has the shape its architecture gives it, and its bytes in the file."""
+    """A checked header: every tensor has the shape that its architecture requires, and its bytes in the file."""
 
     maps: tuple[Map, ...]
     architecture: AnyArchitecture
@@ -171,7 +170,7 @@ class Header:
 
 
 def header_length(first: bytes, size: int) -> int:
-    """The header's length by the file's first eight bytes, within the file and within reason."""
+    """The header's length, from the file's first eight bytes. Raises ValueError if it cannot be right."""
     if not first:
         raise ValueError("it is empty")
     length = int.from_bytes(first, "little")
@@ -187,7 +186,7 @@ def header_length(first: bytes, size: int) -> int:
 
 
 def parse_header(text: bytes, data_bytes: int) -> Header:
-    """The header, checked; `data_bytes` lie behind it. Raises ValueError with the reason."""
+    """The checked header of a file with `data_bytes` after it. Raises ValueError with the reason."""
     table = _object(_json(text), "its header")
     metadata = _object(table.pop("__metadata__", {}), "its metadata")
     if not isinstance(metadata.get(KEY), str):
@@ -212,7 +211,7 @@ def parse_header(text: bytes, data_bytes: int) -> Header:
 def _dimensions(
     facts: dict[str, Any],
 ) -> tuple[tuple[Map, ...], AnyArchitecture, Lattice | None, Mapping[str, tuple[str, Shape]]]:
-    """Maps, architecture, lattice, and the kinds and shapes of its tensors, of a description with all its fields."""
+    """Maps, architecture, lattice, and the kinds and shapes of the tensors, from the description in the metadata."""
     always = ("format", "kind", "architecture", "training", "descriptor", "swatch")
     if _kind(facts) == "style":
         _keys(facts, "its description", *always)
@@ -253,7 +252,7 @@ def _thumbnail_shape(value: object) -> tuple[int, ...]:
 
 
 def _places(table: Mapping[str, Any], tensors: Mapping[str, tuple[str, Shape]], data_bytes: int) -> dict[str, slice]:
-    """Where each tensor lies: all of the architecture's and no other, side by side, without a gap."""
+    """Where each tensor lies. The file must have all tensors of the architecture, no other, and no gap between them."""
     if missing := tensors.keys() - table.keys():
         raise ValueError(f"it lacks the tensor {_quoted(min(missing))} of its architecture")
     if extra := table.keys() - tensors.keys():
@@ -298,7 +297,7 @@ def _map(value: object) -> Map:
 
 
 def _architecture(value: object) -> Architecture:
-    fields = {"smooth": 0} | _object(value, "its architecture")  # models of before 0.2 say nothing of it
+    fields = {"smooth": 0} | _object(value, "its architecture")  # models older than 0.2 have no such field
     _keys(fields, "its architecture", "name", "widths", "noise", "smooth")
     smooth = _whole(fields["smooth"], "how many of its levels are interpolated", 0, MAX_LEVELS)
     widths, noise = _levels(fields)
@@ -435,7 +434,7 @@ def _text(value: object, what: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A stranger's value in a message: short, printable, and no deeper than a type when it is nested."""
+    """A value from a file, for a message: short and printable; of a nested one, only the type."""
     if isinstance(value, dict | list):
         return f"a JSON {'object' if isinstance(value, dict) else 'list'}"
     text = ascii(value[:60] if isinstance(value, str) else value)

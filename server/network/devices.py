@@ -1,8 +1,8 @@
 """Where a generator runs and how exactly: the same choice for texget, the trainer's pictures and the server.
 
-`exact` is float32 throughout: CPU and GPU agree within 1/255. `fast` runs the levels in bfloat16, and in float32 the
-last convolution, which makes the colours: 1.7 times as fast on processors with bfloat16 arithmetic, a few 1/255 of
-grain off.
+`exact` is float32 throughout: CPU and GPU agree within 1/255. `fast` runs the levels in bfloat16 and the last
+convolution, which makes the colours, in float32. It is 1.7 times as fast on processors with bfloat16 arithmetic, and
+differs by a grain of a few 1/255.
 """
 
 import copy
@@ -21,13 +21,13 @@ AnyGenerator = TypeVar("AnyGenerator", bound=Generator | Quilt | StyleGenerator)
 
 
 class NoSuchDevice(TexserverError):
-    """The device asked for is not in this machine; the text says which are."""
+    """This machine does not have the device; the text lists those that it has."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device of this name: auto, cpu, cuda, cuda:N or mps. Raises NoSuchDevice.
 
-    `auto` is the first CUDA device, or else the CPU; mps only when asked for, since its pixels were never compared.
+    `auto` is the first CUDA device, or else the CPU. It never chooses mps, whose pixels were never compared.
     """
     cuda_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
@@ -41,7 +41,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(device: torch.device, precision: Precision = "auto") -> Literal["exact", "fast"]:
-    """What `auto` means on this device: fast on a CPU with bfloat16 arithmetic of its own, else exact."""
+    """Replace `auto`: fast on a CPU that has bfloat16 instructions, else exact."""
     if precision not in PRECISIONS:
         raise ValueError(f"a precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision == "auto":
@@ -50,7 +50,7 @@ def choose_precision(device: torch.device, precision: Precision = "auto") -> Lit
 
 
 def prepare(generator: AnyGenerator, device: torch.device, precision: Precision = "auto") -> AnyGenerator:
-    """A copy of the generator, ready to paint on the device; the one given stays as it is.
+    """A copy of the generator that is ready to paint on the device. The argument is not changed.
 
     `exact` on CUDA turns TensorFloat-32 off for the whole process: with it, pixels would differ from the CPU's by more
     than 1/255.
@@ -80,6 +80,6 @@ def paintable(model: Model, device: str = "auto", precision: Precision = "auto")
 
 
 def _cpu_has_bfloat16() -> bool:
-    """AVX512-BF16 or AMX, as torch sees them; False where it does not say, as on ARM."""
+    """Whether torch reports AVX512-BF16 or AMX. On ARM it reports neither."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(check() for name in checks if (check := getattr(torch.cpu, name, None)))

@@ -8,10 +8,11 @@ second normalisation at the join is left out, since both sides leave a normalise
 coarser result directly and two 3x3 convolutions follow, of which the second narrows to what the next level takes
 (half, at the pixels).
 
-All convolutions are valid (no padding): the caller hands every level the halo it needs, so a window costs what it shows
-and there is no edge anywhere. Levels are numbered from 0, the coarsest. Upsampling (server/model/torus.py) is nearest
-in the paper's pyramid, and linear from the coarse levels of a taper: where a large cell ends all features would jump at
-once, and walls and rocks would get their joints there, every 32 pixels.
+All convolutions are valid (no padding): the caller passes every level the halo it needs, so there is no edge anywhere,
+and the cost of a window depends on its size alone. Levels are numbered from 0, the coarsest. Upsampling
+(server/model/torus.py) is nearest in the paper's pyramid. In a taper the coarse levels are upsampled linearly: with
+nearest upsampling all features jump at once at the border of a large cell, and the networks put joints of walls and
+rocks there, every 32 pixels.
 """
 
 from abc import ABC, abstractmethod
@@ -44,14 +45,14 @@ class Line(NamedTuple):
 
 
 class Parents(NamedTuple):
-    """The same, along both."""
+    """The same, along both axes."""
 
     rows: Line
     columns: Line
 
 
 class Block(nn.Module):
-    """Valid convolution, normalisation (none once frozen: it is folded into the convolution), leaky ReLU."""
+    """Valid convolution, normalisation, leaky ReLU. A frozen generator has its normalisation in the convolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, normalisation: Normalisation | None) -> None:
         super().__init__()
@@ -63,9 +64,9 @@ class Block(nn.Module):
 
 
 class Level(nn.Module, ABC):
-    """One level: its own noise and waves, and the upsampled coarser result, in; features out.
+    """One level: from its own noise and waves and the upsampled coarser result to features.
 
-    `own_margin` and `margin` are the cells it needs beyond its output on every side: of noise, of the coarser result.
+    On every side it needs more cells than it returns: `own_margin` of noise and waves, `margin` of the coarser result.
     """
 
     own_margin: int
@@ -74,11 +75,11 @@ class Level(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, own: Tensor, coarser: Tensor | None) -> Tensor:
-        """(B, C, rows, columns) each, to features with no margin left."""
+        """Both inputs are (B, C, rows, columns) with margins; the features have none."""
 
 
 class TaperLevel(Level):
-    """Two 3x3 convolutions of noise, waves and coarser result together; the second narrows."""
+    """Two 3x3 convolutions over noise, waves and coarser result together. The second has fewer channels."""
 
     def __init__(self, own: int, coarser: int, width: int, outputs: int, norm: Normalisation | None) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ class TaperLevel(Level):
 
 
 class PyramidLevel(Level):
-    """The paper's: a block of the noise alone, then one of it and the coarser result side by side."""
+    """The paper's level: a block over the noise alone, then one over its result and the coarser result together."""
 
     def __init__(self, own: int, coarser: int, width: int, norm: Normalisation | None) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class PyramidLevel(Level):
 class Generator(nn.Module):
     """From noise and waves on every level to the maps.
 
-    `normalisation` makes the layer after every convolution (training); None is the frozen form that is served.
+    `normalisation` makes the layer after every convolution, for training. None: the frozen form that is served.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ def _mixed(x: Tensor, rows: Tensor, columns: Tensor, shares: Tensor) -> Tensor:
 
 
 def _gathered(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Whole cells, in one gather in channels-last order: about eight times faster than two selections along H and W."""
+    """Gather whole cells at once, channels last: about eight times faster than selecting along H and then W."""
     batch, channels, _, width = x.shape
     cells = (rows[:, None] * width + columns).flatten()
     flat = x.permute(0, 2, 3, 1).reshape(batch, -1, channels)
@@ -198,9 +199,9 @@ def _gathered(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _painted(x: Tensor, paint: nn.Conv2d) -> Tensor:
-    """The 1x1 convolution `paint` as products of at most eight outputs: (B, C, H, W) -> (B, channels, H, W).
+    """The 1x1 convolution `paint` as matrix products of at most eight outputs: (B, C, H, W) -> (B, channels, H, W).
 
-    Such small products come out equal to the bit with any number of threads; the convolution itself does not.
+    Such small products give the same bits with any number of threads. The convolution itself does not.
     """
     assert paint.bias is not None
     cells = x.permute(0, 2, 3, 1)

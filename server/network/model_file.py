@@ -1,15 +1,15 @@
 """The model file: one NAME.safetensors per model, data only. Nothing in it is code and nothing is unpickled.
 
     tensors    generator.…   float32, the state of a frozen `server.network.generator.Generator` or of a
-                             `server.network.style_generator.StyleGenerator`; of a `server.quilt.quilt.Quilt` the pixels
-                             of its swatch and small whole numbers (server/model/quilt.py)
+                             `server.network.style_generator.StyleGenerator`; for a `server.quilt.quilt.Quilt`, the
+                             pixels of its swatch and small whole numbers (server/model/quilt.py)
                thumbnail     uint8 (height, width, 3), sRGB, at most 256 pixels a side
-    metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; of a texture maps and
-                             lattice, too
+    metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; for a texture also maps and
+                             lattice
 
-Written with the safetensors library. Differs: read here and in server/model/, since a stranger's file is checked in
-full (header.py against the shapes its architecture must have, checking.py number by number) before anything is
-allocated for it.
+The safetensors library writes it. Differs: it is read here and in server/model/, because a file from a stranger is
+checked in full before memory is allocated for it. header.py compares it with the shapes that its architecture must
+have, checking.py looks at every number.
 """
 
 import dataclasses
@@ -54,11 +54,11 @@ from server.replace_file import replace_file, unwritten
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A model as the file holds it: a generator on the CPU, frozen if of a texture, and where it comes from.
+    """What a model file holds: a generator on the CPU (for a texture a frozen one), and facts about its training.
 
-    `name` is the file's stem and stands nowhere in it. `sha256`, of the file's bytes, is the key for caches; "" for a
-    model that was not read from a file. `thumbnail` is uint8 (height, width, 3), sRGB, at most 256 pixels a side.
-    `place` is the file that a large model is painted from as it lies there.
+    `name` is the stem of the file, which does not contain it. `sha256` is of the file's bytes and the key for caches;
+    "" for a model that was not read from a file. `thumbnail` is uint8 (height, width, 3), sRGB, at most 256 pixels a
+    side. `place` is the file of a large model, which is painted from where it lies.
     """
 
     name: str
@@ -75,13 +75,13 @@ class Model:
         return "style" if isinstance(self.generator, StyleGenerator) else "texture"
 
     def texture_generator(self) -> Generator | Quilt:
-        """Raises WrongKind for the model of a style."""
+        """Raises WrongKind if this is the model of a style."""
         if isinstance(self.generator, StyleGenerator):
             raise WrongKind(self.name, "style")
         return self.generator
 
     def style_generator(self) -> StyleGenerator:
-        """Raises WrongKind for the model of a texture."""
+        """Raises WrongKind if this is the model of a texture."""
         if not isinstance(self.generator, StyleGenerator):
             raise WrongKind(self.name, "texture")
         return self.generator
@@ -91,11 +91,11 @@ class Model:
 
 
 def write_model(path: Path, model: Model) -> None:
-    """Write the model in one step: `path` is the old file or the complete new one at any time. Makes the folder.
+    """Write the model in one step: at any time `path` is the old file or the complete new one. Makes the folder.
 
-    The same model gives the same bytes. Characters of facts that cannot be printed become "?", and numbers that are not
-    finite become null. Raises UnusableOutput when the disk refuses, BrokenModel for what `read_model` would not accept,
-    such as weights that are not finite or not frozen.
+    The same model gives the same bytes. In facts, characters that cannot be printed become "?" and numbers that are not
+    finite become null. Raises UnusableOutput if it cannot be written, and BrokenModel if `read_model` would not accept
+    it, for example because weights are not finite or not frozen.
     """
     state = model.generator.state_dict()
     tensors = {GENERATOR + name: value.detach().cpu().contiguous() for name, value in state.items()}
@@ -153,10 +153,10 @@ def _storable(value: Fact) -> Fact:
 
 
 def read_model(path: Path, sha256: str = "") -> Model:
-    """Read and check a model file; with `sha256`, of that hash and no other.
+    """Read and check a model file. `sha256`: the hash that it must have.
 
-    A large one is mapped, so memory grows by what is painted from; `Model.place` then tells whether it still is what
-    was checked. Raises BrokenModel, and nothing else, for whatever is wrong with it.
+    A large file is mapped, so only the parts that are painted from take memory. `Model.place` then tells whether the
+    file has changed since it was checked. Raises BrokenModel for everything that can be wrong with it.
     """
     with explained(path), opened(path) as (file, size):
         return _read(path.stem, file, size, sha256)
@@ -180,8 +180,9 @@ def _read(name: str, file: BinaryIO, size: int, sha256: str) -> Model:
 
 
 def parse_model(name: str, data: bytes | mmap) -> Model:
-    """The model in the bytes of a whole file, which stay in use. Raises ValueError with the reason, in words that
-    follow "it".
+    """The model in the bytes of a whole file, which must not change afterwards.
+
+    Raises ValueError with the reason, in words that follow "it".
     """
     file = BytesIO(data) if isinstance(data, bytes) else data
     return _model(name, checked(file, len(data)), data)
@@ -212,12 +213,12 @@ _KINDS = {"F32": "<f4", "U16": "<u2", "I16": "<i2", "U8": "u1", "I8": "i1"}
 
 
 def _tensor(header: Header, name: str, content: memoryview) -> Tensor:
-    """Weights are copied: aligned, writable, in native order. Pixels of a swatch stay where they are, if they can."""
+    """Weights are copied, so that they are aligned, writable and in native order. Pixels of a swatch are not copied."""
     values = np.frombuffer(content, _KINDS[header.kinds[name]])
     if header.kinds[name] == "F32" or len(content) < 2**16 or not values.flags.aligned:
         values = values.astype(values.dtype.newbyteorder("="))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that they cannot be written: nobody does
+        warnings.simplefilter("ignore")  # the warning that they are read-only
         return torch.from_numpy(values.reshape(header.shapes[name]))
 
 

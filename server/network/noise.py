@@ -1,4 +1,4 @@
-"""Noise as a field over the torus: the same seed and place give the same value, whoever asks and in whatever order.
+"""Noise as a field over the torus: the value depends on seed and place alone, not on what was asked before.
 
 Source: a counter-based generator in the sense of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC
 2011); the mixing function is C. Wellons' `lowbias32` (hash-prospector, 2018), exact to the bit in any 32-bit integer
@@ -50,7 +50,7 @@ def _wrapped(start: int, count: int, period: int) -> list[int]:
 
 
 def _key(seed: int, level: int, pair: int) -> int:
-    """One 32-bit key per (seed, level, channel pair), every bit of it depending on every bit of the three."""
+    """One 32-bit key per seed, level and channel pair. Every bit of it depends on every bit of the three."""
     key = 0
     for word in (seed & _MASK, seed >> 32, level, pair):
         key = _mix_number((key ^ word) + _GOLDEN & _MASK)
@@ -80,7 +80,7 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def _int32(places: list[int], keys: list[int]) -> Tensor:
-    """(len(places), len(keys)) int32, where no two places have the same value under one key."""
+    """(len(places), len(keys)) int32. Under one key no two places have the same value."""
     spread = torch.tensor([_signed(place * _GOLDEN & _MASK) for place in places], dtype=torch.int32)
     return spread[:, None] ^ torch.tensor([_signed(key) for key in keys], dtype=torch.int32)
 

@@ -1,7 +1,7 @@
-"""Normals agree with the height they lie on, and leave a generator with unit length, which shaders count on.
+"""Normals that agree with the height map and have unit length, as shaders expect.
 
-Where a generator paints both maps, its normals are the slope of its height plus a detail of their own: what it paints
-as a normal is that detail, and what comes out cannot contradict the height by more.
+If a generator paints both maps, its normals are the slope of its height plus a detail. What it paints as a normal is
+only that detail, so normals and height cannot contradict each other by more.
 
 Pixels of all maps: (B, C, H, W), channels in the order of the maps. A normal n is painted as p = n / 2 + 1 / 2. A
 surface z = k h(x, y) has the normal (-k dh/dx, -k dh/dy, 1), scaled to unit length; k is its steepness, in pixels.
@@ -26,7 +26,7 @@ def central_steps(height: Tensor) -> Tensor:
 
 
 def on_relief(pixels: Tensor, maps: Sequence[Map], steepness: Tensor) -> Tensor:
-    """The pixels with the slope of the height added to the normals; RELIEF_MARGIN pixels fall away on every side."""
+    """Add the slope of the height to the normals. The result is RELIEF_MARGIN pixels smaller on every side."""
     parts = dict(zip([each.name for each in maps], torch.split(pixels, [m.channels for m in maps], 1), strict=True))
     steps = central_steps(parts[HEIGHT_NAME].clamp(0, 1)) * steepness
     slope = torch.cat([-steps[:, :1], steps[:, 1:], torch.zeros_like(steps[:, :1])], 1)  # y is up, and rows go down
@@ -36,9 +36,9 @@ def on_relief(pixels: Tensor, maps: Sequence[Map], steepness: Tensor) -> Tensor:
 
 
 def finished(pixels: Tensor, maps: Sequence[Map]) -> Tensor:
-    """The pixels with the map `normal` of unit length; without one, as they are.
+    """Scale the map `normal` to unit length, if there is one.
 
-    Each pixel by itself, so windows agree as before. Gradients pass, and the pixels given stay as they are.
+    Each pixel is scaled by itself, so windows still agree. Gradients pass. The argument is not changed.
     """
     if all(each.name != NORMAL_NAME for each in maps):
         return pixels
@@ -49,7 +49,7 @@ def finished(pixels: Tensor, maps: Sequence[Map]) -> Tensor:
 
 
 def _unit(pixels: Tensor) -> Tensor:
-    """(B, 3, H, W): what points nowhere points straight up."""
+    """(B, 3, H, W). A normal of length zero becomes straight up."""
     normals = 2 * pixels - 1
     squares = normals.square().sum(1, keepdim=True)
     nowhere = squares < SHORTEST**2

@@ -1,8 +1,8 @@
-"""When memory is too short: how torch and the system say so, and the error for when nothing helps any more."""
+"""Out of memory: how torch and the system report it, and the error for when smaller pieces do not help."""
 
 import torch
 
-# How torch, its backends and the C++ library say it where they do not raise OutOfMemoryError.
+# Words in the RuntimeErrors of torch, its backends and the C++ library that mean the same as OutOfMemoryError.
 _SAID = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
 
 

@@ -1,33 +1,32 @@
-"""The style generators: from a picture and noise to the picture in a style. `strength` says how much of the style.
+"""The style generators: from a picture and noise to the picture in a style. `strength` is how much of the style.
 
 Two architectures by name.
 `residual`, the default, is an encoder and decoder in the manner of Johnson et al. 2016 (arXiv 1603.08155): convolutions
-halve the picture and widen it, residual blocks work where it is smallest, and convolutions over the doubled result lead
-back. Differs: half as wide and with 3x3 kernels at both ends, since the cost lies at the pixels; noise joins the
-content.
+halve the picture and add channels, residual blocks work where it is smallest, and convolutions over the doubled result
+lead back. Differs: half as many channels and 3x3 kernels at both ends, since most of the cost is at full resolution;
+noise joins the content.
 `pyramid` is the paper's (Ulyanov et al. 2016, arXiv 1603.03417, section 3.3): on every level noise and the content at
 that size go through a block (3x3, 3x3, 1x1), join the doubled coarser result, and both go through another.
 
 Every convolution but the last is followed by **conditional instance normalisation** (Ulyanov et al. 2017, arXiv
 1701.02096; Dumoulin et al. 2017, arXiv 1610.07629): `(x - mean) / std * (g0 + s g1) + (b0 + s b1)`. Differs: the
-condition is one number, the strength s in [0, 1], and gain and bias follow it along a parabola; along a line, both ends
-are held back by all that lies between. That adds `s (1 - s) g2` to the gain, and the same to the bias.
+condition is one number, the strength s in [0, 1], and gain and bias follow it along a parabola, which adds
+`s (1 - s) g2` to the gain and the same to the bias. A straight line gave worse results at both ends.
 
-Its means and deviations are those of the picture itself (training, and a look at a thumbnail), or they are given. With
-given ones nothing looks at the whole picture any more, and the normalisation, which is then a line for every channel,
-is folded into the convolutions: see `StyleGenerator.frozen`.
+Its means and deviations are those of the picture itself (in training, and for a thumbnail), or they are given. With
+given ones nothing looks at the whole picture. The normalisation is then a line for every channel and is folded into
+the convolutions: see `StyleGenerator.frozen`.
 
-The picture is `0.5 + k (1 - s) (content - 0.5) + painted`, where k is learned for each colour, and begins as 1. So
-strength 0 begins as the content to the pixel, which no network that halves its picture twice could give, and at
-strength 1 everything is painted: no grain of a photograph shines through the strokes. Nothing is squeezed by a sigmoid:
-the content's black and white are in reach, and gradients do not die there; whoever shows the picture clamps it to
-[0, 1].
+The picture is `0.5 + k (1 - s) (content - 0.5) + painted`. k is learned for each colour and begins as 1. So at the
+start of the training strength 0 gives the content to the pixel, which no network that halves its picture twice could
+do. At strength 1 everything is painted, and no grain of a photograph shows through the strokes. There is no sigmoid, so
+black and white can be reached and gradients do not vanish there; callers clamp the picture to [0, 1].
 
-All convolutions are valid (no padding): the caller hands the content with a halo, so there is no border here. Shapes:
+All convolutions are valid (no padding): the caller passes the content with a halo, so there is no border here. Shapes:
 content (B, 3, H + 2 halo, W + 2 halo), H and W multiples of the stride; the result (B, 3, H, W). A convolution over a
-picture doubled by linear interpolation is computed as a convolution of the picture itself to four times the channels,
-which are then laid out side by side: the same sums, and nothing is interpolated. Differs: cells repeated four times,
-which is the usual doubling, left stairs of four pixels on slanted strokes.
+picture that is doubled by linear interpolation is computed as a convolution of the picture itself to four times the
+channels, which are then laid out side by side. The sums are the same, and nothing is interpolated. Differs: the usual
+doubling repeats each cell four times, and it left stairs of four pixels on slanted strokes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +52,7 @@ from server.model.style_architecture import (
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """A picture's means and deviations for one generator, of one strength: all that it must know of the whole picture.
+    """A picture's means and deviations for one generator and strength: all that it needs of the whole picture.
 
     `values`: float32 on the CPU, all means, then all deviations, in the order of the layers.
     """
@@ -74,7 +73,7 @@ class Statistics:
 class Norm(nn.Module):
     """The learned half of a conditional instance normalisation.
 
-    `gain` and `bias` (3, C): at strength 0, what strength 1 adds, and how far the way from one to the other bends.
+    `gain` and `bias` (3, C): the value at strength 0, what strength 1 adds, and the bend of the parabola between them.
     """
 
     def __init__(self, channels: int, gain: tuple[float, float] = (1.0, 0.0)) -> None:
@@ -83,7 +82,7 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3, channels))
 
     def line(self, strength: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        """Factor and summand that do it all: strength (B,), mean and std (B, C) or (1, C) -> two (B, C)."""
+        """The normalisation as a factor and a summand, (B, C) each. `strength` (B,), mean and std (B, C) or (1, C)."""
         s = strength[:, None]
         bend = s * (1 - s)
         factor = (self.gain[0] + s * self.gain[1] + bend * self.gain[2]) / std
@@ -100,7 +99,7 @@ class Layer(nn.Module):
         self.norm = Norm(plan.outputs, gain)
 
     def kernel(self) -> Tensor:
-        """The convolution's weights, as they are applied to an input that is not doubled."""
+        """The weights of a convolution over the input before it is doubled."""
         return _four_kernels(self.conv.weight) if self.plan.doubles else self.conv.weight
 
     def convolved(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -119,8 +118,8 @@ Run = Callable[[str, Tensor], Tensor]  # a layer by its name, what goes in, what
 class StyleGenerator(nn.Module):
     """From content and noise to the picture in the style.
 
-    `fast`: the layers compute in bfloat16, from weights that stay float32, and the colours in float32
-    (server/network/devices.py sets it).
+    `fast`: the layers compute in bfloat16, the colours in float32. Weights stay float32. server/network/devices.py
+    sets it.
     """
 
     def __init__(self, architecture: StyleArchitecture) -> None:
@@ -128,7 +127,7 @@ class StyleGenerator(nn.Module):
         self.architecture = architecture
         self.fast = False
         plans = layer_plans(architecture)
-        # The last layer hands on nothing at strength 0, so that the picture begins as the content there.
+        # At strength 0 the last layer gives zero, so that the training begins with the content there.
         self.layers = nn.ModuleDict(
             {
                 name: Layer(plan, (0.0, 1.0) if index == len(plans) - 1 else (1.0, 0.0))
@@ -143,12 +142,12 @@ class StyleGenerator(nn.Module):
 
     @property
     def halo(self) -> int:
-        """Pixels of content beyond the picture on every side, a multiple of the stride."""
+        """The pixels of content that it needs around the picture on every side, a multiple of the stride."""
         return self.architecture.halo
 
     @property
     def stride(self) -> int:
-        """Pixels of the coarsest cell: windows begin and end at multiples of it."""
+        """The side of the coarsest cell in pixels. Windows begin and end at multiples of it."""
         return self.architecture.stride
 
     def layer(self, name: str) -> Layer:
@@ -193,7 +192,7 @@ class StyleGenerator(nn.Module):
 
     @torch.no_grad()
     def frozen(self, statistics: Statistics, strength: float) -> "FrozenStyle":
-        """The generator for pictures of these statistics at this strength, its normalisations folded away.
+        """The generator for pictures of these statistics at this strength, without normalisations.
 
         Raises BadRequest for statistics of another architecture.
         """
@@ -223,7 +222,7 @@ class StyleGenerator(nn.Module):
             return torch.addcmul(painted.add_(0.5), kept, _cropped(content, self.halo) - 0.5)
 
     def _features(self, content: Tensor, noise: Sequence[Tensor], run: Run) -> Tensor:
-        """What the colours are made from."""
+        """The features from which the colours are made."""
         content = (content - 0.5) * 4  # about zero mean and unit variance, as the noise
         return (self._residual if self.architecture.name == "residual" else self._pyramid)(content, noise, run)
 
@@ -284,7 +283,7 @@ class StyleGenerator(nn.Module):
 
 
 class _Live:
-    """Runs layers with the statistics of what they see, or given ones; `seen` keeps them, in order."""
+    """Runs layers with the statistics of their own input, or with given ones. `seen` collects them in order."""
 
     def __init__(
         self,
@@ -311,7 +310,7 @@ class _Live:
         return layer.activated(torch.addcmul(summand, x, factor))
 
     def _statistics(self, x: Tensor, cell: int) -> tuple[Tensor, Tensor]:
-        """Of the picture's own cells: the halo mirrors some of them, and they would count twice or more.
+        """Mean and deviation of the picture's own cells, without the halo, which mirrors some of them.
 
         Columns first, then rows: in channels-last order five times as fast as torch.var_mean over both.
         """
@@ -326,7 +325,7 @@ class _Live:
 
 
 class FrozenStyle:
-    """A generator whose statistics and strength are settled: plain convolutions, the same for every part of a picture.
+    """A generator with fixed statistics and strength: plain convolutions, the same for every part of a picture.
 
     Made by `StyleGenerator.frozen`; it belongs to that generator's device and precision.
     """
@@ -367,9 +366,9 @@ def _four_kernels(weight: Tensor) -> Tensor:
 
 
 def _side_by_side(x: Tensor) -> Tensor:
-    """The four quarters of the channels as neighbours: (B, 4 C, H, W) -> (B, C, 2 H, 2 W), channels last.
+    """Lay the four quarters of the channels out as neighbours: (B, 4 C, H, W) -> (B, C, 2 H, 2 W), channels last.
 
-    As pixel_shuffle with the channels in another order, in which every copy is of many values in a row.
+    As pixel_shuffle, but with an order of channels in which many values are copied at once.
     """
     batch, channels, height, width = x.shape
     cells = x.permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, channels // 4).transpose(2, 3)

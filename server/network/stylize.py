@@ -1,13 +1,13 @@
 """A picture in a style: `pixels = stylize(generator, content, seed, strength)`, at any size, in bounded memory.
 
-A style generator needs its picture's means and deviations. They are taken once, from a thumbnail, and the picture is
-then painted block by block with these numbers frozen, as in URST (Chen et al. 2021, arXiv 2103.11784): the result does
-not depend on the blocks, a window is the same part of the whole, and a sequence whose statistics are fixed changes only
-where its frames do. Noise is a field over the screen (server/network/noise.py), the same for every frame and size.
+A style generator needs its picture's means and deviations. They are taken once, from a thumbnail. The picture is then
+painted block by block with these numbers frozen, as in URST (Chen et al. 2021, arXiv 2103.11784). So the result does
+not depend on the blocks, a window equals that part of the whole, and frames with the same statistics differ only where
+their contents do. Noise is a field over the screen (server/network/noise.py), the same for every frame and size.
 
-Pictures are (height, width, channels) on the CPU: 1 channel (grey), 3 (RGB) or 4 (RGB and alpha), in sRGB; uint8,
-uint16, or floats in [0, 1], where what is beyond counts as 0 or 1. The result has the content's type (floats: float32)
-and three channels, or four: the last is then the content's alpha, untouched.
+Pictures are (height, width, channels) on the CPU: 1 channel (grey), 3 (RGB) or 4 (RGB and alpha), in sRGB. They are
+uint8, uint16, or floats in [0, 1]; floats outside count as 0 or 1. The result has the content's type (floats: float32)
+and three channels, or four if the content has alpha, which is copied.
 """
 
 import math
@@ -23,13 +23,13 @@ from server.model.torus import MAX_SIDE, Window, check_seed
 from server.network.noise import Field
 from server.network.style_generator import FrozenStyle, Statistics, StyleGenerator
 
-# Of a block's side in pixels: large enough that halos cost little, small enough that a block takes a few hundred
-# megabytes at most (benchmarks/stylize.py). A graphics card rather has few and large ones.
+# The side of a block in pixels. Halos cost little at this size, and a block takes a few hundred megabytes at most
+# (benchmarks/stylize.py). A graphics card is faster with fewer and larger blocks.
 BLOCK = 1024
 BLOCK_ON_CUDA = 2048
-THUMBNAIL_SIDE = 512  # pixels, the long side of the thumbnail that is measured
+THUMBNAIL_SIDE = 512  # pixels, the long side of the thumbnail from which statistics are taken
 MAX_NOISE = 10.0
-PIXELS_AT_ONCE = 2**21  # of a picture that are made small at once
+PIXELS_AT_ONCE = 2**21  # that are scaled down at once
 
 _NOISE_MEAN = 0.5
 _NOISE_STD = 12.0**-0.5  # of a uniform variable
@@ -49,12 +49,12 @@ def stylize(
     noise: float = 1.0,
     block: int | None = None,
 ) -> Tensor:
-    """The content in the generator's style; or a window of it, equal to the bit to that part of the whole.
+    """The content in the generator's style, or a window of it, equal to the bit to that part of the whole.
 
-    `seed` in [0, 2^64), of the noise. `strength` from 0, the content, to 1, the style. `keep_colours`: the result's
-    light and dark with the content's colours. `statistics`: those that `measure` gave, for all frames of a sequence; by
-    default the content's own. `noise`: its magnitude, from 0 to 10; 1 is that of the training. `block`: about the side
-    of a block in pixels, which bounds the memory; it changes the result by less than 1/255. Raises BadRequest.
+    `seed` in [0, 2^64): of the noise. `strength`: from 0, the content, to 1, the style. `keep_colours`: take only the
+    brightness of the result, and the colours of the content. `statistics`: from `measure`, the same for all frames of a
+    sequence; by default the content's own. `noise`: its magnitude, from 0 to 10; 1 as in training. `block`: about the
+    side of a block in pixels; it bounds the memory and changes the result by less than 1/255. Raises BadRequest.
     """
     size = _checked(content)
     window = check_window(size, window)
@@ -87,7 +87,7 @@ def measure(
 
 
 def freeze(generator: StyleGenerator, statistics: Statistics, strength: float) -> FrozenStyle:
-    """What paints all pictures of these statistics at this strength. Raises BadRequest."""
+    """The generator for pictures of these statistics at this strength. Raises BadRequest."""
     _check_numbers(strength, 0)
     return generator.frozen(statistics, strength)
 
@@ -102,7 +102,7 @@ def stylized_bands(
     noise: float = 1.0,
     block: int | None = None,
 ) -> Iterator[Tensor]:
-    """`stylize` from top to bottom, in bands of a block's height or less. Raises BadRequest, at the first band."""
+    """`stylize` from top to bottom, in bands of at most a block's height. Raises BadRequest at the first band."""
     size = _checked(content)
     generator = frozen.generator
     most = (BLOCK_ON_CUDA if generator.skip.device.type == "cuda" else BLOCK) if block is None else block
@@ -129,9 +129,9 @@ def paint_block(
     keep_colours: bool = False,
     noise: float = 1.0,
 ) -> Tensor:
-    """One block of server/model/style_blocks.py, by itself: the unit of work of which all windows are cut.
+    """One block of server/model/style_blocks.py: the unit of work from which all windows are cut.
 
-    `seen`: the pixels of the content in `part`, which `looked_at` tells for `place`. `size`: of the whole content.
+    `seen`: the pixels of the content in `part`, which `looked_at` gives for `place`. `size`: of the whole content.
     Returns (place.height, place.width, 3 or 4). Raises BadRequest.
     """
     _check_numbers(0, noise)
@@ -159,9 +159,9 @@ def paint_block(
 
 
 def noise_for(generator: StyleGenerator, seeds: Sequence[int], window: Window, magnitude: float = 1.0) -> list[Tensor]:
-    """The noise for one window, with its margins, on every level: see `StyleGenerator.forward`. One sample per seed.
+    """The noise for one window with its margins, on every level: see `StyleGenerator.forward`. One sample per seed.
 
-    The window's place and sides are multiples of the stride. Raises BadRequest.
+    The window's corner and sides must be multiples of the stride. Raises BadRequest.
     """
     for seed in seeds:
         check_seed(seed)
@@ -182,9 +182,9 @@ def noise_for(generator: StyleGenerator, seeds: Sequence[int], window: Window, m
 
 
 def mirrored(content: Tensor, halo: int, multiple: int = 1) -> Tensor:
-    """The pictures going on as their own mirror image for `halo` pixels: (B, C, H, W) -> (B, C, H + 2 halo, …).
+    """Continue the pictures as their mirror image for `halo` pixels on every side: (B, C, H + 2 halo, W + 2 halo).
 
-    H and W grow to the next multiple of `multiple` first, likewise, at their ends.
+    First H and W grow at their ends to the next multiple of `multiple`, in the same way.
     """
     rows, columns = (
         torch.tensor(mirrored_places(-halo, -(-side // multiple) * multiple + halo, side), device=content.device)
@@ -194,7 +194,7 @@ def mirrored(content: Tensor, halo: int, multiple: int = 1) -> Tensor:
 
 
 def thumbnail(content: Tensor) -> Tensor:
-    """The content as floats, (1, 3, H, W) in [0, 1], averaged over areas to at most 512 pixels on its long side."""
+    """The content as floats, (1, 3, H, W) in [0, 1], averaged down to at most 512 pixels on its long side."""
     height, width = content.shape[:2]
     white = _WHITE.get(content.dtype)
     if max(height, width) <= THUMBNAIL_SIDE:
@@ -209,10 +209,9 @@ def thumbnail(content: Tensor) -> Tensor:
 
 
 def recoloured(painted: Tensor, content: Tensor) -> Tensor:
-    """The luminance of one with the colours of the other, (B, 3, H, W) in [0, 1].
+    """The luminance of `painted` with the colours of `content`, (B, 3, H, W) in [0, 1].
 
-    The content's chroma is kept as it is, or, where no colour is so light or so dark, as much of it as there can be:
-    the hue stays.
+    The hue is always the content's. Its saturation is reduced only where no colour of that luminance has so much.
     """
     weights = painted.new_tensor(_LUMINANCE)[:, None, None]
     light = (painted * weights).sum(1, keepdim=True)
@@ -242,7 +241,7 @@ def _as_pixels(painted: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _checked(content: Tensor) -> tuple[int, int]:
-    """Height and width of what can be stylized. Raises BadRequest."""
+    """Height and width of a content that can be stylized. Raises BadRequest."""
     if content.ndim != 3 or content.shape[2] not in (1, 3, 4):
         raise BadRequest(
             f"content: its shape is {list(content.shape)[:9]}; it must be height x width x 1, 3 or 4 channels."

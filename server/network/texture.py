@@ -1,8 +1,8 @@
 """The one idea: a texture is a pure function, `pixels = texture(generator, seed, size, window)`.
 
 `size` is the period: the texture lives on a torus of exactly that size. `window` is the part wanted, by default all of
-it. The same four values give the same pixels whatever is asked beside them, because every window is cut from canonical
-tiles (server/model/torus.py), each computed alone, and nothing in a frozen generator looks at the whole image.
+it. The same four values always give the same pixels: every window is cut from canonical tiles (server/model/torus.py),
+each tile is computed alone, and nothing in a frozen generator looks at the whole image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,9 +50,9 @@ def texture(
 def texture_bytes(
     generator: TextureGenerator, seed: int, size: Size, window: Window, depth: Depth | None = None
 ) -> list[Tensor]:
-    """`texture` of one seed as files and the wire take it: of each map (height, width, channels), rounded to nearest.
+    """`texture` of one seed, in the form of files and messages: one tensor (height, width, channels) for each map.
 
-    uint8, or uint16 at a depth of 16 bits; by default each map has its own.
+    Values are rounded to the nearest uint8, or uint16 at a depth of 16 bits. By default each map has its own depth.
     """
     depths = depths_of(generator.maps, depth)
     result = [
@@ -77,7 +77,7 @@ def tile_bytes(
 def window_bytes(
     generator: TextureGenerator, seed: int, size: Size, window: Window, depths: Sequence[Depth]
 ) -> list[Tensor]:
-    """One window, painted at once, as `texture_bytes`. A network's last bit depends on the window: use tiles."""
+    """One window as `texture_bytes`, painted in one piece, on which the last bit of a network depends: use tiles."""
     if isinstance(generator, Quilt):
         return generator.samples(seed, size, window, depths)
     return map_bytes(painted(generator, seed, size, window), generator.maps, depths)
@@ -86,9 +86,9 @@ def window_bytes(
 def bands(
     generator: TextureGenerator, seed: int, size: Size, window: Window | None = None, depth: Depth | None = None
 ) -> Iterator[list[Tensor]]:
-    """The window from top to bottom in bands of a tile's height or less, each as `texture_bytes` gives it.
+    """The window from top to bottom in bands of at most a tile's height, each as `texture_bytes`.
 
-    So memory is bounded by one band of bytes, whatever the height.
+    Memory is bounded by one band, whatever the height.
     """
     window = window or size.whole
     done = 0
@@ -137,7 +137,7 @@ def _tile(generator: TextureGenerator, seed: int, size: Size, tile: Window) -> T
 
 
 def painted(generator: Generator, seed: int, size: Size, window: Window) -> Tensor:
-    """One window, painted at once and finished: (1, channels, height, width) float32 in [0, 1] on the CPU."""
+    """One window in one piece, with unit normals: (1, channels, height, width) float32 in [0, 1] on the CPU."""
     return finished(paint(generator, [seed], size, window), generator.maps).clamp_(0, 1).cpu()
 
 

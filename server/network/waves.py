@@ -1,7 +1,6 @@
-"""Lattice waves as tensors: cosines, sines and phases at the cells of one level (server/model/lattice.py says which
-waves).
+"""The waves of a lattice (server/model/lattice.py) as tensors: cosines, sines and phases at the cells of one level.
 
-A wave is a pure function of place, computed in whole numbers until its last step, so windows agree to the bit.
+A wave is a pure function of place. All steps but the last are whole-number arithmetic, so windows agree to the bit.
 """
 
 import math
@@ -24,8 +23,7 @@ def waves(
 ) -> Tensor:
     """Cosine and sine of each harmonic at the cells of one level, as (1, 2 * len(harmonics), rows, columns) float32.
 
-    The phase of the two basis waves is zero at the top left corner of the texture. Phases are whole-number arithmetic
-    until the last step, so equal to the bit in any window.
+    The phase of the two basis waves is zero at the top left corner of the texture.
     """
     first, second = lattice.cycles(size)
     channels = []
@@ -49,6 +47,6 @@ def phases(lattice: Lattice, size: Size, rows: Span, columns: Span) -> Tensor:
 
 
 def _turns(cycles: int, cells: int, span: Span) -> Tensor:
-    """2 pi times the phase at the middle of each cell: exact to the last step, which rounds a double."""
+    """2 pi times the phase at the middle of each cell. Only the last step rounds."""
     numerators = [cycles * (2 * cell + 1) % (2 * cells) for cell in range(span.start, span.stop)]
     return torch.tensor(numerators, dtype=torch.float64) * (math.pi / cells)

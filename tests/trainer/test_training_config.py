@@ -33,7 +33,8 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "iterations": (["7"], 7), "batch": (["2"], 2), "size": (["128"], 128), "seed": (["5"], 5),
     "arch": (["taper"], "taper"), "rate": (["0.5"], 0.5), "map": (["ao=x.png"], ("ao=x.png",)),
     "derive": (["height,normal"], "height,normal"), "content": (["photos"], Path("photos")), "device": (["cpu"], "cpu"),
-    "descriptor": (["builtin"], "builtin"), "vgg_weights": (["vgg.pth"], Path("vgg.pth")), "lattice": (["none"], "none"),
+    "descriptor": (["builtin"], "builtin"),
+    "vgg_weights": (["vgg.pth"], Path("vgg.pth")), "lattice": (["none"], "none"),
     "resume": ([], True), "quiet": ([], True),
 }  # fmt: skip
 

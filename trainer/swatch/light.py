@@ -1,13 +1,13 @@
 """Slow light: a photograph's rise and fall of brightness, or drift of colour, from one side to the other, levelled.
 
-A texture has no sides, so it would show such light as blotches, and a quilt as pieces that are dark beside pieces that
-are bright. What is taken off is a quadratic surface per channel, in the logarithm of linear light, and only where it
-explains most of how the swatch's cells differ: shapes, however large, do not follow one. Surfaces of higher orders
-were worse, for they follow the shapes too. The mean colour stays. Along an axis on which the swatch tiles there can be
-no slow light, and nothing is taken off.
+A network would show such light as blotches, a quilt as dark pieces beside bright ones. A quadratic surface per channel
+is fitted to the logarithm of linear light and removed, but only if it explains most of the differences between the
+swatch's cells. Shapes, however large, do not follow such a surface. Surfaces of higher orders follow shapes too, and
+were worse. The mean colour stays. Along an axis on which the swatch tiles there can be no slow light, and nothing is
+removed.
 
 Source: the parametric surfaces of retrospective shading correction (Likar, Maintz, Viergever & Pernus, Journal of
-Microscopy 2000). Differs: least squares in place of entropy, and used only where it explains the picture.
+Microscopy 2000). Differs: a fit by least squares in place of entropy, used only if it explains the picture.
 
 Shapes: pixels are (1, 3, height, width), RGB, float32 in [0, 1], sRGB-encoded.
 """
@@ -20,21 +20,22 @@ from torch import Tensor
 
 from trainer.swatch.swatch import Swatch, content_warning
 
-CELLS = 8  # a side; the surface is fitted to their means
-DARKEST = 0.03  # root of linear light; what is darker has no colour
-# Of how cells differ, the share that a quadratic surface explains, and its brightest over its darkest part. Crops of
-# photographs in even light: up to 0.76 where one veneer is darker in its middle, 0.61 elsewhere. Light that falls to a
-# half across them: 0.7 to 1.0, but 0.3 to 0.5 on heaps of large things (peppers), where nobody can tell.
+CELLS = 8  # along each side; the surface is fitted to their means
+DARKEST = 0.03  # linear light; darker cells count as this
+# Light is levelled if a quadratic surface explains this share of the differences between cells, and its brightest part
+# is this many times its darkest. Photographs in even light: a share of up to 0.76 for a veneer that is darker in its
+# middle, up to 0.61 for the others. Light that falls to a half across them: 0.7 to 1.0, but 0.3 to 0.5 for heaps of
+# large things (peppers), where it cannot be seen.
 EXPLAINED = 0.77
 RATIO = 1.1
-LOOKED_AT = 512  # the shorter side of what the cells are taken from, or up to twice as much
+LOOKED_AT = 512  # the picture is reduced to this shorter side, or up to twice as much, before cells are taken
 ROWS = 256
 
 
 def levelled(swatch: Swatch, wraps: tuple[bool, bool] = (False, False)) -> Swatch:
-    """The swatch in even light, and a note that says so; the swatch itself where its light is even.
+    """The swatch with its light levelled and a note that says so, or the swatch itself if its light is even.
 
-    `wraps`: along which axes, down and across, it tiles.
+    `wraps`: whether it tiles down and across.
     """
     pixels, ratios = level(swatch.pixels, wraps)
     if not ratios:
@@ -51,9 +52,9 @@ def levelled(swatch: Swatch, wraps: tuple[bool, bool] = (False, False)) -> Swatc
 
 
 def level(pixels: Tensor, wraps: tuple[bool, bool] = (False, False)) -> tuple[Tensor, dict[str, float]]:
-    """The pixels in even light, and what was levelled: "brightness", "colour", each with how much it differed.
+    """The levelled pixels, and what was levelled: "brightness", "colour", each with its ratio of bright to dark.
 
-    The same tensor and nothing where the light is even.
+    If the light is even: the same tensor and an empty dict.
     """
     height, width = pixels.shape[2:]
     factor = max(1, min(height, width) // LOOKED_AT)
@@ -94,7 +95,7 @@ def level(pixels: Tensor, wraps: tuple[bool, bool] = (False, False)) -> tuple[Te
 
 
 def _explained(values: Tensor, cells: tuple[int, int], wraps: tuple[bool, bool]) -> tuple[float, float]:
-    """The share of the values' variance that lies on a quadratic surface, and the surface's ratio."""
+    """The share of the values' variance that a quadratic surface explains, and the surface's ratio."""
     terms = _terms(cells, wraps)
     fit = terms @ torch.linalg.lstsq(terms, values[:, None]).solution[:, 0]
     total = (values - values.mean()).square().sum()
@@ -107,9 +108,9 @@ def _ratio(fit: Tensor) -> float:
 
 
 def _terms(sides: tuple[int, int], wraps: tuple[bool, bool], rows: range | None = None) -> Tensor:
-    """The terms of a quadratic surface at the middles of cells or pixels, (places, terms); none of an axis that wraps.
+    """The terms of a quadratic surface at the middles of cells or pixels, (cells, terms), without axes that wrap.
 
-    `rows`: which rows of them, all unless told.
+    `rows`: some rows of them; None: all.
     """
     v, u = (((torch.arange(side, dtype=torch.float64) + 0.5) / side) * 2 - 1 for side in sides)
     if rows is not None:

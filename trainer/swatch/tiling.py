@@ -1,10 +1,10 @@
-"""Whether a swatch tiles: its last row goes on in its first as rows go on inside it, and its columns likewise.
+"""Whether a swatch tiles: whether its last row continues in its first row, and its last column in its first.
 
-Ready-made materials often do, and a quilt that knows it may let its pieces run over the border. Compared are the steps
-between rows and how alike neighbouring rows are, over 1, 2 and 4 pixels of a reduced picture: there the noise at the
-border of a JPEG, or of a picture that was scaled by itself, is small. The measure is the seam's over the upper quartile
-inside. Of photographs that tile it was up to 1.42, over all their maps; of those that do not, from 2.1, but for plain
-ones (wood, large tiles) whose seam nobody sees.
+Ready-made materials often tile, and a quilt that knows it can let its pieces cross the border. Two things are compared
+across the seam and inside: the steps between rows, and how alike neighbouring rows are. This is done over 1, 2 and 4
+pixels of a reduced picture, where the noise of a JPEG at its border is small. The measure is the seam's value over the
+upper quartile of the values inside. It was at most 1.42 for photographs that tile, over all their maps, and at least
+2.1 for those that do not, except plain ones (wood, large tiles) whose seam cannot be seen.
 
 Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1].
 """
@@ -12,14 +12,14 @@ Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1].
 import torch.nn.functional as F
 from torch import Tensor
 
-REDUCED = 256  # shorter side of the picture that is looked at, or up to twice as much
+REDUCED = 256  # the picture is reduced to this shorter side, or up to twice as much
 STEPS = (1, 2, 4)  # pixels
-MOST = 1.45  # of the seam's measure over the inside's
-CALM = 0.7  # a border that varies less than this share of the inside (sky, a frame) tells nothing
+MOST = 1.45  # measure of a picture that tiles
+CALM = 0.7  # if the border varies less than this share of the inside (sky, a frame), it does not count as tiling
 
 
 def tiles(pixels: Tensor) -> tuple[bool, bool]:
-    """Whether the picture goes on over its border, (down, across)."""
+    """Whether the picture tiles, (down, across)."""
     factor = max(1, min(pixels.shape[2:]) // REDUCED)
     small = F.avg_pool2d(pixels, factor)[0]
     spread = small.std((1, 2), keepdim=True)
@@ -31,9 +31,9 @@ def tiles(pixels: Tensor) -> tuple[bool, bool]:
 
 
 def seam_measure(lines: Tensor) -> float:
-    """How much the last line differs from the first, over the upper quartile of how much neighbours do inside.
+    """The difference between the last line and the first, over the upper quartile of those between neighbours.
 
-    `lines`: (lines, channels, places).
+    `lines`: (lines, channels, pixels).
     """
     flat = lines.flatten(1)
     shape = flat - flat.mean(1, keepdim=True)
@@ -43,9 +43,7 @@ def seam_measure(lines: Tensor) -> float:
         steps = (flat.roll(-step, 0) - flat).abs().mean(1)
         unlike = 1 - (shape.roll(-step, 0) * shape).sum(1)
         for measure in (steps, unlike):
-            over = measure.unfold(0, step, 1).mean(
-                1
-            )  # all pairs that span a place between two lines; the last: the seam
+            over = measure.unfold(0, step, 1).mean(1)  # all pairs across one gap between lines; the last: the seam
             inside = over[: len(over) - step]
             quartile = float(inside.kthvalue(max(1, 3 * len(inside) // 4)).values)
             most = max(most, float(over[-1]) / max(quartile, 1e-6))

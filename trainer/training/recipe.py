@@ -1,4 +1,4 @@
-"""What shapes a training, and its defaults for each kind of model."""
+"""The settings that shape a training, and their defaults for each kind of model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What shapes a training; the same recipe on the same machine gives the same model.
+    """The settings that shape a training. On one machine the same recipe gives the same model.
 
     The defaults are a texture's; `Recipe.of` knows a style's. trainer/training_config.py makes flags from them.
     """
 
-    MIN_SIZE: ClassVar = 96  # pixels a side, below which the coarse scales show nothing
+    MIN_SIZE: ClassVar = 96  # pixels a side; on smaller samples the coarse scales show nothing
 
     kind: str = "texture"
     iterations: int = 1000  # steps
@@ -54,11 +54,11 @@ class Recipe:
 
     @property
     def swatch_size(self) -> int:
-        """The shorter side that a swatch is scaled down to, where nobody asks for another."""
+        """The shorter side that a swatch is scaled down to by default."""
         return SWATCH_SIZES[self.arch if self.arch in SWATCH_SIZES else self.kind]
 
     @classmethod
     def of(cls, kind: str, **given: Any) -> "Recipe":
-        """A recipe of this kind; what is not given, or None, is the kind's default. Raises ValueError."""
+        """A recipe of this kind. Settings that are missing or None get the kind's default. Raises ValueError."""
         defaults = STYLE if kind == "style" else {}
         return cls(kind=kind, **{**defaults, **{name: value for name, value in given.items() if value is not None}})

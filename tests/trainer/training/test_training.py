@@ -20,7 +20,7 @@ from tests.models import TINY
 from trainer.descriptor.descriptors import BuiltinDescriptor, Descriptor
 from trainer.loss.losses import FoldedCellLoss, Place, Sum
 from trainer.loss.patches import SlicedPatchLoss
-from trainer.training import texture_training
+from trainer.training import texture
 from trainer.training import training as module
 from trainer.training.freezing import freeze, normalisations
 from trainer.training.recipe import Recipe
@@ -294,7 +294,7 @@ def test_the_state_of_another_generator_is_refused(swatch: Tensor) -> None:
 
 
 def test_the_best_judged_state_wins(swatch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture, "FROZEN_FROM", 2.0)
     judgements(monkeypatch, 3.0, 1.0, 2.0)  # after steps 4, 8 and 12
     training = start(swatch)
     after = snapshots(training)
@@ -313,7 +313,7 @@ def test_once_frozen_only_frozen_states_count(swatch: Tensor, monkeypatch: pytes
 
 
 def test_a_judgement_that_is_not_finite_never_wins(swatch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture, "FROZEN_FROM", 2.0)
     judgements(monkeypatch, 3.0, math.nan, -math.inf)
     training = start(swatch)
     after = snapshots(training)
@@ -328,7 +328,7 @@ def test_a_set_is_painted_on_larger_tori_than_a_colour(swatch: Tensor, monkeypat
         sides.append(size.height)
         return paint_with_gradients(generator, seeds, size, window)
 
-    monkeypatch.setattr(texture_training, "paint_with_gradients", painted)
+    monkeypatch.setattr(texture, "paint_with_gradients", painted)
     rough = torch.cat([swatch, swatch[:, :1]], 1)
     reached = []
     for pixels, maps in ((swatch, (BASE_COLOUR,)), (rough, (BASE_COLOUR, ROUGHNESS))):
@@ -353,11 +353,11 @@ def test_judging_repeats_and_looks_at_other_seeds_than_training(
 
         return painted
 
-    monkeypatch.setattr(texture_training, "paint", noting(judged, paint))
-    monkeypatch.setattr(texture_training, "paint_with_gradients", noting(stepped, paint_with_gradients))
+    monkeypatch.setattr(texture, "paint", noting(judged, paint))
+    monkeypatch.setattr(texture, "paint_with_gradients", noting(stepped, paint_with_gradients))
     run(training, until=8)
     assert training.judged_loss() == training.judged_loss()
-    assert set(judged) == set(texture_training.JUDGE_SEEDS)
+    assert set(judged) == set(texture.JUDGE_SEEDS)
     assert len(stepped) == len(set(stepped)) == 8
     assert not set(stepped) & set(judged)
 
@@ -374,7 +374,7 @@ def test_statistics_are_frozen_for_the_last_part_of_the_training(swatch: Tensor)
     held: list[Tensor] = []
     for progress in training.run():
         norms = normalisations(training.generator)
-        frozen = progress.step > texture_training.FROZEN_FROM * 10
+        frozen = progress.step > texture.FROZEN_FROM * 10
         assert [norm.training for norm in norms] == [not frozen] * len(norms)
         if frozen:
             held.append(torch.cat([statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]))  # type: ignore[misc]
@@ -394,7 +394,7 @@ def test_freezing_keeps_the_loss_of_the_normalised_generator(
     swatch: Tensor, monkeypatch: pytest.MonkeyPatch, lattice: Lattice | None
 ) -> None:
     """Stopped early, never frozen in training: the served generator is as good as the one that was judged."""
-    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture, "FROZEN_FROM", 2.0)
     training = start(swatch, lattice, iterations=30, size=128)
     run(training)
     assert training.judged_loss(training.finished()) == pytest.approx(training.best_loss, rel=0.05)
@@ -614,7 +614,7 @@ def test_going_back_keeps_the_smaller_windows(swatch: Tensor) -> None:
 def test_losses_of_smaller_windows_are_not_held_against_those_of_larger_ones(
     swatch: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texture_training, "FROZEN_FROM", 2.0)
+    monkeypatch.setattr(texture, "FROZEN_FROM", 2.0)
     judgements(monkeypatch, 1.0, 3.0, 2.0)
     training = start(swatch, say=lambda text: None)
     Fault(training, raising(MemoryError()), lambda step, before: step == 5 and before == 0)
