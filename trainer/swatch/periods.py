@@ -167,7 +167,7 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
     kernel = torch.fft.rfft2(bell[:, None] * bell, s=padded)
 
     def blurred(planes: Tensor) -> Tensor:
-        sums = torch.fft.irfft2(torch.fft.rfft2(planes, s=padded) * kernel, s=padded)
+        sums: Tensor = torch.fft.irfft2(torch.fft.rfft2(planes, s=padded) * kernel, s=padded)
         return sums[..., reach : reach + height, reach : reach + width]
 
     return blurred(image) / blurred(torch.ones_like(image[:, :1]))
