@@ -10,7 +10,6 @@ program that started the server has ended, however that happened.
 """
 
 import argparse
-import logging
 import os
 import socket
 import sys
@@ -21,6 +20,7 @@ from blender_addon.protocol.pairing import parse_pairing
 from server import __version__
 from server.config_flags import add_flags, from_options
 from server.errors import TexserverError
+from server.service.log_writer import logging_to_stderr
 from server.service.server import Server
 from server.service.server_config import ServerConfig, Unservable
 from server.worker.worker_config import WorkerConfig
@@ -30,13 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 after a clean end, 2 after one sentence on stderr, 130 after a second Ctrl-C."""
     try:
         config = from_options(ServerConfig, _parser().parse_args(argv))
-        logging.basicConfig(
-            level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-        )
-        if config.worker_of is not None:
-            return _work_for(config.worker_of, config)
-        with Server(config) as server:
-            return server.run()
+        with logging_to_stderr(config.log_level):
+            if config.worker_of is not None:
+                return _work_for(config.worker_of, config)
+            with Server(config) as server:
+                return server.run()
     except TexserverError as error:
         print(f"texserver: {error}", file=sys.stderr)
         return 2

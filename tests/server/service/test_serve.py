@@ -548,6 +548,29 @@ def test_a_thousand_clients_that_vanish_leave_nothing_behind(server: Session) ->
     check_vanishing(server, 1000)
 
 
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(models: Path, tmp_path: Path) -> None:
+    """Neither clients, nor the signal to end."""
+    server = subprocess.Popen(
+        [*SERVER, "--models", str(models), "--device", "cpu"],
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        file = tmp_path / "runtime" / "texserver" / "connection.json"
+        eventually(file.exists, "a connection file")
+        with Client(read_connection_file(file)) as client:
+            for id in range(1, 3000):
+                client.tell(wire.Generate(id=id, model="none", seed=1, size=(64, 64)))
+                assert code_of(client.reply()) == "unknown_model"
+        server.terminate()
+        assert server.wait(PATIENCE_S) == 0
+    finally:
+        server.kill()
+        server.communicate()
+
+
 # -------------------------------------------------------------------------------------------------------------- workers
 
 

@@ -1,0 +1,80 @@
+"""Facts about the log: whoever logs never waits, whatever becomes of the lines."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from server.service.log_writer import LONGEST_LINE, QUEUED_LINES, LogWriter
+from tests.server.session import eventually
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reads, writes = os.pipe()
+    yield reads, writes
+    for end in (reads, writes):
+        os.close(end)
+
+
+def logged(writer: LogWriter) -> logging.Logger:
+    log = logging.Logger("test")
+    log.addHandler(writer)
+    return log
+
+
+def test_lines_arrive_whole_and_in_order(pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    writer = LogWriter(writes)
+    log = logged(writer)
+    for number in range(20):
+        log.warning("line %d \u00e9", number)
+    writer.end()
+    lines = os.read(reads, 65536).decode().splitlines()
+    assert [line.partition("WARNING ")[2] for line in lines] == [f"line {number} \u00e9" for number in range(20)]
+    assert writer.dropped == 0
+
+
+@pytest.mark.serial
+def test_a_pipe_that_nobody_reads_costs_lines_and_no_time(pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    writer = LogWriter(writes)
+    log = logged(writer)
+    began = time.monotonic()
+    for _ in range(3 * QUEUED_LINES):
+        log.warning("x" * 1000)
+    writer.end()
+    assert time.monotonic() - began < 20
+    assert writer.dropped >= QUEUED_LINES - 65536 // 1000
+    dropped, said = writer.dropped, b""
+
+    def told() -> bool:
+        nonlocal said
+        said += os.read(reads, 2**20)
+        return f"{dropped} lines of the log were dropped".encode() in said
+
+    eventually(told, "how many lines were dropped")
+    while b"the last" not in said:  # so that nothing is left to be written
+        log.warning("the last")
+        said += os.read(reads, 2**20)
+    writer.end()
+
+
+def test_what_cannot_be_written_is_dropped_and_counted() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    writer = LogWriter(writes)
+    logged(writer).warning("to nobody")
+    writer.end()
+    os.close(writes)
+    assert writer.dropped == 1
+
+
+def test_a_line_has_a_bounded_length(pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    writer = LogWriter(writes)
+    logged(writer).warning("x" * 50_000)
+    writer.end()
+    assert len(os.read(reads, 65536)) == LONGEST_LINE + 1
