@@ -58,7 +58,7 @@ _FAILURES: Final = (
 _EVENTS: Final = _FAILURES | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 
-_COPY_AGAIN: Final = "Copy the pairing line again that texserver prints when it starts."
+_COPY_AGAIN: Final = "Copy the pairing line again that texserver --pairing prints."
 
 
 class Connection:

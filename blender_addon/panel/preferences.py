@@ -71,7 +71,7 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
 
     pairing: StringProperty(
         name="Pairing Line",
-        description="The line that texserver prints when it starts on another machine. Empty: use the server on this "
+        description="The line that texserver --pairing prints on another machine. Empty: use the server on this "
         "machine",
         subtype="PASSWORD",
         update=_reconnect,

@@ -5,7 +5,8 @@ clients, 32 bytes each as 43 characters of URL-safe base64. Whoever has the line
 password. A line without the two keys names a server without encryption, which is possible on loopback only.
 
 The connection file holds the line of a running server as JSON, in the user's runtime folder, readable only by its
-owner. The server writes it when it is ready and removes it when it exits.
+owner. The server writes it when it is ready and removes it when it exits. A file that holds a line and nothing else,
+as `texserver --pairing > FILE` writes it, serves as well.
 
 CURVE: https://rfc.zeromq.org/spec/26/. Standard library and pyzmq, no bpy.
 """
@@ -89,12 +90,17 @@ def public_key(secret: bytes) -> bytes:
     return key
 
 
+def fingerprint(public: bytes) -> str:
+    """The beginning of a public key, for people to tell keys apart."""
+    return _base64(public)[:8]
+
+
 def parse_pairing(line: str) -> Pairing:
     """The pairing in a line as the server printed it. Raises NoServer."""
     found = _LINE.fullmatch(line.strip())
     if not found or not 1 <= int(found[2]) <= 65535:
         raise NoServer(
-            "This is not a pairing line. Copy the whole line that texserver prints when it starts; it begins with "
+            "This is not a pairing line. Copy the whole line that texserver --pairing prints; it begins with "
             f"{SCHEME} and names a host, a port and two keys."
         )
     try:
@@ -138,7 +144,9 @@ def read_connection_file(path: Path) -> Pairing:
         if not stat.S_ISREG(mode):  # a FIFO would block
             raise NoServer(f"The connection file {path} cannot be read: it is a folder or a device, not a file.")
         if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
-            raise NoServer(f"Other users can read {path}, so its keys are not secret. Remove it and restart texserver.")
+            raise NoServer(
+                f"Other users can read {path}, so its keys are not secret. Make it yours alone: chmod 600 {path}."
+            )
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
@@ -149,6 +157,8 @@ def read_connection_file(path: Path) -> Pairing:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         why = getattr(error, "strerror", None) or error
         raise NoServer(f"The connection file {str(path)!a} cannot be read: {why}.") from error
+    if text.lstrip().startswith(SCHEME.encode()):
+        return parse_pairing(text.decode("utf-8", "replace"))
     try:
         content = json.loads(text[:MAX_FILE_BYTES])
         if content["format"] != FORMAT:

@@ -2,8 +2,8 @@
 
 The server exits when its standard input closes (texserver --leave-with-parent). This stops it on every system, and it
 works however Blender ends: a killed Blender closes its end of the pipe, too. The server's output goes into a log, which
-is emptied at each start. The log contains the pairing line, so only the owner may read it, and the keys are removed
-from everything that is shown of it.
+is emptied at each start. Only the owner may read it. Servers before 0.2 printed their pairing line there, so keys are
+removed from everything that is shown of it.
 """
 
 import os

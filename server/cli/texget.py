@@ -8,7 +8,7 @@
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
-    texget brick --connect texserver://…                     with a server on another machine
+    texget brick --connect studio.line                       with a server on another machine: its pairing line in a file
     texget brick --models models                             without a server, on a device of this machine
 
 Textures are written part by part, so memory stays small at any size, and appear under their name when complete. Every
@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
-from blender_addon.protocol.pairing import NoServer
+from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE
 from server import __version__
 from server.cli.stylize_files import Plan, planned, stylize_files
@@ -88,8 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", nargs="?", help="name of the model; texget alone lists them")
     parser.add_argument(
         "--connect",
-        metavar="PAIRING",
-        help="pairing line or connection file (default: the server of this machine)",
+        metavar="FILE",
+        help="connection file, or a file that holds a pairing line (default: that of the environment variable "
+        f"{ENVIRONMENT}, or else the server of this machine)",
     )
     parser.add_argument("--models", metavar="DIR", help="paint without a server, with the models of this folder")
     seeds = parser.add_mutually_exclusive_group()
@@ -205,7 +206,7 @@ def _paint(arguments: argparse.Namespace) -> None:
             arguments, template, size, part, maps, depth, seeds,
         )  # fmt: skip
         return
-    with Client(arguments.connect) as client:
+    with Client(_not_secret(arguments.connect)) as client:
         _paint_all(client, arguments, template, size, part, maps, depth, seeds)
 
 
@@ -278,7 +279,7 @@ def _stylize(arguments: argparse.Namespace) -> None:
         library = Library(Path(arguments.models))
         _stylize_all(LocalPainter(library, arguments.device, arguments.precision), parameters, plan, arguments)
         return
-    with Client(arguments.connect) as client:
+    with Client(_not_secret(arguments.connect)) as client:
         _stylize_all(client, parameters, plan, arguments)
 
 
@@ -295,6 +296,16 @@ def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, ar
             tell=lambda sentence: tqdm.write(f"texget: {sentence}", file=sys.stderr),
             done=partial(bar.advance, 0),
         )
+
+
+def _not_secret(connect: str | None) -> str | None:
+    """What --connect named. Raises BadRequest for a line with keys: all users of a machine can see a command line."""
+    if connect is not None and connect.startswith(SCHEME) and parse_pairing(connect).keys is not None:
+        raise BadRequest(
+            "connect: all users of this machine can see a line on a command line. Put it into a file of yours alone "
+            f"(chmod 600) and name that, or into the environment variable {ENVIRONMENT}."
+        )
+    return connect
 
 
 def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
@@ -410,7 +421,7 @@ def _list_folder(library: Library) -> None:
 
 
 def _list_server(connect: str | None) -> None:
-    with Client(connect) as client:
+    with Client(_not_secret(connect)) as client:
         models = client.list()
     if not models:
         print("The server has no models. Train one: python -m trainer --swatch PHOTO")

@@ -16,6 +16,7 @@ from server.errors import Refused
 from server.front.crew import LOST_AT_MOST, Address, Crew, Worker, has_all
 from server.front.fair_queue import FairQueue
 from server.front.incident import incident
+from server.front.origin import Origin
 from server.front.pending_request import AnyItem, AnyRequest
 from server.front.shelf import FilePlace, Shelf
 from server.front.tile_cache import Planes, TileCache, TileKey
@@ -79,7 +80,7 @@ class Dispatcher:
         first_number: int = 1,
     ) -> None:
         self.crew: Crew[AnyRequest] = Crew(watchdog_s, first_number)
-        self.queue: FairQueue[Client, AnyRequest] = FairQueue()
+        self.queue: FairQueue[AnyRequest] = FairQueue()
         self.to_workers: deque[tuple[Address, FromFront]] = deque()
         self.hung: deque[Worker[AnyRequest]] = deque()
         self.precision = ""  # of all workers: with two of them the same request would have two answers
@@ -97,11 +98,11 @@ class Dispatcher:
 
     def add(self, request: AnyRequest) -> None:
         """Queue it."""
-        self.queue.push(request.client, request)
+        self.queue.push(request.path, request)
 
     def drop(self, request: AnyRequest) -> None:
         """It has ended, for whatever reason: nothing more is computed for it."""
-        self.queue.remove(request.client, request)
+        self.queue.remove(request.path, request)
         self._begun.discard(request)
         for item in self.items.values():
             if request in item.waiting:
@@ -109,9 +110,10 @@ class Dispatcher:
                 if not item.waiting and not item.is_kept:
                     self._leave(item)
 
-    def forget(self, client: Client) -> None:
+    def forget(self, client: Client, origin: Origin) -> None:
         """The client is gone, and all its requests have been dropped."""
-        self.queue.forget(client)
+        for is_large in (False, True):
+            self.queue.forget((is_large, origin.key, origin.peer, client))
 
     def work(self) -> bool:
         """Give items while there are workers for them. True when it stopped early, to look at the sockets."""
@@ -137,17 +139,16 @@ class Dispatcher:
         return True
 
     def _give_next(self) -> bool:
-        found = self.queue.first(self._who_may_go_on())
-        if found is None:
+        request = self.queue.first(self._who_may_go_on())
+        if request is None:
             return False
-        client, request = found
         try:
-            return self._go_on(client, request)
+            return self._go_on(request)
         except Exception:
             self._outcome.failed(request, incident())
             return True
 
-    def _go_on(self, client: Client, request: AnyRequest) -> bool:
+    def _go_on(self, request: AnyRequest) -> bool:
         """Give the request's next item, or deliver it at once. False when there is no worker for it."""
         if request.version is None:
             if not self.crew.workers:
@@ -161,12 +162,12 @@ class Dispatcher:
             self._begun.add(request)
         item = request.next_item()
         if (planes := self._cache.get(item.key)) is not None:
-            self._given(client, request, 0)
+            self._given(request, 0)
             self._deliver(request, item, planes)
             return True
         if (same := self.items.get(item.key)) is not None:
             same.waiting.append(request)
-            self._given(client, request, 0)
+            self._given(request, 0)
             return True
         worker = self.crew.free(item.sha256, item.pixels)
         if worker is None:
@@ -174,25 +175,25 @@ class Dispatcher:
         item.waiting.append(request)
         self._tiles += item.is_kept
         self.items[item.key] = item
-        self._given(client, request, item.pixels)
+        self._given(request, item.pixels)
         self._give(worker, item)
         return True
 
-    def _who_may_go_on(self) -> Callable[[Client, AnyRequest], bool]:
+    def _who_may_go_on(self) -> Callable[[AnyRequest], bool]:
         """Clients that read what they are sent; and no large result is begun while many are in progress."""
         begun = sum(request.result_bytes for request in self._begun if not self._blocked(request.client))
 
-        def may(client: Client, request: AnyRequest) -> bool:
+        def may(request: AnyRequest) -> bool:
             room = max(BEGUN_BYTES - begun, ALWAYS_BYTES)
             fits = request in self._begun or not begun or request.result_bytes <= room
-            return fits and not self._blocked(client)
+            return fits and not self._blocked(request.client)
 
         return may
 
-    def _given(self, client: Client, request: AnyRequest, pixels: int) -> None:
-        self.queue.charge(client, pixels)
+    def _given(self, request: AnyRequest, pixels: int) -> None:
+        self.queue.charge(request.path, pixels)
         if request.item_given():
-            self.queue.remove(client, request)
+            self.queue.remove(request.path, request)
 
     def _give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
         model_file: bytes | FilePlace | None = None

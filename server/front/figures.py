@@ -34,9 +34,9 @@ class Figures:
             self._latencies_ms.append(elapsed_ms)
             self._results[request.model] += 1
         log.info(
-            "client=%s id=%d op=%s model=%s %s ms=%.0f outcome=%s",
-            short(pending.client), request.id, request.op, ascii(request.model)[1:-1][:100], pending.described(),
-            elapsed_ms, outcome,
+            "client=%s %s id=%d op=%s model=%s %s ms=%.0f outcome=%s",
+            short(pending.client), pending.origin, request.id, request.op, ascii(request.model)[1:-1][:100],
+            pending.described(), elapsed_ms, outcome,
         )  # fmt: skip
 
     @property

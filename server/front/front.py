@@ -8,7 +8,7 @@ server/front/dispatcher.py has the work done.
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,12 +20,16 @@ from server.errors import Refused
 from server.front.dispatcher import Client, Dispatcher
 from server.front.figures import Figures, memory_mb, short
 from server.front.incident import incident
+from server.front.origin import NOBODY, Origin
 from server.front.pending_request import AnyRequest, PendingPicture, PendingWindow
 from server.front.shelf import Shelf
 from server.msgpack_codec import CODECS
 
 MAX_WAITING = 4096  # requests of all clients together
+KEY_WAITING = 1024  # likewise, of all clients with one key
+ALWAYS_WAITING = 2  # of one client; beyond the two bounds before, up to twice as many in all
 CONTENT_BYTES = 256 * 2**20  # of pictures that wait or are at a worker
+KEY_CONTENT_BYTES = 192 * 2**20  # likewise, of all clients with one key
 CLIENT_CONTENT_BYTES = 128 * 2**20  # likewise, of one client: two of the largest
 BUSY_RETRY_MS = 500
 STARTING_RETRY_MS = 1000
@@ -46,6 +50,7 @@ class ClientRecord:
     """What is known of a client: its pending requests by id, and how many malformed messages are still answered."""
 
     client: Client
+    origin: Origin
     pending: dict[int, AnyRequest] = field(default_factory=dict)
     patience: float = BAD_MESSAGES
     heard: float = 0.0
@@ -86,13 +91,14 @@ class Front:
         )
         self._blocked, self._clock = blocked, clock
         self._records: dict[Client, ClientRecord] = {}
+        self._by_key: Counter[str] = Counter()  # pending requests
         self._swept = clock()
 
     # ------------------------------------------------------------------------------------------------ from clients
 
-    def from_client(self, client: Client, frames: Sequence[bytes | memoryview]) -> None:
+    def from_client(self, client: Client, frames: Sequence[bytes | memoryview], origin: Origin = NOBODY) -> None:
         """A client's message. Every message gets a reply unless the client exceeds its limit of malformed messages."""
-        record = self._record(client)
+        record = self._record(client, origin)
         delimiter: Frames = [b""] if frames and not len(frames[0]) else []  # a REQ socket wants its own back
         letter = wire.letter_of(frames, CODECS)
         try:
@@ -108,7 +114,7 @@ class Front:
                     self.figures.outcomes["ignored"] += 1
                     return
                 record.patience -= 1
-            self._refuse(client, letter, refused, delimiter)
+            self._refuse(record, letter, refused, delimiter)
         except Exception:
             fault = incident()
             fault.id = wire.id_of(frames, CODECS)
@@ -116,28 +122,28 @@ class Front:
             if pending is not None:
                 self.failed(pending, fault)
             else:
-                self._refuse(client, letter, fault, delimiter)
+                self._refuse(record, letter, fault, delimiter)
 
-    def _record(self, client: Client) -> ClientRecord:
+    def _record(self, client: Client, origin: Origin) -> ClientRecord:
         record = self._records.get(client)
         if record is None:
-            record = self._records[client] = ClientRecord(client)
+            record = self._records[client] = ClientRecord(client, origin)
         now = self._clock()
         record.patience = min(BAD_MESSAGES, record.patience + (now - record.heard) * BAD_PER_S)
         record.heard = now
         return record
 
-    def _refuse(self, client: Client, letter: bytes, refused: Refused, delimiter: Frames) -> None:
+    def _refuse(self, record: ClientRecord, letter: bytes, refused: Refused, delimiter: Frames) -> None:
         self.figures.outcomes[refused.code] += 1
         if refused.code not in ("busy", "cancelled"):
-            log.info("client=%s id=%s outcome=%s", short(client), refused.id, refused.code)
-        self.to_clients.append((client, delimiter + wire.encode(wire.error(refused), letter, CODECS)))
+            log.info("client=%s %s id=%s outcome=%s", short(record.client), record.origin, refused.id, refused.code)
+        self.to_clients.append((record.client, delimiter + wire.encode(wire.error(refused), letter, CODECS)))
 
     def _reply(self, client: Client, letter: bytes, reply: wire.Reply) -> None:
         self.to_clients.append((client, wire.encode(reply, letter, CODECS)))
 
     def _hello(self, record: ClientRecord, letter: bytes, request: wire.Hello) -> None:
-        log.info("client=%s op=hello name=%s", short(record.client), ascii(request.client))
+        log.info("client=%s %s op=hello name=%s", short(record.client), record.origin, ascii(request.client))
         welcome = wire.Welcome(
             id=request.id,
             protocol=wire.PROTOCOL,
@@ -164,10 +170,10 @@ class Front:
         self._reply(record.client, letter, wire.Status(id=request.id, report=self.report()))
 
     def _generate(self, record: ClientRecord, letter: bytes, request: wire.Generate) -> None:
-        self._accept(record, PendingWindow(record.client, letter, request, self._clock()))
+        self._accept(record, PendingWindow(record.client, letter, request, self._clock(), origin=record.origin))
 
     def _stylize(self, record: ClientRecord, letter: bytes, request: wire.Stylize) -> None:
-        self._accept(record, PendingPicture(record.client, letter, request, self._clock()))
+        self._accept(record, PendingPicture(record.client, letter, request, self._clock(), origin=record.origin))
 
     def _cancel(self, record: ClientRecord, letter: bytes, request: wire.Cancel) -> None:
         pending = record.pending.get(request.target)
@@ -199,17 +205,29 @@ class Front:
                 f"This client has {len(record.pending)} requests waiting or running, and may not have more.",
                 retry_ms=BUSY_RETRY_MS,
             )
-        if len(self.dispatcher.queue) >= MAX_WAITING:
-            raise Refused("busy", "The server has too many requests waiting.", retry_ms=4 * BUSY_RETRY_MS)
+        self._check_room(record)
         pending.check(self.shelf.get(pending.request.model), self.limits)
         self._check_contents(record, pending.held_bytes)
         record.pending[id] = pending
+        self._by_key[record.origin.key] += 1
         self.dispatcher.add(pending)
+
+    def _check_room(self, record: ClientRecord) -> None:
+        """Who has only just come is let in, though others have filled what is meant for all."""
+        few = len(record.pending) < ALWAYS_WAITING
+        waiting = len(self.dispatcher.queue)
+        if waiting >= (2 * MAX_WAITING if few else MAX_WAITING):
+            raise Refused("busy", "The server has too many requests waiting.", retry_ms=4 * BUSY_RETRY_MS)
+        if not few and self._by_key[record.origin.key] >= KEY_WAITING:
+            text = "The clients with this key have too many requests waiting or running."
+            raise Refused("busy", text, retry_ms=4 * BUSY_RETRY_MS)
 
     def _check_contents(self, record: ClientRecord, more: int) -> None:
         """Pictures that clients send are held until they are done, so they are bounded."""
+        key = record.origin.key
         for requests, most, whose in (
             (record.pending.values(), CLIENT_CONTENT_BYTES, "this client's"),
+            ((each for each in self._pending() if each.origin.key == key), KEY_CONTENT_BYTES, "this key's"),
             (self._pending(), CONTENT_BYTES, "all clients'"),
         ):
             if more and (held := sum(each.held_bytes for each in requests)) + more > most:
@@ -236,8 +254,9 @@ class Front:
             self._reply(request.client, request.letter, progress)
 
     def _end(self, request: AnyRequest, outcome: str) -> None:
-        if (record := self._records.get(request.client)) is not None:
-            record.pending.pop(request.request.id, None)
+        record = self._records.get(request.client)
+        if record is not None and record.pending.pop(request.request.id, None) is not None:
+            self._by_key[request.origin.key] -= 1
         self.dispatcher.drop(request)
         self.figures.ended(request, outcome)
 
@@ -270,10 +289,13 @@ class Front:
 
     def forget(self, client: Client) -> None:
         """The client is gone: nobody waits for what it asked for."""
-        record = self._records.pop(client, None)
-        for pending in tuple(record.pending.values()) if record else ():
+        record = self._records.get(client)
+        if record is None:
+            return
+        for pending in tuple(record.pending.values()):
             self._end(pending, "client_gone")
-        self.dispatcher.forget(client)
+        del self._records[client]
+        self.dispatcher.forget(client, record.origin)
 
     def drain(self) -> None:
         """Accept nothing new from now on; what is accepted is done."""

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from blender_addon.protocol import wire
 from server.errors import Refused
 from server.front.assembly import Assembly
+from server.front.origin import NOBODY, Origin
 from server.front.shelf import Version
 from server.front.tile_cache import Planes, TileKey
 from server.front.work_item import WorkItem, picture_item, tile_item
@@ -23,6 +24,7 @@ from server.model.style_architecture import StyleArchitecture
 from server.model.torus import Size, Window
 
 COMPARED_BYTES = 2**20  # at once
+SMALL_PIXELS = 2**18  # of a result that is small: about one tile, as for a preview
 
 Request = TypeVar("Request", wire.Generate, wire.Stylize)
 
@@ -39,11 +41,19 @@ class PendingRequest(ABC, Generic[Request]):
     precision: str = ""
     done: int = 0  # pixels
     result_bytes: int = 0
+    origin: Origin = NOBODY
 
     @property
     @abstractmethod
     def pixels(self) -> int:
         """Of the result."""
+
+    @property
+    def path(self) -> tuple[bool, str, str, bytes]:
+        """Where it waits in the queue. Small requests take turns with large ones, so that a preview never waits behind
+        the textures of many; then keys, machines of a key and clients of a machine take turns.
+        """
+        return self.pixels > SMALL_PIXELS, self.origin.key, self.origin.peer, self.client
 
     @property
     def held_bytes(self) -> int:

@@ -38,8 +38,8 @@ class Outbox:
         except zmq.ZMQError as error:
             self.dropped += 1
             if error.errno == zmq.EHOSTUNREACH:
-                self._unsent.pop(client, None)
                 self._gone(client)
+                self.forget(client)
             elif error.errno != zmq.EAGAIN:
                 raise
             return
@@ -51,6 +51,12 @@ class Outbox:
         """Whether too much is unsent for this client."""
         unsent = self._unsent.get(client)
         return unsent is not None and sum(size for tracker, size in unsent.messages if not tracker.done) > UNSENT_BYTES
+
+    def forget(self, client: bytes) -> None:
+        """It is gone: what was unsent is dropped."""
+        unsent = self._unsent.pop(client, None)
+        if unsent is not None:
+            self.dropped += sum(not tracker.done for tracker, _ in unsent.messages)
 
     @property
     def empty(self) -> bool:
@@ -67,6 +73,5 @@ class Outbox:
             if not left:
                 del self._unsent[client]
             elif now - unsent.moved > STUCK_S:
-                self.dropped += len(left)
-                del self._unsent[client]
                 self._gone(client)
+                self.forget(client)

@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
@@ -20,14 +22,27 @@ from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import Pairing, default_connection_file, public_key
 from server import __version__
 from server.front.crew import LOCAL, REMOTE, Address
+from server.front.figures import short
 from server.front.front import Front
+from server.front.origin import Origin
 from server.front.shelf import Shelf
 from server.model.work import FromFront, GoOn, Here, encode
 from server.service.end_signals import EndSignals
+from server.service.file_lock import Taken, file_lock
 from server.service.gate import Gate
-from server.service.keys import ServerKeys, keep_keys, remove_connection_file, running_server, write_connection_file
+from server.service.keys import (
+    ServerKeys,
+    UnusableKeys,
+    keep_keys,
+    keys_file,
+    read_keys,
+    remove_connection_file,
+    running_server,
+    write_connection_file,
+)
 from server.service.memory import give_back_freed
 from server.service.outbox import Outbox
+from server.service.peers import Peers
 from server.service.processes import COMMAND, Processes, worker_configs
 from server.service.server_config import ServerConfig, Unservable, parse_endpoint
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
@@ -38,6 +53,7 @@ IO_THREADS = 3  # so that encrypting megabytes for one client does not keep anot
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
+KEYS_EVERY_S = 1.0  # a look at whether the keys have changed
 METRICS_EVERY_S = 1.0
 GIVE_BACK_EVERY_S = 5.0  # freed memory, to the system
 LAST_WORDS_MS = 2000  # for what ZeroMQ still holds when the server has ended
@@ -54,7 +70,10 @@ class Server:
     def __init__(self, config: ServerConfig, command: Sequence[str] = COMMAND) -> None:
         self.config = config
         self.file = config.connection_file or default_connection_file()
-        self.worker_line = ""
+        self._worker_place = ""  # HOST:PORT
+        self._names: dict[str, str] = {"": ""}  # of clients' keys, by public key in hexadecimal
+        self._keys_seen: object = None
+        self._looked_at_keys = 0.0
         self._drain_ends = float("inf")
         self._look_at_metrics: Callable[[], None] | None = None
         self._looked_at_metrics = self._greeted = self._gave_back = 0.0
@@ -84,6 +103,14 @@ class Server:
                 f"There is no models folder {self.config.models}. Train a model (python -m trainer --swatch PHOTO) or "
                 "name another folder."
             )
+        try:
+            self._stack.enter_context(file_lock(self.file, wait=False))
+        except Taken:
+            pid = running_server(self.file)
+            which = f"A texserver (process {pid})" if pid else "Another texserver that has just started"
+            raise Unservable(
+                f"{which} is found by {self.file}. Stop it, or give this one another --connection-file."
+            ) from None
         if (pid := running_server(self.file)) is not None:
             raise Unservable(
                 f"A texserver (process {pid}) is already found by {self.file}. Stop it, or give this one another "
@@ -99,8 +126,9 @@ class Server:
         self._gate: Gate | None = None
         if not self.config.no_auth or self.config.bind_workers:
             self._keys = keep_keys()
-            known = {CLIENTS: self._keys.client, WORKERS: self._keys.worker}
-            self._gate = Gate(self.context, {domain: frozenset({public_key(key)}) for domain, key in known.items()})
+            self._keys_seen = _stamp(keys_file())
+            self._gate = Gate(self.context, {})
+            self._let_in(self._keys)
 
     def _open_clients(self) -> None:
         config = self.config
@@ -116,12 +144,9 @@ class Server:
         keys = None if config.no_auth else self._keys
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
         self.clients = router(self.context, config.bind, CLIENTS, keys.server if keys else None, most)
-        self.outbox = Outbox(self.clients, self.front.forget)
-        self.pairing = Pairing(
-            host=seen_from_outside(parse_endpoint(config.bind)[0]),
-            port=port_of(self.clients),
-            keys=keys.for_clients() if keys else None,
-        )
+        self.peers = Peers()
+        self.outbox = Outbox(self.clients, self._forget)
+        self._place = Pairing(host=seen_from_outside(parse_endpoint(config.bind)[0]), port=port_of(self.clients))
 
     def _open_workers(self) -> None:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="texserver-"))  # of mode 0700
@@ -142,7 +167,7 @@ class Server:
             remote = router(self.context, self.config.bind_workers, WORKERS, self._keys.server)
             self.workers[REMOTE] = remote
             host = seen_from_outside(parse_endpoint(self.config.bind_workers)[0])
-            self.worker_line = Pairing(host=host, port=port_of(remote), keys=self._keys.for_workers()).line
+            self._worker_place = f"{host}:{port_of(remote)}"
 
     def _open_poller(self) -> None:
         self._ends = EndSignals(leave_with_parent=self.config.leave_with_parent)
@@ -161,18 +186,24 @@ class Server:
         self.processes = Processes(configs, command=command)
         self._stack.callback(self.processes.stop)
         self._stack.callback(remove_connection_file, self.file)
-        write_connection_file(self.file, self.pairing)
+        self._write_connection_file()
+
+    def _write_connection_file(self) -> None:
+        keys = None if self.config.no_auth or self._keys is None else self._keys.for_clients()
+        write_connection_file(self.file, replace(self._place, keys=keys), self._worker_place)
 
     def announce(self) -> None:
-        """Print what is served, and where."""
+        """Print what is served, and where. Nothing secret: what is printed may end up in a log."""
         files = sum(1 for each in self.config.models.iterdir() if each.name.endswith(".safetensors"))
-        print(f"texserver {__version__} serves {self.config.models} ({files} files) at {self.pairing.endpoint}.")
+        print(f"texserver {__version__} serves {self.config.models} ({files} files) at {self._place.endpoint}.")
         print(f"Local clients find the server through {self.file}.")
-        if self.pairing.keys:
-            print("Clients on other machines need this line. Treat it like a password:")
-        print(f"    {self.pairing.line}")
-        if self.worker_line:
-            print(f"Other machines can work for this server: texserver --worker-of {self.worker_line}")
+        if not self.config.no_auth:
+            print("Clients on other machines need a pairing line: texserver --pairing prints it.")
+        if self._worker_place:
+            print(
+                f"Other machines can work for this server, at tcp://{self._worker_place}: texserver --pairing workers "
+                "prints the line for texserver --worker-of there."
+            )
         sys.stdout.flush()
 
     # ----------------------------------------------------------------------------------------------------- serving
@@ -218,7 +249,10 @@ class Server:
                 client, *frames = self.clients.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self.front.from_client(client.bytes, [frame.buffer for frame in frames])
+            peer = self.peers.meet(client.bytes, client)
+            key = self._names.get(peer.public_key)
+            if key is not None:  # else revoked, and being disconnected
+                self.front.from_client(client.bytes, [frame.buffer for frame in frames], Origin(key, peer.address))
 
     def _receive_from_workers(self, name: str, socket: "zmq.Socket[Any]") -> None:
         dispatcher = self.front.dispatcher
@@ -253,6 +287,11 @@ class Server:
     def _tick(self, now: float) -> None:
         dispatcher = self.front.dispatcher
         self.outbox.tick()
+        for client in self.peers.gone():
+            self._forget(client)
+        if self._keys is not None and now - self._looked_at_keys > KEYS_EVERY_S:
+            self._looked_at_keys = now
+            self._look_at_keys()
         if now - self._greeted > GREET_EVERY_S:
             self._greeted = now
             for address in tuple(dispatcher.crew.workers):  # fails for one of another machine that is gone
@@ -271,6 +310,46 @@ class Server:
             self._looked_at_metrics = now
             self._look_at_metrics()
 
+    def _forget(self, client: bytes) -> None:
+        """The client is gone, or is given up: nothing more is done for it, and what waits for it is freed."""
+        self.peers.cut(client)
+        self.peers.forget(client)
+        self.outbox.forget(client)
+        self.front.forget(client)
+
+    def _look_at_keys(self) -> None:
+        """`texserver keys` may have added or revoked some."""
+        stamp = _stamp(keys_file())
+        if stamp == self._keys_seen or self._keys is None:
+            return
+        self._keys_seen = stamp
+        try:
+            keys = read_keys(keys_file())
+        except UnusableKeys as error:
+            log.warning("the keys stay as they were: %s", error)
+            return
+        if keys is None or keys.server != self._keys.server:
+            log.warning("the server's own key has changed; restart the server to use it")
+            return
+        old, self._keys = self._keys, keys
+        self._let_in(keys)
+        for client, peer in tuple(self.peers.all().items()):
+            if peer.public_key not in self._names:
+                log.info("client=%s is disconnected: its key is revoked", short(client))
+                self._forget(client)
+        if keys.client != old.client:
+            self._write_connection_file()
+        log.info("keys=%s", ",".join(keys.of_clients()))
+
+    def _let_in(self, keys: ServerKeys) -> None:
+        assert self._gate is not None
+        clients = {public_key(secret): name for name, secret in keys.of_clients().items()}
+        self._gate.let_in(CLIENTS, frozenset(clients))
+        self._gate.let_in(WORKERS, frozenset({public_key(keys.worker)}))
+        self._names = {public.hex(): name for public, name in clients.items()}
+        if self.config.no_auth:
+            self._names = {"": ""}
+
     def _ending(self, now: float) -> int | None:
         """After the first signal: the exit code once nothing is left to do, or no time for it."""
         if not self.front.draining:
@@ -282,3 +361,12 @@ class Server:
             self.front.abandon()
             return 0
         return 0 if self.front.idle and self.outbox.empty else None
+
+
+def _stamp(path: Path) -> object:
+    """Changes with the file; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

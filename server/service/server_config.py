@@ -65,7 +65,8 @@ class ServerConfig:
         metadata=flag("where workers on other machines connect, such as tcp://0.0.0.0:7734", metavar="ENDPOINT"),
     )
     worker_of: str | None = field(
-        default=None, metadata=flag("work for the server that printed this line", metavar="LINE")
+        default=None,
+        metadata=flag("work for the server whose line this file holds; - reads it from standard input", metavar="FILE"),
     )
     leave_with_parent: bool = field(
         default=False, metadata=flag("exit when standard input closes: the program that started it has ended")
@@ -80,7 +81,7 @@ class ServerConfig:
         if self.no_auth and not is_loopback(host):
             raise Unservable(
                 f"--no-auth would let anybody use the server at {self.bind}. Leave it out and give the others the "
-                "pairing line that is printed then, or bind to tcp://127.0.0.1:*."
+                "pairing line that texserver --pairing prints, or bind to tcp://127.0.0.1:*."
             )
         if self.precision not in PRECISIONS:
             raise Unservable(f"--precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")

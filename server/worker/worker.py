@@ -1,7 +1,7 @@
 """A worker: one process, one device, one work item after another. It keeps models in memory and nothing else.
 
 The server starts it (`python -m server.worker`, with its configuration on standard input), or a person does on another
-machine (`texserver --worker-of LINE`). It connects to the front, reports every two seconds, and does what the front
+machine (`texserver --worker-of FILE`). It connects to the front, reports every two seconds, and does what the front
 says (server/model/work.py). After every block of a picture it reports progress and looks for new messages.
 
 A large model is painted from where its file lies, or on another machine from a copy in memory, which comes piece by
@@ -202,8 +202,8 @@ class Worker:
                     self._receive(socket, 0)
         except MalformedMessage:
             print(
-                f"texserver worker {self.name}: it is answered as a client; copy the --worker-of line that the "
-                "server prints.",
+                f"texserver worker {self.name}: it is answered as a client; use the line that texserver --pairing "
+                "workers prints.",
                 file=sys.stderr,
                 flush=True,
             )

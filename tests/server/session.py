@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
@@ -68,11 +69,25 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def run_server(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A server that is expected to end by itself."""
+def run_server(home: Path, *arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
+    """A server that is expected to end by itself. `said`: on its standard input."""
     return subprocess.run(
-        [*SERVER, *arguments], env=environment(home), cwd=home, capture_output=True, text=True, timeout=PATIENCE_S
+        [*SERVER, *arguments],
+        env=environment(home),
+        cwd=home,
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
+
+
+def line_file(folder: Path, line: str) -> Path:
+    """A file of one's own that holds a pairing line."""
+    file = folder / f"{token_hex(4)}.line"
+    file.touch(0o600)
+    file.write_text(f"{line}\n")
+    return file
 
 
 class Session:
@@ -159,10 +174,16 @@ class Session:
     def out(self) -> str:
         return self.out_path.read_text()
 
-    @property
+    def line(self, name: str = "default") -> str:
+        """The pairing line of that key, as a person gets it; that of "workers" is for workers on other machines."""
+        done = run_server(self.home, "--pairing", name)
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
+    @functools.cached_property
     def worker_line(self) -> str:
         """What workers on other machines are given."""
-        return eventually(lambda: self.out.partition("--worker-of ")[2].strip(), "the line for workers")
+        return self.line("workers")
 
     def workers(self) -> list[int]:
         """The process ids of its workers, in order."""

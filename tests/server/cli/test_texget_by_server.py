@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from tests.models import save_tiny
-from tests.server.session import ROOT, Session, beside
+from tests.server.session import ROOT, Session, beside, line_file
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads /proc")
 
@@ -96,7 +96,12 @@ def test_the_file_says_which_server_made_it(folder: Path, server: Session) -> No
 def test_a_pairing_line_finds_it_too(folder: Path, server: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     assert texget().returncode == 2
-    assert texget("--connect", server.pairing.line).stdout.count("ready") == 2
+    file = line_file(folder, server.pairing.line)
+    assert texget("--connect", str(file)).stdout.count("ready") == 2
+    refused = texget("--connect", server.pairing.line)
+    assert refused.returncode == 2
+    assert "can see a line on a command line" in refused.stderr
+    assert server.pairing.line not in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_by_a_server_the_pixels_are_the_same(folder: Path, server: Session) -> N
     """One picture with alpha, one of 16 bits, and a sequence."""
     Image.fromarray(frame(2, (40, 30, 4))).save("alpha.png")
     Image.fromarray((frame(3)[..., 0].astype(np.uint16) << 8) + 7).save("deep.png")
-    by_server = ("--connect", server.pairing.line, "--quiet")
+    by_server = ("--connect", str(server.file), "--quiet")
     alone = ("--models", str(server.models), "--device", "cpu", "--precision", "exact", "--quiet")
     for options, name in ((by_server, "server"), (alone, "alone")):
         manner = ("--strength", "0.8", "--seed", "3", "--keep-colours")
@@ -199,7 +199,7 @@ def test_what_the_server_refuses_is_one_sentence(
         (("ink", "--stylize", "wide.png"), "content: it is [1, 16385, 3]"),
     ):
         Image.fromarray(np.zeros((1, 16385, 3), np.uint8)).save("wide.png")
-        assert main([*arguments, "--connect", server.pairing.line, "-o", "out.png"]) == 2
+        assert main([*arguments, "--connect", str(server.file), "-o", "out.png"]) == 2
         err = capsys.readouterr().err
         assert err.startswith(f"texget: {said}")
         assert err.count("\n") == 1

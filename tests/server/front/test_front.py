@@ -19,7 +19,8 @@ from server import __version__
 from server.front import crew, dispatcher
 from server.front.crew import SILENT_S, Address
 from server.front.dispatcher import BEGUN_BYTES
-from server.front.front import BAD_MESSAGES, Front
+from server.front.front import ALWAYS_WAITING, BAD_MESSAGES, KEY_WAITING, MAX_WAITING, Front
+from server.front.origin import NOBODY, Origin
 from server.front.shelf import Shelf
 from server.model import checking
 from server.model.work import encode
@@ -56,6 +57,7 @@ class House:
     def __init__(self, folder: Path, **options: Any) -> None:
         self.clock = Clock()
         self.blocked: set[bytes] = set()
+        self.origins: dict[bytes, Origin] = {}
         shelf = Shelf(folder, clock=self.clock)
         limits = options.pop("limits", wire.Limits())
         self.front = Front(
@@ -92,7 +94,8 @@ class House:
         self.front.dispatcher.from_worker(address, [msgpack.packb(header), *planes])
 
     def asks(self, client: bytes, message: wire.Request, letter: bytes = wire.JSON) -> None:
-        self.front.from_client(client, [bytes(frame) for frame in wire.encode(message, letter, CODECS)])
+        frames = [bytes(frame) for frame in wire.encode(message, letter, CODECS)]
+        self.front.from_client(client, frames, self.origins.get(client, NOBODY))
 
     def generate(self, client: bytes = ALICE, *, size: tuple[int, int] = (64, 64), **fields: Any) -> int:
         id = fields.pop("id", None) or next(self.ids)
@@ -411,6 +414,73 @@ def test_a_client_beyond_its_cap_is_told_to_wait(house: House) -> None:
             house.paint(address, job)
     assert len(house.said(BOB)) == 10
     assert "aaa" not in "".join(order)[: "".join(order).rindex("b")]
+
+
+def crowd(house: House, clients: int, requests: int, size: tuple[int, int], key: str = "crowd") -> None:
+    """So many clients of one key on one machine, each with so many requests of its own textures."""
+    seeds = itertools.count(10_000)
+    for number in range(clients):
+        client = b"crowd %d" % number
+        house.origins[client] = Origin(key=key, peer="10.0.0.1")
+        for _ in range(requests):
+            house.generate(client, seed=next(seeds), size=size)
+
+
+def jobs_before(house: House, client: bytes, tiles: int) -> int:
+    """How many tiles are painted for others before that client has its own."""
+    before = 0
+    while tiles:
+        orders = [order for _, order in house.orders() if order["do"] == "paint"]
+        assert orders, "nothing is painted"
+        for order in orders:
+            house.paint(ONE, order)
+            mine = order["seed"] < 10_000
+            tiles -= mine
+            before += not mine and tiles > 0
+    assert isinstance(house.said(client)[-1], wire.Result)
+    return before
+
+
+@pytest.mark.parametrize("clients", [1, 8, 64])
+@pytest.mark.parametrize("size", [(64, 64), (2048, 2048)], ids=["small", "large"])
+@pytest.mark.parametrize("key", ["crowd", "another"])
+def test_a_small_request_waits_for_two_jobs_at_most_however_many_clients_there_are(
+    models: Path, clients: int, size: tuple[int, int], key: str
+) -> None:
+    """Whoever's key it has, and also the next times. Counted in tiles, of which a large job has sixteen."""
+    house = House(models, limits=wire.Limits(max_window_pixels=2**22))
+    house.joins()
+    crowd(house, clients, 64 // clients, size)
+    house.origins[ALICE] = Origin(key=key, peer="10.0.0.2")
+    for turn in range(5):
+        for _ in range(3):
+            for order in [order for _, order in house.orders() if order["do"] == "paint"]:
+                house.paint(ONE, order)
+        house.generate(ALICE, seed=turn)
+        assert jobs_before(house, ALICE, 1) <= 3, turn
+
+
+def test_many_clients_of_one_key_leave_room_for_others_and_for_who_has_just_come(house: House) -> None:
+    crowd(house, 64, 64, (64, 64))
+    told = [house.said(b"crowd %d" % number) for number in range(64)]
+    assert sum(map(len, told)) > 64 * 64 - KEY_WAITING - 64 * ALWAYS_WAITING - 1
+    assert set(itertools.chain(*map(errors, told))) == {"busy"}
+    house.origins[ALICE] = Origin(key="another")
+    house.origins[BOB] = Origin(key="crowd", peer="10.0.0.1")
+    for seed in range(20):
+        house.generate(ALICE, seed=seed)
+    house.generate(BOB, seed=50)
+    assert house.said(ALICE) == house.said(BOB) == []
+
+
+def test_the_queue_is_bounded_whatever_keys_there_are(models: Path) -> None:
+    house = House(models)
+    for number in range(8):
+        for client in range(1200):
+            name = b"%d %d" % (number, client)
+            house.origins[name] = Origin(key=f"key {number}")
+            house.generate(name, seed=client)
+    assert len(house.front.dispatcher.queue) <= 2 * MAX_WAITING
 
 
 def test_a_client_that_does_not_read_gets_no_new_work(house: House) -> None:

@@ -12,6 +12,7 @@ import pytest
 from blender_addon.protocol import wire
 from server.front.crew import GIVEN_PIXELS, Address
 from server.front.front import CLIENT_CONTENT_BYTES, CONTENT_BYTES
+from server.front.origin import Origin
 from server.model.statistics_token import statistics_text
 from server.model.style_architecture import MAX_NORMALISED
 from server.model.work import StylizePicture
@@ -242,6 +243,7 @@ def test_what_clients_send_along_is_bounded(models: Path) -> None:
     assert all(isinstance(each, wire.Error) and each.retry_ms for each in busy)
     assert "this client's" in busy[0].text  # type: ignore[union-attr]
     others = [b"client %d" % number for number in range(CONTENT_BYTES // len(large.data) - most)]
+    studio.origins |= {client: Origin(key="others") for client in others}
     for client in others:
         studio.stylize(client, picture=large)
         assert studio.said(client) == []
@@ -444,7 +446,7 @@ def test_a_worker_has_a_second_picture_waiting_unless_the_two_would_take_long(st
     studio.stylize(picture=content((1440, 2560, 3)))
     small, *more = studio.pictures()
     assert (small["shape"], more) == ([1080, 1920, 3], [])
-    studio.generate(BOB)
+    studio.generate(ALICE, size=(1024, 1024))
     assert studio.orders() == []  # the large one is next, and waits for the worker to be done
     studio.paint(ONE, small)
     assert [order["shape"] for order in studio.pictures()] == [[1440, 2560, 3]]

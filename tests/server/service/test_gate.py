@@ -94,3 +94,16 @@ def test_only_the_right_question_is_answered_by_yes(
         version, request, answered, *_ = asking.recv_multipart()
     assert (version, request, answered) == (b"1.0", b"7", status)
     assert gate.refused == (status == b"400")
+
+
+def test_keys_that_are_let_in_later_are_told_with_each_message(gate: Gate, context: "zmq.Context[Any]") -> None:
+    late = new_key()
+    assert not comes_in(gate, context, "clients", late)
+    gate.let_in("clients", frozenset({public_key(late)}))
+    assert comes_in(gate, context, "clients", late)
+    assert not comes_in(gate, context, "clients", CLIENT)
+    with context.socket(zmq.REQ) as asking:
+        asking.connect(ENDPOINT)
+        asking.send_multipart([b"1.0", b"7", b"clients", b"127.0.0.1", b"", b"CURVE", public_key(late)])
+        gate.answer()
+        assert asking.recv_multipart()[4] == public_key(late).hex().encode()

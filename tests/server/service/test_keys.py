@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,14 +13,20 @@ import pytest
 from blender_addon.protocol.pairing import Pairing, parse_pairing, public_key, read_connection_file
 from server.replace_file import UnusableOutput
 from server.service.keys import (
+    DEFAULT,
+    WORKERS,
     ServerKeys,
     UnusableKeys,
+    add_key,
     keep_keys,
     remove_connection_file,
+    revoke_key,
     running_server,
     state_folder,
     write_connection_file,
 )
+
+NO_KEYS = {"format": 1} | dict.fromkeys(("server", "client", "worker"), "00" * 32)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
 
@@ -53,7 +60,7 @@ def test_two_users_have_different_keys(tmp_path: Path) -> None:
 def test_the_file_and_its_folder_are_the_owners_alone(path: Path) -> None:
     keep_keys(path)
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
-    assert list(path.parent.iterdir()) == [path]
+    assert {each.name for each in path.parent.iterdir()} == {path.name, f".{path.name}.lock"}
 
 
 @posix
@@ -77,9 +84,14 @@ def test_keys_that_others_can_read_are_refused(path: Path, shared: int) -> None:
         json.dumps({"format": 1, "server": "00" * 32, "client": "00" * 32, "worker": "00" * 31}),
         json.dumps({"format": 1, "server": "00" * 32, "client": "zz" * 32, "worker": "00" * 32}),
         json.dumps({"format": 1, "server": 7, "client": "00" * 32, "worker": "00" * 32}),
+        json.dumps(NO_KEYS | {"named": ["anna"]}),
+        json.dumps(NO_KEYS | {"named": {"a": "00"}}),
+        json.dumps(
+            {"format": 1} | dict.fromkeys(("server", "client", "worker"), "00" * 32) | {"named": {"\n": "00" * 32}}
+        ),
         "\ud800",
     ],
-    ids=range(10),
+    ids=range(13),
 )
 def test_damaged_keys_are_refused_and_left_as_they_are(path: Path, content: str) -> None:
     path.parent.mkdir()
@@ -122,6 +134,47 @@ def test_the_usual_place_is_the_users_state_folder(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert state_folder() == tmp_path / ".local" / "state" / "texserver"
+
+
+def test_named_keys_are_added_and_revoked(path: Path) -> None:
+    first = keep_keys(path)
+    anna = add_key(path, "anna").named["anna"]
+    both = add_key(path, "ben")
+    assert keep_keys(path) == both
+    assert set(both.of_clients()) == {DEFAULT, "anna", "ben"}
+    assert (both.server, both.client, both.worker, both.named["anna"]) == (
+        first.server,
+        first.client,
+        first.worker,
+        anna,
+    )
+    assert both.for_clients("anna").client == anna
+    revoke_key(path, "anna")
+    assert set(keep_keys(path).of_clients()) == {DEFAULT, "ben"}
+    assert add_key(path, "anna").named["anna"] != anna
+    if sys.platform != "win32":
+        assert mode(path) == 0o600
+
+
+@pytest.mark.parametrize("name", [DEFAULT, WORKERS])
+def test_a_key_that_there_always_is_becomes_another(path: Path, name: str) -> None:
+    before = keep_keys(path)
+    revoke_key(path, name)
+    after = keep_keys(path)
+    assert after.server == before.server
+    assert (after.client == before.client, after.worker == before.worker) == (name != DEFAULT, name != WORKERS)
+
+
+def test_many_who_make_the_first_keys_at_once_make_the_same(path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from server.service.keys import keep_keys; "
+        "print(keep_keys(Path(sys.argv[1])).server.hex())"
+    )
+    makers = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    assert len({each.communicate(timeout=120)[0] for each in makers}) == 1
+    assert {each.returncode for each in makers} == {0}
 
 
 # -------------------------------------------------------------------------------------------------- the connection file

@@ -4,6 +4,7 @@ Two servers serve most of the tests: `server` as anybody starts it, and `odd`, w
 memory by the seed (tests/server/odd_worker.py).
 """
 
+import base64
 import json
 import os
 import random
@@ -25,11 +26,12 @@ import pytest
 import zmq
 
 from blender_addon.protocol import wire
-from blender_addon.protocol.pairing import Keys, Pairing, new_key, parse_pairing, read_connection_file
+from blender_addon.protocol.pairing import Keys, Pairing, new_key, parse_pairing, read_connection_file, z85
 from server import __version__
 from server.front.front import BAD_MESSAGES
 from server.msgpack_codec import CODECS
 from server.service.keys import keep_keys
+from server.service.serve import WORKER_OF
 from server.worker.worker import connected
 from server.worker.worker_config import WorkerConfig
 from tests.models import save_tiny
@@ -46,6 +48,7 @@ from tests.server.session import (
     environment,
     eventually,
     kill,
+    line_file,
     painted,
     run_server,
     runs,
@@ -105,12 +108,135 @@ def refused(home: Path, *arguments: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ starting
 
 
-def test_it_says_what_it_serves_where_and_by_which_line(server: Session) -> None:
+def secrets_of(server: Session) -> list[str]:
+    """Every form in which a secret key of the server could be shown."""
+    keys = keep_keys(server.home / "state" / "texserver" / "keys.json")
+    secrets = (keys.server, *keys.of_clients().values(), keys.worker)
+    return [
+        form for key in secrets for form in (key.hex(), base64.urlsafe_b64encode(key).decode()[:40], z85(key).decode())
+    ]
+
+
+def test_it_says_what_it_serves_where_and_no_secret(server: Session) -> None:
     said = server.out
     assert f"texserver {__version__} serves {server.models} (3 files) at {server.pairing.endpoint}." in said
     assert str(server.file) in said
-    assert f"    {server.pairing.line}\n" in said
-    assert "--worker-of texserver://127.0.0.1:" in said
+    assert "texserver --pairing prints it" in said
+    assert "texserver --pairing workers prints the line" in said
+    server.check()
+    for secret in secrets_of(server):
+        assert secret not in said + server.log
+        for pid in (server.pid, *server.workers()):
+            assert secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_lines_are_printed_when_asked_for_and_alone(server: Session) -> None:
+    assert server.line() == server.pairing.line
+    pairing = parse_pairing(server.worker_line)
+    assert pairing.keys
+    assert pairing.port != server.pairing.port
+    assert pairing.keys.client == keep_keys(server.home / "state" / "texserver" / "keys.json").worker
+
+
+def test_lines_that_there_are_none_of_are_a_sentence(models: Path, server: Session, tmp_path: Path) -> None:
+    assert "No texserver runs here" in refused(tmp_path, "--pairing")
+    assert "There is no key 'zoe'" in refused(server.home, "--pairing", "zoe")
+    with Session(models, tmp_path, "--no-auth", ready=False):
+        assert "uses no keys" in refused(tmp_path, "--pairing")
+    with Session(models, tmp_path, ready=False):
+        assert "Start it with --bind-workers" in refused(tmp_path, "--pairing", "workers")
+
+
+# ---------------------------------------------------------------------------------------------------------------- keys
+
+
+def test_each_may_have_a_key_of_their_own_which_can_be_revoked(models: Path, tmp_path: Path) -> None:
+    """Who uses a revoked key is disconnected at once and comes in no more; nobody else notices."""
+    with Session(models, tmp_path) as session, session.client() as other:
+        said = run_server(tmp_path, "keys", "add", "anna")
+        line = said.stdout.strip()
+        assert line == session.line("anna") != session.pairing.line
+        eventually(lambda: "keys=default,anna" in session.log, "that the server knows the new key")
+        with Client(line) as anna:
+            anna.generate("brick", 5)
+            assert "key=anna peer=127.0.0.1 id=" in session.log
+            assert "anna" in run_server(tmp_path, "keys", "list").stdout
+            assert "opens nothing any more" in run_server(tmp_path, "keys", "revoke", "anna").stderr
+            eventually(lambda: "its key is revoked" in session.log, "that she is disconnected")
+            anna.tell(wire.Hello(id=1))
+            assert anna.frames(1.0) is None
+        with Client(line) as again:
+            again.tell(wire.Hello(id=1))
+            assert again.frames(1.0) is None
+        other.hello()
+        assert "anna" not in run_server(tmp_path, "keys", "list").stdout
+        assert "Traceback" not in session.log
+
+
+def test_a_new_default_key_is_in_the_connection_file_and_the_old_one_opens_nothing(
+    models: Path, tmp_path: Path
+) -> None:
+    with Session(models, tmp_path, ready=False) as session:
+        old = session.pairing
+        run_server(tmp_path, "keys", "revoke", "default")
+        eventually(lambda: read_connection_file(session.file) != old, "another connection file")
+        with Client(old) as late:
+            late.tell(wire.Hello(id=1))
+            assert late.frames(1.0) is None
+        with Client(read_connection_file(session.file)) as client:
+            client.hello()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["add", "anna"], "There is a key 'anna' already"),
+        (["add", "default"], "There is a key 'default' already"),
+        (["add", "workers"], "There is a key 'workers' already"),
+        (["add", "\x1b[31mred"], "cannot name a key"),
+        (["add", "a b"], "cannot name a key"),
+        (["add", ""], "cannot name a key"),
+        (["add", "x" * 41], "cannot name a key"),
+        (["revoke", "zoe"], "There is no key 'zoe'"),
+        (["remove", "anna"], "--help"),
+        ([], "--help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_key_that_cannot_be_made_or_revoked_is_a_sentence(tmp_path: Path, arguments: list[str], said: str) -> None:
+    run_server(tmp_path, "keys", "add", "anna")
+    assert said in refused(tmp_path, "keys", *arguments)
+
+
+def test_of_two_first_starts_at_once_one_serves_and_the_other_says_so(models: Path, tmp_path: Path) -> None:
+    starts = [
+        subprocess.Popen(
+            [*SERVER, "--models", str(models), "--device", "cpu"],
+            env=environment(tmp_path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    try:
+        eventually(lambda: sum(each.poll() is None for each in starts) == 1, "that one is left")
+        (winner,) = (each for each in starts if each.poll() is None)
+        for loser in starts:
+            if loser is not winner:
+                code, said = finish(loser)
+                assert (code, said.count("\n")) == (2, 1)
+                assert "--connection-file" in said
+        file = tmp_path / "runtime" / "texserver" / "connection.json"
+        eventually(file.exists, "a connection file")
+        assert json.loads(file.read_bytes())["pid"] == winner.pid
+        with Client(read_connection_file(file)) as client:
+            client.hello()
+    finally:
+        for each in starts:
+            each.terminate()
+            finish(each)
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
@@ -193,8 +319,8 @@ def test_the_connection_file_of_a_server_that_was_killed_is_no_obstacle(models: 
         (["--max-side", "15"], "--max-side"),
         (["--metrics-port", "99999"], "--metrics-port 99999"),
         (["--connection-file", "/dev/null/x"], "/dev/null/x"),
-        (["--worker-of", "nonsense"], "not a pairing line"),
-        (["--worker-of", "texserver://127.0.0.1:7733"], "no keys"),
+        (["--worker-of", "/nowhere"], "/nowhere"),
+        (["--worker-of", "texserver://127.0.0.1:7733"], "texserver --pairing workers > FILE"),
         (["--port", "7733"], "--help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -820,9 +946,27 @@ def test_without_the_right_keys_there_is_no_answer(server: Session) -> None:
 # ------------------------------------------------------------------------------------------- workers on other machines
 
 
+def test_the_line_comes_by_file_by_standard_input_or_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line without keys shows that it was read."""
+    line = "texserver://127.0.0.1:7733"
+    said = "That line has no keys"
+    assert said in run_server(tmp_path, "--worker-of", str(line_file(tmp_path, line))).stderr
+    assert said in run_server(tmp_path, "--worker-of", "-", said=f"{line}\n").stderr
+    assert "not a pairing line" in run_server(tmp_path, "--worker-of", "-", said="nonsense\n").stderr
+    started = subprocess.run(
+        SERVER, env=environment(tmp_path) | {WORKER_OF: line}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert (started.returncode, said in started.stderr) == (2, True)
+    loose = line_file(tmp_path, line)
+    loose.chmod(0o644)
+    assert "chmod 600" in run_server(tmp_path, "--worker-of", str(loose)).stderr
+
+
 def remote_worker(home: Path, line: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*SERVER, "--worker-of", line, "--device", "cpu", *arguments],
+        [*SERVER, "--worker-of", str(line_file(home, line)), "--device", "cpu", *arguments],
         env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -907,7 +1051,7 @@ def test_a_clients_line_makes_no_worker(server: Session, client: Client, tmp_pat
         outside = remote_worker(tmp_path, line)
         code, said = finish(remote_worker(tmp_path, server.pairing.line))
         assert code == 2
-        assert "copy the --worker-of line" in said
+        assert "the line that texserver --pairing workers prints" in said
         assert "Traceback" not in said
         eventually(lambda: outside.stdout and "works for" in outside.stdout.readline(), "the other one's start")
         time.sleep(1.0)

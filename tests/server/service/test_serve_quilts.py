@@ -26,6 +26,7 @@ from tests.server.session import (
     data_of,
     environment,
     eventually,
+    line_file,
     painted,
 )
 
@@ -234,8 +235,9 @@ def test_a_worker_of_another_machine_gets_a_large_model_and_the_front_holds_none
         (own,) = server.workers()
         home = tmp_path / "far"
         home.mkdir()
+        line = line_file(tmp_path, server.worker_line)
         far = subprocess.Popen(
-            [*SERVER, "--worker-of", server.worker_line, "--device", "cpu", "--precision", "exact"],
+            [*SERVER, "--worker-of", str(line), "--device", "cpu", "--precision", "exact"],
             env=environment(home),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -302,7 +302,7 @@ def test_it_says_who_it_is_paints_and_stops_when_told(
     ("message", "said"),
     [
         ([msgpack.packb({"do": "stop", "why": "it is too old"})], "sent away: it is too old."),
-        (wire.encode(wire.error(wire.Refused("bad_frame", "No."))), "copy the --worker-of line"),
+        (wire.encode(wire.error(wire.Refused("bad_frame", "No."))), "the line that texserver --pairing workers prints"),
     ],
     ids=["sent away", "answered as a client"],
 )
