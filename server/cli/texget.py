@@ -8,7 +8,7 @@
     texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
-    texget brick --connect studio.line                       with a server on another machine: its pairing line in a file
+    texget brick --connect studio.line                       with a server on another machine, by its pairing line
     texget brick --models models                             without a server, on a device of this machine
 
 Textures are written part by part, so memory stays small at any size, and appear under their name when complete. Every
