@@ -127,8 +127,7 @@ def test_a_real_server_runs_is_found_and_leaves(tmp_path: Path, monkeypatch: pyt
         assert f"127.0.0.1:{find_server(str(file)).port}" in server.message
         within(lambda: connection.tick() or connection.state == "ready")  # type: ignore[func-returns-value]
         keys = find_server(str(file)).line.rpartition(":")[2].partition("/")[2]
-        assert keys in server.log.read_text()
-        assert not any(part in line for part in keys.split("/") for line in server.tail(100))
+        assert not any(part in server.log.read_text() for part in keys.split("/"))
         server.stop()
         until(server, "stopped")
         assert server.message == ""
