@@ -21,6 +21,8 @@ def register() -> None:
     scene: Any = bpy.types.Scene
     properties: Any = bpy.props
     scene.texserver = properties.PointerProperty(type=settings.TEXSERVER_PG_settings)
+    material: Any = bpy.types.Material
+    material.texserver_live = properties.PointerProperty(type=settings.TEXSERVER_PG_live)
     folder = preferences.folder()
     session = AddonSession(folder, preferences.find, client=f"Blender {bpy.app.version_string}")
     state.open_state(session, LocalServer(folder / "server.log"))
@@ -38,6 +40,8 @@ def unregister() -> None:
     state.close_state()
     scene: Any = bpy.types.Scene
     del scene.texserver
+    material: Any = bpy.types.Material
+    del material.texserver_live
     for module in reversed(_MODULES):
         for each in reversed(module.CLASSES):
             bpy.utils.unregister_class(each)

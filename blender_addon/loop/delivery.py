@@ -80,6 +80,7 @@ class TextureDelivery(Delivery):
                 return
             state.session().remember(task.result)  # first: the history has it even if the object is gone
             self.assignment.show(task.result)
+            task.note = " ".join(self.assignment.notes)
             self.pending = False
             _tidy()
             _push_undo(f"Texture {task.title}")
@@ -88,7 +89,7 @@ class TextureDelivery(Delivery):
 
     def _may_preview(self, others: Iterable[Delivery]) -> bool:
         """Whether a preview can be taken back later. Not if one is shown, nor over another delivery's preview."""
-        if self.assignment.preview_shown or not self.target.previews:
+        if self.assignment.preview_shown or not self.assignment.previews:
             return False
         assignments = (each.assignment for each in others if isinstance(each, TextureDelivery))
         return not any(each.preview_shown and self.assignment.meets(each) for each in assignments)

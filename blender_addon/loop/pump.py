@@ -13,6 +13,7 @@ import bpy
 from ..material import content
 from ..tasks import state
 from ..tasks.task import Task
+from . import status_bar
 from .delivery import Delivery
 
 BUSY_S: Final = 0.03  # from one step to the next
@@ -45,6 +46,7 @@ def stop() -> None:
         bpy.app.timers.unregister(_turn)
     for delivery in pending():
         delivery.take_back()
+    status_bar.clear()
     _deliveries.clear()
     rendered.clear()
 

@@ -4,31 +4,48 @@ Between the click and the pixels anything may happen: undo, renaming, deleting. 
 only names and session identifiers, and looks everything up again at each step.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import bpy
 
 from ..client.sinks import PaintedMap
 from ..protocol.errors import TexserverError
+from ..tasks.relief import Projection
 from ..tasks.task import Painted
+from . import legacy, live, measure
+from .marks import MARK, is_ours
 from .materials import (
+    UNIT,
+    Linked,
     ShownBefore,
     TextureMapping,
+    groups_of,
     images_of,
-    is_ours,
     load_image,
     name_image,
     new_material,
+    projection_of,
     remove_unused,
     restore,
+    set_projection,
     show,
 )
 from .references import Reference
+from .slots import (
+    WITH_MATERIALS,
+    Faces,
+    SlotBefore,
+    have_changed,
+    is_shared,
+    others_with,
+    own_slot,
+    put,
+    selected_faces,
+)
 
 SlotChoice = Literal["UPDATE", "NEW", "ADD"]
-WITH_MATERIALS: Final = frozenset({"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME"})
 
 
 class NotAssigned(TexserverError):
@@ -44,11 +61,7 @@ class Target:
     mapping: TextureMapping = field(default_factory=TextureMapping)
     replace_links: bool = False
     pack: bool = True
-
-    @property
-    def previews(self) -> bool:
-        """Whether a preview could be taken back without a trace. Not from the nodes of somebody else's material."""
-        return self.slot != "ADD"
+    faces: Mapping[int, Faces] = field(default_factory=dict)  # selected in Edit Mode, by the object's identifier
 
 
 def target_for(objects: Sequence[Any], **others: Any) -> Target:
@@ -57,7 +70,8 @@ def target_for(objects: Sequence[Any], **others: Any) -> Target:
         raise NotAssigned("There is no active object. Select the object for the texture.")
     for each in objects:
         check(each)
-    return Target(objects=tuple(Reference.to("objects", each) for each in objects), **others)
+    faces = {each.session_uid: chosen for each in objects if (chosen := selected_faces(each))}
+    return Target(objects=tuple(Reference.to("objects", each) for each in objects), faces=faces, **others)
 
 
 def check(thing: Any) -> None:
@@ -80,6 +94,9 @@ def objects_of(target: Target) -> list[Any]:
         )
     for each in found:
         check(each)
+        faces = target.faces.get(each.session_uid)
+        if faces and have_changed(each, faces):
+            raise NotAssigned(f"The mesh of {each.name} has other faces now. Select them again and press Generate.")
     return found
 
 
@@ -89,13 +106,21 @@ class Assignment:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.preview_shown = False
+        self.notes: list[str] = []  # sentences for people: what was done that they may not expect
         self._material: Reference | None = None
         self._is_new = False  # whether the material was made for this
-        self._before: list[_SlotBefore] = []
+        self._before: list[SlotBefore] = []
         self._shown_before: ShownBefore | None = None  # what a material showed that is updated
-        self._images: list[Reference] = []  # to remove when unused: shown before, or as a preview
+        self._replaced: list[Reference] = []  # images and groups to remove when unused: shown before, or as a preview
         self._previews: frozenset[int] = frozenset()  # session identifiers of the preview's images
         self._loaded: dict[str, Reference] = {}  # images by map that are not shown yet
+
+    @property
+    def previews(self) -> bool:
+        """Whether a preview could be taken back without a trace. Not from nodes that are not in our group."""
+        thing = self.target.objects[0].get()
+        material = thing.active_material if thing else None
+        return self.target.slot == "NEW" or (self.target.slot == "UPDATE" and not legacy.is_legacy(material))
 
     def load(self, painted: Painted) -> bool:
         """Load one more map, which may take a while. True when all are loaded, so that show() is fast.
@@ -117,31 +142,64 @@ class Assignment:
         objects = objects_of(self.target)
         material = self._material.get() if self._material else None
         if material is None:
-            material = self._choose(objects[0], painted)
-        for each in images_of(material).values():
-            if each is not None:
-                self._images.append(Reference.to("images", each))
+            material = self._choose(objects, painted)
+        self._replaced += [Reference.to("images", each) for each in images_of(material).values() if each is not None]
+        self._replaced += [Reference.to("node_groups", each) for each in groups_of(material)]
         images = {map.name: self._image(painted, map, preview) for map in painted.painting.maps}
-        show(
+        self._show(material, objects, painted, images)
+        for each in objects:
+            faces = self.target.faces.get(each.session_uid)
+            if before := put(each, material, alone=is_shared(each, objects), faces=faces):
+                self._before.append(before)
+        self._loaded = {}
+        if preview:
+            self.preview_shown = True
+            self._replaced += [Reference.to("images", each) for each in images.values()]
+            self._replaced += [Reference.to("node_groups", each) for each in groups_of(material)]
+            self._previews = frozenset(each.session_uid for each in images.values())
+        else:
+            remove_unused(self._replaced)
+            self._replaced = []
+            for map in painted.painting.maps:  # the earlier image may have had the name until now
+                name_image(images[map.name], painted.painting, map)
+
+    def _show(self, material: Any, objects: Sequence[Any], painted: Painted, images: Mapping[str, Any]) -> None:
+        densities = [measure.measure(each) for each in objects]
+        for each, density in zip(objects, densities, strict=True):
+            if density:
+                measure.note(each, density)
+        if legacy.is_legacy(material):
+            if self.target.slot == "UPDATE" and not self.target.mapping.asked and legacy.can_swap(material, images):
+                legacy.swap(material, images, painted.painting.size)
+                material[MARK] = {**material[MARK].to_dict(), "seed": str(painted.painting.seed)}
+                return
+            upgrade(material, objects[0])
+            self._replaced += [Reference.to("node_groups", each) for each in groups_of(material)]
+        ours = self._is_new or is_ours(material)
+        first = densities[0]
+        linked = show(
             material,
             painted.painting,
             images,
             self.target.mapping,
+            unit=first.per_unit if first and all(densities) else None,
             replace_links=self.target.replace_links,
-            tidy=not preview,
+            ours=ours,
         )
-        for each in objects:
-            self._put(each, material)
-        self._loaded = {}
-        if preview:
-            self.preview_shown = True
-            self._images.extend(Reference.to("images", each) for each in images.values())
-            self._previews = frozenset(each.session_uid for each in images.values())
-        else:
-            remove_unused(self._images)
-            self._images = []
-            for map in painted.painting.maps:  # the earlier image may have had the name until now
-                name_image(images[map.name], painted.painting, map)
+        if not ours:
+            self._tell(_what_was_added(material.name, linked))
+        names = [each.name for each, density in zip(objects, densities, strict=True) if density is None]
+        if linked.without_uv:
+            have = "have" if len(names) > 1 else "has"
+            self._tell(f"{', '.join(names)} {have} no usable UV map, so box mapping is used. Unwrap makes one.")
+        elif projection_of(material) == "UV":
+            for each, density in zip(objects, densities, strict=True):
+                if density and density.spread > measure.EVEN:
+                    self._tell(uneven(each.name, density.spread))
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def _image(self, painted: Painted, map: PaintedMap, preview: bool) -> Any:
         """The image of a map; loaded now if it is not yet."""
@@ -173,8 +231,8 @@ class Assignment:
                 bpy.data.materials.remove(material)
             elif self._shown_before:
                 restore(material, self._shown_before)
-        remove_unused((*self._images, *self._loaded.values()))
-        self._images, self._loaded = [], {}
+        remove_unused((*self._replaced, *self._loaded.values()))
+        self._replaced, self._loaded = [], {}
 
     def withdraw(self) -> None:
         """Take back the preview and all loaded images. Both can come again."""
@@ -187,60 +245,69 @@ class Assignment:
 
     # -------------------------------------------------------------------------------------------------------- choosing
 
-    def _choose(self, thing: Any, painted: Painted) -> Any:
-        current = thing.active_material
+    def _choose(self, objects: Sequence[Any], painted: Painted) -> Any:
+        thing, slot = objects[0], self.target.slot
+        current = self._current(thing)
         usable = current is not None and current.library is None
-        wanted = usable and (self.target.slot == "ADD" or (self.target.slot == "UPDATE" and is_ours(current)))
-        material = current if wanted else new_material(painted.painting.model)
-        self._is_new = not wanted
+        material = current if usable and (slot == "ADD" or (slot == "UPDATE" and is_ours(current))) else None
+        self._is_new = material is None
+        if material is not None and slot == "UPDATE":
+            if material.asset_data:
+                self._tell(f"{material.name} is an asset, so it stays as it is. {thing.name} got a new material.")
+                material = None
+            elif others := others_with(material, objects):
+                self._tell(
+                    f"{others[0].name} also uses {material.name}, so {thing.name} got a copy of its own. To change "
+                    "both, select both and set All Selected."
+                )
+                material = material.copy()
+                self._is_new = True
+        if material is None:
+            material, self._is_new = new_material(painted.painting.model), True
         self._shown_before = None if self._is_new or material.node_tree is None else ShownBefore.by(material)
         self._material = Reference.to("materials", material)
         self._before = []
         return material
 
-    def _put(self, thing: Any, material: Any) -> None:
-        """Put the material into the active slot of an object."""
-        reference = Reference.to("objects", thing)
-        if not thing.material_slots:
-            thing.data.materials.append(material)
-            self._before.append(_SlotBefore(thing=reference, index=0, is_new=True))
-            return
-        index = thing.active_material_index
-        slot = thing.material_slots[index]
-        if slot.material == material:
-            return
-        earlier = Reference.to("materials", slot.material) if slot.material else None
-        self._before.append(_SlotBefore(thing=reference, index=index, material=earlier, link=slot.link))
-        if thing.data.library:
-            slot.link = "OBJECT"
-        slot.material = material
+    def _current(self, thing: Any) -> Any:
+        """The material in the slot that the texture goes into."""
+        faces = self.target.faces.get(thing.session_uid)
+        if not faces:
+            return thing.active_material
+        index = own_slot(thing, faces)
+        return None if index is None else thing.material_slots[index].material
 
 
-@dataclass(frozen=True, kw_only=True)
-class _SlotBefore:
-    """A material slot as it was before."""
-
-    thing: Reference
-    index: int
-    material: Reference | None = None
-    link: str = ""
-    is_new: bool = False
-
-    def bring_back(self, material: Any) -> None:
-        """Restore the slot, if it still holds this material."""
-        thing = self.thing.get()
-        slots = thing.material_slots if thing is not None else ()
-        if self.index >= len(slots) or slots[self.index].material != material:
-            return
-        if self.is_new and len(slots) == 1:
-            thing.data.materials.clear()  # pop() would keep the object's slot
-        elif self.link and slots[self.index].link != self.link:
-            slots[self.index].material = None
-            slots[self.index].link = self.link
-        else:
-            slots[self.index].material = self.material.get() if self.material else None
+def lay_along(material: Any, projection: Projection) -> None:
+    """Lay the texture of one of our nodes onto its objects in another way; for UV, their UV maps are measured."""
+    if projection == "UV":
+        density = None
+        for each in others_with(material, ()):
+            if found := measure.measure(each):
+                measure.note(each, found)
+                density = density or found
+        if density and (node := live.node_of(material.node_tree)):
+            node[UNIT] = density.per_unit
+    set_projection(material, projection)
 
 
-def selected(active: Any, others: Iterable[Any]) -> list[Any]:
-    """The active object, then the others that can have a material."""
-    return [active, *(each for each in others if each != active and each.type in WITH_MATERIALS)]
+def uneven(name: str, spread: float) -> str:
+    """What to say of a UV map that gives a texture other sizes in other places."""
+    return (
+        f"The UV map of {name} is uneven: sizes on it differ by a factor of {spread:.1f}. Box mapping or Unwrap makes "
+        "them even."
+    )
+
+
+def upgrade(material: Any, thing: Any) -> None:
+    """Turn the nodes of version 0.1 into our node group. It looks as before on this object."""
+    density = measure.measure(thing)
+    scale = max(sum(map(abs, thing.matrix_world.to_scale())) / 3, 1e-6)
+    legacy.upgrade(material, density.per_unit if density else (scale, scale), scale)
+
+
+def _what_was_added(name: str, linked: Linked) -> str:
+    kept = f"{' and '.join(linked.kept)} kept what was linked there; Replace Links replaces it." if linked.kept else ""
+    if not linked.linked:
+        return f"Our node was added to {name}, but nothing is seen of it: {kept}"
+    return f"Added to {name}: {' and '.join(linked.linked)}. {kept}".strip()

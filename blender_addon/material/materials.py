@@ -1,48 +1,31 @@
-"""A painting in a material: images, nodes and their links.
+"""Materials and images that were made here.
 
-Everything made here is marked with an ID property `texserver`: provenance on images, the model on materials, the part
-on nodes. Only marked nodes are ever changed or removed. Other people's work stays, unless the user asked to replace it.
-Values and links that an artist may want to change are marked, too, so that such a change stays.
+Everything made here is marked (marks.py): provenance on images, the model on materials, the part on nodes. A texture is
+shown by our node group (live.py), one node in the material's tree. Only marked nodes and their links are ever changed.
+Other people's work stays, unless the user asked to replace it. The group's inputs are the artist's once they are set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import bpy
 
 from ..client.sinks import PaintedMap, Painting
-from ..tasks.placement import mapping_scale, size_text
-from ..tasks.relief import Method, Projection, Relief, depth, relief_of
+from ..tasks.placement import size_text, tile_width
+from ..tasks.relief import Method, Projection, depth, relief_of
 from ..tasks.task import Painted
+from . import legacy, live
+from .marks import MARK, is_ours
 from .references import Reference
 
-MARK: Final = "texserver"
-COORDINATES: Final = "coordinates"  # parts that nodes are marked with; the others are the names of maps
-MAPPING: Final = "mapping"
-RELIEF: Final = "normal map"
-DISPLACEMENT: Final = "surface displacement"  # with a space, which no map's name has
-OCCLUSION: Final = "occluded colour"
-EXPORTED: Final = "occlusion in glTF"
-NEEDS: Final = {  # the maps that each of these parts is for
-    RELIEF: {"normal"},
-    DISPLACEMENT: {"height"},
-    OCCLUSION: {"basecolor", "ao"},
-    EXPORTED: {"ao"},
-}
-SET: Final = "texserver_set"  # the value that was set here, on a node or a material
-LINKED: Final = "texserver_linked"  # on a node whose output was linked here, so it may be unlinked
-SETTLED: Final = {OCCLUSION: "Factor_Float", DISPLACEMENT: "Scale"}  # the inputs with such a value
+SET: Final = "texserver_set"  # the displacement method that was set here, on a material
+LINKED: Final = "texserver_linked"  # on our node: its displacement was linked here, so it may be unlinked
+UNIT: Final = "texserver_unit"  # on our node: how long a unit of the UV map is, for glTF
 PRINCIPLED: Final = "BSDF_PRINCIPLED"
-INPUTS: Final = {"basecolor": "Base Color", "roughness": "Roughness", "metallic": "Metallic"}
-OCCLUDED: Final = 0.5  # of the base colour: ray tracing computes most of the shadows itself
-GLTF_OUTPUT: Final = "glTF Material Output"  # Blender's glTF exporter looks for these two names
-GLTF_OCCLUSION: Final = "Occlusion"
 PACKED_LATER_BYTES: Final = 64 * 2**20  # Blender packs about this much in 0.1 s
-COLUMN: Final = 300  # from node to node, in the editor's units
-ROW: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +34,10 @@ class TextureMapping:
 
     projection: Projection = "UV"
     blend: float = 0.2  # between the six sides of a box
-    texels: float = 1024.0  # pixels per metre, or per unit of the UV map
+    texels: float = 1024.0  # pixels per metre
     displacement: float = 0.05  # the depth of the relief, as a share of 1024 texels
     displace: bool = False  # move the surface itself
-
-
-def is_ours(thing: Any) -> bool:
-    """Whether an image, a material or a node was made here."""
-    return thing is not None and MARK in thing
+    asked: frozenset[str] = frozenset()  # which of these also count for a material that has values already
 
 
 # -------------------------------------------------------------------------------------------------------------- images
@@ -123,17 +102,19 @@ def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
     }
 
 
-def remove_unused(images: Iterable[Reference]) -> None:
-    """Remove those of these images, and of all node groups, that were made here and have no users."""
-    for reference in images:
-        image = reference.get()
-        if is_ours(image) and image.users == 0:
-            bpy.data.images.remove(image)
-    for group in [each for each in bpy.data.node_groups if is_ours(each) and each.users == 0]:
-        bpy.data.node_groups.remove(group)
+def remove_unused(things: Iterable[Reference]) -> None:
+    """Remove those of these images and node groups that were made here and have no users."""
+    things = sorted(things, key=lambda each: each.collection != "node_groups")  # groups use images
+    for reference in things:
+        thing = reference.get()
+        if is_ours(thing) and thing.users == 0:
+            getattr(bpy.data, reference.collection).remove(thing)
+    groups: Any = bpy.data.node_groups
+    for group in [each for each in groups if each.get(MARK) == live.EXPORTED and each.users == 0]:
+        groups.remove(group)
 
 
-# --------------------------------------------------------------------------------------------------------------- nodes
+# ----------------------------------------------------------------------------------------------------------- materials
 
 
 def new_material(name: str) -> Any:
@@ -146,9 +127,28 @@ def new_material(name: str) -> Any:
 
 def images_of(material: Any) -> dict[str, Any]:
     """The images that our nodes of a material show, by map."""
-    if material.node_tree is None:
-        return {}
-    return {node[MARK]: node.image for node in material.node_tree.nodes if is_ours(node) and node.type == "TEX_IMAGE"}
+    shown = live.showing(live.node_of(material.node_tree))
+    return dict(shown.images) if shown else legacy.images_of(material)
+
+
+def groups_of(material: Any) -> list[Any]:
+    """Our node group in a material, if there is one."""
+    node = live.node_of(material.node_tree)
+    return [node.node_tree] if node and node.node_tree else []
+
+
+def displaces(material: Any) -> bool:
+    """Whether the height map moves the surface itself."""
+    return bool(material.displacement_method != "BUMP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """Which inputs of a shader got our texture, and which kept another link."""
+
+    linked: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    without_uv: bool = False  # box mapping is used, because there is no UV map
 
 
 def show(
@@ -157,56 +157,93 @@ def show(
     images: Mapping[str, Any],
     mapping: TextureMapping,
     *,
+    unit: tuple[float, float] | None,
     replace_links: bool,
-    tidy: bool,
-) -> None:
-    """Show images, by map, in a material: in our nodes where there are any, else in new ones.
+    ours: bool = True,
+) -> Linked:
+    """Show images, by map, in a material: in our node if it has one, else in a new one.
 
-    `tidy` removes our nodes for maps that this painting does not have.
+    `unit`: how long a unit of the UV map is along u and v, None where there is no usable one. `ours`: the material was
+    made here, so it is marked.
     """
     if material.node_tree is None and bpy.app.version < (5, 0, 0):
         material.use_nodes = True
     graph = _Graph(material.node_tree, replace_links)
-    relief = relief_of(images, mapping.projection, displace=mapping.displace)
-    graph.show(painting, images, mapping, relief)
-    _settle_method(material, relief.method)
-    if tidy:
-        graph.remove_others(images)
-    material[MARK] = {"model": painting.model, "seed": str(painting.seed)}
+    node = live.node_of(material.node_tree)
+    before = live.showing(node)
+    scene: Any = bpy.context.scene
+    length = scene.unit_settings.scale_length or 1.0
+    width = tile_width(painting.size, mapping.texels) / length
+    wanted = {
+        live.SIZE: width,
+        live.BLEND: mapping.blend,
+        live.DISPLACEMENT: depth(mapping.displacement, mapping.texels) / length,
+    }
+    projection, displace = mapping.projection, mapping.displace
+    if before:
+        fields = {live.SIZE: "texels", live.BLEND: "blend", live.DISPLACEMENT: "displacement"}
+        wanted = {name: value for name, value in wanted.items() if fields[name] in mapping.asked}
+        if live.SIZE not in wanted:  # as many pixels per metre as before
+            wanted[live.SIZE] = live.value(node, live.SIZE) * painting.size[1] / before.size[1]
+        projection = projection if "projection" in mapping.asked else before.projection
+        displace = displace if "displace" in mapping.asked else displaces(material)
+    without_uv = unit is None and projection == "UV"
+    projection = "BOX" if without_uv else projection
+    shown = live.Showing(images=images, projection=projection, size=painting.size)
+    node = graph.show(shown)
+    live.set_values(node, wanted)
+    node[UNIT] = unit or (1.0, 1.0)
+    live.describe_to_gltf(node)
+    linked, kept = graph.connect(node, images)
+    _relieve(material, displace)
+    if ours:
+        _name_after(material, painting.model)
+        material[MARK] = {"model": painting.model, "seed": str(painting.seed), "name": material.name}
+    return Linked(linked=linked, kept=kept, without_uv=without_uv)
 
 
-def _settle(node: Any, value: float) -> None:
-    """Set a value, unless an artist has changed it since it was last set here."""
-    input = _socket(node.inputs, SETTLED[node[MARK]])
-    if node.get(SET) in (None, input.default_value):
-        input.default_value = value
-        node[SET] = input.default_value
+def projection_of(material: Any) -> Projection | None:
+    """How our node lays the texture onto an object, None without our node."""
+    shown = live.showing(live.node_of(material.node_tree))
+    return shown.projection if shown else None
 
 
-def _settle_method(material: Any, method: Method) -> None:
-    """Set what the material does with displacement, unless an artist has changed it since it was last set here."""
+def set_projection(material: Any, projection: Projection) -> None:
+    """Lay the texture onto the object in another way."""
+    node = live.node_of(material.node_tree)
+    shown = live.showing(node)
+    if shown and shown.projection != projection:
+        before = Reference.to("node_groups", node.node_tree)
+        _Graph(material.node_tree, False).show(
+            live.Showing(images=shown.images, projection=projection, size=shown.size), node
+        )
+        live.describe_to_gltf(node)
+        remove_unused([before])
+
+
+def set_displace(material: Any, displace: bool) -> None:
+    """Let the height map move the surface, or only shade it."""
+    _relieve(material, displace)
+
+
+def _relieve(material: Any, displace: bool) -> None:
+    tree = material.node_tree
+    node = live.node_of(tree)
+    shown = live.showing(node)
+    if not shown:
+        return
+    relief = relief_of(shown.images, displace=displace)
+    _Graph(tree, False).link_where(node, relief.height)
     current = material.displacement_method
-    if method != current == material.get(SET, "BUMP"):
-        material.displacement_method = material[SET] = method
+    if relief.method != current == material.get(SET, "BUMP"):  # or else an artist has chosen it
+        material.displacement_method = material[SET] = relief.method
 
 
-def gltf_output() -> Any:
-    """The node group where Blender's glTF exporter looks for occlusion: the one in the file, or else a new one."""
-    for each in bpy.data.node_groups:
-        if each.bl_idname == "ShaderNodeTree" and each.name.startswith(GLTF_OUTPUT) and _has_occlusion(each):
-            return each
-    group: Any = bpy.data.node_groups.new(GLTF_OUTPUT, "ShaderNodeTree")  # type: ignore[arg-type]
-    group.interface.new_socket(GLTF_OCCLUSION, in_out="INPUT", socket_type="NodeSocketFloat")
-    group.nodes.new("NodeGroupInput")
-    group[MARK] = EXPORTED
-    return group
-
-
-def _has_occlusion(group: Any) -> bool:
-    return any(
-        each.item_type == "SOCKET" and each.in_out == "INPUT" and each.name == GLTF_OCCLUSION
-        for each in group.interface.items_tree
-    )
+def _name_after(material: Any, model: str) -> None:
+    """Name a material after its model, unless somebody has given it another name."""
+    mark = material.get(MARK)
+    if mark is not None and mark["model"] != model and mark.get("name", mark["model"]) == material.name:
+        material.name = model
 
 
 Link = tuple[str, str, str, str]  # from node, from socket, to node, to socket
@@ -214,38 +251,32 @@ Link = tuple[str, str, str, str]  # from node, from socket, to node, to socket
 
 @dataclass(frozen=True, kw_only=True)
 class ShownBefore:
-    """What our nodes of a material show at one time. Made by `by`, restored by `restore`."""
+    """What our node of a material shows at one time. Made by `by`, restored by `restore`."""
 
+    name: str
     mark: dict[str, Any]
     nodes: frozenset[str]  # all of ours, by name
-    images: dict[str, Reference | None]  # by the name of the node
-    projections: dict[str, tuple[str, float]]
-    scale: tuple[float, ...]
-    values: dict[str, float]  # by the name of the node; only those that nobody has changed
-    linked: frozenset[str]  # names of the nodes marked LINKED
+    group: Reference | None
+    values: dict[str, float]
+    linked: bool  # LINKED
+    unit: tuple[float, ...]
     method: Method  # of displacement
-    links: tuple[Link, ...]  # of all nodes, so that replaced links can come back
+    links: tuple[Link, ...] = field(default=())  # of all nodes, so that replaced links can come back
 
     @classmethod
     def by(cls, material: Any) -> "ShownBefore":
         """What a material shows now."""
         tree = material.node_tree
-        own = [node for node in tree.nodes if is_ours(node)]
-        textures = [node for node in own if node.type == "TEX_IMAGE"]
-        settled = {each.name: _socket(each.inputs, SETTLED[each[MARK]]) for each in own if each[MARK] in SETTLED}
-        mapping = _node(tree, MAPPING)
+        node = live.node_of(tree)
+        shown = live.showing(node)
         return cls(
+            name=material.name,
             mark=material[MARK].to_dict() if is_ours(material) else {},
-            nodes=frozenset(each.name for each in own),
-            images={each.name: Reference.to("images", each.image) if each.image else None for each in textures},
-            projections={each.name: (each.projection, each.projection_blend) for each in textures},
-            scale=tuple(mapping.inputs["Scale"].default_value) if mapping else (),
-            values={
-                name: input.default_value
-                for name, input in settled.items()
-                if input.default_value == input.node.get(SET)
-            },
-            linked=frozenset(each.name for each in own if each.get(LINKED)),
+            nodes=frozenset(each.name for each in tree.nodes if is_ours(each)),
+            group=Reference.to("node_groups", node.node_tree) if shown else None,
+            values={each.name: live.value(node, each.name) for each in live.INPUTS} if shown else {},
+            linked=bool(node and node.get(LINKED)),
+            unit=tuple(node.get(UNIT, ())) if node else (),
             method=material.displacement_method,
             links=tuple(_link_of(each) for each in tree.links),
         )
@@ -256,22 +287,17 @@ def restore(material: Any, shown: ShownBefore) -> None:
     tree = material.node_tree
     for node in [each for each in tree.nodes if is_ours(each) and each.name not in shown.nodes]:
         tree.nodes.remove(node)
-    ours = [each for each in tree.nodes if is_ours(each)]
-    for node in [each for each in ours if each.name in shown.images]:
-        image = shown.images[node.name]
-        node.image = image.get() if image else None
-        node.projection, node.projection_blend = shown.projections[node.name]
-    mapping = _node(tree, MAPPING)
-    if mapping and shown.scale:
-        mapping.inputs["Scale"].default_value = shown.scale
-    for node in ours:
-        if node.name in shown.values:
-            _settle(node, shown.values[node.name])
-        if node.name in shown.linked:
-            node[LINKED] = True
-        elif LINKED in node:
-            del node[LINKED]
-    _settle_method(material, shown.method)
+    node = live.node_of(tree)
+    group = shown.group.get() if shown.group else None
+    if node and group:
+        node.node_tree = group
+        live.set_values(node, shown.values)
+        _hide_unused(node)
+    if node:
+        _put(node, LINKED, shown.linked or None)
+        _put(node, UNIT, shown.unit or None)
+    if shown.method != material.displacement_method == material.get(SET, "BUMP"):
+        material.displacement_method = material[SET] = shown.method
     for link in [each for each in tree.links if is_ours(each.from_node) and _link_of(each) not in shown.links]:
         tree.links.remove(link)
     there = {_link_of(each) for each in tree.links}
@@ -282,7 +308,16 @@ def restore(material: Any, shown: ShownBefore) -> None:
             if output is not None and input is not None:
                 tree.links.new(output, input)
     if shown.mark:
+        if shown.mark.get("name") == shown.name and material.name == material[MARK].get("name"):
+            material.name = shown.name
         material[MARK] = shown.mark
+
+
+def _put(node: Any, name: str, value: Any) -> None:
+    if value is not None:
+        node[name] = value
+    elif name in node:
+        del node[name]
 
 
 def _link_of(link: Any) -> Link:
@@ -293,16 +328,26 @@ def _socket(sockets: Any, identifier: str) -> Any:
     return next((each for each in sockets if each.identifier == identifier), None)
 
 
-def _node(tree: Any, part: str) -> Any:
-    return next((node for node in tree.nodes if node.get(MARK) == part), None)
-
-
 def _are_linked(output: Any, input: Any) -> bool:
     return any(each.from_socket == output for each in input.links)
 
 
-def _beside(texture: Any) -> tuple[float, float]:
-    return texture.location.x + COLUMN, texture.location.y
+def _hide_unused(node: Any) -> None:
+    shown = live.showing(node)
+    maps: Collection[str] = shown.images if shown else ()
+    for name, (map, _) in live.OUTPUTS.items():
+        node.outputs[name].hide = map not in maps
+    for each in live.INPUTS:
+        node.inputs[each.name].hide = not applies(each, shown)
+
+
+def applies(input: live.Input, shown: live.Showing | None) -> bool:
+    """Whether an input of our node changes anything that is seen."""
+    if shown is None or (input.name == live.BLEND and shown.projection != "BOX"):
+        return False
+    if input.name == live.AO and "basecolor" not in shown.images:
+        return False
+    return not input.maps or any(map in shown.images for map in input.maps)
 
 
 class _Graph:
@@ -316,79 +361,38 @@ class _Graph:
             self.shader = self._new("ShaderNodeBsdfPrincipled", (300, 0))
             self._link(self.shader.outputs["BSDF"], self.output.inputs["Surface"])
 
-    def show(self, painting: Painting, images: Mapping[str, Any], mapping: TextureMapping, relief: Relief) -> None:
-        left, top = self.shader.location.x, self.shader.location.y
-        coordinates = self._ours(COORDINATES, "ShaderNodeTexCoord", (left - 4 * COLUMN, top))
-        scaled = self._ours(MAPPING, "ShaderNodeMapping", (left - 3 * COLUMN, top))
-        self._place(coordinates, scaled, painting, mapping)
-        textures = {}
-        for row, (map, image) in enumerate(images.items()):
-            texture = self._ours(map, "ShaderNodeTexImage", (left - 2 * COLUMN, top - row * ROW))
-            texture.image = image
-            texture.projection = "BOX" if mapping.projection == "BOX" else "FLAT"
-            texture.projection_blend = mapping.blend
-            self._link(scaled.outputs["Vector"], texture.inputs["Vector"])
-            textures[map] = texture
-        self._connect(textures)
-        self._raise(textures, relief, depth(mapping.displacement, mapping.texels))
+    def show(self, shown: live.Showing, node: Any = None) -> Any:
+        """Give our node a group that shows this; a new node, if there is none. Returns the node."""
+        node = node or live.node_of(self.tree)
+        if node is None:
+            node = self._new("ShaderNodeGroup", (self.shader.location.x - 300, self.shader.location.y))
+            node[MARK] = live.PART
+            node.width = 220
+        node.node_tree = live.build(shown)
+        node.label = live.NAME
+        _hide_unused(node)
+        return node
 
-    def remove_others(self, images: Mapping[str, Any]) -> None:
-        wanted = {COORDINATES, MAPPING, *images, *(part for part, maps in NEEDS.items() if maps <= images.keys())}
-        others = [node for node in self.tree.nodes if is_ours(node) and node[MARK] not in wanted]
-        for node in [each for each in others if each[MARK] == OCCLUSION]:
-            self._bypass(node)
-        for node in others:
-            self.tree.nodes.remove(node)
+    def connect(self, node: Any, images: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Link each map to its input, and remove the links of maps that are not there. Not the displacement.
 
-    def _place(self, coordinates: Any, scaled: Any, painting: Painting, mapping: TextureMapping) -> None:
-        output = coordinates.outputs["UV" if mapping.projection == "UV" else "Object"]
-        self._link(output, scaled.inputs["Vector"])
-        across, down = mapping_scale(painting.size, mapping.texels)
-        upright = mapping.projection == "BOX"  # the four sides of the box take their height from z
-        scaled.inputs["Scale"].default_value = (across, across if upright else down, down if upright else 1.0)
+        Returns the names of the inputs that are linked here now, and of those that kept another link.
+        """
+        linked: list[str] = []
+        kept: list[str] = []
+        for name, (map, _) in live.OUTPUTS.items():
+            output = node.outputs[name]
+            if map not in images:
+                for link in list(output.links):
+                    self.tree.links.remove(link)
+            elif name in self.shader.inputs:
+                self._link(output, self.shader.inputs[name])
+                (linked if _are_linked(output, self.shader.inputs[name]) else kept).append(name)
+        return tuple(linked), tuple(kept)
 
-    def _connect(self, textures: Mapping[str, Any]) -> None:
-        """Link each map to its input. The relief comes later."""
-        colours = {map: each.outputs["Color"] for map, each in textures.items()}
-        if "ao" in textures:
-            exported = self._ours(EXPORTED, "ShaderNodeGroup", _beside(textures["ao"]))
-            if GLTF_OCCLUSION not in exported.inputs:
-                exported.node_tree = gltf_output()
-            self._link(colours["ao"], exported.inputs[GLTF_OCCLUSION])
-        if NEEDS[OCCLUSION] <= textures.keys():
-            colours["basecolor"] = self._occluded(textures["basecolor"], colours["ao"])
-        for map, input in INPUTS.items():
-            if map in colours:
-                self._link(colours[map], self.shader.inputs[input])
-
-    def _occluded(self, texture: Any, occlusion: Any) -> Any:
-        """The colour, darker where little light comes. The glTF exporter takes the texture at input A as the colour."""
-        mix = self._ours(OCCLUSION, "ShaderNodeMix", _beside(texture), data_type="RGBA", blend_type="MULTIPLY")
-        _settle(mix, OCCLUDED)
-        self._link(texture.outputs["Color"], _socket(mix.inputs, "A_Color"))
-        self._link(occlusion, _socket(mix.inputs, "B_Color"))
-        return _socket(mix.outputs, "Result_Color")
-
-    def _bypass(self, mix: Any) -> None:
-        """Link whatever used the mix node to the colour itself."""
-        for colour in [each.from_socket for each in _socket(mix.inputs, "A_Color").links]:
-            for link in list(_socket(mix.outputs, "Result_Color").links):
-                self.tree.links.new(colour, link.to_socket)
-
-    def _raise(self, textures: Mapping[str, Any], relief: Relief, depth: float) -> None:
-        if texture := textures.get("normal"):
-            normal = self._ours(RELIEF, "ShaderNodeNormalMap", _beside(texture))
-            self._link(texture.outputs["Color"], normal.inputs["Color"])
-            self._link_where(relief.normal, normal.outputs["Normal"], self.shader.inputs["Normal"])
-        if texture := textures.get("height"):
-            displacement = self._ours(DISPLACEMENT, "ShaderNodeDisplacement", _beside(texture))
-            _settle(displacement, depth)
-            self._link(texture.outputs["Color"], displacement.inputs["Height"])
-            self._link_where(relief.height, displacement.outputs["Displacement"], self.output.inputs["Displacement"])
-
-    def _link_where(self, wanted: bool, output: Any, input: Any) -> None:
-        """Link if wanted; else unlink, unless an artist made the link."""
-        node = output.node
+    def link_where(self, node: Any, wanted: bool) -> None:
+        """Link the displacement if wanted; else unlink it, unless an artist made the link."""
+        output, input = node.outputs["Displacement"], self.output.inputs["Displacement"]
         if wanted:
             if not (linked := _are_linked(output, input)):
                 self._link(output, input)
@@ -413,18 +417,6 @@ class _Graph:
     def _find(self, kind: str) -> Any:
         found = [node for node in self.tree.nodes if node.type == kind]
         return next((node for node in found if getattr(node, "is_active_output", False)), found[0] if found else None)
-
-    def _ours(self, part: str, kind: str, location: tuple[float, float], **settings: str) -> Any:
-        """Our node for this part, unchanged; or a new one at `location`, with `settings`."""
-        for node in self.tree.nodes:
-            if node.bl_idname == kind and node.get(MARK) == part:
-                return node
-        node = self._new(kind, location)
-        node[MARK] = part
-        node.label = part[0].upper() + part[1:]
-        for name, value in settings.items():
-            setattr(node, name, value)
-        return node
 
     def _new(self, kind: str, location: tuple[float, float]) -> Any:
         node = self.tree.nodes.new(kind)

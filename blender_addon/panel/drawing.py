@@ -1,24 +1,48 @@
-"""What several panels draw: a long sentence, the server, a task under way, a task that failed. No bpy here."""
+"""What several panels draw: a long sentence, the server, a task under way, a task that failed."""
 
 from typing import Any, Final
+
+import blf
+import bpy
 
 from ..tasks import state
 from ..tasks.task import Task
 
+ICONS: Final = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOSE"}
 MOST_BROKEN: Final = 3  # models that are reported
+MARGIN: Final = 3.2  # heights of a button: the tabs, and the panel's edges
 
 
-def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 46) -> None:
-    """A sentence, in lines of at most `width` characters."""
+def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 0) -> None:
+    """A sentence, in lines that fit into the region, or of at most `width` characters."""
     column = layout.column(align=True)
+    most, length = (width, len) if width else (_room(icon != "NONE"), _length)
     line = ""
     for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
+        longer = f"{line} {word}".strip()
+        if line and length(longer) > most:
             column.label(text=line, icon=icon)
-            line, icon = "", "BLANK1" if icon != "NONE" else "NONE"
-        line = f"{line} {word}".strip()
+            line, icon, longer = "", "BLANK1" if icon != "NONE" else "NONE", word
+        line = longer
     if line:
         column.label(text=line, icon=icon)
+
+
+def _length(text: str) -> float:
+    """The width of a text on the screen, in pixels."""
+    preferences: Any = bpy.context.preferences
+    blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
+    measured: Any = blf
+    return float(measured.dimensions(0, text)[0])
+
+
+def _room(has_icon: bool) -> float:
+    """Pixels for a line of text in the region that is being drawn."""
+    preferences: Any = bpy.context.preferences
+    region: Any = bpy.context.region
+    unit = 20 * preferences.system.ui_scale  # the height of a button, and the width of an icon
+    width = region.width if region and region.width > 1 else 13 * unit
+    return float(max(width - MARGIN * unit - has_icon * unit, 4 * unit))
 
 
 def draw_server(layout: Any) -> None:
@@ -29,7 +53,7 @@ def draw_server(layout: Any) -> None:
     if ready:  # always one line: the buttons below must not move while a task runs
         row.label(text=session.state_line, icon="LINKED")
     else:
-        draw_text(row.column(), session.state_line, icon="UNLINKED", width=34)
+        draw_text(row.column(), session.state_line, icon="UNLINKED")
     row.operator("texserver.refresh", text="", icon="FILE_REFRESH")
     row.operator("texserver.preferences", text="", icon="PREFERENCES")
     if not ready and server.state in ("stopped", "failed"):
@@ -51,15 +75,30 @@ def draw_progress(layout: Any, task: Task) -> None:
     row.operator("texserver.cancel", text="", icon="X").task_id = task.id
 
 
-def draw_failure(layout: Any) -> None:
-    """The latest task, if it failed: why, Retry and Copy."""
+def draw_latest(layout: Any) -> None:
+    """One line that is always there, so that nothing below moves under the mouse: the task under way, or the last."""
     tasks = state.session().tasks
-    if not tasks or tasks[-1].state != "failed":
+    if task := next((task for task in tasks if not task.ended), None):
+        draw_progress(layout, task)
+    elif tasks:
+        layout.row().label(text=tasks[-1].title, icon=ICONS[tasks[-1].state])
+    else:
+        layout.row().label(text="Nothing painted yet", icon="BLANK1")
+
+
+def draw_messages(layout: Any) -> None:
+    """What is to be said of the latest task: why it failed, or what was done with it that is not expected."""
+    tasks = state.session().tasks
+    latest = tasks[-1] if tasks else None
+    if latest is None or latest.seen or not (latest.note or latest.state == "failed"):
         return
-    failed = tasks[-1]
+    failed = latest.state == "failed"
+    message = latest.message if failed else latest.note
     box = layout.box()
-    draw_text(box, failed.message, icon="ERROR")
-    row = box.row()
+    draw_text(box, message, icon="ERROR" if failed else "INFO")
+    row = box.row(align=True)
     row.operator_context = "INVOKE_DEFAULT"
-    row.operator("texserver.retry", icon="LOOP_BACK").task_id = failed.id
-    row.operator("texserver.copy_error", icon="COPYDOWN").text = failed.message
+    if failed:
+        row.operator("texserver.retry", icon="LOOP_BACK").task_id = latest.id
+    row.operator("texserver.copy_error", icon="COPYDOWN").text = message
+    row.operator("texserver.dismiss", icon="X").task_id = latest.id

@@ -54,6 +54,13 @@ def forget(path: Path) -> None:
         del _icons[str(path)]
 
 
+def forget_variations() -> None:
+    """They are painted anew, or their model is no longer the chosen one."""
+    for task in state.session().variations:
+        for path in task.result.files.values() if task.result else ():
+            forget(path)
+
+
 def model_icon(name: str) -> int:
     """The thumbnail of a model."""
     return icon(state.session().catalogue.thumbnail(name))

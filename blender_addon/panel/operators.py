@@ -12,15 +12,16 @@ from typing import Any, Final, Literal
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..loop import pump
+from ..loop import pump, status_bar
 from ..loop.delivery import Prepared, StyleDelivery, TextureDelivery
+from ..material import assignment, legacy, live, measure, unwrap
 from ..material.assignment import NotAssigned, objects_of
-from ..material.materials import MARK, is_ours
+from ..material.marks import MARK, is_ours
 from ..tasks import state
 from ..tasks.task import Task
 from . import gallery, orders, preferences
 from .orders import NotOrdered, PreparedTexture
-from .settings import MAPPINGS, TARGETS
+from .settings import CATEGORY, MAPPINGS, TARGETS
 
 Outcome = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
 
@@ -76,13 +77,14 @@ class PaintingOperator(Operator):
         manager = context.window_manager
         self.timer = manager.event_timer_add(WATCH_S, window=context.window)
         manager.modal_handler_add(self)
-        context.workspace.status_text_set(f"{self.doing} {self.task.title}. Esc cancels it.")
+        status_bar.say(context.workspace, f"{self.doing} {self.task.title}. Esc over the panel cancels it.")
         pump.redraw()
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Any, event: Any) -> Outcome:
         assert self.task
-        if event.type == "ESC" and event.value == "PRESS" and not self.task.ended:
+        escaped = event.type == "ESC" and event.value == "PRESS" and over_our_panel(context, event)
+        if escaped and not self.task.ended:
             self.task.cancel()
             self._leave(context)
             return CANCELLED
@@ -99,8 +101,7 @@ class PaintingOperator(Operator):
         if self.timer:
             context.window_manager.event_timer_remove(self.timer)
             self.timer = None
-        if context.workspace:
-            context.workspace.status_text_set(None)
+        status_bar.clear()
 
     def execute(self, context: Any) -> Outcome:
         if why := _connect():
@@ -115,7 +116,26 @@ class PaintingOperator(Operator):
             task.cancel()
         if task.state != "done":
             return self.fail(task.message)
+        if task.note:
+            self.report({"WARNING"}, task.note)
         return FINISHED
+
+
+def over_our_panel(context: Any, event: Any) -> bool:
+    """Whether the mouse is over a sidebar that shows our tab, or over the render properties.
+
+    Elsewhere Esc belongs to what else is going on, such as playback.
+    """
+    for area in context.window.screen.areas if context.window else ():
+        for region in area.regions:
+            x, y = event.mouse_x - region.x, event.mouse_y - region.y
+            if not (0 <= x < region.width and 0 <= y < region.height):
+                continue
+            if region.type == "UI" and getattr(region, "active_panel_category", "") == CATEGORY:
+                return True
+            if region.type == "WINDOW" and area.type == "PROPERTIES":
+                return bool(area.spaces.active.context == "RENDER")
+    return False
 
 
 def _connect() -> str:
@@ -237,9 +257,7 @@ class TEXSERVER_OT_variations(Operator):
             wanted = orders.variations(context)
         except NotOrdered as error:
             return self.fail(error)
-        for task in session.variations:
-            for path in task.result.files.values() if task.result else ():
-                gallery.forget(path)
+        gallery.forget_variations()
         session.vary(wanted)
         pump.wake()
         while bpy.app.background and any(not task.ended for task in session.variations):
@@ -302,6 +320,20 @@ class TEXSERVER_OT_cancel(Operator):
         return FINISHED
 
 
+class TEXSERVER_OT_dismiss(Operator):
+    """Hide this message"""
+
+    bl_idname = "texserver.dismiss"
+    bl_label = "Dismiss"
+
+    task_id: IntProperty()
+
+    def execute(self, context: Any) -> Outcome:
+        if task := state.session().task(self.task_id):
+            task.seen = True
+        return FINISHED
+
+
 class TEXSERVER_OT_clear_jobs(Operator):
     """Remove the jobs that have ended from the list"""
 
@@ -357,6 +389,82 @@ class TEXSERVER_OT_mark_asset(Operator):
                 bpy.ops.ed.lib_id_load_custom_preview(filepath=str(thumbnail))
         else:
             material.asset_generate_preview()
+        return FINISHED
+
+
+class _OnMaterial(Operator):
+    """An operator for the active object's material."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        thing = context.object
+        if thing is None or thing.type != "MESH" or thing.data.library:
+            cls.poll_message_set("Select a mesh that is not linked from another file")
+            return False
+        if thing.data.is_editmode:
+            cls.poll_message_set("Leave Edit Mode first")
+            return False
+        return True
+
+
+class TEXSERVER_OT_unwrap(_OnMaterial):
+    """Make a UV map in which one unit is one metre on the object, and use it. UV maps that are there stay"""
+
+    bl_idname = "texserver.unwrap"
+    bl_label = "Unwrap"
+
+    def execute(self, context: Any) -> Outcome:
+        things = [context.object, *(each for each in context.selected_objects if each != context.object)]
+        meshes = [each for each in things if each.type == "MESH" and not (each.data.library or each.data.is_editmode)]
+        for index, each in enumerate(meshes):
+            shared = each.data in [other.data for other in meshes[:index]]
+            if not shared and not unwrap.unwrap(each):
+                return self.fail(f"{each.name} has as many UV maps as it can have. Remove one first.")
+        for each in meshes:
+            material = each.active_material
+            if material and not material.library and live.showing(live.node_of(material.node_tree)):
+                assignment.lay_along(material, "UV")
+        return FINISHED
+
+
+class TEXSERVER_OT_measure(_OnMaterial):
+    """Measure the UV map of the active object again, after it was changed"""
+
+    bl_idname = "texserver.measure"
+    bl_label = "Measure UV Map"
+
+    def execute(self, context: Any) -> Outcome:
+        density = measure.measure(context.object)
+        if density is None:
+            return self.fail(f"{context.object.name} has no usable UV map. Unwrap makes one.")
+        measure.note(context.object, density)
+        if density.spread > measure.EVEN:
+            self.report({"WARNING"}, assignment.uneven(context.object.name, density.spread))
+        return FINISHED
+
+
+class TEXSERVER_OT_upgrade(Operator):
+    """Turn the nodes of this material, made by an earlier version, into one node with sizes and strengths to change"""
+
+    bl_idname = "texserver.upgrade"
+    bl_label = "Upgrade Material"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        material: Any = context.object.active_material if context.object else None
+        if material is None or material.library or not legacy.is_legacy(material):
+            cls.poll_message_set("The active material was not made by an earlier version of Texserver")
+            return False
+        return True
+
+    def execute(self, context: Any) -> Outcome:
+        thing = context.object
+        if density := measure.measure(thing):
+            measure.note(thing, density)
+        assignment.upgrade(thing.active_material, thing)
         return FINISHED
 
 
@@ -425,6 +533,10 @@ CLASSES = (
     TEXSERVER_OT_clear_jobs,
     TEXSERVER_OT_clear_history,
     TEXSERVER_OT_mark_asset,
+    TEXSERVER_OT_unwrap,
+    TEXSERVER_OT_measure,
+    TEXSERVER_OT_upgrade,
+    TEXSERVER_OT_dismiss,
     TEXSERVER_OT_start_server,
     TEXSERVER_OT_stop_server,
     TEXSERVER_OT_copy_error,

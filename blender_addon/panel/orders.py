@@ -9,8 +9,9 @@ import bpy
 
 from ..loop import pump
 from ..loop.delivery import TextureDelivery
-from ..material.assignment import Target, selected, target_for
+from ..material.assignment import Target, target_for
 from ..material.materials import TextureMapping
+from ..material.slots import selected
 from ..protocol.errors import TexserverError
 from ..tasks import state
 from ..tasks.catalogue import Kind, ListedModel
@@ -22,6 +23,7 @@ from .settings import CUSTOM, MAPS
 MOST_SEED: Final = 2**31 - 1  # the limit of a Blender property; the server's is higher
 VARIATION_SIDE: Final = 256
 MIN_SIDE: Final = 16
+_MAPPING: Final = frozenset({"projection", "blend", "texels", "displacement", "displace"})
 
 
 class NotOrdered(TexserverError):
@@ -75,15 +77,16 @@ def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture
         texels=settings.texels,
         displacement=settings.displacement,
         displace=settings.displace,
+        asked=frozenset({"projection" if name == "mapping" else name for name in given}) & _MAPPING,
     )
     target = target_for(
         objects,
         slot=settings.target,
         mapping=mapping,
         replace_links=settings.replace_links,
-        pack=chosen.storage == "PACK",
+        pack=(place := folder(chosen)) is None,
     )
-    return PreparedTexture(order=order, target=target, folder=folder(chosen), suffix=chosen.file_format)
+    return PreparedTexture(order=order, target=target, folder=place, suffix=chosen.file_format)
 
 
 def again(context: Any, entry: Any, *, side: int | None = None) -> PreparedTexture:
@@ -193,15 +196,11 @@ def _maps(settings: "Settings", model: ListedModel) -> tuple[str, ...]:
 
 
 def folder(chosen: Any) -> Path | None:
-    """Where the preferences want the files; None for the cache. Raises NotOrdered."""
-    if chosen.storage == "PACK":
-        return None
-    if not bpy.data.is_saved:
-        raise NotOrdered(
-            "Textures are kept beside the .blend file, which is not saved yet. Save it first, or choose Pack into the "
-            "Blend File in the preferences."
-        )
-    return Path(bpy.path.abspath("//textures"))
+    """Where the preferences want the files; None for the cache, from where they are packed into the .blend file.
+
+    A .blend file that is not saved yet has no place beside it.
+    """
+    return Path(bpy.path.abspath("//textures")) if chosen.storage == "FILES" and bpy.data.is_saved else None
 
 
 class Settings:

@@ -7,16 +7,19 @@ from typing import Any
 
 import bpy
 
+from ..material import legacy, live, materials
+from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
 from . import gallery, orders
-from .drawing import draw_failure, draw_progress, draw_server, draw_text
+from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_server, draw_text
 from .orders import NotOrdered
-from .settings import CUSTOM
+from .settings import CUSTOM, MAPS
 
 MOST_JOBS = 8
 MOST_HISTORY = 8
 FEW = 4  # variations, in two columns
+_BEGIN_A_BLOCK = {live.SIZE, live.HUE, live.ROUGH_MIN, live.STRENGTH}
 
 
 class Panel:
@@ -62,35 +65,78 @@ class _MainPanel(Panel):
             height, width = orders.planned_size(settings, model)
             layout.prop(settings, "whole_periods", text=f"Whole Periods: {width} x {height}")
         if len(model.maps) > 1:
-            layout.row(align=True).prop(settings, "maps")
+            grid = layout.grid_flow(columns=3, even_columns=True, row_major=True, align=True)
+            for name in [each[0] for each in MAPS if each[0] in model.maps]:
+                grid.prop_enum(settings, "maps", name)
+        layout.prop(settings, "target", text="")
+        if settings.target == "ADD":
+            layout.prop(settings, "replace_links")
+        layout.prop(settings, "all_selected")
         row = layout.row()
         row.scale_y = 1.6
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.generate", icon="MATERIAL")
-        if task := next((task for task in session.tasks if not task.ended), None):
-            draw_progress(layout, task)  # the panel with all jobs may not be visible
-        draw_failure(layout)
+        draw_latest(layout)
+        draw_messages(layout)
 
 
 class _MaterialPanel(Panel):
+    """Changes the active object's material at once; before there is one of ours, what a new one begins with."""
+
     bl_label = "Material"
 
     def draw(self, context: Any) -> None:
-        layout, settings = self.layout, context.scene.texserver  # type: ignore[attr-defined]
+        layout, thing = self.layout, context.object  # type: ignore[attr-defined]
+        material: Any = thing.active_material if thing else None
+        tree = material.node_tree if material else None
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.prop(settings, "target")
-        if settings.target == "ADD":
-            layout.prop(settings, "replace_links")
-        layout.prop(settings, "all_selected")
-        layout.prop(settings, "mapping")
-        if settings.mapping == "BOX":
-            layout.prop(settings, "blend")
-        layout.prop(settings, "texels", text="Texels / m")
-        if orders.has_height(settings):
-            layout.prop(settings, "displace")
-            layout.prop(settings, "displacement")
-        layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
+        node = live.node_of(tree)
+        if shown := live.showing(node):
+            column = layout.column()
+            column.enabled = material.library is None
+            _draw_live(column, thing, material, node, shown)
+        elif tree and legacy.is_legacy(material):
+            draw_text(layout, f"{material.name} was made by an earlier version.", icon="INFO")
+            layout.operator("texserver.upgrade")
+        else:
+            _draw_first_values(layout, context.scene.texserver)
+        if is_ours(material):
+            layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
+
+
+def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Showing) -> None:
+    layout.prop(material.texserver_live, "mapping")
+    if shown.projection == "UV" and thing.type == "MESH":
+        if not thing.data.uv_layers:
+            draw_text(layout, f"{thing.name} has no UV map.", icon="ERROR")
+        row = layout.row(align=True)
+        row.operator("texserver.unwrap", icon="UV")
+        row.operator("texserver.measure", text="Measure")
+    aligned = layout.column(align=True)
+    for each in live.INPUTS:
+        if not materials.applies(each, shown):
+            continue
+        if each.name in _BEGIN_A_BLOCK:
+            aligned = layout.column(align=True)
+        socket = node.inputs[each.name]
+        if socket.is_linked:
+            aligned.label(text=f"{each.name}: linked")
+        else:
+            aligned.prop(socket, "default_value", text=each.name, slider=each.subtype == "FACTOR")
+    if "height" in shown.images:
+        layout.prop(material.texserver_live, "displace")
+
+
+def _draw_first_values(layout: Any, settings: Any) -> None:
+    layout.label(text="A new material begins with:")
+    layout.prop(settings, "mapping")
+    if settings.mapping == "BOX":
+        layout.prop(settings, "blend")
+    layout.prop(settings, "texels", text="Texels / m")
+    if orders.has_height(settings):
+        layout.prop(settings, "displace")
+        layout.prop(settings, "displacement")
 
 
 class _VariationsPanel(Panel):
@@ -137,8 +183,7 @@ class JobsPanel(Panel):
                 if task.state == "waiting" or not task.message.startswith(("Painting", "Stylizing", "Frame")):
                     draw_text(layout, task.message, icon="INFO")
                 continue
-            icons = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOSE"}
-            row.label(text=task.title, icon=icons[task.state])
+            row.label(text=task.title, icon=ICONS[task.state])
             if task.state != "done":
                 row.operator_context = "INVOKE_DEFAULT"
                 row.operator("texserver.retry", text="", icon="LOOP_BACK").task_id = task.id

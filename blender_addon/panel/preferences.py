@@ -89,15 +89,20 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
     storage: EnumProperty(
         name="Textures",
         items=(
+            (
+                "FILES",
+                "Beside the Blend File",
+                "Images are files in the folder 'textures' beside the .blend file. They are packed into a file that is "
+                "not saved yet",
+            ),
             ("PACK", "Pack into the Blend File", "Images travel inside the .blend file"),
-            ("FILES", "Beside the Blend File", "Images are files in the folder 'textures' beside the .blend file"),
         ),
     )
     file_format: EnumProperty(
         name="Format",
         items=(
+            (".png", "PNG", "Compressed, about 0.6 of the size"),
             (".tif", "TIFF", "Not compressed: fastest to write and to load"),
-            (".png", "PNG", "Compressed: smaller and slower"),
         ),
     )
     cache_folder: StringProperty(

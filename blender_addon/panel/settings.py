@@ -1,10 +1,16 @@
 """The settings of the panels, kept with the scene."""
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
+from ..material import assignment, live, materials
+from ..tasks import state
+from ..tasks.relief import Projection
 from . import gallery
 
+CATEGORY = "Texserver"  # of the tab in the sidebars
 CUSTOM = "CUSTOM"
 SIZES = (("512", "512", ""), ("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), (CUSTOM, "Custom", ""))
 MAPS = (
@@ -26,8 +32,8 @@ TARGETS = (
 )
 MAPPINGS = (
     ("UV", "UV", "With the object's UV map"),
-    ("BOX", "Box", "From six sides, in object space; needs no UV map"),
-    ("OBJECT", "Object", "From above, in object space; needs no UV map"),
+    ("BOX", "Box", "From six sides, along the object's axes; needs no UV map"),
+    ("OBJECT", "Object", "From above, along the object's axes; needs no UV map"),
 )
 CONTENTS = (
     ("RENDER", "Render", "The last render"),
@@ -39,6 +45,12 @@ FRAMES = (
     ("FILES", "Existing Sequence", "Numbered pictures in a folder"),
 )
 _ENUM_FLAG = {"ENUM_FLAG"}
+_DISPLACE = (
+    "Off: the relief is only shading, from the normal map, or from the height map if there is no normal map. On: the "
+    "height map also moves the surface. It needs a finely subdivided mesh. Lower the normal strength if the mesh "
+    "already shows the whole relief"
+)
+_KINDS: tuple[Projection, ...] = ("UV", "BOX", "OBJECT")  # in the order of MAPPINGS
 
 
 class TEXSERVER_PG_style(bpy.types.PropertyGroup):
@@ -78,11 +90,24 @@ class TEXSERVER_PG_style(bpy.types.PropertyGroup):
     )
 
 
+def _model_changed(self: "TEXSERVER_PG_settings", context: Any) -> None:
+    """Variations of another model are not offered for this one."""
+    if state.is_open():
+        ready = state.session().catalogue.ready("texture")
+        name = self.model or (ready[0].name if ready else "")
+        if any(task.order.model != name for task in state.session().variations):
+            gallery.forget_variations()
+            state.session().vary([])
+
+
 class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     """Settings of the panels."""
 
     model: StringProperty(
-        name="Model", description="Which of the server's materials to paint", search=gallery.search_models
+        name="Model",
+        description="Which of the server's materials to paint",
+        search=gallery.search_models,
+        update=_model_changed,
     )
     gallery: EnumProperty(
         name="Gallery",
@@ -123,7 +148,7 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     )
     texels: FloatProperty(
         name="Texels per Metre",
-        description="Pixels per metre of the object, or per unit of its UV map. The texture repeats to fit",
+        description="Pixels per metre of the object, for a new material. The texture repeats to fit",
         default=1024,
         min=1,
         max=1e6,
@@ -132,14 +157,12 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     )
     displace: BoolProperty(
         name="Displace Surface",
-        description="Off: the relief is only shading, from the normal map; or from the height map, if there is no "
-        "normal map or the mapping is not UV. On: the height map also moves the surface. It needs a finely subdivided "
-        "mesh. Lower the Strength of the Normal Map node if the mesh already shows the whole relief",
+        description=_DISPLACE,
     )
     displacement: FloatProperty(
         name="Displacement",
-        description="Depth of the relief from its lowest to its highest point, in metres at 1024 texels per metre. At "
-        "other densities it is the same number of texels. A Scale that you change in the Displacement node stays",
+        description="Depth of the relief from its lowest to its highest point, in metres at 1024 texels per metre, "
+        "for a new material. At other densities it is the same number of texels",
         default=0.05,
         min=0,
         max=100,
@@ -151,4 +174,24 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     variations: IntProperty(name="Variations", description="How many seeds to look at", default=4, min=2, max=16)
 
 
-CLASSES = (TEXSERVER_PG_style, TEXSERVER_PG_settings)
+class TEXSERVER_PG_live(bpy.types.PropertyGroup):
+    """What is not an input of a material's node: these make another node group, or other links, at once."""
+
+    def _get_mapping(self) -> int:
+        return _KINDS.index(materials.projection_of(self.id_data) or "UV")
+
+    def _set_mapping(self, number: int) -> None:
+        assignment.lay_along(self.id_data, _KINDS[number])
+
+    def _get_displace(self) -> bool:
+        return materials.displaces(self.id_data)
+
+    def _set_displace(self, displace: bool) -> None:
+        if live.showing(live.node_of(self.id_data.node_tree)):
+            materials.set_displace(self.id_data, displace)
+
+    mapping: EnumProperty(name="Mapping", items=MAPPINGS, get=_get_mapping, set=_set_mapping)
+    displace: BoolProperty(name="Displace Surface", description=_DISPLACE, get=_get_displace, set=_set_displace)
+
+
+CLASSES = (TEXSERVER_PG_style, TEXSERVER_PG_settings, TEXSERVER_PG_live)

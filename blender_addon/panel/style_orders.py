@@ -13,7 +13,8 @@ from ..client.image_file import ImageFileError
 from ..loop import pump
 from ..loop.delivery import StyleDelivery
 from ..material import content
-from ..material.materials import MARK, is_ours, keep, provenance_of
+from ..material.marks import MARK, is_ours
+from ..material.materials import keep, provenance_of
 from ..tasks import state
 from ..tasks.catalogue import ListedModel
 from ..tasks.picture_task import PictureOrder, PictureTask

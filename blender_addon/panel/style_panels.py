@@ -6,7 +6,7 @@ import bpy
 
 from ..tasks import state
 from . import orders, style_orders
-from .drawing import draw_failure, draw_server, draw_text
+from .drawing import draw_latest, draw_messages, draw_server, draw_text
 from .orders import NotOrdered
 from .panels import JobsPanel, Panel
 
@@ -59,7 +59,8 @@ def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     row.operator("texserver.stylize_image", icon="BRUSH_DATA")
     if can_compare:
         row.operator("texserver.stylize_compare", text="", icon="ARROW_LEFTRIGHT")
-    draw_failure(layout)
+    draw_latest(layout)
+    draw_messages(layout)
 
 
 class _AnimationPanel:

@@ -1,8 +1,8 @@
 """Size and scale of a texture on an object: how often it repeats, which sizes fit its pattern, and the preview's size.
 
 The size of a texture is the area it covers, never its detail: at twice the size there are twice as many bricks, each
-with as many pixels as before. So a texture on an object has a fixed number of texels per unit, and its size decides
-after how many units it repeats.
+with as many pixels as before. So a texture on an object has a fixed number of texels per metre, and its size decides
+after how many metres it repeats.
 
 A regular material repeats by two steps (y, x) in pixels; the list of models gives them. Its two basis waves are the
 inverse transpose of the steps, in cycles per pixel. On a texture of H x W pixels each wave is rounded to whole numbers
@@ -33,12 +33,11 @@ def size_text(size: Size) -> str:
     return SIDES.get(height, f"{width} x {height}") if height == width else f"{width} x {height}"
 
 
-def mapping_scale(size: Size, texels_per_unit: float) -> Vector:
-    """How often a texture repeats per unit of the coordinates, (x, y). ValueError unless both are above zero."""
-    height, width = size
-    if not (min(size) > 0 and 0 < texels_per_unit < math.inf):
-        raise ValueError(f"size and texels per unit must be above zero, got {size} and {texels_per_unit}")
-    return texels_per_unit / width, texels_per_unit / height
+def tile_width(size: Size, texels_per_metre: float) -> float:
+    """How wide a texture of this size is, in metres. ValueError unless both are above zero."""
+    if not (min(size) > 0 and 0 < texels_per_metre < math.inf):
+        raise ValueError(f"size and texels per metre must be above zero, got {size} and {texels_per_metre}")
+    return size[1] / texels_per_metre
 
 
 def whole_periods(lattice: Lattice, size: Size, least: int = MIN_SIDE, most: int = MAX_SIDE) -> Size:

@@ -1,8 +1,8 @@
 """Which maps show a relief, and how deep it is.
 
-A normal map and a height map describe the same relief, so only one of them shades it. The normal map does it better,
-but only along a UV map: under another projection its directions are not those of the surface. The height map fits any
-projection. To displace the surface, the height map moves it, and the normal map shades what the mesh is too coarse for.
+A normal map and a height map describe the same relief, so only one of them shades it: the normal map, which does it
+better, where there is one. To displace the surface, the height map moves it, and the normal map shades what the mesh is
+too coarse for.
 
 The depth of a relief is a number of texels, like every length in a texture: a larger texture shows more of the same.
 Standard library only, no bpy.
@@ -28,10 +28,9 @@ class Relief:
     method: Method
 
 
-def relief_of(maps: Collection[str], projection: Projection, *, displace: bool) -> Relief:
+def relief_of(maps: Collection[str], *, displace: bool) -> Relief:
     """How to show the relief of these maps. `displace`: move the surface itself."""
-    has_height = "height" in maps
-    normal = "normal" in maps and (projection == "UV" or not has_height)
+    has_height, normal = "height" in maps, "normal" in maps
     if not (has_height and displace):
         return Relief(normal=normal, height=has_height and not normal, method="BUMP")
     return Relief(normal=normal, height=True, method="DISPLACEMENT" if normal else "BOTH")

@@ -27,6 +27,7 @@ from .texture_task import TextureOrder, TextureTask
 AT_ONCE: Final = 2  # tasks: one keeps the server busy, and with two a small one need not wait for a large one
 TICK_S: Final = 0.04  # of ticking tasks, so that Blender's window stays responsive
 STATUS_EVERY_S: Final = 3.0
+LIST_EVERY_S: Final = 30.0  # and whenever the server has another number of models
 CACHE_BYTES: Final = 4 * 2**30
 PREVIEW_BYTES: Final = 64 * 2**20  # of previews and variations
 MOST_ENDED: Final = 20  # ended tasks in the list, to look at or to retry
@@ -66,6 +67,8 @@ class AddonSession:
         self.catalogue = Catalogue(self.connection, self.folder / "thumbnails")
         self._status_at = 0.0
         self._status: int | None = None  # id of the request
+        self._list_at = float("inf")
+        self._counts: object = None  # of the server's models, by their states
 
     # ----------------------------------------------------------------------------------------------------------- state
 
@@ -94,7 +97,8 @@ class AddonSession:
     def version(self) -> tuple[Any, ...]:
         """Changes whenever the panels must be drawn again."""
         told = tuple(
-            (task.id, task.state, round(task.fraction, 2), task.message) for task in (*self.tasks, *self.variations)
+            (task.id, task.state, round(task.fraction, 2), task.message, task.note, task.seen)
+            for task in (*self.tasks, *self.variations)
         )
         return self.catalogue.version, self.state_line, self.connection.state, told
 
@@ -234,6 +238,12 @@ class AddonSession:
             queue = reply.report.get("queue")
             waiting = queue.get("waiting") if isinstance(queue, dict) else None
             self.waiting = waiting if isinstance(waiting, int) else None
+            counts = reply.report.get("models")
+            if counts != self._counts or self._clock() >= self._list_at:
+                if self._counts is not None:  # or else the first list has just been asked for
+                    self.catalogue.refresh()
+                self._counts = counts
+                self._list_at = self._clock() + LIST_EVERY_S
 
 
 def _name(files: TextureFiles, suffix: str, painting: Painting, *, name: str = "") -> list[Path]:

@@ -43,6 +43,8 @@ class Task(ABC):
         self.state: State = "waiting"
         self.message = "Waiting for its turn."
         self.result: Painted | None = None  # complete
+        self.seen = False  # whether somebody has dismissed what is said of it
+        self.note = ""  # for people: what was done with the result that they may not expect
         self._connection = connection
         self._patience_s = patience_s
         self._clock = clock

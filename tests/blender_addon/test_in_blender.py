@@ -27,7 +27,18 @@ from tests.server.session import Session, environment
 pytestmark = pytest.mark.blender
 
 INSIDE = Path(__file__).resolve().parents[1] / "in_blender"
-FILES = ("generating", "sets", "keeping", "failing", "drawing", "scripting", "wandering", "stylizing")
+FILES = (
+    "generating",
+    "sets",
+    "metres",
+    "targets",
+    "keeping",
+    "failing",
+    "drawing",
+    "scripting",
+    "wandering",
+    "stylizing",
+)
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
 BLENDERS = [

@@ -1,6 +1,7 @@
 """Panels and preferences, drawn in every state that they can be found in; strict_layout.py says what that proves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scenery import plane, select
 from strict_layout import Drawn, StrictLayout, draw, names, texts
 
 SMALL = {"width": 64, "height": 64}
+MATERIAL = ("basecolor", "normal", "roughness", "metallic", "ao", "height")
 
 
 @pytest.fixture(params=["VIEW_3D", "NODE_EDITOR"])
@@ -87,7 +89,8 @@ def test_ready(editor: str) -> None:
     panel = drawn(editor)
     assert {"gallery", "model", "size", "seed", "texserver.dice", "texserver.generate"} <= names(panel["Texserver"])
     assert not {"width", "texserver.start_server", "texserver.retry"} & names(panel["Texserver"])
-    assert {"target", "all_selected", "mapping", "texels", "texserver.mark_asset"} <= names(panel["Material"])
+    assert {"target", "all_selected"} <= names(panel["Texserver"])
+    assert {"mapping", "texels"} <= names(panel["Material"])
     assert said(panel, "Jobs") == "None yet."
     assert said(panel, "History") == "Finished textures are listed here."
 
@@ -126,6 +129,70 @@ def test_maps_are_offered_where_there_are_several(editor: str) -> None:
         assert ("maps" in names(drawn(editor)["Texserver"])) == offered
 
 
+def test_only_maps_that_the_model_has_are_offered(editor: str) -> None:
+    connect()
+    bpy.context.scene.texserver.model = "stone"
+    for model, kept in (("stone", MATERIAL), ("pair", ("basecolor", "height"))):
+        catalogue = state.session().catalogue
+        catalogue._by_name["pair"] = replace(catalogue.get("stone"), name="pair", maps=("basecolor", "height"))
+        bpy.context.scene.texserver.model = model
+        offered = [each.given["value"] for each in drawn(editor)["Texserver"] if each.name == "maps"]
+        assert sorted(offered) == sorted(kept)
+
+
+def test_one_line_tells_of_the_latest_job_and_nothing_moves_when_one_begins(editor: str) -> None:
+    """Whatever lies under the mouse stays there."""
+    connect()
+    places = []
+    for _ in range(2):
+        kinds = [(each.kind, each.name) for each in drawn(editor)["Texserver"]]
+        below = kinds[kinds.index(("operator", "texserver.generate")) + 1 :]
+        places.append(len([kind for kind, name in below if kind in ("label", "progress")]))
+        with Paused():
+            task = begin(seed=fresh_seed(), **LARGE)
+            turn()
+            kinds = [(each.kind, each.name) for each in drawn(editor)["Texserver"]]
+            below = kinds[kinds.index(("operator", "texserver.generate")) + 1 :]
+            places.append(len([kind for kind, name in below if kind in ("label", "progress")]))
+        until_ended(task)
+    assert set(places) == {1}
+
+
+def test_a_material_of_ours_is_changed_in_the_panel_itself(editor: str) -> None:
+    material = generate("stone", **SMALL)
+    shown = [each for each in drawn(editor)["Material"] if each.name]
+    sockets = [each.text for each in shown if each.name == "default_value"]
+    assert {"mapping", "displace", "texserver.mark_asset", "texserver.measure"} <= {each.name for each in shown}
+    assert sockets[:4] == ["Size", "Offset X", "Offset Y", "Rotation"]
+    assert sockets[4:] == ["Hue", "Value", "AO", "Roughness Min", "Roughness Max", "Normal Strength", "Displacement"]
+    material.texserver_live.mapping = "BOX"
+    assert "Blend" in [each.text for each in drawn(editor)["Material"]]
+    generate("tiny", **SMALL)
+    sockets = [each.text for each in drawn(editor)["Material"] if each.name == "default_value"]
+    assert sockets == ["Size", "Offset X", "Offset Y", "Rotation", "Blend", "Hue", "Value"]
+
+
+def test_a_message_can_be_dismissed(editor: str) -> None:
+    connect()
+    task = begin_order(TextureOrder(model="tiny", seed=1, size=(64, 64)))
+    task.fail("It did not work. Try again.")
+    assert "It did not work. Try again." in said(drawn(editor))
+    assert bpy.ops.texserver.dismiss(task_id=task.id) == {"FINISHED"}
+    assert "It did not work" not in said(drawn(editor))
+
+
+def test_variations_of_a_model_go_when_another_is_chosen(editor: str) -> None:
+    connect()
+    settings = bpy.context.scene.texserver
+    settings.model = "stone"
+    bpy.ops.texserver.variations()
+    assert state.session().variations
+    settings.model = "stone"
+    assert state.session().variations
+    settings.gallery = "tiny"
+    assert state.session().variations == []
+
+
 def test_displacement_is_offered_where_there_is_a_height_to_come(editor: str) -> None:
     settings = bpy.context.scene.texserver
     settings.model = "stone"
@@ -149,12 +216,13 @@ def test_a_model_that_is_gone_is_told_of(editor: str) -> None:
 
 
 def test_settings_that_have_no_meaning_are_not_shown(editor: str) -> None:
+    connect()
     settings = bpy.context.scene.texserver
     for target, mapping in (("UPDATE", "UV"), ("ADD", "BOX")):
         settings.target, settings.mapping = target, mapping
-        shown = names(drawn(editor)["Material"])
-        assert ("replace_links" in shown) == (target == "ADD")
-        assert ("blend" in shown) == (mapping == "BOX")
+        shown = drawn(editor)
+        assert ("replace_links" in names(shown["Texserver"])) == (target == "ADD")
+        assert ("blend" in names(shown["Material"])) == (mapping == "BOX")
 
 
 def test_without_an_object_all_is_drawn_as_well(editor: str) -> None:
@@ -386,4 +454,4 @@ def test_the_layout_refuses_what_blender_would_not_know(call: Any) -> None:
 def test_several_objects_do_not_change_what_is_drawn(editor: str) -> None:
     connect()
     select(plane("One"), plane("Other"))
-    assert "all_selected" in names(drawn(editor)["Material"])
+    assert "all_selected" in names(drawn(editor)["Texserver"])

@@ -13,18 +13,19 @@ from inside import LARGE, LARGE_PREVIEW, begin, generate, pending, turn, until, 
 from pictures import difference, of_image, of_render, truth
 from scenery import (
     add,
-    colour,
     everything,
     foreign_material,
     graph,
+    links_of,
+    live,
     node,
     ours,
     plane,
     select,
-    socket,
     source,
     textures,
     unused_images,
+    value,
 )
 
 SMALL = {"width": 64, "height": 64}
@@ -88,7 +89,7 @@ def test_an_image_says_all_it_takes_to_make_it_again() -> None:
             "depth": 16 if map == "height" else 8,
             "precision": "exact",
         }
-    assert material["texserver"].to_dict() == {"model": "stone", "seed": str(2**31 - 1)}
+    assert material["texserver"].to_dict() == {"model": "stone", "seed": str(2**31 - 1), "name": "stone"}
 
 
 # ------------------------------------------------------------------------------------------------------------- renders
@@ -136,44 +137,34 @@ def test_a_box_puts_a_texture_upright_on_a_wall(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ nodes and links
 
 
-@pytest.mark.parametrize(
-    ("mapping", "output", "projection"), [("UV", "UV", "FLAT"), ("BOX", "Object", "BOX"), ("OBJECT", "Object", "FLAT")]
-)
-def test_the_mapping_decides_coordinates_and_projection(mapping: str, output: str, projection: str) -> None:
-    material = generate(mapping=mapping, blend=0.35, **SMALL)
-    (texture,) = textures(material).values()
-    link = node(material, "MAPPING").inputs["Vector"].links[0]
-    assert (link.from_node.type, link.from_socket.name) == ("TEX_COORD", output)
-    assert source(texture.inputs["Vector"]).type == "MAPPING"
-    assert texture.projection == projection
-    assert texture.projection_blend == pytest.approx(0.35)
+@pytest.mark.parametrize("mapping", ["UV", "BOX", "OBJECT"])
+def test_a_material_is_one_node_with_values_to_change(mapping: str) -> None:
+    material = generate("stone", mapping=mapping, blend=0.35, **SMALL)
+    types = sorted(each.type for each in material.node_tree.nodes)
+    assert types == ["BSDF_PRINCIPLED", "GROUP", "OUTPUT_MATERIAL"]
+    group = live(material).node_tree
+    assert group.name.startswith("Texserver Material")
+    assert group["texserver"]["version"] == 1
+    assert group["texserver"]["projection"] == mapping
+    assert value(material, "Blend") == pytest.approx(0.35)
+    assert live(material).inputs["Blend"].hide == (mapping != "BOX")
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 128), (96, 64)])
 @pytest.mark.parametrize("mapping", ["UV", "BOX"])
-def test_the_scale_gives_every_texel_the_same_size(width: int, height: int, mapping: str) -> None:
-    material = generate(texels=256, mapping=mapping, width=width, height=height)
-    across, second, third = node(material, "MAPPING").inputs["Scale"].default_value
-    assert across * width == pytest.approx(256)
-    assert (third if mapping == "BOX" else second) * height == pytest.approx(256)
+def test_size_is_how_wide_one_repeat_is(width: int, height: int, mapping: str) -> None:
+    assert value(generate(texels=256, mapping=mapping, width=width, height=height), "Size") == width / 256
 
 
 def test_every_map_is_connected_to_what_it_is_for() -> None:
     material = generate("stone", displace=True, **SMALL)
-    found, shader, output = textures(material), node(material, "BSDF_PRINCIPLED"), node(material, "OUTPUT_MATERIAL")
-    assert set(found) == {"basecolor", "normal", "roughness", "metallic", "height", "ao"}
-    for map, input in (("roughness", "Roughness"), ("metallic", "Metallic")):
-        assert source(shader.inputs[input]) == found[map]
-    mix = source(shader.inputs["Base Color"])
-    assert (mix.type, mix.data_type, mix.blend_type) == ("MIX", "RGBA", "MULTIPLY")
-    assert source(socket(mix, "A_Color")) == found["basecolor"]
-    assert source(socket(mix, "B_Color")) == found["ao"]
-    assert source(shader.inputs["Normal"]).type == "NORMAL_MAP"
-    assert source(source(shader.inputs["Normal"]).inputs["Color"]) == found["normal"]
-    assert source(output.inputs["Displacement"]).type == "DISPLACEMENT"
-    assert source(source(output.inputs["Displacement"]).inputs["Height"]) == found["height"]
+    assert set(textures(material)) == {"basecolor", "normal", "roughness", "metallic", "height", "ao"}
+    assert links_of(material) == {
+        each: [each] for each in ("Base Color", "Metallic", "Roughness", "Normal", "Displacement")
+    }
+    shader, output = node(material, "BSDF_PRINCIPLED"), node(material, "OUTPUT_MATERIAL")
+    assert source(shader.inputs["Base Color"]) == source(output.inputs["Displacement"]) == live(material)
     assert source(output.inputs["Surface"]) == shader
-    assert len({source(each.inputs["Vector"]) for each in found.values()}) == 1
 
 
 def test_maps_that_are_not_wanted_are_not_asked_for() -> None:
@@ -248,36 +239,37 @@ def test_our_own_material_is_updated_in_place_and_nothing_is_left_over() -> None
         assert len(ours(bpy.data.images)) == 6
 
 
-def test_what_an_artist_changed_in_our_nodes_stays() -> None:
+def test_what_an_artist_changed_in_our_node_stays() -> None:
     material = generate("stone", **SMALL)
-    node(material, "NORMAL_MAP").inputs["Strength"].default_value = 0.25
-    node(material, "MAPPING").inputs["Rotation"].default_value = (0, 0, 0.5)
-    textures(material)["height"].location = (123, 45)
+    wanted = {"Normal Strength": 0.25, "Rotation": 0.5, "Offset X": 0.3, "Hue": 0.1, "Value": 1.5, "AO": 0.8, "Size": 3}
+    for name, given in wanted.items():
+        live(material).inputs[name].default_value = given
+    live(material).location = (123, 45)
+    bpy.context.scene.texserver.texels = 77
     generate("stone", seed=1, **SMALL)
-    assert node(material, "NORMAL_MAP").inputs["Strength"].default_value == 0.25
-    assert node(material, "MAPPING").inputs["Rotation"].default_value[2] == 0.5
-    assert tuple(textures(material)["height"].location) == (123, 45)
+    assert {name: value(material, name) for name in wanted} == pytest.approx(wanted)
+    assert tuple(live(material).location) == (123, 45)
 
 
-def test_a_node_between_texture_and_shader_stays_there() -> None:
+def test_a_node_between_ours_and_the_shader_stays_there() -> None:
     material = generate(**SMALL)
     tree, shader = material.node_tree, node(material, "BSDF_PRINCIPLED")
     bright = tree.nodes.new("ShaderNodeBrightContrast")
-    tree.links.new(textures(material)["basecolor"].outputs["Color"], bright.inputs["Color"])
+    tree.links.new(live(material).outputs["Base Color"], bright.inputs["Color"])
     tree.links.new(bright.outputs["Color"], shader.inputs["Base Color"])
     generate(seed=1, **SMALL)
     assert source(shader.inputs["Base Color"]) == bright
-    assert source(bright.inputs["Color"]) == textures(material)["basecolor"]
+    assert source(bright.inputs["Color"]) == live(material)
 
 
-def test_maps_that_a_model_does_not_have_leave_no_nodes_behind() -> None:
+def test_maps_that_a_model_does_not_have_leave_nothing_behind() -> None:
     """A displacement without a picture would move the whole surface."""
-    material = generate("stone", **SMALL)
+    material = generate("stone", displace=True, **SMALL)
     generate("tiny", **SMALL)
     assert set(textures(material)) == {"basecolor"}
-    types = {each.type for each in material.node_tree.nodes}
-    assert types == {"TEX_COORD", "MAPPING", "TEX_IMAGE", "BSDF_PRINCIPLED", "OUTPUT_MATERIAL"}
-    assert len(ours(bpy.data.images)) == 1
+    assert links_of(material) == {"Base Color": ["Base Color"]}
+    assert material.displacement_method == "BUMP"
+    assert len(ours(bpy.data.images)) == len(ours(bpy.data.node_groups)) == 1
 
 
 def test_update_leaves_another_s_material_alone() -> None:
@@ -310,8 +302,7 @@ def test_add_leaves_links_that_are_there() -> None:
     assert {name: after["nodes"][name] for name in before["nodes"]} == before["nodes"]
     shader = node(brass, "BSDF_PRINCIPLED")
     assert source(shader.inputs["Base Color"]).type == source(shader.inputs["Roughness"]).type == "TEX_NOISE"
-    assert source(shader.inputs["Metallic"]) == textures(brass)["metallic"]
-    assert source(shader.inputs["Normal"]).type == "NORMAL_MAP"
+    assert links_of(brass) == {"Metallic": ["Metallic"], "Normal": ["Normal"]}
 
 
 def test_add_replaces_links_where_that_is_asked_for() -> None:
@@ -320,8 +311,7 @@ def test_add_replaces_links_where_that_is_asked_for() -> None:
     thing.data.materials.append(brass)
     generate("stone", target="ADD", replace_links=True, **SMALL)
     shader = node(brass, "BSDF_PRINCIPLED")
-    assert colour(shader) == textures(brass)["basecolor"]
-    assert source(shader.inputs["Roughness"]) == textures(brass)["roughness"]
+    assert source(shader.inputs["Base Color"]) == source(shader.inputs["Roughness"]) == live(brass)
     assert node(brass, "TEX_NOISE")  # stays, for whoever wants it back
 
 
@@ -334,7 +324,7 @@ def test_add_finds_the_shader_that_is_seen() -> None:
     other = brass.node_tree.nodes.new("ShaderNodeBsdfPrincipled")
     brass.node_tree.links.new(other.outputs["BSDF"], output.inputs["Surface"])
     generate("stone", target="ADD", **SMALL)
-    assert colour(other) == textures(brass)["basecolor"]
+    assert source(other.inputs["Base Color"]) == live(brass)
     assert source(seen.inputs["Metallic"]) is None
 
 
@@ -362,9 +352,10 @@ def test_a_large_texture_is_shown_small_first_and_the_small_one_goes() -> None:
     material = bpy.context.object.active_material
     (texture,) = textures(material).values()
     assert tuple(texture.image.size) == LARGE_PREVIEW
-    across, down, _ = node(material, "MAPPING").inputs["Scale"].default_value
-    assert (across * 512, down * 48) == pytest.approx((1024, 1024))
+    assert value(material, "Size") == pytest.approx(512 / 1024)
     until_ended(task)
+    assert value(material, "Size") == pytest.approx(528 / 1024)
+    (texture,) = textures(material).values()
     assert task.state == "done", task.message
     assert bpy.context.object.active_material == material
     assert tuple(texture.image.size) == (LARGE["width"], LARGE["height"])

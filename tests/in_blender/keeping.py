@@ -41,10 +41,17 @@ def blend(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def packed(blend: Path) -> Path:
+    """The same, where the preferences want textures in it."""
+    preferences.get().storage = "PACK"
+    return blend
+
+
+@pytest.fixture
 def beside() -> Any:
-    """The preferences, where textures lie beside the .blend file."""
+    """The preferences, in which textures lie beside the .blend file."""
     chosen = preferences.get()
-    chosen.storage = "FILES"
+    assert (chosen.storage, chosen.file_format) == ("FILES", ".png")
     return chosen
 
 
@@ -58,25 +65,25 @@ def reopen(path: Path) -> Any:
 # ------------------------------------------------------------------------------------------------------------- packed
 
 
-def test_a_packed_texture_is_in_the_file_that_is_opened_again(blend: Path) -> None:
+def test_a_packed_texture_is_in_the_file_that_is_opened_again(packed: Path) -> None:
     material = generate(seed=7, **SMALL)
     mark = textures(material)["basecolor"].image["texserver"].to_dict()
     bpy.ops.wm.save_mainfile()
     shutil.rmtree(preferences.folder() / "textures")
-    (texture,) = textures(reopen(blend)).values()
+    (texture,) = textures(reopen(packed)).values()
     assert texture.image.packed_file
     assert texture.image["texserver"].to_dict() == mark
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
 
 
-def test_a_large_texture_is_packed_when_the_file_is_saved(blend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_texture_is_packed_when_the_file_is_saved(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(materials, "PACKED_LATER_BYTES", 1000)
     (texture,) = textures(generate(seed=7, **SMALL)).values()
     assert not texture.image.packed_file
     bpy.ops.wm.save_mainfile()
     assert texture.image.packed_file
     shutil.rmtree(preferences.folder() / "textures")
-    (texture,) = textures(reopen(blend)).values()
+    (texture,) = textures(reopen(packed)).values()
     assert texture.image.packed_file
     assert "pack" not in texture.image["texserver"]
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
@@ -110,10 +117,10 @@ def test_a_material_of_version_0_1_is_still_ours_and_updated_in_place(tmp_path: 
     np.testing.assert_array_equal(of_image(images["basecolor"]), truth("stone-7-64x64")[:, :, :3])
 
 
-def test_unpacking_puts_textures_beside_the_file(blend: Path) -> None:
+def test_unpacking_puts_textures_beside_the_file(packed: Path) -> None:
     generate("stone", **SMALL)
     bpy.ops.file.unpack_all(method="WRITE_LOCAL")
-    assert len(list((blend.parent / "textures").glob("stone-*-0-64x64-*.tif"))) == 6
+    assert len(list((packed.parent / "textures").glob("stone-*-0-64x64-*.png"))) == 6
     assert [each.name for each in ours(bpy.data.images) if each.packed_file] == []
 
 
@@ -219,13 +226,19 @@ def test_a_texture_made_again_keeps_its_file(blend: Path, beside: Any) -> None:
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x64"))
 
 
-def test_a_file_that_is_not_saved_has_no_place_for_textures(beside: Any) -> None:
-    before = everything()
-    text = refusal(lambda: bpy.ops.texserver.generate(model="tiny", **SMALL))
-    assert "not saved yet" in text
-    assert "Save it first" in text
-    assert everything() == before
-    assert state.session().tasks == []
+def test_a_file_that_is_not_saved_takes_textures_in(beside: Any) -> None:
+    """There is no place beside it yet."""
+    (texture,) = textures(generate(seed=7, **SMALL)).values()
+    assert texture.image.packed_file
+
+
+def test_a_saved_file_does_not_grow_by_its_textures(blend: Path, beside: Any) -> None:
+    """Of 3.7 MB; the nodes take 0.2 MB."""
+    bpy.ops.wm.save_mainfile()
+    before = blend.stat().st_size
+    generate("stone", width=512, height=512)
+    bpy.ops.wm.save_mainfile()
+    assert blend.stat().st_size - before < 512 * 512
 
 
 def test_where_the_disk_refuses_nothing_is_half_assigned(blend: Path, beside: Any) -> None:
@@ -282,7 +295,7 @@ def test_a_retry_that_is_refused_keeps_the_job(blend: Path, beside: Any) -> None
     refusal(lambda: bpy.ops.texserver.generate(model="tiny", **SMALL))
     (task,) = state.session().tasks
     bpy.ops.wm.read_homefile(use_factory_startup=True)
-    assert "not saved yet" in refusal(lambda: bpy.ops.texserver.retry(task_id=task.id))
+    assert "no longer exists" in refusal(lambda: bpy.ops.texserver.retry(task_id=task.id))
     assert state.session().tasks == [task]
 
 

@@ -1,7 +1,7 @@
 """Pixels: of images in Blender, of what the server must have painted, and of renders. Rows from top to bottom."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,19 @@ def truth(name: str) -> Pixels:
 
 
 def of_render(
-    side: int, folder: Path, *, upright: bool = False, sun: tuple[float, float] | None = None, exact: bool = True
+    side: int,
+    folder: Path,
+    *,
+    upright: bool = False,
+    sun: tuple[float, float] | None = None,
+    exact: bool = True,
+    place: Callable[[], None] | None = None,
 ) -> Pixels:
     """The square metre around the origin from above (or from the front), in even white light, as on a screen.
 
     The active object alone is seen. In such light a matt surface looks exactly as its base colour. With a sun, that
     alone shines: from this side (x, y), halfway up. `exact` shows texels as squares, which leaves a height no slopes.
+    `place` may put the camera elsewhere.
     """
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
@@ -58,6 +65,8 @@ def of_render(
     camera.data.type, camera.data.ortho_scale = "ORTHO", 1
     camera.location = (0, -2, 0) if upright else (0, 0, 2)
     camera.rotation_euler = (np.pi / 2, 0, 0) if upright else (0, 0, 0)
+    if place:
+        place()
     for material in bpy.data.materials:
         _make_matt(material, "Closest" if exact else "Linear")
     path = folder / f"render-{len(list(folder.iterdir()))}.png"
@@ -99,8 +108,9 @@ def _make_matt(material: Any, interpolation: str) -> None:
     for node in material.node_tree.nodes if material.node_tree else ():
         if node.type == "BSDF_PRINCIPLED":
             node.inputs["Specular IOR Level"].default_value = 0
-        if node.type == "TEX_IMAGE":
-            node.interpolation = interpolation
+        within = node.node_tree.nodes if node.type == "GROUP" and node.node_tree else (node,)
+        for each in (each for each in within if each.type == "TEX_IMAGE"):
+            each.interpolation = interpolation
 
 
 def difference(one: Pixels, other: Pixels) -> float:

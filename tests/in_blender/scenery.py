@@ -54,23 +54,35 @@ def node(material: Any, kind: str) -> Any:
     return found
 
 
+def live(material: Any) -> Any:
+    """The node of the extension's group, None without one."""
+    found = [
+        each for each in (material.node_tree.nodes if material.node_tree else ()) if each.get("texserver") == "material"
+    ]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def value(material: Any, name: str) -> float:
+    """Of an input of the extension's group."""
+    return float(live(material).inputs[name].default_value)
+
+
 def textures(material: Any) -> dict[str, Any]:
     """The extension's image nodes by map."""
-    return {
-        each["texserver"]: each for each in material.node_tree.nodes if each.type == "TEX_IMAGE" and "texserver" in each
-    }
+    group = live(material)
+    nodes = group.node_tree.nodes if group else material.node_tree.nodes
+    return {each["texserver"]: each for each in nodes if each.type == "TEX_IMAGE" and "texserver" in each}
+
+
+def links_of(material: Any) -> dict[str, list[str]]:
+    """What each output of the extension's group is linked to: names of sockets."""
+    return {each.name: [link.to_socket.name for link in each.links] for each in live(material).outputs if each.links}
 
 
 def source(socket: Any) -> Any:
     """The node that an input is linked to, None where it is not."""
     return socket.links[0].from_node if socket.is_linked else None
-
-
-def colour(shader: Any) -> Any:
-    """The node of the base colour, behind the extension's own that darkens it."""
-    first = source(shader.inputs["Base Color"])
-    mixed = first and first.type == "MIX" and "texserver" in first
-    return source(socket(first, "A_Color")) if mixed else first
 
 
 def socket(node: Any, identifier: str) -> Any:
@@ -108,6 +120,7 @@ def graph(material: Any) -> dict[str, Any]:
     return {
         "nodes": {each.name: _node(each) for each in tree.nodes},
         "links": sorted(links),
+        "name": material.name,
         "displacement": material.displacement_method,
         **_properties(material),
     }
@@ -119,6 +132,7 @@ def _node(node: Any) -> dict[str, Any]:
     return {
         "type": node.type,
         "image": image and image.name,
+        "group": node.node_tree.name if node.type == "GROUP" and node.node_tree else "",
         "projection": (getattr(node, "projection", ""), getattr(node, "projection_blend", 0)),
         "values": values,
         "linked": node.get("texserver_linked"),

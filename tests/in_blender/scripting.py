@@ -32,7 +32,7 @@ from inside import (
     until_ended,
 )
 from pictures import difference, of_image, truth
-from scenery import everything, foreign_material, node, plane, textures
+from scenery import everything, foreign_material, plane, textures, value
 from strict_layout import draw, names, texts
 
 SMALL = {"width": 64, "height": 64}
@@ -55,7 +55,7 @@ def test_generate_takes_what_is_not_given_from_the_scene() -> None:
     assert bpy.ops.texserver.generate() == {"FINISHED"}
     (texture,) = textures(bpy.context.object.active_material).values()
     np.testing.assert_array_equal(of_image(texture.image), truth("tiny-7-64x32"))
-    assert node(bpy.context.object.active_material, "MAPPING").inputs["Scale"].default_value[0] == 100 / 64
+    assert value(bpy.context.object.active_material, "Size") == pytest.approx(64 / 100)
 
 
 def test_generate_takes_what_is_given_and_leaves_the_scene_alone() -> None:
@@ -281,6 +281,15 @@ def test_another_s_material_is_not_marked_as_an_asset_of_ours() -> None:
     assert not bpy.ops.texserver.mark_asset.poll()
 
 
+def test_a_uv_map_is_measured_again_when_somebody_asks() -> None:
+    thing = plane()
+    thing.data.uv_layers[0].uv.foreach_set("vector", [0, 0, 0.5, 0, 0.5, 0.5, 0, 0.5])
+    assert bpy.ops.texserver.measure() == {"FINISHED"}
+    assert tuple(thing.data["texserver_u"]) == pytest.approx((2, 0, 0))
+    thing.data.uv_layers.remove(thing.data.uv_layers[0])
+    assert refusal(bpy.ops.texserver.measure) == "Plane has no usable UV map. Unwrap makes one."
+
+
 def test_a_message_can_be_copied() -> None:
     assert bpy.ops.texserver.copy_error(text="No texserver runs here.") == {"FINISHED"}
     # Without a window there is no clipboard to look into.
@@ -288,7 +297,9 @@ def test_a_message_can_be_copied() -> None:
 
 def test_no_operator_is_left_out_here() -> None:
     """But for the one that opens a window."""
-    text = "".join(Path(__file__).with_name(f"{name}.py").read_text() for name in ("scripting", "stylizing"))
+    text = "".join(
+        Path(__file__).with_name(f"{name}.py").read_text() for name in ("scripting", "metres", "drawing", "stylizing")
+    )
     called = set(re.findall(r"bpy\.ops\.texserver\.(\w+)", text)) | {"generate"}
     there = {name for name in dir(bpy.ops.texserver) if not name.startswith("_")}
     assert there - called == {"preferences"}

@@ -55,8 +55,11 @@ class StrictLayout:
     def _draw(self, kind: str, given: dict[str, Any]) -> Any:
         one = Drawn(kind, given.get("text", ""), given.get("icon", ""))
         self.drawn.append(one)
-        if kind in ("prop", "template_icon_view"):
+        if kind in ("prop", "prop_enum", "template_icon_view"):
             one.name = given["property"]
+            if kind == "prop_enum":
+                assert given["value"] in given["data"].bl_rna.properties[one.name].enum_items
+                one.given["value"] = given["value"]
             _check_property(given["data"], one.name, expand=given.get("expand", False))
         elif kind == "operator":
             one.name = given["operator"]

@@ -54,7 +54,7 @@ def render() -> Samples:
 
 def contents() -> list[Path]:
     """Files of pictures that wait to be stylized."""
-    return list(Path(bpy.app.tempdir).glob("texserver-*.tif"))
+    return list(Path(bpy.app.tempdir).glob("texserver-*.png"))
 
 
 def read(path: Path) -> Samples:
@@ -201,7 +201,7 @@ def test_the_original_and_the_result_can_be_compared(image_editor: Any) -> None:
 def test_it_is_kept_beside_the_blend_file_where_that_is_chosen(tmp_path: Path) -> None:
     render()
     preferences.get().storage = "FILES"
-    assert "not saved yet" in refusal(bpy.ops.texserver.stylize_image)
+    assert stylize().packed_file  # there is no place beside a file that is not saved
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mine.blend"))
     image = stylize()
     assert not image.packed_file
@@ -295,7 +295,7 @@ def animate(folder: Path, **given: Any) -> Any:
 
 
 def frames(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tif"))}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
 
 
 def move_the_cube() -> None:
@@ -309,7 +309,7 @@ def test_an_animation_is_rendered_and_shown_as_a_sequence(tmp_path: Path, image_
     move_the_cube()
     bpy.context.scene.frame_set(7)
     image = animate(tmp_path)
-    assert list(frames(tmp_path)) == ["Scene_0001.tif", "Scene_0002.tif", "Scene_0003.tif"]
+    assert list(frames(tmp_path)) == ["Scene_0001.png", "Scene_0002.png", "Scene_0003.png"]
     assert len(set(frames(tmp_path).values())) == 3
     assert image.source == "SEQUENCE"
     assert image_editor.image == image
@@ -330,7 +330,7 @@ def test_a_cancelled_animation_goes_on_where_it_was(tmp_path: Path) -> None:
     bpy.ops.texserver.cancel(task_id=task.id)
     assert task.state == "cancelled"
     (first,) = frames(tmp_path / "part")
-    assert first == "Scene_0001.tif"
+    assert first == "Scene_0001.png"
     told = (tmp_path / "part" / first).stat()
     assert bpy.ops.texserver.retry(task_id=task.id) == {"FINISHED"}
     assert (tmp_path / "part" / first).stat().st_mtime_ns == told.st_mtime_ns
@@ -342,7 +342,7 @@ def test_statistics_are_of_the_first_frame(tmp_path: Path) -> None:
     move_the_cube()
     animate(tmp_path / "whole")
     animate(tmp_path / "alone", frame_start=3)
-    name = "Scene_0003.tif"
+    name = "Scene_0003.png"
     assert frames(tmp_path / "alone")[name] != frames(tmp_path / "whole")[name]
     whole = frames(tmp_path / "whole")
     (tmp_path / "whole" / name).unlink()
@@ -358,7 +358,7 @@ def test_frames_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     assert "with other settings" in refusal(lambda: call(**given))
     before = frames(tmp_path)
     assert call(overwrite=True, **given) == {"FINISHED"}
-    assert frames(tmp_path)["Scene_0001.tif"] != before["Scene_0001.tif"]
+    assert frames(tmp_path)["Scene_0001.png"] != before["Scene_0001.png"]
 
 
 def test_an_existing_sequence_is_stylized(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_an_existing_sequence_is_stylized(tmp_path: Path) -> None:
         render()
         bpy.data.images["Render Result"].save_render(str(tmp_path / "in" / f"shot-{number}.png"), scene=scene)
     image = animate(tmp_path / "out", frames="FILES", input_folder=str(tmp_path / "in"), frame_start=6, frame_end=7)
-    assert list(frames(tmp_path / "out")) == ["shot_0006.tif", "shot_0007.tif"]
+    assert list(frames(tmp_path / "out")) == ["shot_0006.png", "shot_0007.png"]
     assert image["texserver"]["content"] == "shot"
     call = bpy.ops.texserver.stylize_animation
     own = {"frames": "FILES", "input_folder": str(tmp_path / "in")}

@@ -6,6 +6,7 @@ TEXSERVER_TEST_WALKS in the environment says how many walks, for a long search.
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import bpy
@@ -17,7 +18,7 @@ from bl_ext.user_default.texserver.panel.orders import NotOrdered
 from bl_ext.user_default.texserver.tasks import state
 from bl_ext.user_default.texserver.tasks.texture_task import TextureTask
 from inside import connect, drafts, turn, until
-from scenery import foreign_material, ours, plane, select
+from scenery import foreign_material, live, ours, plane, select
 
 STEPS = 50
 MOST_OBJECTS = 6
@@ -92,6 +93,28 @@ class Artist:
             except RuntimeError as error:
                 self.told.append(str(error).strip())
 
+    def change_a_material(self) -> None:
+        """In the panel, while a preview or a texture is shown in it."""
+        for material in [each for each in bpy.data.materials if live(each)]:
+            if self.random.random() < 0.5:
+                material.texserver_live.mapping = self.random.choice(("UV", "BOX", "OBJECT"))
+                material.texserver_live.displace = self.random.random() < 0.5
+                live(material).inputs["Size"].default_value *= 2
+
+    def unwrap(self) -> None:
+        self._choose()
+        if bpy.ops.texserver.unwrap.poll():
+            bpy.ops.texserver.unwrap()
+
+    def select_faces(self) -> None:
+        """And go into Edit Mode, or out of it."""
+        if bpy.context.object and bpy.context.object.type == "MESH":
+            if bpy.context.object.mode == "OBJECT" and len(bpy.context.object.data.polygons) > 1:
+                for each in bpy.context.object.data.polygons:
+                    each.select = self.random.random() < 0.5
+            with suppress(RuntimeError):  # another object edits the same mesh
+                bpy.ops.object.mode_set(mode="OBJECT" if bpy.context.object.mode == "EDIT" else "EDIT")
+
     def add_object(self) -> None:
         if len(bpy.data.objects) < MOST_OBJECTS:
             thing = plane()
@@ -157,6 +180,7 @@ class Artist:
         *(6 * (generate, generate_and_wait)),
         *(4 * (go_on,)),
         *(cancel, cancel_all, retry),
+        *(change_a_material, change_a_material, unwrap, select_faces, select_faces),
         *(add_object, add_object, delete_object, copy_object, rename),
         *(new_material, delete_material, delete_image, delete_nodes),
         *(new_file, save_and_reopen, save_elsewhere, clear),
@@ -168,13 +192,14 @@ class Artist:
 
 
 def unused() -> set[int]:
-    """Our images that nobody uses, by their session identifiers, but for what a job under way holds.
+    """Our images and node groups that nobody uses, by their session identifiers, but for what a job under way holds.
 
     It brings back what it replaced when it is cancelled, and loads its maps one by one before it shows them.
     """
     assignments = [each.assignment for each in pump.pending()]
-    kept = {each.uid for one in assignments for each in (*one._images, *one._loaded.values())}
-    return {each.session_uid for each in ours(bpy.data.images) if each.users == 0} - kept
+    kept = {each.uid for one in assignments for each in (*one._replaced, *one._loaded.values())}
+    made = (*ours(bpy.data.images), *ours(bpy.data.node_groups))
+    return {each.session_uid for each in made if each.users == 0} - kept
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TEXSERVER_TEST_WALKS", "3"))))
@@ -184,6 +209,7 @@ def test_nothing_is_left_over_after_any_walk(seed: int, tmp_path: Path) -> None:
     for _ in range(STEPS):
         artist.step()
     artist.wait()
+    until(lambda: not pump.pending(), "what becomes of the last one")
     pump.step()
     assert all(task.ended for task in artist.tasks), artist.done
     assert {task.state for task in artist.tasks} <= {"done", "failed", "cancelled"}

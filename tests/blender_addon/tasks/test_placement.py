@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from blender_addon.tasks.placement import STRETCH, Lattice, mapping_scale, preview_size, waves, whole_periods
+from blender_addon.tasks.placement import STRETCH, Lattice, preview_size, tile_width, waves, whole_periods
 from server.model.lattice import Lattice as Waves
 from server.model.torus import Size
 
@@ -46,22 +46,15 @@ def longest_step(lattice: Lattice, axis: int) -> int:
 # -------------------------------------------------------------------------------------------------------------- scale
 
 
-def test_a_texture_repeats_after_as_many_texels_as_it_has() -> None:
-    assert mapping_scale((512, 1024), 256.0) == (0.25, 0.5)
-
-
-@given(st.tuples(sides, sides), st.floats(1, 10_000))
-def test_twice_the_size_is_twice_the_area_and_the_same_detail(size: tuple[int, int], texels: float) -> None:
-    x, y = mapping_scale(size, texels)
-    wider_x, wider_y = mapping_scale((size[0], 2 * size[1]), texels)
-    assert (2 * wider_x, wider_y) == (x, y)
-    assert (x * size[1], y * size[0]) == pytest.approx((texels, texels))
+def test_a_texture_is_as_wide_as_its_texels() -> None:
+    assert tile_width((512, 1024), 256.0) == 4.0
+    assert tile_width((512, 2048), 256.0) == 8.0
 
 
 @pytest.mark.parametrize(("size", "texels"), [((0, 8), 1.0), ((8, 8), 0.0), ((8, 8), math.inf), ((8, 8), math.nan)])
 def test_a_scale_without_end_is_refused(size: tuple[int, int], texels: float) -> None:
     with pytest.raises(ValueError, match="above zero"):
-        mapping_scale(size, texels)
+        tile_width(size, texels)
 
 
 # ------------------------------------------------------------------------------------------------------------ periods

@@ -1,0 +1,452 @@
+"""The node group "Texserver Material": a whole set of maps as one node, whose inputs are what an artist changes.
+
+Lengths are real. `Size` is how wide one repeat of the texture is on the object, `Offset` moves the texture over it, and
+`Displacement` is the depth of the relief, all in Blender's units of length (metres, unless the scene has others).
+Object and box mapping multiply object coordinates by the object's own scale, which the Vector Transform node knows for
+every object and instance. UV mapping multiplies UV coordinates by the lengths of a UV unit, which measure.py writes
+onto the mesh.
+
+Under box and object mapping a normal map has no tangents of a UV map. There each slope of the map is laid along the
+axes of its projection, and the surface's normal is tilted by their sum (surface gradients: Mikkelsen, "Surface
+Gradient-Based Bump Mapping Framework", JCGT 2020). So every map works under every mapping.
+
+A group is never changed: another mapping, size or image makes another group, which takes the place of the earlier one.
+Its sockets are the same for every set of maps, so links and values stay. Blender's glTF exporter looks for the first
+image texture behind an input, and for a Mapping node before it: links are made in that order, and the Mapping node's
+own values, which its links override, say what the exporter shall write.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import bpy
+
+from ..tasks.relief import Projection
+from .marks import MARK, is_ours
+from .measure import ALONG_U, ALONG_V
+
+NAME: Final = "Texserver Material"
+VERSION: Final = 1
+PART: Final = "material"  # what the group's node in a material is marked with
+
+SIZE, OFFSET_X, OFFSET_Y, ROTATION, BLEND = "Size", "Offset X", "Offset Y", "Rotation", "Blend"
+HUE, VALUE, AO, ROUGH_MIN, ROUGH_MAX = "Hue", "Value", "AO", "Roughness Min", "Roughness Max"
+STRENGTH, DISPLACEMENT = "Normal Strength", "Displacement"
+OUTPUTS: Final = {  # with the maps that each is for
+    "Base Color": ("basecolor", "NodeSocketColor"),
+    "Metallic": ("metallic", "NodeSocketFloat"),
+    "Roughness": ("roughness", "NodeSocketFloat"),
+    "Normal": ("normal", "NodeSocketVector"),
+    "Displacement": ("height", "NodeSocketVector"),
+}
+GLTF_OUTPUT: Final = "glTF Material Output"  # Blender's glTF exporter looks for these two names
+GLTF_OCCLUSION: Final = "Occlusion"
+EXPORTED: Final = "occlusion in glTF"
+_STEEPEST: Final = 0.05  # the z of a normal; below it a slope has no end
+_HARD: Final = 0.001  # a blend that is seen as none
+_COLUMN: Final = 200  # from node to node, in the editor's units
+_ROW: Final = 170
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A value that an artist changes."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    subtype: str = "NONE"
+    maps: tuple[str, ...] = ()  # it has a meaning where one of these is shown; always, if there are none
+    about: str = ""
+
+
+_FAR: Final = 1e4
+INPUTS: Final = (
+    Input(name=SIZE, default=1, low=1e-4, high=1e6, subtype="DISTANCE", about="Width of one repeat of the texture"),
+    Input(name=OFFSET_X, default=0, low=-_FAR, high=_FAR, subtype="DISTANCE", about="Move the texture to the right"),
+    Input(name=OFFSET_Y, default=0, low=-_FAR, high=_FAR, subtype="DISTANCE", about="Move the texture up"),
+    Input(name=ROTATION, default=0, low=-_FAR, high=_FAR, subtype="ANGLE", about="Turn the texture to the left"),
+    Input(name=BLEND, default=0.2, low=0, high=1, subtype="FACTOR", about="How softly the sides of the box blend"),
+    Input(name=HUE, default=0, low=-0.5, high=0.5, maps=("basecolor",), about="Turn the colours; 0.5 is the opposite"),
+    Input(name=VALUE, default=1, low=0, high=10, maps=("basecolor",), about="Brightness of the colours"),
+    Input(name=AO, default=0.5, low=0, high=1, subtype="FACTOR", maps=("ao",), about="How much AO darkens the colour"),
+    Input(
+        name=ROUGH_MIN, default=0, low=0, high=1, subtype="FACTOR", maps=("roughness",), about="Where it is smoothest"
+    ),
+    Input(
+        name=ROUGH_MAX, default=1, low=0, high=1, subtype="FACTOR", maps=("roughness",), about="Where it is roughest"
+    ),
+    Input(name=STRENGTH, default=1, low=0, high=10, maps=("normal",), about="Strength of the normal map"),
+    Input(
+        name=DISPLACEMENT,
+        default=0.05,
+        low=0,
+        high=100,
+        subtype="DISTANCE",
+        maps=("height",),
+        about="Depth of the relief, from its lowest to its highest point",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Showing:
+    """What a group shows."""
+
+    images: Mapping[str, Any]  # by map
+    projection: Projection
+    size: tuple[int, int]  # height, width of the texture in pixels
+
+
+def node_of(tree: Any) -> Any:
+    """The node of our group in a material's tree, None where there is none."""
+    nodes = tree.nodes if tree else ()
+    return next((each for each in nodes if each.get(MARK) == PART and each.type == "GROUP"), None)
+
+
+def showing(node: Any) -> Showing | None:
+    """What the group of a node shows; None if somebody has replaced or emptied it."""
+    group: Any = node.node_tree if node else None
+    if not is_ours(group) or "projection" not in group[MARK]:
+        return None
+    images = {
+        each[MARK]: each.image for each in group.nodes if each.type == "TEX_IMAGE" and MARK in each and each.image
+    }
+    told = group[MARK]
+    return Showing(images=images, projection=told["projection"], size=tuple(told["size"]))
+
+
+def value(node: Any, name: str) -> float:
+    """The value of an input of our group's node."""
+    return float(node.inputs[name].default_value)
+
+
+def set_values(node: Any, values: Mapping[str, float]) -> None:
+    """Set inputs of our group's node, by name, within their limits."""
+    limits = {each.name: each for each in INPUTS}
+    for name, given in values.items():
+        node.inputs[name].default_value = min(max(given, limits[name].low), limits[name].high)
+
+
+def build(shown: Showing) -> Any:
+    """A new group that shows this. Whoever uses it gives it to a node."""
+    group: Any = bpy.data.node_groups.new(NAME, "ShaderNodeTree")  # type: ignore[arg-type]
+    for each in INPUTS:
+        socket = group.interface.new_socket(each.name, in_out="INPUT", socket_type="NodeSocketFloat")
+        socket.subtype = each.subtype
+        socket.default_value, socket.min_value, socket.max_value = each.default, each.low, each.high
+        socket.description = each.about
+    for name, (_, kind) in OUTPUTS.items():
+        group.interface.new_socket(name, in_out="OUTPUT", socket_type=kind)
+    group[MARK] = {"version": VERSION, "projection": shown.projection, "size": list(shown.size)}
+    _Group(group, shown)
+    return group
+
+
+def describe_to_gltf(node: Any) -> None:
+    """Tell the glTF exporter where the texture lies. It reads the Mapping node's own values, not what is linked."""
+    shown = showing(node)
+    mapping = next((each for each in node.node_tree.nodes if each.get(MARK) == "mapping"), None) if shown else None
+    if shown is None or mapping is None:
+        return
+    per_unit = (1.0, 1.0)
+    size, angle = max(value(node, SIZE), 1e-4), -value(node, ROTATION)
+    if shown.projection == "UV":
+        per_unit = tuple(node.get("texserver_unit", per_unit))
+    tile = (size, size * shown.size[0] / shown.size[1])
+    x, y = -value(node, OFFSET_X), -value(node, OFFSET_Y)
+    moved = (x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle))
+    wanted = {
+        "Location": (moved[0] / tile[0], moved[1] / tile[1], 0.0),
+        "Rotation": (0.0, 0.0, angle),
+        "Scale": (per_unit[0] / tile[0], per_unit[1] / tile[1], 1.0),
+    }
+    for name, vector in wanted.items():
+        now = mapping.inputs[name].default_value
+        if any(abs(a - b) > 1e-6 * max(1.0, abs(b)) for a, b in zip(now, vector, strict=True)):
+            mapping.inputs[name].default_value = vector
+
+
+def gltf_output() -> Any:
+    """The node group where Blender's glTF exporter looks for occlusion: the one in the file, or else a new one."""
+    for each in bpy.data.node_groups:
+        if each.bl_idname == "ShaderNodeTree" and each.name.startswith(GLTF_OUTPUT) and _has_occlusion(each):
+            return each
+    group: Any = bpy.data.node_groups.new(GLTF_OUTPUT, "ShaderNodeTree")  # type: ignore[arg-type]
+    group.interface.new_socket(GLTF_OCCLUSION, in_out="INPUT", socket_type="NodeSocketFloat")
+    group.nodes.new("NodeGroupInput")
+    group[MARK] = EXPORTED
+    return group
+
+
+def _has_occlusion(group: Any) -> bool:
+    return any(
+        each.item_type == "SOCKET" and each.in_out == "INPUT" and each.name == GLTF_OCCLUSION
+        for each in group.interface.items_tree
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- wiring
+
+Value = Any  # a socket, a number, or three numbers
+
+
+class _Wiring:
+    """Nodes made as expressions; each stands right of what it depends on."""
+
+    def __init__(self, tree: Any) -> None:
+        self.tree = tree
+        self._depths: dict[str, int] = {}
+        self._rows: dict[int, int] = {}
+
+    def node(self, kind: str, *inputs: Value, **settings: Any) -> Any:
+        """A node with these settings; `inputs` from the first on, None leaves one as it is."""
+        node = self.tree.nodes.new(kind)
+        for name, setting in settings.items():
+            setattr(node, name, setting)
+        for socket, given in zip(node.inputs, inputs, strict=False):
+            self.set(socket, given)
+        self._place(node)
+        return node
+
+    def set(self, socket: Any, given: Value) -> None:
+        """Give an input a value, or link it to an output."""
+        if isinstance(given, bpy.types.NodeSocket):
+            self.tree.links.new(given, socket)
+        elif given is not None:
+            socket.default_value = given
+
+    def math(self, operation: str, *inputs: Value) -> Any:
+        return self.node("ShaderNodeMath", *inputs, operation=operation).outputs[0]
+
+    def vector(self, operation: str, *inputs: Value) -> Any:
+        """The vector that a Vector Math node gives; its number for DOT_PRODUCT and LENGTH."""
+        outputs = self.node("ShaderNodeVectorMath", *inputs, operation=operation).outputs
+        return outputs["Value" if operation in ("DOT_PRODUCT", "LENGTH") else "Vector"]
+
+    def scale(self, vector: Value, by: Value) -> Any:
+        node = self.node("ShaderNodeVectorMath", vector, operation="SCALE")
+        self.set(node.inputs["Scale"], by)
+        self._place(node)
+        return node.outputs["Vector"]
+
+    def combine(self, x: Value, y: Value, z: Value = 0.0) -> Any:
+        return self.node("ShaderNodeCombineXYZ", x, y, z).outputs[0]
+
+    def separate(self, vector: Value) -> tuple[Any, Any, Any]:
+        x, y, z = self.node("ShaderNodeSeparateXYZ", vector).outputs
+        return x, y, z
+
+    def transform(self, vector: Value, source: str, target: str) -> Any:
+        node = self.node("ShaderNodeVectorTransform", vector, vector_type="VECTOR")
+        node.convert_from, node.convert_to = source, target
+        return node.outputs[0]
+
+    def turn(self, vector: Value, angle: Value) -> Any:
+        """Around z, to the left."""
+        node = self.node("ShaderNodeVectorRotate", vector, rotation_type="Z_AXIS")
+        self.set(node.inputs["Angle"], angle)
+        self._place(node)
+        return node.outputs[0]
+
+    def mix(self, factor: Value, first: Value, second: Value, blend: str = "MIX") -> Any:
+        node = self.node("ShaderNodeMix", data_type="RGBA", blend_type=blend)
+        for identifier, given in (("Factor_Float", factor), ("A_Color", first), ("B_Color", second)):
+            self.set(next(each for each in node.inputs if each.identifier == identifier), given)
+        self._place(node)
+        return next(each for each in node.outputs if each.identifier == "Result_Color")
+
+    def _place(self, node: Any) -> None:
+        before = [self._depths.get(link.from_node.name, 0) for socket in node.inputs for link in socket.links]
+        depth = 1 + max(before, default=0)
+        if self._depths.get(node.name) != depth:
+            self._depths[node.name] = depth
+            row = self._rows[depth] = self._rows.get(depth, -1) + 1
+            node.location = (depth * _COLUMN, -row * _ROW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """One projection of the texture: where its pixels lie, and the axes (in real lengths) along which they lie."""
+
+    place: Any  # texture coordinates
+    weight: Any  # how much it is seen
+    slope: Any  # a function from a slope (x, y) in the texture to a vector in the object's own directions
+
+
+class _Group:
+    """Makes the nodes of one group."""
+
+    def __init__(self, tree: Any, shown: Showing) -> None:
+        self.wiring = wiring = _Wiring(tree)
+        self.shown = shown
+        self.given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
+        self.angle = self.given[ROTATION]
+        self.tile = self._tile()
+        self.scale: Any = None
+        self.normal: Any = None
+        sides = self._sides()
+        colours = {map: self._sample(map, image, sides) for map, image in shown.images.items()}
+        output = wiring.node("NodeGroupOutput")
+        for name, given in self._outputs(colours, sides).items():
+            wiring.set(output.inputs[name], given)
+        output.location.x = max(each.location.x for each in tree.nodes) + 2 * _COLUMN
+
+    def _outputs(self, colours: Mapping[str, Sequence[Any]], sides: Sequence[_Side]) -> dict[str, Any]:
+        wiring, given = self.wiring, self.given
+        blended = {map: self._blended(each, sides) for map, each in colours.items()}
+        found: dict[str, Any] = {}
+        if "basecolor" in blended:
+            hue = wiring.math("ADD", given[HUE], 0.5)
+            turned = wiring.node("ShaderNodeHueSaturation", hue, 1.0, given[VALUE], 1.0, blended["basecolor"])
+            found["Base Color"] = turned.outputs[0]
+            if "ao" in blended:
+                found["Base Color"] = wiring.mix(given[AO], turned.outputs[0], blended["ao"], "MULTIPLY")
+        if "ao" in blended:
+            exported = wiring.node("ShaderNodeGroup", node_tree=gltf_output(), label="For glTF")
+            exported[MARK] = EXPORTED
+            wiring.set(exported.inputs[GLTF_OCCLUSION], blended["ao"])
+        if "metallic" in blended:
+            found["Metallic"] = blended["metallic"]
+        if "roughness" in blended:
+            limits = given[ROUGH_MIN], given[ROUGH_MAX]
+            found["Roughness"] = wiring.node("ShaderNodeMapRange", blended["roughness"], 0.0, 1.0, *limits).outputs[0]
+        if "normal" in colours:
+            if self.shown.projection == "UV":
+                found["Normal"] = self._along_uv(blended["normal"])
+            else:
+                found["Normal"] = self._tilted(colours["normal"], sides)
+        if "height" in blended:
+            node = wiring.node("ShaderNodeDisplacement", blended["height"], 0.5, given[DISPLACEMENT], space="WORLD")
+            found["Displacement"] = node.outputs[0]
+        return found
+
+    # ------------------------------------------------------------------------------------------------- coordinates
+
+    def _tile(self) -> Any:
+        """Width and height of the texture, in units of length."""
+        height, width = self.shown.size
+        size = self.given[SIZE]
+        return self.wiring.combine(size, self.wiring.math("MULTIPLY", size, height / width), 1.0)
+
+    def _sides(self) -> list[_Side]:
+        wiring = self.wiring
+        coordinates = wiring.node("ShaderNodeTexCoord").outputs
+        if self.shown.projection == "UV":
+            along = wiring.combine(self._unit(ALONG_U), self._unit(ALONG_V), 1.0)
+            return [
+                _Side(place=self._laid(wiring.vector("MULTIPLY", coordinates["UV"], along)), weight=1.0, slope=None)
+            ]
+        axes = [wiring.transform(axis, "OBJECT", "WORLD") for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+        self.scale = wiring.combine(*(wiring.vector("LENGTH", each) for each in axes))
+        self.normal = wiring.node("ShaderNodeNewGeometry").outputs["Normal"]
+        metres = wiring.vector("MULTIPLY", coordinates["Object"], self.scale)
+        x, y, z = wiring.separate(metres)
+        if self.shown.projection == "OBJECT":
+            return [_Side(place=self._laid(wiring.combine(x, y)), weight=1.0, slope=lambda x, y: wiring.combine(x, y))]
+        return self._box(x, y, z)
+
+    def _unit(self, name: str) -> Any:
+        """How long one unit of the UV map is on this object; 1 where nobody has measured it."""
+        wiring = self.wiring
+        measured = wiring.node("ShaderNodeAttribute", attribute_type="OBJECT", attribute_name=name).outputs["Vector"]
+        length = wiring.vector("LENGTH", wiring.transform(measured, "OBJECT", "WORLD"))
+        return wiring.math("ADD", length, wiring.math("LESS_THAN", length, 1e-9))
+
+    def _box(self, x: Any, y: Any, z: Any) -> list[_Side]:
+        """From above first. Seen from outside, no side is mirrored, and walls stand upright."""
+        wiring = self.wiring
+        normal = wiring.vector("MULTIPLY", wiring.transform(self.normal, "WORLD", "OBJECT"), self.scale)
+        facing = wiring.vector("ABSOLUTE", normal)
+        most = wiring.math("MAXIMUM", *wiring.separate(facing)[:2])
+        most = wiring.math("MAXIMUM", most, wiring.separate(facing)[2])
+        softness = wiring.math("MAXIMUM", self.given[BLEND], _HARD)
+        near = wiring.vector("SUBTRACT", wiring.scale(facing, wiring.math("DIVIDE", 1.0, most)), (1, 1, 1))
+        near = wiring.vector("ADD", wiring.scale(near, wiring.math("DIVIDE", 1.0, softness)), (1, 1, 1))
+        near = wiring.vector("MAXIMUM", near, (0, 0, 0))
+        whole = wiring.vector("DOT_PRODUCT", near, (1, 1, 1))
+        weights = wiring.separate(wiring.scale(near, wiring.math("DIVIDE", 1.0, whole)))
+        right, back, up = wiring.separate(wiring.vector("SIGN", normal))
+        front = wiring.math("MULTIPLY", back, -1.0)
+
+        def times(a: Any, b: Any) -> Any:
+            return wiring.math("MULTIPLY", a, b)
+
+        return [
+            _Side(
+                place=self._laid(wiring.combine(x, times(y, up))),
+                weight=weights[2],
+                slope=lambda u, v: wiring.combine(u, times(v, up), 0.0),
+            ),
+            _Side(
+                place=self._laid(wiring.combine(times(y, right), z)),
+                weight=weights[0],
+                slope=lambda u, v: wiring.combine(0.0, times(u, right), v),
+            ),
+            _Side(
+                place=self._laid(wiring.combine(times(x, front), z)),
+                weight=weights[1],
+                slope=lambda u, v: wiring.combine(times(u, front), 0.0, v),
+            ),
+        ]
+
+    def _laid(self, metres: Any) -> Any:
+        """From lengths on the object to coordinates in the texture."""
+        wiring = self.wiring
+        moved = wiring.vector("SUBTRACT", metres, wiring.combine(self.given[OFFSET_X], self.given[OFFSET_Y]))
+        turned = wiring.turn(moved, wiring.math("MULTIPLY", self.angle, -1.0))
+        none = wiring.combine(0.0, 0.0)  # the exporter's values are not for the renderer
+        node = wiring.node("ShaderNodeMapping", turned, none, none, wiring.vector("DIVIDE", (1, 1, 1), self.tile))
+        node[MARK] = "mapping"
+        return node.outputs[0]
+
+    # -------------------------------------------------------------------------------------------------------- maps
+
+    def _sample(self, map: str, image: Any, sides: Sequence[_Side]) -> list[Any]:
+        """The colours of a map from each side."""
+        found: list[Any] = []
+        for side in sides:
+            node = self.wiring.node("ShaderNodeTexImage", side.place, image=image, label=map[0].upper() + map[1:])
+            if not found:
+                node[MARK] = map
+            found.append(node.outputs["Color"])
+        return found
+
+    def _blended(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
+        if len(colours) == 1:
+            return colours[0]
+        wiring = self.wiring
+        top, side = sides[0].weight, sides[1].weight
+        share = wiring.math("DIVIDE", side, wiring.math("ADD", top, side))
+        return wiring.mix(sides[2].weight, wiring.mix(share, colours[0], colours[1]), colours[2])
+
+    def _along_uv(self, colour: Any) -> Any:
+        """A normal map whose directions are turned as the texture is."""
+        wiring = self.wiring
+        turned = wiring.turn(self._direction(colour), self.angle)
+        encoded = wiring.vector("MULTIPLY_ADD", turned, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        node = wiring.node("ShaderNodeNormalMap")
+        wiring.set(node.inputs["Strength"], self.given[STRENGTH])
+        wiring.set(node.inputs["Color"], encoded)
+        return node.outputs[0]
+
+    def _direction(self, colour: Any) -> Any:
+        return self.wiring.vector("MULTIPLY_ADD", colour, (2, 2, 2), (-1, -1, -1))
+
+    def _tilted(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
+        """The surface's normal, tilted by the slopes from all sides."""
+        wiring = self.wiring
+        gradient: Any = None
+        for colour, side in zip(colours, sides, strict=True):
+            x, y, z = wiring.separate(wiring.turn(self._direction(colour), self.angle))
+            steepness = wiring.math("DIVIDE", self.given[STRENGTH], wiring.math("MAXIMUM", z, _STEEPEST))
+            slope = side.slope(wiring.math("MULTIPLY", x, steepness), wiring.math("MULTIPLY", y, steepness))
+            seen = wiring.scale(slope, side.weight)
+            gradient = seen if gradient is None else wiring.vector("ADD", gradient, seen)
+        world = wiring.transform(wiring.vector("DIVIDE", gradient, self.scale), "OBJECT", "WORLD")
+        along = wiring.scale(self.normal, wiring.vector("DOT_PRODUCT", self.normal, world))
+        tilted = wiring.vector("SUBTRACT", wiring.vector("ADD", self.normal, world), along)
+        return wiring.vector("NORMALIZE", tilted)
