@@ -331,7 +331,7 @@ def test_a_local_server_is_found_serves_and_stops(no_server: Path, tmp_path: Pat
     until(lambda: server.tick() or server.state != "starting", "its start")
     assert server.state == "running", server.message
     assert {"texserver.stop_server"} <= names(draw(chosen, bpy.context))
-    assert "texserver://" in texts(draw(chosen, bpy.context))
+    assert "texserver --pairing" in texts(draw(chosen, bpy.context))
     assert not re.search(r"texserver://\S+/[\w-]{43}", texts(draw(chosen, bpy.context)))
     assert "has no models" in refusal(lambda: bpy.ops.texserver.generate(**SMALL))
 
