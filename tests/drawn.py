@@ -114,6 +114,23 @@ def rotated_weave_periods(pitch: float = 16, angle_degrees: float = 20) -> tuple
 
 
 @once
+def planks(height: int = 384, width: int = 384, seed: int = 0, wide: float = 32, tilt: float = 0.0) -> Tensor:
+    """Planks of one width and of any lengths, with dark joints. `tilt`: pixels up for each pixel across."""
+    random = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
+    across = y + tilt * x
+    course = across.div(wide).floor().long() + 100
+    lengths, offsets = (torch.rand(400, generator=random, dtype=torch.float64) for _ in range(2))
+    length, along = 150 + 100 * lengths[course], x + 300 * offsets[course]
+    plank = along.div(length).floor().long()
+    tints = 0.4 + 0.2 * torch.rand(400, 40, generator=random)
+    joint = (across % wide < 2) | (along % length < 2)
+    grain = 0.03 * torch.randn(height, width, generator=random)
+    grey = torch.where(joint, 0.1, tints[course, plank].double() + grain)
+    return (grey.float() * torch.tensor([1.0, 0.8, 0.6])[:, None, None])[None].clamp(0, 1)
+
+
+@once
 def gravel(height: int = 384, width: int = 384, seed: int = 0, stone: float = 11) -> Tensor:
     """Pebbles of about `stone` radius fallen at random, each partly over the earlier ones. No lattice."""
     draw = _Draw(height, width, seed)

@@ -268,31 +268,28 @@ def _is_finished(path: Path) -> bool:
 def lattice_of(maps: MapSet, periods: object) -> Lattice | None:
     """`periods`: "auto", None or two periods in pixels of the swatch."""
     if periods == "auto":  # in all maps: the joints of old bricks can be clearer in the AO than in the colours
-        pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in maps.maps]
-        found = [lattice for lattice in map(_find_lattice, pictures) if lattice]
-        return max(found, key=lambda lattice: lattice.strength, default=None)
+        return strongest(maps, find_lattice)
     if periods is None:
         return None
     assert isinstance(periods, tuple)
     return lattice_from_periods(maps.pixels[:, :3], *periods)
 
 
-def _find_lattice(picture: Tensor) -> Lattice | None:
-    """The lattice of a picture. A large picture is reduced first."""
-    factor = max(1, min(picture.shape[2:]) // LATTICE_SIDE)
-    lattice = find_lattice(F.avg_pool2d(picture, factor)) if factor > 1 else find_lattice(picture)
-    if lattice is None or factor == 1:
-        return lattice
+def strongest(maps: MapSet, find: Callable[[Tensor], Lattice | None]) -> Lattice | None:
+    """The strongest lattice that `find` sees in any of the maps. Large maps are reduced first."""
+    factor = max(1, min(maps.pixels.shape[2:]) // LATTICE_SIDE)
+    pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in maps.maps]
+    found = [lattice for lattice in (find(F.avg_pool2d(picture, factor)) for picture in pictures) if lattice]
+    if not found:
+        return None
+    lattice = max(found, key=lambda each: each.strength)
     (y1, x1), (y2, x2) = lattice.basis
     return dataclasses.replace(lattice, basis=((y1 / factor, x1 / factor), (y2 / factor, x2 / factor)))
 
 
 def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Say) -> None:
     """Say which maps there are and how they repeat. The lattice is drawn into the file `picture`."""
-    if len(maps.maps) > 1:
-        say(f"  Maps: {', '.join(each.name for each in maps.maps)}.")
-    for note in maps.notes:
-        say(f"  {note}")
+    name_maps(maps, say)
     if lattice:
         (y1, x1), (y2, x2) = lattice.periods()
         say(
@@ -300,6 +297,14 @@ def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Sa
             f"{lattice.strength:.2f}: {picture} shows it; --lattice none turns it off."
         )
         write_picture(picture, lattice_picture(maps.pixels[:, :3], lattice))
+
+
+def name_maps(maps: MapSet, say: Say) -> None:
+    """Say which maps there are."""
+    if len(maps.maps) > 1:
+        say(f"  Maps: {', '.join(each.name for each in maps.maps)}.")
+    for note in maps.notes:
+        say(f"  {note}")
 
 
 class TextureJob(NetworkJob):

@@ -1,6 +1,7 @@
 """From a swatch to a quilt: learn for some seconds, write the model and the pictures that show how good it is."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from server.model.maps import Map, channels_of
 from server.network.devices import prepare
 from server.network.model_file import Model, write_model
 from server.quilt.quilt import Quilt
-from trainer.job import GROWTH_SIDE, Job, Stop, introduce_maps, lattice_of
+from trainer.job import GROWTH_SIDE, Job, Stop, introduce_maps, lattice_of, name_maps, strongest
 from trainer.judge.map_sheet import map_sheet
 from trainer.judge.pictures import (
     Picture,
@@ -28,6 +29,7 @@ from trainer.judge.pictures import (
 )
 from trainer.progress import Progress
 from trainer.quilt.learning import ROUNDS, choose_sizes, learn_prices, unpriced
+from trainer.swatch.courses import courses_picture, find_courses
 from trainer.swatch.light import levelled
 from trainer.swatch.map_set import read_map_set
 from trainer.swatch.tiling import tiles
@@ -58,13 +60,16 @@ class QuiltJob(Job):
             self.wraps = both(self.wraps, tiles(self.set.pixels))
         self.wraps = both(self.wraps, whole(self.set.pixels))
         self.lattice = lattice_of(self.set, periods)
+        self.courses = None if self.lattice or periods != "auto" else strongest(self.set, find_courses)
 
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end. What was learned so far is written either way."""
         self._introduce()
         if self.config.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
-        quilt = unpriced(stored(self.set.pixels[0], self.set.maps), self.set.maps, self.wraps, self.lattice)
+        quilt = unpriced(
+            stored(self.set.pixels[0], self.set.maps), self.set.maps, self.wraps, self.lattice or self.courses
+        )
         small = reduced(quilt)
         frames: list[tuple[int, Picture]] = []
         self._grow(frames, 0, small)
@@ -94,7 +99,17 @@ class QuiltJob(Job):
         if any(self.wraps):
             how = "down and across" if all(self.wraps) else "down" if self.wraps[0] else "across"
             self.say(f"  It tiles {how}: pieces may run over its border.")
-        introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
+        if not self.courses:
+            introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
+            return
+        name_maps(self.set, self.say)
+        wave, picture = self.courses.basis[0], self._beside("lattice")
+        way = "down" if abs(wave[0]) > abs(wave[1]) else "across"
+        self.say(
+            f"  Its courses come every {1 / math.hypot(*wave):.1f} pixels {way}, strength "
+            f"{self.courses.strength:.2f}: {picture} shows them; --lattice none turns it off."
+        )
+        write_picture(picture, courses_picture(self.set.pixels[:, :3], self.courses))
 
     def _write(self, quilt: Quilt, small: Quilt, done: int) -> Path:
         """Write the model and return its file."""

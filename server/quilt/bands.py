@@ -4,14 +4,16 @@ Source: Burt & Adelson, "A multiresolution spline with application to image mosa
 changes from one patch to the next within a few pixels, slow light over a wide zone, so neither a step nor a ghost is
 seen. Differs: four bands on full grids in place of a pyramid, so no grid shows and any size wraps.
 
-    detail    what a blur of about 2 plan pixels takes away; feathered over 2 pixels at either side of a cut
-    middle    between that and a blur of about 2 nodes; feathered over 6 pixels
-    low       between that and a blur of about 5 nodes; feathered over 4 nodes
-    slow      the rest; feathered over 12 nodes
+    detail    what a blur of about 2 plan pixels takes away; feathered over one plan pixel at either side of a cut
+    middle    between that and a blur of about 2 nodes; feathered over 2 plan pixels
+    low       between that and a blur of about 5 nodes; feathered over 2 nodes
+    slow      the rest; feathered over 8 nodes
 
-The last two are known on nodes of the torus, every 4 pixels, and interpolated.
+The last two are known on nodes of the torus, every 4 plan pixels, and interpolated. Feathers are as narrow as hides a
+joint: a mean of two patches has less contrast than either, and wider ones (2 and 6 pixels, 4 and 12 nodes) cost a
+fifth of the distance that Gram matrices measure.
 
-Patches of small swatches lie close to each other, so there nodes lie closer and feathers are narrower.
+Nodes of small swatches, whose patches lie close to each other, lie closer too.
 
 All values are whole numbers held in float32, each sum below 2^24: exact in any order, on any device.
 """
@@ -28,19 +30,14 @@ from server.quilt.stretch import PHASES, cubic_taps
 from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
-DETAIL_REACH = 1  # plan pixels: half the side of the box that feathers, twice
-LOW_REACH, SLOW_REACH = 2, 6  # nodes, likewise
+DETAIL_FEATHER, MIDDLE_FEATHER = 1, 2  # plan pixels at either side of a cut
+LOW_FEATHER, SLOW_FEATHER = 2, 8  # nodes, likewise
 LOW_BOX, SLOW_BOX = 5, 13  # nodes: side of the box that blurs, twice
 
 
 def node_of(settings: QuiltArchitecture) -> int:
     """Plan pixels between the nodes of the low band."""
     return max(1, min(4, settings.cell // 2))
-
-
-def middle_reach(settings: QuiltArchitecture) -> int:
-    """As DETAIL_REACH, of the middle band."""
-    return max(1, min(3, settings.cell // 2 - 1))
 
 
 class Bands:
@@ -114,14 +111,14 @@ def counted(samples: Tensor) -> Tensor:
     return samples.float() * FRACTION if samples.dtype == torch.uint8 else samples.to(torch.int32).float()
 
 
-def feathered(mask: Tensor, reach: int) -> Tensor:
-    """How much of a patch shows at each pixel: (rows, columns) bool, `2 * reach` wider on every side, to whole numbers
-    in [0, (2 * reach + 1)^4], int32. A box of side 2 * reach + 1, twice.
+def feathered(mask: Tensor, feather: int) -> Tensor:
+    """How much of a patch shows at each pixel: (rows, columns) bool, `feather` wider on every side, to whole numbers
+    in [0, (feather + 1)^4], int32. A box of side feather + 1, twice.
     """
-    sums = mask.to(torch.int16 if reach <= 3 else torch.int32)
+    sums = mask.to(torch.int16 if feather <= 6 else torch.int32)
     for dimension in (0, 1):
         for _ in range(2):
-            sums = boxed(sums, dimension, 2 * reach + 1)
+            sums = boxed(sums, dimension, feather + 1)
     return sums.to(torch.int32)
 
 

@@ -20,13 +20,13 @@ from server.model.maps import NORMAL_NAME, Depth, Map
 from server.model.quilt import QuiltArchitecture
 from server.model.torus import Size, Window
 from server.quilt.bands import (
-    DETAIL_REACH,
+    DETAIL_FEATHER,
     FRACTION,
-    LOW_REACH,
-    SLOW_REACH,
+    LOW_FEATHER,
+    MIDDLE_FEATHER,
+    SLOW_FEATHER,
     Bands,
     feathered,
-    middle_reach,
     node_of,
 )
 from server.quilt.cuts import Cuts, joined, make_cuts
@@ -249,11 +249,11 @@ class Quilt:
     def _sharp(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
         """The two finer bands over a window, of each map (channels, rows, columns)."""
         factor, bands = self.settings.factor, self.bands
-        reaches = DETAIL_REACH * factor, middle_reach(self.settings) * factor
-        halo = 2 * max(reaches)
+        feathers = DETAIL_FEATHER * factor, MIDDLE_FEATHER * factor
+        halo = max(feathers)
         wide = [range(line.start - halo, line.stop + halo) for line in lines]
         labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide))
-        sums = [_Mean(self.pixels, (len(lines[0]), len(lines[1])), self.device) for _ in reaches]
+        sums = [_Mean(self.pixels, (len(lines[0]), len(lines[1])), self.device) for _ in feathers]
         for number, (row, column, place) in enumerate(patches):
             corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
             ends = plan.axes[0].corner(row + 1), plan.axes[1].corner(column + 1)
@@ -283,10 +283,10 @@ class Quilt:
             around = [range(p.start - halo, p.stop + halo) for p in part]
             mask = labels[_slices(around, wide)] == number
             target = _slices(part, lines)
-            for take, reach, mean in zip((bands.detail, bands.middle), reaches, sums, strict=True):
-                spare = halo - 2 * reach
+            for take, feather, mean in zip((bands.detail, bands.middle), feathers, sums, strict=True):
+                spare = halo - feather
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
-                weight = _Weight(feathered(inner, reach), (2 * reach + 1) ** 4)
+                weight = _Weight(feathered(inner, feather), (feather + 1) ** 4)
                 mean.add(weight, target, [take(index, source[0], source[1], fraction) for index in range(bands.count)])
         first, second = (mean.values() for mean in sums)
         return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
@@ -297,12 +297,12 @@ class Quilt:
         axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
         # A brick has a colour of its own up to its joint: on a lattice light is hardly mixed across cuts.
-        reaches = (1, 2) if self._periods else (LOW_REACH, SLOW_REACH)
-        halo = 2 * max(reaches)
+        feathers = (2, 4) if self._periods else (LOW_FEATHER, SLOW_FEATHER)
+        halo = max(feathers)
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
         labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
-        means = [_Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device) for _ in reaches]
+        means = [_Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device) for _ in feathers]
         for number, (row, column, place) in enumerate(patches):
             mask = labels == number
             if not bool(mask.any()):
@@ -312,10 +312,10 @@ class Quilt:
                 (line - corners[k] + plan.axes[k].overlap + place[k]).div(factor, rounding_mode="floor")
                 for k, line in enumerate(inside)
             ]
-            for take, reach, mean in zip((bands.low, bands.slow), reaches, means, strict=True):
-                spare = halo - 2 * reach
+            for take, feather, mean in zip((bands.low, bands.slow), feathers, means, strict=True):
+                spare = halo - feather
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
-                weight = _Weight(feathered(inner, reach), (2 * reach + 1) ** 4)
+                weight = _Weight(feathered(inner, feather), (feather + 1) ** 4)
                 shown = [take(index, source[0], source[1]) for index in range(bands.count)]
                 mean.add(weight, (slice(None), slice(None)), shown)
         first, second = (mean.values() for mean in means)

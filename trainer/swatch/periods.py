@@ -11,6 +11,7 @@ Shapes: pixels (1, 3, H, W) float32 RGB in [0, 1]. Vectors are (y, x), y down, i
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,8 +45,8 @@ class UnusableLattice(TexserverError):
 
 def find_lattice(pixels: Tensor) -> Lattice | None:
     """The lattice of a swatch, or None if it does not repeat in two directions all over."""
-    detail = _detail(pixels)
-    correlation = _Autocorrelation(detail)
+    detail = detail_of(pixels)
+    correlation = Autocorrelation(detail)
     periods = _best_periods(correlation)
     if periods is None:
         return None
@@ -71,8 +72,8 @@ def lattice_from_periods(pixels: Tensor, first: Vector, second: Vector) -> Latti
         raise UnusableLattice(
             f"A period of {lengths[1]:.0f} px is longer than the swatch, so it never repeats. Give a shorter one."
         )
-    detail = _detail(pixels)
-    return _measured(detail, _Autocorrelation(detail), periods)[0]
+    detail = detail_of(pixels)
+    return _measured(detail, Autocorrelation(detail), periods)[0]
 
 
 def parse_lattice(text: str) -> tuple[Vector, Vector] | Literal["auto"] | None:
@@ -117,19 +118,29 @@ def lattice_picture(pixels: Tensor, lattice: Lattice) -> NDArray[np.uint8]:
     The right half repeats the mean cell on the same lattice, enlarged so that about three of the longer periods fit.
     """
     height, width = pixels.shape[2:]
-    lines = torch.zeros(height, width)
-    for phase, wave in zip(_phases(lattice, height, width), lattice.basis, strict=True):
-        away_px = ((phase + 0.5) % 1 - 0.5).abs() / math.hypot(*wave)
-        lines = torch.maximum(lines, (1.4 - away_px).clamp(0, 1))
-    drawn = pixels[0].float() + 0.8 * lines * (torch.tensor([0.0, 0.9, 1.0])[:, None, None] - pixels[0].float())
+    drawn = with_lines(pixels, lattice, lattice.basis)
     longest = max(math.hypot(*period) for period in lattice.periods())
     zoom = max(1.0, min(height, width) / (3 * longest))
     cell = F.pad(mean_cell(pixels, lattice), (1, 1, 1, 1), mode="circular")
     bins = cell.shape[2] - 2
     first, second = (2 * (phase * bins + 1) / (bins + 2) - 1 for phase in _phases(lattice, height, width, zoom))
     ideal = F.grid_sample(cell, torch.stack([second, first], -1)[None], mode="bilinear", align_corners=False)[0]
-    sheet = torch.cat([drawn, torch.ones(3, height, 8), ideal], 2)
-    return np.asarray((sheet.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    return as_bytes(torch.cat([drawn, torch.ones(3, height, 8), ideal], 2))
+
+
+def with_lines(pixels: Tensor, lattice: Lattice, waves: Sequence[Vector]) -> Tensor:
+    """The swatch with lines at phase 0 of these waves, which are the first ones of its lattice: (3, H, W)."""
+    height, width = pixels.shape[2:]
+    lines = torch.zeros(height, width)
+    for phase, wave in zip(_phases(lattice, height, width), waves, strict=False):
+        away_px = ((phase + 0.5) % 1 - 0.5).abs() / math.hypot(*wave)
+        lines = torch.maximum(lines, (1.4 - away_px).clamp(0, 1))
+    return pixels[0].float() + 0.8 * lines * (torch.tensor([0.0, 0.9, 1.0])[:, None, None] - pixels[0].float())
+
+
+def as_bytes(picture: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) float32 in [0, 1] to (H, W, 3) uint8."""
+    return np.asarray((picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 def _words(vector: Vector) -> str:
@@ -144,7 +155,7 @@ def _phases(lattice: Lattice, height: int, width: int, zoom: float = 1.0) -> tup
     return first, second
 
 
-def _detail(pixels: Tensor) -> Tensor:
+def detail_of(pixels: Tensor) -> Tensor:
     """What can follow a lattice, (1, 5, H, W): colours without light and grain, and the steepness of edges in y and x.
 
     Each of the two groups has variance 1. Edges show joints even between bricks of many colours.
@@ -173,7 +184,7 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
     return blurred(image) / blurred(torch.ones_like(image[:, :1]))
 
 
-class _Autocorrelation:
+class Autocorrelation:
     """Autocorrelation of the detail at every lag, and its smoothed derivatives for Newton steps."""
 
     def __init__(self, detail: Tensor) -> None:
@@ -250,7 +261,7 @@ def _multiples(periods: Floats, reach: tuple[float, float], most: int = 1000) ->
     return pairs[(np.abs(pairs @ periods) <= reach).all(1)]
 
 
-def _explained(correlation: _Autocorrelation, periods: Floats) -> float:
+def _explained(correlation: Autocorrelation, periods: Floats) -> float:
     """Share of the variance that the mean of the other cells predicts. Its expectation is 0 without a lattice."""
     lags = _multiples(periods, (0.9 * correlation.height, 0.9 * correlation.width)) @ periods
     weights = correlation.overlap(lags)
@@ -274,7 +285,7 @@ def _reduced(vectors: Floats) -> Floats:
         b = b - times * a
 
 
-def _peaks(correlation: _Autocorrelation, most: int = 28) -> Floats:
+def _peaks(correlation: Autocorrelation, most: int = 28) -> Floats:
     """Lags of local maxima, one of each +- pair: half of them the highest, half of them the shortest that stand out."""
     height, width = correlation.height, correlation.width
     shown = correlation.map
@@ -304,7 +315,7 @@ class _Candidate:
         return abs(float(np.linalg.det(self.periods)))
 
 
-def _best_periods(correlation: _Autocorrelation) -> Floats | None:
+def _best_periods(correlation: Autocorrelation) -> Floats | None:
     peaks = _peaks(correlation)
     longest = min(correlation.height, correlation.width) / FEWEST_REPEATS
     tolerant = [F.max_pool2d(correlation.map[None, None], 2 * k + 1, 1, k)[0, 0].double().numpy() for k in (1, 2)]
@@ -344,13 +355,13 @@ def _promising(candidates: list[_Candidate]) -> list[_Candidate]:
     return small + [c for c in good[:6] if c not in small]
 
 
-def _tolerance(correlation: _Autocorrelation, coarser: _Candidate) -> float:
+def _tolerance(correlation: Autocorrelation, coarser: _Candidate) -> float:
     """How much less a finer lattice may explain: colours of few cells agree by chance more often than those of many."""
     cells = correlation.height * correlation.width / coarser.area
     return 0.025 + 1.0 / cells
 
 
-def _primitive(correlation: _Autocorrelation, slopes: Floats, candidate: _Candidate) -> _Candidate:
+def _primitive(correlation: Autocorrelation, slopes: Floats, candidate: _Candidate) -> _Candidate:
     """The smallest cell: divide it by 2, 3, 5 or 7 as long as the result explains as much."""
     v1, v2 = candidate.periods
     for divisor in (2, 3, 5, 7):
@@ -365,7 +376,7 @@ def _primitive(correlation: _Autocorrelation, slopes: Floats, candidate: _Candid
     return candidate
 
 
-def _refined(correlation: _Autocorrelation, slopes: Floats, periods: Floats) -> _Candidate:
+def _refined(correlation: Autocorrelation, slopes: Floats, periods: Floats) -> _Candidate:
     """Newton steps on the mean autocorrelation over lags 1, 2, 4 ... cells away, at last over the whole swatch."""
     reach = (0.9 * correlation.height, 0.9 * correlation.width)
     start = periods
@@ -387,7 +398,7 @@ def _refined(correlation: _Autocorrelation, slopes: Floats, periods: Floats) -> 
 
 
 def _newton_step(
-    correlation: _Autocorrelation, slopes: Floats, periods: Floats, pairs: NDArray[np.int64], weights: Floats
+    correlation: Autocorrelation, slopes: Floats, periods: Floats, pairs: NDArray[np.int64], weights: Floats
 ) -> tuple[Floats, float]:
     """One damped step uphill, and its farthest move. Ridges (long straight joints) pull only across themselves."""
 
@@ -412,7 +423,7 @@ def _newton_step(
     return periods, 0.0
 
 
-def _measured(detail: Tensor, correlation: _Autocorrelation, periods: Floats) -> tuple[Lattice, float]:
+def _measured(detail: Tensor, correlation: Autocorrelation, periods: Floats) -> tuple[Lattice, float]:
     """The lattice of these periods, and the share of its energy that is not just stripes."""
     basis = _straightened(_reduced(_dual(periods)), np.array(detail.shape[2:], dtype=np.float64))
     energies = _wave_energies(detail, basis)
