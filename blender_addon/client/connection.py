@@ -30,6 +30,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from ..protocol import wire
+from ..protocol.keepalive import notice_lost_connections
 from ..protocol.pairing import NoServer, Pairing, z85
 from .greeting import Greeting
 
@@ -41,8 +42,6 @@ GIVE_UP_S: Final = 10.0  # without an answer, before the next attempt
 FIRST_PAUSE_S: Final = 0.1  # between two attempts; doubled each time, up to
 LONGEST_PAUSE_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 30.0  # before an unanswered request is sent again
-HEARTBEAT_S: Final = 2.0
-HEARTBEAT_LOST_S: Final = 10.0
 GREETING_S: Final = 0.4  # to find out why a server hung up
 MOST_MESSAGES: Final = 64  # that ZeroMQ holds in each direction, and that one tick reads
 MAX_FRAME_BYTES: Final = wire.Limits().max_result_bytes  # a server that sends more is disconnected
@@ -365,8 +364,7 @@ class _Link:
         self.socket.ipv6 = self.pairing.host.startswith("[")
         self.socket.reconnect_ivl = int(1000 * FIRST_PAUSE_S)  # a link is closed at its first failure; these are for
         self.socket.reconnect_ivl_max = int(1000 * LONGEST_PAUSE_S)  # a client that does not tick for long
-        self.socket.heartbeat_ivl = int(1000 * HEARTBEAT_S)
-        self.socket.heartbeat_timeout = int(1000 * HEARTBEAT_LOST_S)
+        notice_lost_connections(self.socket)
         if keys := self.pairing.keys:
             self.socket.curve_serverkey = z85(keys.server)
             self.socket.curve_secretkey = z85(keys.client)

@@ -64,7 +64,8 @@ class Dispatcher:
     """The queue of pending requests, the items being computed and the workers that compute them.
 
     Whoever owns the sockets hands in what workers send, and sends what lies in `to_workers`. `blocked` says which
-    clients have too much unsent. `hung` are workers that must be killed by whoever owns the processes.
+    clients have too much unsent. `given_up` are workers that must be killed by whoever owns the processes, or
+    disconnected if they are of another machine.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Dispatcher:
         self.crew: Crew[AnyRequest] = Crew(watchdog_s, first_number)
         self.queue: FairQueue[AnyRequest] = FairQueue()
         self.to_workers: deque[tuple[Address, FromFront]] = deque()
-        self.hung: deque[Worker[AnyRequest]] = deque()
+        self.given_up: deque[Worker[AnyRequest]] = deque()
         self.precision = ""  # of all workers: with two of them the same request would have two answers
         self.items: dict[Hashable, AnyItem] = {}  # being computed, by key
         self._shelf, self._outcome, self._limits = shelf, outcome, limits
@@ -182,10 +183,11 @@ class Dispatcher:
     def _who_may_go_on(self) -> Callable[[AnyRequest], bool]:
         """Clients that read what they are sent; and no large result is begun while many are in progress."""
         begun = sum(request.result_bytes for request in self._begun if not self._blocked(request.client))
+        held = sum(request.result_bytes for request in self._begun)  # also for those that read nothing
 
         def may(request: AnyRequest) -> bool:
-            room = max(BEGUN_BYTES - begun, ALWAYS_BYTES)
-            fits = request in self._begun or not begun or request.result_bytes <= room
+            room = max(min(BEGUN_BYTES - begun, 2 * BEGUN_BYTES - held), ALWAYS_BYTES)
+            fits = request in self._begun or not held or request.result_bytes <= room
             return fits and not self._blocked(request.client)
 
         return may
@@ -315,6 +317,8 @@ class Dispatcher:
         for item in self.crew.lost(worker):
             self._try_again(item)
         self._restarts[worker.name] += 1
+        if not worker.is_local:
+            self.given_up.append(worker)
 
     def died(self, address: Address) -> None:
         """This local worker's process has ended. What is still on its way from it must not bring it back, even if
@@ -329,8 +333,8 @@ class Dispatcher:
         for worker in self.crew.overdue(self._clock()):
             log.warning("worker=%s hangs and is ended", worker.name)
             self.lose(worker)
-            self.hung.append(worker)
             if worker.is_local:
+                self.given_up.append(worker)
                 self._dead.append(worker.address)
 
     def _try_again(self, item: AnyItem) -> None:

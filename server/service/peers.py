@@ -8,6 +8,7 @@ machine is at its other end.
 """
 
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import zmq
 
 LOOKED_AT_ONCE = 500  # connections, by `gone`
+_ACKED = slice(120, 128)  # tcpi_bytes_acked in struct tcp_info, of linux/tcp.h
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +59,30 @@ class Peers:
         peer = self._peers.get(id)
         if peer is None or not _is_there(peer):
             return
-        connection = socket.socket(fileno=peer.descriptor)
+        connection = _connection(peer.descriptor)
+        if connection is None:
+            return
         try:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         finally:
-            connection.detach()  # it is ZeroMQ's, which closes it
+            connection.detach()
+
+    def taken(self, id: bytes) -> int:
+        """How many bytes the other side has acknowledged so far; 0 where the system does not say."""
+        peer = self._peers.get(id)
+        if peer is None or sys.platform != "linux":
+            return 0
+        connection = _connection(peer.descriptor)
+        if connection is None:
+            return 0
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.stop)
+            return int.from_bytes(info[_ACKED], sys.byteorder)
+        except OSError:
+            return 0
+        finally:
+            connection.detach()
 
     def gone(self) -> list[bytes]:
         """Those whose connection has ended. Each call looks at some; all have their turn."""
@@ -83,10 +103,17 @@ def _is_there(peer: Peer) -> bool:
     return peer.other_end is not None and _other_end(peer.descriptor) == peer.other_end
 
 
-def _other_end(descriptor: int) -> Any:
+def _connection(descriptor: int) -> socket.socket | None:
+    """To be detached after use, because it is ZeroMQ's, which closes it. None if it is closed."""
     try:
-        connection = socket.socket(fileno=descriptor)
-    except OSError:  # closed meanwhile
+        return socket.socket(fileno=descriptor)
+    except OSError:
+        return None
+
+
+def _other_end(descriptor: int) -> Any:
+    connection = _connection(descriptor)
+    if connection is None:
         return None
     try:
         return connection.getpeername()

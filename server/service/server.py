@@ -26,7 +26,7 @@ from server.front.figures import short
 from server.front.front import Front
 from server.front.origin import Origin
 from server.front.shelf import Shelf
-from server.model.work import FromFront, GoOn, Here, encode
+from server.model.work import FromFront, GoOn, Here, ModelPiece, encode
 from server.service.end_signals import EndSignals
 from server.service.file_lock import Taken, file_lock
 from server.service.gate import Gate
@@ -53,6 +53,7 @@ IO_THREADS = 3  # so that encrypting megabytes for one client does not keep anot
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
+PIECES_UNSENT = 4  # of model files to one worker, which asks for two at a time
 KEYS_EVERY_S = 1.0  # a look at whether the keys have changed
 METRICS_EVERY_S = 1.0
 GIVE_BACK_EVERY_S = 5.0  # freed memory, to the system
@@ -71,6 +72,7 @@ class Server:
         self.config = config
         self.file = config.connection_file or default_connection_file()
         self._worker_place = ""  # HOST:PORT
+        self._pieces: dict[Address, list[zmq.MessageTracker]] = {}  # of model files on their way to workers
         self._names: dict[str, str] = {"": ""}  # of clients' keys, by public key in hexadecimal
         self._keys_seen: object = None
         self._looked_at_keys = 0.0
@@ -121,6 +123,7 @@ class Server:
         allow_many_files()
         self._give_back = give_back_freed()
         self.context: zmq.Context[Any] = zmq.Context(IO_THREADS)
+        # Closed in the opposite order: nobody may still be at a handshake when the one who answers for keys is gone.
         self._stack.callback(self.context.destroy, linger=0)
         self._keys: ServerKeys | None = None
         self._gate: Gate | None = None
@@ -128,6 +131,7 @@ class Server:
             self._keys = keep_keys()
             self._keys_seen = _stamp(keys_file())
             self._gate = Gate(self.context, {})
+            self._stack.callback(self._gate.socket.close, linger=0)
             self._let_in(self._keys)
 
     def _open_clients(self) -> None:
@@ -144,8 +148,10 @@ class Server:
         keys = None if config.no_auth else self._keys
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
         self.clients = router(self.context, config.bind, CLIENTS, keys.server if keys else None, most)
+        self._stack.callback(self.clients.close, linger=0)
         self.peers = Peers()
-        self.outbox = Outbox(self.clients, self._forget)
+        self.far_workers = Peers()
+        self.outbox = Outbox(self.clients, self._forget, taken=self.peers.taken)
         self._place = Pairing(host=seen_from_outside(parse_endpoint(config.bind)[0]), port=port_of(self.clients))
 
     def _open_workers(self) -> None:
@@ -154,6 +160,7 @@ class Server:
         local = f"ipc://{folder}/workers" if has_ipc else "tcp://127.0.0.1:*"
         keys = None if has_ipc else self._keys or keep_keys()  # no other user can reach what is in the folder
         self.workers = {LOCAL: router(self.context, local, WORKERS, keys.server if keys else None)}
+        self._stack.callback(self.workers[LOCAL].close, linger=0)
         self._worker_config = WorkerConfig(
             endpoint=endpoint_of(self.workers[LOCAL]),
             name="",
@@ -165,6 +172,7 @@ class Server:
         if self.config.bind_workers:
             assert self._keys is not None
             remote = router(self.context, self.config.bind_workers, WORKERS, self._keys.server)
+            self._stack.callback(remote.close, linger=0)
             self.workers[REMOTE] = remote
             host = seen_from_outside(parse_endpoint(self.config.bind_workers)[0])
             self._worker_place = f"{host}:{port_of(remote)}"
@@ -261,28 +269,54 @@ class Server:
                 worker, *frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            if name == REMOTE and not dispatcher.precision:
-                continue  # the precision is for this machine's workers to set; the others report again
+            if name == REMOTE:
+                self.far_workers.meet(worker.bytes, worker)
+                if not dispatcher.precision:
+                    continue  # the precision is for this machine's workers to set; the others report again
             message = dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames])
+            if name == REMOTE and message is None:
+                self._cut_worker(worker.bytes)
+            self._send_to_workers()  # before more is read for them: one message may ask for megabytes
             if name == LOCAL and isinstance(message, Here) and self.config.device in ("auto", "cuda"):
                 for device in message.others:
                     for config in worker_configs(self._worker_config, device, self.config.workers):
                         self.processes.add(config)
 
     def _send(self) -> None:
-        while self.front.dispatcher.to_workers:
-            self._send_to_worker(*self.front.dispatcher.to_workers.popleft())
+        self._send_to_workers()
         while self.front.to_clients:
             self.outbox.send(*self.front.to_clients.popleft())
 
+    def _send_to_workers(self) -> None:
+        while self.front.dispatcher.to_workers:
+            self._send_to_worker(*self.front.dispatcher.to_workers.popleft())
+
     def _send_to_worker(self, address: Address, message: FromFront) -> None:
         name, worker = address
+        pieces = [each for each in self._pieces.pop(address, []) if not each.done]
+        if isinstance(message, ModelPiece) and len(pieces) >= PIECES_UNSENT:
+            log.warning("worker=%s asks for more of a model than it takes and is disconnected", short(worker))
+            self._cut_worker(worker)
+            return
         try:
-            self.workers[name].send_multipart([worker, *encode(message)], zmq.NOBLOCK, copy=False)
+            tracker = self.workers[name].send_multipart([worker, *encode(message)], zmq.NOBLOCK, copy=False, track=True)
         except zmq.ZMQError as error:
             log.warning("a worker cannot be reached: %s", error.strerror)
             if (lost := self.front.dispatcher.crew.workers.get(address)) is not None:
                 self.front.dispatcher.lose(lost)
+            return
+        if isinstance(message, ModelPiece) and tracker is not None:
+            pieces.append(tracker)
+        if pieces:
+            self._pieces[address] = pieces
+
+    def _cut_worker(self, id: bytes) -> None:
+        """One of another machine is gone or given up: what waits for it is freed, and its items go to others."""
+        self.far_workers.cut(id)
+        self.far_workers.forget(id)
+        self._pieces.pop((REMOTE, id), None)
+        if (worker := self.front.dispatcher.crew.workers.get((REMOTE, id))) is not None:
+            self.front.dispatcher.lose(worker)
 
     def _tick(self, now: float) -> None:
         dispatcher = self.front.dispatcher
@@ -299,9 +333,14 @@ class Server:
         if now - self._gave_back > GIVE_BACK_EVERY_S:
             self._gave_back = now
             self._give_back()
-        while dispatcher.hung:
-            if (hung := dispatcher.hung.popleft()).is_local:
-                self.processes.kill(hung.address[1])
+        while dispatcher.given_up:
+            worker = dispatcher.given_up.popleft()
+            if worker.is_local:
+                self.processes.kill(worker.address[1])
+            else:
+                self._cut_worker(worker.address[1])
+        for id in self.far_workers.gone():
+            self._cut_worker(id)
         reporting = {worker.address[1] for worker in dispatcher.crew.workers.values() if worker.is_local}
         for ended in self.processes.tick(reporting):
             log.warning("worker=%s has died", ended.name)

@@ -6,11 +6,12 @@ from typing import Any
 
 import zmq
 
+from blender_addon.protocol.keepalive import notice_lost_connections
 from blender_addon.protocol.pairing import z85
 from server.service.server_config import Unservable
 
 HANDSHAKE_MS = 3000  # after which a peer that has not shown its key is disconnected
-TRACKED_BYTES = 4096  # smaller frames are copied, and do not count as unsent
+TRACKED_BYTES = 256  # smaller frames are copied, and do not count as unsent
 
 
 def router(
@@ -26,8 +27,7 @@ def router(
     bound.sndhwm = bound.rcvhwm = 1000
     bound.ipv6 = "[" in endpoint
     bound.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-    bound.set(zmq.HEARTBEAT_IVL, 5000)
-    bound.set(zmq.HEARTBEAT_TIMEOUT, 20000)
+    notice_lost_connections(bound)
     bound.set(zmq.BACKLOG, 1024)
     bound.copy_threshold = TRACKED_BYTES
     if max_message_bytes is not None:

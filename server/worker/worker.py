@@ -28,6 +28,7 @@ from typing import Any
 import torch
 import zmq
 
+from blender_addon.protocol.keepalive import notice_lost_connections
 from blender_addon.protocol.pairing import Keys, z85
 from server import __version__
 from server.errors import TexserverError
@@ -116,8 +117,7 @@ def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[
     if config.routing_id:
         socket.routing_id = config.routing_id.encode()
     socket.ipv6 = "[" in config.endpoint
-    socket.set(zmq.HEARTBEAT_IVL, 5000)
-    socket.set(zmq.HEARTBEAT_TIMEOUT, 20000)
+    notice_lost_connections(socket)
     if config.server_key:
         keys = Keys(server=bytes.fromhex(config.server_key), client=bytes.fromhex(config.own_key))
         socket.curve_serverkey = z85(keys.server)

@@ -141,6 +141,7 @@ class FakeServer:
         self.die()
 
     def _run(self, bound: Event) -> None:
+        # Closed from right to left: nobody may still be at a handshake when the one who answers for keys is gone.
         with zmq.Context() as context, context.socket(zmq.REP) as zap, context.socket(zmq.ROUTER) as router:
             zap.linger = router.linger = 0
             router.rcvhwm, router.sndhwm = 8, 10_000

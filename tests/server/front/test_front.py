@@ -590,10 +590,10 @@ def test_a_hung_worker_is_ended_by_the_watchdog(models: Path) -> None:
     house.orders()
     house.clock.now += 4.0
     house.front.work()
-    assert not house.front.dispatcher.hung
+    assert not house.front.dispatcher.given_up
     house.clock.now += 2.0
     house.front.work()
-    assert [worker.name for worker in house.front.dispatcher.hung] == ["one"]
+    assert [worker.name for worker in house.front.dispatcher.given_up] == ["one"]
     house.joins(TWO)
     assert house.paint_all() == 1
 
@@ -906,7 +906,7 @@ def test_a_worker_elsewhere_gets_the_file_piece_by_piece(large: Path, monkeypatc
         house.front.dispatcher.to_workers.clear()
         got += content
     assert got == data
-    assert not house.front.dispatcher.hung
+    assert not house.front.dispatcher.given_up
     house.paint(FAR, order)
     assert isinstance(house.said()[0], wire.Result)
 

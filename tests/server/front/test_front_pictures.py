@@ -170,10 +170,10 @@ def test_a_worker_that_tells_progress_is_not_taken_for_hung(models: Path) -> Non
         studio.clock.now += 4.0
         studio.tells(order, block)
         studio.front.work()
-    assert not studio.front.dispatcher.hung
+    assert not studio.front.dispatcher.given_up
     studio.clock.now += 6.0
     studio.front.work()
-    assert [worker.name for worker in studio.front.dispatcher.hung] == ["one"]
+    assert [worker.name for worker in studio.front.dispatcher.given_up] == ["one"]
 
 
 # ------------------------------------------------------------------------------------------------------------ refusing

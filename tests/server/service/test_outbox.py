@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import zmq
 
-from server.service.outbox import STUCK_S, UNSENT_BYTES, Outbox
+from server.service import outbox
+from server.service.outbox import PRESSED_STUCK_S, PROGRESS_BYTES, STUCK_S, UNSENT_BYTES, Outbox
 from tests.server.session import eventually
 
 MEGABYTE = bytes(2**20)
@@ -32,7 +33,8 @@ class Post:
         self.dealers: list[zmq.Socket[Any]] = []
         self.gone: list[bytes] = []
         self.clock = Clock()
-        self.outbox = Outbox(self.router, self.gone.append, self.clock)
+        self.taken: dict[bytes, int] = {}
+        self.outbox = Outbox(self.router, self.gone.append, self.clock, lambda client: self.taken.get(client, 0))
 
     def client(self) -> tuple["zmq.Socket[Any]", bytes]:
         """A client that holds one message itself, and its routing id."""
@@ -138,6 +140,44 @@ def test_a_client_that_reads_slowly_is_not(post: Post) -> None:
         time.sleep(0.3)
         post.outbox.tick()
     assert post.gone == []
+
+
+def test_a_large_message_on_a_slow_line_is_progress(post: Post) -> None:
+    _, client = post.client()
+    post.fill(client)
+    time.sleep(0.5)
+    for step in range(1, 5):
+        post.outbox.tick()
+        post.clock.now += STUCK_S - 1
+        post.taken[client] = step * PROGRESS_BYTES
+    post.outbox.tick()
+    post.clock.now += STUCK_S + 1
+    post.taken[client] += PROGRESS_BYTES - 1  # too little
+    post.outbox.tick()
+    assert post.gone == [client]
+
+
+def test_too_much_for_all_together_blocks_all_and_those_are_given_up_that_take_nothing(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "ALL_UNSENT_BYTES", 60 * 2**20)
+    deaf = [post.client()[1] for _ in range(3)]
+    _, reads = post.client()
+    for client in deaf:
+        assert not post.outbox.blocked(reads)
+        for _ in range(23):
+            post.outbox.send(client, [b"TX1j", b"{}", MEGABYTE])
+    assert post.outbox.blocked(reads)
+    time.sleep(0.5)
+    post.outbox.tick()
+    assert post.gone == []
+    post.clock.now += PRESSED_STUCK_S - 1
+    post.outbox.tick()
+    assert post.gone == []
+    post.clock.now += 2
+    post.outbox.tick()
+    assert 1 <= len(post.gone) < 3  # until there is room again
+    assert not post.outbox.blocked(reads)
 
 
 def test_beyond_what_zeromq_queues_replies_are_dropped_and_counted(post: Post) -> None:

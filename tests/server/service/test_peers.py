@@ -1,5 +1,6 @@
 """Facts about connections: whose they are, whether they are there, and that one can be cut without the others."""
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -78,6 +79,16 @@ def test_a_connection_that_is_cut_frees_what_waits_for_it(meeting: Meeting) -> N
     assert meeting.gone() == [deaf]
     meeting.router.send_multipart([other, b"still here"])
     assert reads.recv() == b"still here"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="told by Linux")
+def test_what_the_other_side_has_taken_is_known(meeting: Meeting) -> None:
+    reads, client = meeting.comes()
+    before = meeting.peers.taken(client)
+    meeting.router.send_multipart([client, bytes(2**20)])
+    assert len(reads.recv()) == 2**20
+    eventually(lambda: 2**20 <= meeting.peers.taken(client) - before < 2**21, "a megabyte taken")
+    assert meeting.peers.taken(b"nobody") == 0
 
 
 def test_cutting_what_is_gone_or_unknown_cuts_nobody_else(meeting: Meeting) -> None:

@@ -643,6 +643,24 @@ def test_a_client_that_stops_reading_costs_the_others_nothing(server: Session) -
             assert data_of(first) == painted(path, 5000 + wanted.index(first.id), (2048, 2048))
 
 
+@pytest.mark.serial
+def test_many_clients_that_do_not_read_cost_a_bounded_amount_which_comes_back(server: Session) -> None:
+    """Others are served meanwhile, and those that take nothing are disconnected."""
+    with server.unharmed():
+        before, worst = server.memory_mb(), 0.0
+        with ExitStack() as stack:
+            for _ in range(50):
+                deaf = stack.enter_context(server.client(receives=1))
+                for _ in range(5):
+                    deaf.want("grass", 77, (2048, 2048))  # 12 MB each, painted once
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                server.check()
+                worst = max(worst, server.memory_mb() - before)
+            assert worst < 600, f"{worst:.0f} MB for clients that do not read"
+            eventually(lambda: server.memory_mb() < before + 300, "less is held for those who take nothing")
+
+
 def vanish(server: Session, chance: random.Random) -> None:
     """A client asks for much and is gone while it comes."""
     with server.client(receives=chance.choice((1, 1000))) as client:

@@ -8,14 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import zmq
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.pairing import parse_pairing
+from server import __version__
 from server.model.checking import SMALL_BYTES
+from server.model.work import Here, LoadLarge, WantPiece, encode, parse_from_front
 from server.network.model_file import read_model
 from server.network.texture import map_bytes, texture
+from server.worker.worker import connected
+from server.worker.worker_config import WorkerConfig
 from tests.memory import peak_mb, reset_peak
 from tests.models import QUILT_MAPS, save_large, save_tiny, save_tiny_quilt
 from tests.server.session import (
@@ -278,3 +285,35 @@ def test_a_touched_large_model_serves_on(server: Session, client: Client, large_
         return isinstance(reply, wire.Result) and data_of(reply) == expected
 
     eventually(served, "it again")
+
+
+@pytest.mark.serial
+def test_a_worker_that_asks_for_a_large_model_and_takes_none_of_it_is_disconnected(
+    folder: Path, tmp_path: Path, large_quilts: list[Path]
+) -> None:
+    """What is on its way to it stays bounded, and what it was given is painted by another."""
+    with Session(folder, tmp_path, "--bind-workers", "tcp://127.0.0.1:*") as server, server.client() as client:
+        pairing = parse_pairing(server.worker_line)
+        assert pairing.keys
+        server_key, own_key = pairing.keys.server.hex(), pairing.keys.client.hex()
+        context: zmq.Context[Any] = zmq.Context()
+        context.rcvhwm = 1
+        config = WorkerConfig(endpoint=pairing.endpoint, name="far", server_key=server_key, own_key=own_key)
+        try:
+            with connected(context, config) as socket:
+                socket.send_multipart(encode(Here(version=__version__, name="far", device="cpu")))
+                eventually(lambda: len(client.status()["devices"]) == 2, "the other worker")
+                before = server.memory_mb()
+                wanted = client.want("rock", 5, (1024, 1536))
+                load = None
+                while not isinstance(load, LoadLarge):
+                    assert socket.poll(20_000), server.log
+                    load = parse_from_front(socket.recv_multipart())
+                for _ in range(800):
+                    socket.send_multipart(encode(WantPiece(sha256=load.sha256, begin=0)))
+                eventually(lambda: "asks for more of a model than it takes" in server.log, "that it is disconnected")
+                assert server.memory_mb() < before + 100
+                samples = data_of(client.replies(1)[wanted])
+                assert samples == painted(folder / "rock.safetensors", 5, (1024, 1536))
+        finally:
+            context.destroy(linger=0)
