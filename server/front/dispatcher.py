@@ -63,9 +63,9 @@ class Outcome(Protocol):
 class Dispatcher:
     """The queue of pending requests, the items being computed and the workers that compute them.
 
-    Whoever owns the sockets hands in what workers send, and sends what lies in `to_workers`. `blocked` says which
-    clients have too much unsent. `given_up` are workers that must be killed by whoever owns the processes, or
-    disconnected if they are of another machine.
+    Whoever owns the sockets hands in what workers send, and sends what lies in `to_workers`. `blocked` says whether
+    so many bytes more must not be sent to a client. `given_up` are workers that must be killed by whoever owns the
+    processes, or disconnected if they are of another machine.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Dispatcher:
         limits: wire.Limits,
         cache_bytes: int,
         watchdog_s: float,
-        blocked: Callable[[Client], bool],
+        blocked: Callable[[Client, int], bool],
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
     ) -> None:
@@ -182,15 +182,19 @@ class Dispatcher:
 
     def _who_may_go_on(self) -> Callable[[AnyRequest], bool]:
         """Clients that read what they are sent; and no large result is begun while many are in progress."""
-        begun = sum(request.result_bytes for request in self._begun if not self._blocked(request.client))
+        begun = sum(request.result_bytes for request in self._begun if not self._waits(request))
         held = sum(request.result_bytes for request in self._begun)  # also for those that read nothing
 
         def may(request: AnyRequest) -> bool:
             room = max(min(BEGUN_BYTES - begun, 2 * BEGUN_BYTES - held), ALWAYS_BYTES)
             fits = request in self._begun or not held or request.result_bytes <= room
-            return fits and not self._blocked(request.client)
+            return fits and not self._waits(request)
 
         return may
+
+    def _waits(self, request: AnyRequest) -> bool:
+        """Whether its result could not be sent now."""
+        return self._blocked(request.client, request.result_bytes)
 
     def _given(self, request: AnyRequest, pixels: int) -> None:
         self.queue.charge(request.path, pixels)

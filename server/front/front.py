@@ -60,7 +60,8 @@ class Front:
     """All requests of all clients, from frames to frames.
 
     Whoever owns the sockets hands what clients send to `from_client` and what workers send to `dispatcher`, calls
-    `work` again and again, and sends what lies in `to_clients`. `blocked` says which clients have too much unsent.
+    `work` again and again, and sends what lies in `to_clients`. `blocked` says whether so many bytes more must not be
+    sent to a client.
     `first_number` is that of the first work item.
     """
 
@@ -71,7 +72,7 @@ class Front:
         limits: wire.Limits,
         cache_bytes: int,
         watchdog_s: float,
-        blocked: Callable[[Client], bool] = lambda client: False,
+        blocked: Callable[[Client, int], bool] = lambda client, size: False,
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
     ) -> None:
@@ -184,7 +185,7 @@ class Front:
 
     def _check_reads(self, client: Client) -> None:
         """Nothing large is answered at once to a client that does not read what it was sent."""
-        if self._blocked(client):
+        if self._blocked(client, 0):
             raise Refused("busy", "This client has much on its way that it has not read.", retry_ms=BUSY_RETRY_MS)
 
     # ------------------------------------------------------------------------------------------- pending requests

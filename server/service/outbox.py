@@ -14,6 +14,7 @@ import zmq
 
 UNSENT_BYTES = 24 * 2**20  # for one client; above that its requests wait
 ALL_UNSENT_BYTES = 192 * 2**20  # for all of them; above that all large requests wait
+SMALL_BYTES = 2**20
 STUCK_S = 60.0  # without any progress, after which a client counts as gone
 PRESSED_STUCK_S = 3.0  # likewise, once half of ALL_UNSENT_BYTES is unsent
 PROGRESS_BYTES = 64 * 1024  # less is no progress
@@ -69,10 +70,15 @@ class Outbox:
             unsent.messages.append((tracker, size))
             self._all_bytes += size
 
-    def blocked(self, client: bytes) -> bool:
-        """Whether too much is unsent, for this client or for all."""
+    def blocked(self, client: bytes, size: int) -> bool:
+        """Whether so many bytes more must wait, because too much is unsent for this client or for all.
+
+        A small message goes to whoever has taken all before it, however little the others take.
+        """
         unsent = self._unsent.get(client)
-        return self._all_bytes > ALL_UNSENT_BYTES or (unsent is not None and unsent.bytes > UNSENT_BYTES)
+        own = unsent.bytes if unsent is not None else 0
+        too_much = self._all_bytes + size > ALL_UNSENT_BYTES
+        return own > UNSENT_BYTES or (too_much and (own > 0 or size > SMALL_BYTES))
 
     def forget(self, client: bytes) -> None:
         """It is gone: what was unsent is dropped."""

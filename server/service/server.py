@@ -141,7 +141,7 @@ class Server:
             limits=wire.Limits(max_side=config.max_side),
             cache_bytes=config.cache * 2**20,
             watchdog_s=config.watchdog,
-            blocked=lambda client: self.outbox.blocked(client),
+            blocked=lambda client, size: self.outbox.blocked(client, size),
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
         )

@@ -65,7 +65,7 @@ class House:
             limits=limits,
             cache_bytes=options.pop("cache_bytes", 0),
             watchdog_s=options.pop("watchdog_s", 30.0),
-            blocked=self.blocked.__contains__,
+            blocked=lambda client, size: client in self.blocked,
             clock=self.clock,
         )
         self.look()

@@ -74,26 +74,26 @@ def test_what_is_read_arrives_whole_and_is_forgotten(post: Post) -> None:
     for letter in b"ab":
         assert dealer.recv_multipart() == [b"TX1j", b"{}", bytes([letter]) * 2**20]
     eventually(lambda: ticked(post, True), "nothing on its way")
-    assert not post.outbox.blocked(client)
+    assert not post.outbox.blocked(client, 0)
     assert (post.gone, post.outbox.dropped) == ([], 0)
 
 
 def test_a_client_that_does_not_read_is_blocked_until_it_does(post: Post) -> None:
     dealer, client = post.client()
     other, reads = post.client()
-    assert not post.outbox.blocked(client)
+    assert not post.outbox.blocked(client, 0)
     began = time.monotonic()
     post.fill(client)
     assert time.monotonic() - began < 10  # never waits
-    assert post.outbox.blocked(client)
+    assert post.outbox.blocked(client, 0)
     assert not post.outbox.empty
-    assert not post.outbox.blocked(reads)
+    assert not post.outbox.blocked(reads, 0)
     post.outbox.send(reads, [b"TX1j", b"{}"])
     assert other.recv_multipart() == [b"TX1j", b"{}"]
     while dealer.poll(500):
         dealer.recv_multipart()
     eventually(lambda: ticked(post, True), "nothing on its way")
-    assert not post.outbox.blocked(client)
+    assert not post.outbox.blocked(client, 0)
     assert post.gone == []
 
 
@@ -126,7 +126,7 @@ def test_a_client_that_takes_nothing_for_long_is_taken_for_gone(post: Post) -> N
     assert post.gone == [client]
     assert post.outbox.dropped > 0
     assert post.outbox.empty
-    assert not post.outbox.blocked(client)
+    assert not post.outbox.blocked(client, 0)
 
 
 def test_a_client_that_reads_slowly_is_not(post: Post) -> None:
@@ -164,10 +164,12 @@ def test_too_much_for_all_together_blocks_all_and_those_are_given_up_that_take_n
     deaf = [post.client()[1] for _ in range(3)]
     _, reads = post.client()
     for client in deaf:
-        assert not post.outbox.blocked(reads)
+        assert not post.outbox.blocked(reads, 2**21)
         for _ in range(23):
             post.outbox.send(client, [b"TX1j", b"{}", MEGABYTE])
-    assert post.outbox.blocked(reads)
+    assert post.outbox.blocked(reads, 2**21)
+    assert not post.outbox.blocked(reads, 2**20)
+    assert post.outbox.blocked(deaf[0], 0)
     time.sleep(0.5)
     post.outbox.tick()
     assert post.gone == []
@@ -177,7 +179,7 @@ def test_too_much_for_all_together_blocks_all_and_those_are_given_up_that_take_n
     post.clock.now += 2
     post.outbox.tick()
     assert 1 <= len(post.gone) < 3  # until there is room again
-    assert not post.outbox.blocked(reads)
+    assert not post.outbox.blocked(reads, 2**21)
 
 
 def test_beyond_what_zeromq_queues_replies_are_dropped_and_counted(post: Post) -> None:
