@@ -369,7 +369,7 @@ class _Group:
         near = wiring.vector("MAXIMUM", near, (0, 0, 0))
         whole = wiring.vector("DOT_PRODUCT", near, (1, 1, 1))
         weights = wiring.separate(wiring.scale(near, wiring.math("DIVIDE", 1.0, whole)))
-        right, back, up = wiring.separate(wiring.vector("SIGN", normal))
+        right, back, up = (wiring.math("SIGN", each) for each in wiring.separate(normal))
         front = wiring.math("MULTIPLY", back, -1.0)
 
         def times(a: Any, b: Any) -> Any:

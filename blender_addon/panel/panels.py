@@ -107,12 +107,13 @@ class _MaterialPanel(Panel):
 
 def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Showing) -> None:
     layout.prop(material.texserver_live, "mapping")
-    if shown.projection == "UV" and thing.type == "MESH":
-        if not thing.data.uv_layers:
+    if thing.type == "MESH":
+        if shown.projection == "UV" and not thing.data.uv_layers:
             draw_text(layout, f"{thing.name} has no UV map.", icon="ERROR")
         row = layout.row(align=True)
         row.operator("texserver.unwrap", icon="UV")
-        row.operator("texserver.measure", text="Measure")
+        if shown.projection == "UV":
+            row.operator("texserver.measure", text="Measure")
     aligned = layout.column(align=True)
     for each in live.INPUTS:
         if not materials.applies(each, shown):
