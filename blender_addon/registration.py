@@ -5,12 +5,24 @@ from typing import Any
 import bpy
 
 from .loop import handlers, pump
-from .panel import gallery, operators, panels, preferences, settings, style_operators, style_orders, style_panels
+from .panel import (
+    gallery,
+    menus,
+    operators,
+    panels,
+    preferences,
+    presets,
+    settings,
+    style_operators,
+    style_orders,
+    style_panels,
+    translations,
+)
 from .tasks import state
 from .tasks.local_server import LocalServer
 from .tasks.session import AddonSession
 
-_MODULES = (preferences, settings, operators, style_operators, panels, style_panels)
+_MODULES = (preferences, settings, operators, style_operators, presets, panels, style_panels, menus)
 
 
 def register() -> None:
@@ -28,6 +40,8 @@ def register() -> None:
     state.open_state(session, LocalServer(folder / "server.log"))
     preferences.apply_limits()
     gallery.open_icons()
+    menus.extend()
+    translations.register()
     pump.start(style_orders.after_render)
     handlers.register()
 
@@ -35,6 +49,8 @@ def register() -> None:
 def unregister() -> None:
     """Undo register() in reverse order. All tasks end."""
     handlers.unregister()
+    translations.unregister()
+    menus.restore()
     pump.stop()
     gallery.close_icons()
     state.close_state()

@@ -65,7 +65,7 @@ def test_imports_run_from_trainer_to_server_to_add_on_and_never_back() -> None:
 
 def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone() -> None:
     """And reaches its own files relatively, so that they load as an extension and as a plain package alike."""
-    allowed = sys.stdlib_module_names | {"zmq", "bpy", "blf", "bmesh"}
+    allowed = sys.stdlib_module_names | {"zmq", "bpy", "blf", "bmesh", "bl_operators", "bl_ui"}
     for path in python_files("blender_addon"):
         tree = parsed(path)
         absolute = [

@@ -17,6 +17,7 @@ from ..loop.delivery import Prepared, StyleDelivery, TextureDelivery
 from ..material import assignment, legacy, live, measure, unwrap
 from ..material.assignment import NotAssigned, objects_of
 from ..material.marks import MARK, is_ours
+from ..material.slots import WITH_MATERIALS
 from ..tasks import state
 from ..tasks.task import Task
 from . import gallery, orders, preferences
@@ -56,7 +57,11 @@ class PaintingOperator(Operator):
     def poll(cls, context: Any) -> bool:
         if context.object is None:
             cls.poll_message_set("Select the object for the texture")
-        return context.object is not None
+            return False
+        if context.object.type not in WITH_MATERIALS:
+            cls.poll_message_set("The active object cannot have a material. Select a mesh, a curve or a text")
+            return False
+        return True
 
     def prepare(self, context: Any) -> Prepared:
         """What to begin. Raises NotOrdered or NotAssigned."""
@@ -290,6 +295,35 @@ class TEXSERVER_OT_dice(DiceOperator):
         return context.scene.texserver
 
 
+class TEXSERVER_OT_generate_new_seed(PaintingOperator):
+    """Roll the dice, and paint the texture with that seed"""
+
+    bl_idname = "texserver.generate_new_seed"
+    bl_label = "Generate Another Seed"
+
+    def prepare(self, context: Any) -> PreparedTexture:
+        context.scene.texserver.seed = orders.dice()
+        return orders.prepare(context)
+
+
+class TEXSERVER_OT_show_material(Operator):
+    """This view shows no materials. Switch it to Material Preview"""
+
+    bl_idname = "texserver.show_material"
+    bl_label = "Material Preview"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if context.space_data is None or context.space_data.type != "VIEW_3D":
+            cls.poll_message_set("This works in the 3D View")
+            return False
+        return True
+
+    def execute(self, context: Any) -> Outcome:
+        context.space_data.shading.type = "MATERIAL"
+        return FINISHED
+
+
 class TEXSERVER_OT_refresh(Operator):
     """Ask the server again for its state and its models"""
 
@@ -340,6 +374,13 @@ class TEXSERVER_OT_clear_jobs(Operator):
     bl_idname = "texserver.clear_jobs"
     bl_label = "Clear"
 
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if not any(task.ended for task in state.session().tasks):
+            cls.poll_message_set("No job has ended yet")
+            return False
+        return True
+
     def execute(self, context: Any) -> Outcome:
         session = state.session()
         for task in [task for task in session.tasks if task.ended]:
@@ -352,6 +393,13 @@ class TEXSERVER_OT_clear_history(Operator):
 
     bl_idname = "texserver.clear_history"
     bl_label = "Clear History"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if not state.session().history.entries:
+            cls.poll_message_set("The history is empty")
+            return False
+        return True
 
     def invoke(self, context: Any, event: Any) -> Any:
         return context.window_manager.invoke_confirm(self, event)
@@ -528,6 +576,8 @@ CLASSES = (
     TEXSERVER_OT_retry,
     TEXSERVER_OT_variations,
     TEXSERVER_OT_dice,
+    TEXSERVER_OT_generate_new_seed,
+    TEXSERVER_OT_show_material,
     TEXSERVER_OT_refresh,
     TEXSERVER_OT_cancel,
     TEXSERVER_OT_clear_jobs,

@@ -11,7 +11,7 @@ from ..material import legacy, live, materials
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
-from . import gallery, orders
+from . import gallery, orders, presets
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_server, draw_text
 from .orders import NotOrdered
 from .settings import CUSTOM, MAPS
@@ -36,6 +36,9 @@ class Panel:
 
 class _MainPanel(Panel):
     bl_label = "Texserver"
+
+    def draw_header_preset(self, context: Any) -> None:
+        presets.draw_header(self.layout)  # type: ignore[attr-defined]
 
     def draw(self, context: Any) -> None:
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
@@ -93,6 +96,8 @@ class _MaterialPanel(Panel):
         layout.use_property_decorate = False
         node = live.node_of(tree)
         if shown := live.showing(node):
+            if _hides_textures(context):
+                layout.operator("texserver.show_material", icon="SHADING_TEXTURE")
             column = layout.column()
             column.enabled = material.library is None
             _draw_live(column, thing, material, node, shown)
@@ -103,6 +108,12 @@ class _MaterialPanel(Panel):
             _draw_first_values(layout, context.scene.texserver)
         if is_ours(material):
             layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
+
+
+def _hides_textures(context: Any) -> bool:
+    """Whether the 3D View is shaded in a way that shows no material."""
+    space = context.space_data
+    return bool(space and space.type == "VIEW_3D" and space.shading.type in ("SOLID", "WIREFRAME"))
 
 
 def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Showing) -> None:

@@ -32,6 +32,7 @@ FILES = (
     "sets",
     "metres",
     "targets",
+    "manners",
     "keeping",
     "failing",
     "drawing",

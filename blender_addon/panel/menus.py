@@ -1,0 +1,62 @@
+"""Where the operators are found outside of the panels: Object > Texserver, which F3 searches, and the menu of slots."""
+
+from typing import Any
+
+import bpy
+
+from ..material import legacy
+
+
+class TEXSERVER_MT_object(bpy.types.Menu):
+    """What Texserver can do with the selected objects."""
+
+    bl_idname = "TEXSERVER_MT_object"
+    bl_label = "Texserver"
+
+    def draw(self, context: Any) -> None:
+        layout: Any = self.layout
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("texserver.generate", icon="MATERIAL")
+        layout.operator("texserver.generate_new_seed", icon="FILE_REFRESH")
+        layout.operator("texserver.variations")
+        layout.separator()
+        layout.operator("texserver.unwrap", icon="UV")
+        layout.operator("texserver.measure")
+        layout.operator("texserver.upgrade")
+        layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
+        layout.separator()
+        layout.operator("texserver.refresh")
+        layout.operator("texserver.preferences", icon="PREFERENCES")
+
+
+def _in_object_menu(self: Any, context: Any) -> None:
+    self.layout.separator()
+    self.layout.menu(TEXSERVER_MT_object.bl_idname)
+
+
+def _in_slot_menu(self: Any, context: Any) -> None:
+    layout = self.layout
+    layout.separator()
+    layout.operator_context = "INVOKE_DEFAULT"
+    layout.operator("texserver.generate", text="Texserver: Generate", icon="MATERIAL")
+    material: Any = context.object.active_material if context.object else None
+    if legacy.is_legacy(material):
+        layout.operator("texserver.upgrade")
+
+
+_PLACES = (("VIEW3D_MT_object", _in_object_menu), ("MATERIAL_MT_context_menu", _in_slot_menu))
+
+
+def extend() -> None:
+    """Add our entries to Blender's menus."""
+    for name, draw in _PLACES:
+        getattr(bpy.types, name).append(draw)
+
+
+def restore() -> None:
+    """Remove them again."""
+    for name, draw in _PLACES:
+        getattr(bpy.types, name).remove(draw)
+
+
+CLASSES = (TEXSERVER_MT_object,)

@@ -1,0 +1,135 @@
+"""German and French for what is read most: labels of panels, buttons, settings and values.
+
+Blender looks a text up by itself where it draws it. Sentences with names or numbers in them, such as messages, stay
+English. To add a language, add a column here.
+"""
+
+from typing import Final
+
+import bpy
+
+LANGUAGES: Final = ("de", "fr")
+TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the languages in that order
+    # panels
+    "Material": ("Material", "Matériau"),
+    "Variations": ("Variationen", "Variations"),
+    "Jobs": ("Aufträge", "Tâches"),
+    "History": ("Verlauf", "Historique"),
+    "Stylize": ("Stilisieren", "Styliser"),
+    "Animation": ("Animation", "Animation"),
+    "Texserver Presets": ("Texserver-Vorgaben", "Préréglages Texserver"),
+    # buttons
+    "Generate": ("Erzeugen", "Générer"),
+    "Generate Another Seed": ("Mit anderem Startwert erzeugen", "Générer une autre graine"),
+    "Again": ("Noch einmal", "Encore"),
+    "Use This One": ("Diese verwenden", "Utiliser celle-ci"),
+    "Retry": ("Wiederholen", "Réessayer"),
+    "Show": ("Zeigen", "Afficher"),
+    "Show Variations": ("Variationen zeigen", "Afficher les variations"),
+    "Roll the Dice": ("Würfeln", "Lancer les dés"),
+    "Refresh": ("Aktualisieren", "Actualiser"),
+    "Cancel": ("Abbrechen", "Annuler"),
+    "Cancel All": ("Alle abbrechen", "Tout annuler"),
+    "Clear": ("Leeren", "Vider"),
+    "Clear History": ("Verlauf leeren", "Vider l'historique"),
+    "Mark as Asset": ("Als Asset markieren", "Marquer comme ressource"),
+    "Unwrap": ("Abwickeln", "Déplier"),
+    "Measure": ("Messen", "Mesurer"),
+    "Measure UV Map": ("UV-Map messen", "Mesurer la carte UV"),
+    "Upgrade Material": ("Material aktualisieren", "Mettre à jour le matériau"),
+    "Material Preview": ("Materialvorschau", "Aperçu de matériau"),
+    "Start Local Server": ("Lokalen Server starten", "Démarrer le serveur local"),
+    "Stop Local Server": ("Lokalen Server anhalten", "Arrêter le serveur local"),
+    "Copy": ("Kopieren", "Copier"),
+    "Dismiss": ("Ausblenden", "Masquer"),
+    "Preferences": ("Einstellungen", "Préférences"),
+    "Compare": ("Vergleichen", "Comparer"),
+    "Stylize Animation": ("Animation stilisieren", "Styliser l'animation"),
+    "Add Texserver Preset": ("Texserver-Vorgabe hinzufügen", "Ajouter un préréglage Texserver"),
+    # settings
+    "Model": ("Modell", "Modèle"),
+    "Gallery": ("Galerie", "Galerie"),
+    "Size": ("Größe", "Taille"),
+    "Width": ("Breite", "Largeur"),
+    "Height": ("Höhe", "Hauteur"),
+    "Seed": ("Startwert", "Graine"),
+    "Seeds": ("Startwerte", "Graines"),
+    "Maps": ("Maps", "Textures"),
+    "Colour": ("Farbe", "Couleur"),
+    "Normal": ("Normale", "Normale"),
+    "Rough": ("Rauheit", "Rugosité"),
+    "Metal": ("Metall", "Métal"),
+    "Custom": ("Eigene", "Libre"),
+    "Target": ("Ziel", "Cible"),
+    "Update or New": ("Ersetzen oder neu", "Remplacer ou nouveau"),
+    "New Material": ("Neues Material", "Nouveau matériau"),
+    "Into the Active Material": ("In das aktive Material", "Dans le matériau actif"),
+    "All Selected": ("Alle ausgewählten", "Toute la sélection"),
+    "Replace Links": ("Verbindungen ersetzen", "Remplacer les liens"),
+    "Mapping": ("Projektion", "Projection"),
+    "Box": ("Quader", "Boîte"),
+    "Object": ("Objekt", "Objet"),
+    "Blend": ("Übergang", "Fondu"),
+    "Texels / m": ("Texel / m", "Texels / m"),
+    "Displace Surface": ("Oberfläche versetzen", "Déplacer la surface"),
+    "Displacement": ("Versatz", "Déplacement"),
+    "A new material begins with:": ("Ein neues Material beginnt mit:", "Un nouveau matériau commence par :"),
+    # values of a material
+    "Offset X": ("Versatz X", "Décalage X"),
+    "Offset Y": ("Versatz Y", "Décalage Y"),
+    "Rotation": ("Drehung", "Rotation"),
+    "Hue": ("Farbton", "Teinte"),
+    "Value": ("Helligkeit", "Luminosité"),
+    "AO": ("AO", "AO"),
+    "Roughness Min": ("Rauheit min.", "Rugosité min."),
+    "Roughness Max": ("Rauheit max.", "Rugosité max."),
+    "Normal Strength": ("Normalenstärke", "Force des normales"),
+    # styles
+    "Style": ("Stil", "Style"),
+    "Content": ("Inhalt", "Contenu"),
+    "Image": ("Bild", "Image"),
+    "Render": ("Rendern", "Rendu"),
+    "Viewport": ("Ansicht", "Vue"),
+    "Strength": ("Stärke", "Force"),
+    "Keep Colours": ("Farben behalten", "Garder les couleurs"),
+    "After Every Render": ("Nach jedem Rendern", "Après chaque rendu"),
+    "Frames": ("Bilder", "Images"),
+    "Existing Sequence": ("Vorhandene Bildfolge", "Séquence existante"),
+    "Sequence": ("Bildfolge", "Séquence"),
+    "Output": ("Ausgabe", "Sortie"),
+    # states and short messages
+    "Nothing painted yet": ("Noch nichts gemalt", "Rien de peint"),
+    "None yet.": ("Noch keine.", "Aucune."),
+    "Finished textures are listed here.": ("Fertige Texturen stehen hier.", "Les textures finies sont listées ici."),
+    # preferences
+    "Pairing Line": ("Kopplungszeile", "Ligne d'appairage"),
+    "Command": ("Befehl", "Commande"),
+    "Models": ("Modelle", "Modèles"),
+    "Textures": ("Texturen", "Textures"),
+    "Beside the Blend File": ("Neben der Blend-Datei", "À côté du fichier Blend"),
+    "Pack into the Blend File": ("In die Blend-Datei packen", "Empaqueter dans le fichier Blend"),
+    "Format": ("Format", "Format"),
+    "Cache Folder": ("Cache-Ordner", "Dossier de cache"),
+    "Cache (GB)": ("Cache (GB)", "Cache (Go)"),
+    "Give Up After (s)": ("Aufgeben nach (s)", "Abandonner après (s)"),
+    "Allow Online Access": ("Online-Zugriff erlauben", "Autoriser l'accès en ligne"),
+}
+_CONTEXTS: Final = ("*", "Operator")  # Blender's, of labels and of buttons
+
+
+def messages() -> dict[str, dict[tuple[str, str], str]]:
+    """As Blender takes them: by language, then by context and English text."""
+    return {
+        language: {(context, text): told[column] for text, told in TEXTS.items() for context in _CONTEXTS}
+        for column, language in enumerate(LANGUAGES)
+    }
+
+
+def register() -> None:
+    """When the extension is enabled."""
+    bpy.app.translations.register(__name__, messages())
+
+
+def unregister() -> None:
+    """When it is disabled."""
+    bpy.app.translations.unregister(__name__)
