@@ -8,11 +8,10 @@ import argparse
 import dataclasses
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from tqdm import tqdm
 
@@ -25,8 +24,8 @@ from server.replace_file import UnusableOutput
 from trainer.descriptor.descriptors import SET_ITERATIONS, choose_descriptor
 from trainer.job import Job, Say, Stop, StyleJob, TextureJob
 from trainer.quilt_job import QuiltJob
-from trainer.swatch.map_set import recognised
-from trainer.swatch.swatch import UnusableSwatch, find_swatches, model_name
+from trainer.swatch.materials import Material, find_materials
+from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
 
 
@@ -36,22 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = from_options(TrainingConfig, options)
         say = _say(config.quiet)
-        parts = _parts(config, say)
-        is_set = BASE_COLOUR.name in parts  # a folder that is one
-        swatches = [parts[BASE_COLOUR.name]] if is_set else find_swatches(config.swatch)
-        if parts and len(swatches) > 1:
-            raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")
-        named = config.swatch if is_set else swatches
-        outputs = [_output(config.out, path, alone=len(swatches) == 1) for path in named]
+        materials = _materials(config, say)
+        outputs = [_output(config.out, each.name, alone=len(materials) == 1) for each in materials]
         if config.ignored:
             say(
                 f"A quilt, which is made by default, takes no {' and no '.join(config.ignored)}: that was left out. "
                 "--arch taper trains a network."
             )
-        job_of = _kind_of_job(config, parts, say)
-        for path, output in zip(swatches, outputs, strict=True):
+        job_of = _kind_of_job(config, say)
+        for material, output in zip(materials, outputs, strict=True):
             with _stop_requests() as stop:
-                if not job_of(path, output).run(stop):
+                if not job_of(material, output).run(stop):
                     return 130
     except (TexserverError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
@@ -62,32 +56,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _kind_of_job(config: TrainingConfig, parts: Mapping[str, Path], say: Say) -> Callable[[Path, Path], Job]:
-    """A function that makes the job for a swatch and the file of its model."""
+def _kind_of_job(config: TrainingConfig, say: Say) -> Callable[[Material, Path], Job]:
+    """A function that makes the job for a material and the file of its model."""
     recipe, device = config.recipe, choose_device(config.device)
-    textures: dict[str, Any] = {"periods": config.periods, "parts": parts, "derive": config.guessed}
     if recipe.arch == "quilt":
-        return lambda path, output: QuiltJob(path, output, recipe, device, config, say, **textures)
+        return lambda material, output: QuiltJob(material, output, recipe, device, config, say)
     descriptor = choose_descriptor(config.descriptor, config.vgg_weights, device, say)
     if recipe.kind == "style":
-        more: dict[str, Any] = {"content": config.content, "descriptor": descriptor}
-        return lambda path, output: StyleJob(path, output, recipe, device, config, say, **more)
-    if config.iterations is None:
-        share = SET_ITERATIONS if config.guessed or parts.keys() - {BASE_COLOUR.name} else 1
-        recipe = dataclasses.replace(recipe, iterations=round(share * descriptor.iterations))
-    textures["descriptor"] = descriptor
-    return lambda path, output: TextureJob(path, output, recipe, device, config, say, **textures)
+        return lambda material, output: StyleJob(material, output, recipe, device, config, say, descriptor=descriptor)
+
+    def texture(material: Material, output: Path) -> Job:
+        share = SET_ITERATIONS if config.guessed or material.parts else 1
+        iterations = config.iterations or round(share * descriptor.iterations)
+        steps = dataclasses.replace(recipe, iterations=iterations)
+        return TextureJob(material, output, steps, device, config, say, descriptor=descriptor)
+
+    return texture
 
 
-def _parts(config: TrainingConfig, say: Say) -> Mapping[str, Path]:
-    """The files of a map set: those of --map, or all of a folder that is one."""
-    if len(config.swatch) > 1 or not config.swatch[0].is_dir() or config.map_files or config.kind != "texture":
-        return config.map_files
-    parts = recognised(config.swatch[0])
-    if parts:
-        told = ", ".join(f"{name} {path.name}" for name, path in parts.items())
-        say(f"{config.swatch[0]} is a map set: {told}.")
-    return parts
+def _materials(config: TrainingConfig, say: Say) -> list[Material]:
+    """What is to be learned. Tells which maps were found, and which files were left out."""
+    found = find_materials(config.swatch, as_colours=config.colour or config.kind == "style" or bool(config.map_files))
+    if config.map_files:
+        if len(found.materials) > 1:
+            raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")
+        return [dataclasses.replace(found.materials[0], parts=config.map_files)]
+    for each in found.materials:
+        if each.parts:
+            told = ", ".join(f"{part} {path.name}" for part, path in each.parts.items())
+            say(f"{each.name} is a map set: {BASE_COLOUR.name} {each.path.name}, {told}.")
+    for path, why in found.left_out.items():
+        say(f"{path} was left out: {why}.")
+    return found.materials
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,17 +100,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _output(out: Path | None, swatch: Path, *, alone: bool) -> Path:
-    """Where the model of this swatch goes. Makes the folder now, so that a failure comes before the training."""
-    name = f"{model_name(swatch)}.safetensors"
+def _output(out: Path | None, name: str, *, alone: bool) -> Path:
+    """Where the model of this name goes. Makes the folder now, so that a failure comes before the training."""
+    file = f"{name}.safetensors"
     if out is None:
-        path = Path("models") / name
+        path = Path("models") / file
     elif out.suffix == ".safetensors":
         if not alone:
             raise UnusableOutput(f"--out {out} is one file, but there are several swatches. Name a folder instead.")
         path = out
     else:
-        path = out / name
+        path = out / file
     if path.is_dir():
         raise UnusableOutput(f"{path} is a folder, and the model is one file. Choose another --out.")
     try:

@@ -42,7 +42,8 @@ from trainer.descriptor.weights import WeightsUnavailable, find_weights
 from trainer.judge import measures, quilt_measures
 from trainer.judge.map_measures import MapFigures, MapJudge
 from trainer.judge.pictures import Picture, as_picture, laid_out, write_picture
-from trainer.swatch.map_set import read_map_set, recognised
+from trainer.swatch.map_set import read_map_set
+from trainer.swatch.materials import find_materials
 from trainer.swatch.periods import find_lattice
 from trainer.swatch.swatch import read_swatch
 
@@ -248,10 +249,17 @@ def _evaluate(options: argparse.Namespace) -> list[Evaluation]:
     evaluations = []
     for path, model in models.items():
         swatch_path = options.swatch or path.with_name(f"{path.stem}.swatch.png")
-        parts = recognised(swatch_path) if swatch_path.is_dir() else {}
-        swatch_path = parts.get(BASE_COLOUR.name, swatch_path)
         if not swatch_path.exists():
             raise NotMeasurable(f"There is no swatch {swatch_path} to measure {path} against. Name one with --swatch.")
+        parts: Mapping[str, Path] = {}
+        if swatch_path.is_dir():
+            found = find_materials([swatch_path]).materials
+            if len(found) > 1:
+                raise NotMeasurable(
+                    f"The folder {swatch_path} holds {len(found)} materials. Name one picture, or the folder of one "
+                    "material, with --swatch."
+                )
+            swatch_path, parts = found[0].path, found[0].parts
         # With --swatch all are measured alike, pictures too: against the swatch at the size the first model was trained
         # on.
         peers = [each for each in (models.values() if options.swatch else (model,)) if each]

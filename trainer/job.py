@@ -11,10 +11,9 @@ import dataclasses
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -43,6 +42,7 @@ from trainer.judge.pictures import (
 from trainer.progress import Progress
 from trainer.swatch.contents import Contents, find_contents
 from trainer.swatch.map_set import MapSet, read_map_set
+from trainer.swatch.materials import Material
 from trainer.swatch.periods import find_lattice, lattice_from_periods, lattice_picture
 from trainer.swatch.swatch import read_swatch
 from trainer.training.checkpoint import checkpoint_path, resume, write_checkpoint
@@ -75,7 +75,7 @@ class Job(ABC):
 
     def __init__(
         self,
-        path: Path,
+        material: Material,
         output: Path,
         recipe: Recipe,
         device: torch.device,
@@ -83,9 +83,9 @@ class Job(ABC):
         say: Say,
     ) -> None:
         self.output, self.recipe, self.device = output, recipe, device
-        self.config, self.say = config, say
+        self.material, self.config, self.say = material, config, say
         self.swatch_size = config.swatch_size or recipe.swatch_size
-        self.swatch = read_swatch(path, self.swatch_size)
+        self.swatch = read_swatch(material.path, self.swatch_size)
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
 
@@ -130,7 +130,7 @@ class NetworkJob(Job):
 
     def __init__(
         self,
-        path: Path,
+        material: Material,
         output: Path,
         recipe: Recipe,
         device: torch.device,
@@ -139,7 +139,7 @@ class NetworkJob(Job):
         *,
         descriptor: NetworkDescriptor,
     ) -> None:
-        super().__init__(path, output, recipe, device, config, say)
+        super().__init__(material, output, recipe, device, config, say)
         self.descriptor = descriptor
 
     def run(self, stop: Stop) -> bool:
@@ -308,22 +308,12 @@ def name_maps(maps: MapSet, say: Say) -> None:
 
 
 class TextureJob(NetworkJob):
-    """From a swatch to a network for textures. `periods`: "auto", None or two periods in pixels.
+    """From a swatch, or a set of maps, to a network for textures."""
 
-    `parts`: files of other maps (trainer/swatch/map_set.py); `derive`: maps to be guessed from the swatch.
-    """
-
-    def __init__(
-        self,
-        *arguments: Any,
-        periods: object,
-        parts: Mapping[str, Path] = MappingProxyType({}),
-        derive: Sequence[str] = (),
-        descriptor: NetworkDescriptor,
-    ) -> None:
+    def __init__(self, *arguments: Any, descriptor: NetworkDescriptor) -> None:
         super().__init__(*arguments, descriptor=descriptor)
-        self.set = read_map_set(self.swatch, parts, derive)
-        self.lattice = lattice_of(self.set, periods)
+        self.set = read_map_set(self.swatch, self.material.parts, self.config.guessed)
+        self.lattice = lattice_of(self.set, self.config.periods)
 
     def _training(self) -> TextureTraining:
         return TextureTraining(
@@ -364,11 +354,11 @@ class TextureJob(NetworkJob):
 
 
 class StyleJob(NetworkJob):
-    """From a picture to a network that stylizes. `content`: a folder of pictures to learn on, or None."""
+    """From a picture to a network that stylizes."""
 
-    def __init__(self, *arguments: Any, content: Path | None, descriptor: NetworkDescriptor) -> None:
+    def __init__(self, *arguments: Any, descriptor: NetworkDescriptor) -> None:
         super().__init__(*arguments, descriptor=descriptor)
-        self.contents: Contents = find_contents(content)
+        self.contents: Contents = find_contents(self.config.content)
 
     def _training(self) -> StyleTraining:
         return StyleTraining(

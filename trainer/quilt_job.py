@@ -3,9 +3,8 @@
 import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,27 +39,23 @@ CONTAINS = "the photograph"  # what such a model file contains, told among its t
 
 
 class QuiltJob(Job):
-    """From a swatch to a quilt. `periods`, `parts`, `derive`: as for a network (trainer/job.py)."""
+    """From a swatch, or a set of maps, to a quilt."""
 
-    def __init__(
-        self,
-        *arguments: Any,
-        periods: object,
-        parts: Mapping[str, Path] = MappingProxyType({}),
-        derive: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.wraps = tiles(self.swatch.pixels)
         if not self.config.keep_light:
             self.swatch = levelled(self.swatch, self.wraps)
-        self.set = read_map_set(self.swatch, parts, derive, size=self.swatch_size, keep_hills=True)
+        self.set = read_map_set(
+            self.swatch, self.material.parts, self.config.guessed, size=self.swatch_size, keep_hills=True
+        )
         self.swatch = dataclasses.replace(self.swatch, pixels=self.set.pixels[:, :3])
         self.picture = as_picture(self.swatch.pixels)
         if len(self.set.maps) > 1:
             self.wraps = both(self.wraps, tiles(self.set.pixels))
         self.wraps = both(self.wraps, whole(self.set.pixels))
-        self.lattice = lattice_of(self.set, periods)
-        self.courses = None if self.lattice or periods != "auto" else strongest(self.set, find_courses)
+        self.lattice = lattice_of(self.set, self.config.periods)
+        self.courses = None if self.lattice or self.config.periods != "auto" else strongest(self.set, find_courses)
 
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end. What was learned so far is written either way."""

@@ -11,7 +11,8 @@ from server.config_flags import flag
 from server.model.lattice import Vector
 from trainer.descriptor.descriptors import CHOICES
 from trainer.swatch.derive import CAN, parse_names
-from trainer.swatch.map_set import PARTS, parse_map
+from trainer.swatch.map_names import PARTS
+from trainer.swatch.map_set import parse_map
 from trainer.swatch.periods import parse_lattice
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training.recipe import KINDS, STYLE, SWATCH_SIZES, Recipe
@@ -83,6 +84,9 @@ class TrainingConfig:
             f"another map of the material, NAME one of {', '.join(PARTS)}; a folder of a whole set needs none of it",
             metavar="NAME=FILE",
         ),
+    )
+    colour: bool = field(
+        default=False, metadata=flag("learn every swatch as a picture, also one that looks like a normal or other map")
     )
     derive: str | None = field(
         default=None, metadata=flag(f"maps to guess from the swatch: a list of {', '.join(CAN)}", metavar="MAPS")

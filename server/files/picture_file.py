@@ -8,27 +8,50 @@ or 4 (RGB and alpha), sRGB-encoded, uint8, or uint16 where the file has them and
 import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from server.errors import TexserverError
 
 # What a picture may be: formats that hold photographs. A closed list, since Pillow knows formats that start other
 # programs (EPS runs Ghostscript). TGA is last because it has no signature: it is tried when no other format fits.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".tga")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "PSD", "BMP", "GIF", "PPM", "TGA")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".psd", ".bmp", ".gif", ".ppm", ".pgm", ".tga"),
+    *(".heic", ".heif", ".hif"),  # read by pillow-heif, if it is installed
+)
+# Files that people take for pictures too, and what they are. None of them is read.
+FOREIGN: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw"), "a camera's raw file"
+        ),
+        **dict.fromkeys((".svg", ".ai", ".eps", ".pdf"), "a drawing or document"),
+        **dict.fromkeys((".xcf", ".kra", ".psb", ".clip", ".afphoto"), "a painting program's own file"),
+        **dict.fromkeys((".sbs", ".sbsar", ".mtlx"), "a description of a material"),
+        **dict.fromkeys((".jxl", ".jp2", ".j2k"), "in a format of JPEG that is not read here"),
+        **dict.fromkeys((".dds", ".ktx", ".ktx2", ".basis"), "a graphics card's own format"),
+        **dict.fromkeys((".hdr", ".rgbe"), "linear light (Radiance HDR)"),
+        **dict.fromkeys((".tx", ".rat", ".tex"), "a renderer's own format"),
+        **dict.fromkeys((".ico", ".icns", ".cur"), "an icon"),
+    }
+)
 
 MAX_PIXELS = 100_000_000  # 300 MB of RGB once decoded; about the largest single shot of a camera
 MAX_FILE_BYTES = 1 << 30  # MAX_PIXELS of uncompressed 16-bit RGBA fit
 
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIF_HELP = "install what reads HEIC by pip install pillow-heif, or save it as PNG or JPEG"
 _LINEAR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance HDR", b"#?RGBE": "Radiance HDR"}  # how they begin
 
 
@@ -98,23 +121,28 @@ def _sixteen_bits(path: Path, image: Image.Image) -> NDArray[np.uint16]:
 # ------------------------------------------------------------------------------------------------------ from the file
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     """Sorted by name; not searched deeper. Raises UnusablePicture when there is none.
 
     Hidden files are left out: some systems keep a shadow `._brick.jpg` beside every `brick.jpg`.
     """
-    try:
-        entries = sorted(folder.iterdir())
-        pictures = [
-            entry
-            for entry in entries
-            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-        ]
-    except OSError as error:
-        raise _unreadable(folder, error) from error
+    pictures = [each for each in _files_in(folder) if each.suffix.lower() in suffixes]
     if not pictures:
         raise UnusablePicture(f"The folder {quoted(folder)} holds no picture: put {', '.join(SUFFIXES)} files into it.")
     return pictures
+
+
+def foreign_in(folder: Path) -> Mapping[Path, str]:
+    """The files that people take for pictures and that are not read, each with the reason and what to do."""
+    found = {each: FOREIGN.get(each.suffix.lower()) for each in _files_in(folder)}
+    return {path: f"it is {what}, which is not read here: save it as PNG" for path, what in found.items() if what}
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return [each for each in sorted(folder.iterdir()) if not each.name.startswith(".") and each.is_file()]
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def picture_bytes(path: Path) -> bytes:
@@ -174,10 +202,6 @@ def guarded(path: Path) -> Iterator[None]:
             yield
     except TexserverError:
         raise
-    except UnidentifiedImageError:
-        raise UnusablePicture(
-            f"{quoted(path)} is not a picture that can be read here: save it as PNG or JPEG."
-        ) from None
     except (Image.DecompressionBombError, MemoryError):
         raise UnusablePicture(
             f"{quoted(path)} is too large to decode: "
@@ -206,13 +230,21 @@ class Stored:
         return ImageOps.exif_transpose(self.image) if self.orientation > 1 else self.image
 
 
-def stored_picture(path: Path, data: bytes, least_side: int = 1, too_small: str = "") -> Stored:
-    """Decodes the picture in these bytes, where its header promises no more than MAX_PIXELS. Within `guarded`.
+def stored_picture(
+    path: Path,
+    data: bytes,
+    least_side: int = 1,
+    too_small: str = "",
+    *,
+    change: Callable[[ImageFile.ImageFile], object] = lambda image: None,
+) -> Stored:
+    """Decode the picture in these bytes, if its header promises no more than MAX_PIXELS. Use it within `guarded`.
 
-    Of a side below `least_side` it says that it is `too_small`.
+    If a side is below `least_side`, the error says that it is `too_small`. `change`: done to the opened picture before
+    it is decoded.
     """
     notes: list[str] = []
-    opened = Image.open(BytesIO(data), formats=FORMATS)
+    opened = _opened(path, data)
     width, height = opened.size  # before anything is decoded: a few kilobytes can claim gigabytes
     if width * height > MAX_PIXELS:
         raise UnusablePicture(
@@ -225,7 +257,8 @@ def stored_picture(path: Path, data: bytes, least_side: int = 1, too_small: str 
         notes.append("The file holds several pictures; the first was taken.")
     # Both before load(): it empties the list of tiles, and turns a TIFF upright by itself.
     deep = bool(re.search(r"(?<!BGR);16", str(opened.tile)))  # "RGB;16B" and the like; "BGR;16" is 5 + 6 + 5 bits
-    orientation = _orientation(opened, notes)
+    change(opened)
+    orientation = _orientation(opened, notes)  # which may decode it
     opened.load()
     return Stored(
         image=opened,
@@ -235,6 +268,54 @@ def stored_picture(path: Path, data: bytes, least_side: int = 1, too_small: str 
         profile=opened.info.get("icc_profile"),
         notes=notes,
     )
+
+
+def _opened(path: Path, data: bytes) -> ImageFile.ImageFile:
+    """Opened by its header, not yet decoded."""
+    formats: tuple[str, ...] = FORMATS
+    if _is_heif(data):
+        if not _heif_is_read():
+            raise UnusablePicture(f"{quoted(path)} is a HEIC picture: {_HEIF_HELP}.")
+        formats = (*FORMATS, "HEIF")
+    try:
+        return Image.open(BytesIO(data), formats=formats)
+    except UnidentifiedImageError:
+        raise UnusablePicture(f"{quoted(path)} {_why_unread(data)}.") from None
+
+
+def _is_heif(data: bytes) -> bool:
+    if data[4:8] != b"ftyp":
+        return False
+    brands = data[8 : min(64, int.from_bytes(data[:4], "big"))]
+    return b"avif" not in brands and any(brand in brands for brand in _HEIF_BRANDS)
+
+
+@cache
+def _heif_is_read() -> bool:
+    """Whether pillow-heif is installed; it is then made known to Pillow."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _why_unread(data: bytes) -> str:
+    """What is the matter with a file that Pillow does not know, and what to do."""
+    if kind := next((kind for begins, kind in _LINEAR.items() if data.startswith(begins)), None):
+        return f"holds linear light ({kind}): save it as PNG, with the light as it should be seen"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return (
+            "is a TIFF of a kind that is not read here, such as floating-point colours or 64 bits: save it as "
+            "16-bit PNG or as OpenEXR"
+        )
+    if data.startswith(b"8BPS"):
+        bits = int.from_bytes(data[22:24], "big")
+        return f"is a Photoshop file of {bits} bits a channel, of which only those of 8 are read: save it as PNG"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "is truncated or damaged (AVIF): export it again"
+    return "is not a picture that can be read here: save it as PNG or JPEG"
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:

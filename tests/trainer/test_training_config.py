@@ -35,7 +35,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "derive": (["height,normal"], "height,normal"), "content": (["photos"], Path("photos")), "device": (["cpu"], "cpu"),
     "descriptor": (["builtin"], "builtin"),
     "vgg_weights": (["vgg.pth"], Path("vgg.pth")), "lattice": (["none"], "none"),
-    "resume": ([], True), "quiet": ([], True),
+    "colour": ([], True), "resume": ([], True), "quiet": ([], True),
 }  # fmt: skip
 
 

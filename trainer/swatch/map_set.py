@@ -1,13 +1,11 @@
-"""The maps of a material: found by their names, read, and aligned with the swatch, which is the base colour.
+"""The maps of a material, read and aligned with the swatch, which is the base colour.
 
-A map holds data, not colours: its stored values are used as they are, whatever profile the file claims. `recognised`
-knows the file names that artists and libraries use, among them those of Poly Haven (`brick_nor_gl_1k.png`,
-`brick_arm_1k.jpg`) and ambientCG (`Rock058_1K-JPG_NormalGL.jpg`).
+A map holds data, not colours: its stored values are used as they are, whatever profile the file claims.
+trainer/swatch/map_names.py says which map a file holds; trainer/swatch/materials.py finds the files of a set.
 
 Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1]; normals have unit length, y up (OpenGL).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,51 +14,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from server.files.picture_file import UnusablePicture, guarded, picture_bytes, pictures_in, quoted, stored_picture
-from server.model.maps import (
-    BASE_COLOUR,
-    HEIGHT,
-    MATERIAL,
-    METALLIC,
-    NORMAL,
-    OCCLUSION,
-    ROUGHNESS,
-    Map,
-    channels_of,
-)
+from server.files.picture_file import UnusablePicture, quoted
+from server.model.maps import BASE_COLOUR, HEIGHT, MATERIAL, NORMAL, Map, channels_of
+from server.network.normals import central_steps
 from trainer.swatch.derive import NOTE, derived
-from trainer.swatch.relief import levelled
+from trainer.swatch.map_names import PARTS, Take
+from trainer.swatch.relief import STEEPEST, levelled
+from trainer.swatch.samples import Samples, read_samples
 from trainer.swatch.swatch import MIN_SIDE_PX, Swatch, UnusableSwatch
 
-DIRECTX = "normal_dx"
-PACKED = "arm"
-PARTS = {  # the maps in a file of that name on the command line, channel by channel
-    NORMAL.name: (NORMAL,),
-    DIRECTX: (NORMAL,),
-    ROUGHNESS.name: (ROUGHNESS,),
-    METALLIC.name: (METALLIC,),
-    OCCLUSION.name: (OCCLUSION,),
-    HEIGHT.name: (HEIGHT,),
-    PACKED: (OCCLUSION, ROUGHNESS, METALLIC),
-    "orm": (OCCLUSION, ROUGHNESS, METALLIC),
-}
-SPELLINGS = {
-    BASE_COLOUR.name: "basecolor basecolour color colour col diffuse diff albedo",
-    NORMAL.name: "normal normalgl normals nor nrm norgl",
-    DIRECTX: "normaldx nordx",
-    ROUGHNESS.name: "roughness rough",
-    METALLIC.name: "metallic metalness metal",
-    OCCLUSION.name: "ao ambientocclusion occlusion",
-    HEIGHT.name: "height displacement disp",
-    PACKED: "arm",
-    "orm": "orm",
-}
-_BY_SPELLING = {word: part for part, words in SPELLINGS.items() for word in words.split()}
-_NO_NAME = re.compile(r"\d+k|\d+|jpe?g|png|tiff?|exr")  # tokens for a size or a format
 FLAT = 4 / 255  # standard deviation; a flatter map holds nothing but JPEG noise
+BEYOND = 0.02  # that a map of floating-point numbers may be below 0 or above 1, as filters leave it
+FAINT = 1 / 16  # heights of floating-point numbers that differ by less are stretched, or 16 bits would be too few
+TELLING = 0.2  # of the correlation that shows which way the y of normals points
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,43 +42,6 @@ class MapSet:
     def channels(self, map: Map) -> slice:
         """The channels of this map."""
         return channels_of(self.maps, map.name)
-
-
-def recognised(folder: Path) -> Mapping[str, Path]:
-    """The files of a map set by part, or nothing if the folder lacks a base colour or any other map.
-
-    Raises UnusableSwatch if two files look like the same map.
-    """
-    found: dict[str, Path] = {}
-    for path in _pictures(folder):
-        part = part_of(path)
-        if part is None:
-            continue
-        if part in found:
-            raise UnusableSwatch(
-                f"{quoted(found[part])} and {quoted(path)} both look like the {part} map: keep only one of them."
-            )
-        found[part] = path
-    if NORMAL.name in found:
-        found.pop(DIRECTX, None)  # libraries give both
-    return found if BASE_COLOUR.name in found and len(found) > 1 else {}
-
-
-def part_of(path: Path) -> str | None:
-    """The map that the file's name suggests: a key of SPELLINGS, or None."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+k?", path.stem)
-    words = [word.lower() for word in words if not _NO_NAME.fullmatch(word.lower())]
-    for count in (3, 2, 1):
-        if part := _BY_SPELLING.get("".join(words[-count:])) if len(words) >= count else None:
-            return part
-    return None
-
-
-def _pictures(folder: Path) -> list[Path]:
-    try:
-        return pictures_in(folder)
-    except UnusablePicture as error:
-        raise UnusableSwatch(str(error)) from error
 
 
 def parse_map(text: str) -> tuple[str, Path]:
@@ -137,27 +68,31 @@ def read_map_set(
     Raises UnusableSwatch.
     """
     notes: list[str] = []
-    stored = {part: _read(path, swatch) for part, path in parts.items() if part != BASE_COLOUR.name}
-    height, width = _common_size(swatch, stored.values(), size)
-    found: dict[str, Tensor] = {BASE_COLOUR.name: _sized(swatch.pixels, (height, width))}
+    wanted = _takes(parts, notes)
+    stored = {part: _read(parts[part], swatch) for part in wanted}
+    height, width = _common_size(swatch, [each.values.shape[:2] for each in stored.values()], size)
+    found: dict[str, Tensor] = {BASE_COLOUR.name: _sized(swatch.pixels, (height, width)).clamp(0, 1)}
     own = min(swatch.pixels.shape[2:])
     if own < min(height, width):
         notes.append(f"The base colour was scaled up from {own} px to the finest map's {min(height, width)} px.")
-    for part, values in stored.items():
-        path = parts[part]
-        values = _sized(values, (height, width))
-        maps = PARTS[part]
-        if maps == (NORMAL,):
-            found[NORMAL.name] = _normals(path, values, directx=part == DIRECTX, notes=notes)
-            continue
-        for index, each in enumerate(maps):
-            if each.name in found:
-                raise UnusableSwatch(f"There are two {each.name} maps, one of them in {quoted(path)}: name only one.")
-            value = values[:, index : index + 1] if len(maps) > 1 else values.mean(1, keepdim=True)
+    for part, takes in wanted.items():
+        path, samples = parts[part], stored.pop(part)
+        notes += (f"{_name(path)}: {note}" for note in samples.notes)
+        for take in takes:
+            if take.map == NORMAL:
+                values = _sized(_of_normals(path, samples), (height, width))
+                found[NORMAL.name] = _normals(path, values, part, notes)
+                continue
+            if (own_values := _of_one(path, samples, take, notes)) is None:
+                continue
+            value = _sized(own_values, (height, width)).clamp(0, 1)
+            if take.inverted:
+                value = 1 - value
+                notes.append(f"The roughness was made from the gloss of {_name(path)}.")
             if float(value.std()) < FLAT:
-                notes.append(f"The {each.name} map is {float(value.mean()):.2f} everywhere, so it was left out.")
+                notes.append(f"The {take.map.name} map is {float(value.mean()):.2f} everywhere, so it was left out.")
             else:
-                found[each.name] = value
+                found[take.map.name] = value
     if HEIGHT.name in found and not keep_hills:
         found |= levelled(found[HEIGHT.name], found.get(NORMAL.name), notes)
     if guessed := [name for name in derive if name not in found]:
@@ -167,31 +102,50 @@ def read_map_set(
     return MapSet(maps=maps, pixels=torch.cat([found[each.name] for each in maps], 1), notes=tuple(notes))
 
 
-def _read(path: Path, swatch: Swatch) -> Tensor:
-    """A map's stored values, (1, 1 or 3, H, W), which show the area of the swatch."""
+def _takes(parts: Mapping[str, Path], notes: list[str]) -> Mapping[str, list[Take]]:
+    """What to take from each file. Of a map that is in several files, the first in the order of PARTS is taken."""
+    wanted: dict[str, list[Take]] = {}
+    source: dict[str, Path] = {}
+    for part in PARTS:
+        if part not in parts:
+            continue
+        wanted[part] = [take for take in PARTS[part] if take.map.name not in source]
+        there = [take.map.name for take in PARTS[part] if take.map.name in source]
+        if there:
+            others = ", ".join(dict.fromkeys(_name(source[name]) for name in there))
+            notes.append(f"Of {_name(parts[part])} the {' and '.join(there)} was not used, but that of {others}.")
+        source |= {take.map.name: parts[part] for take in wanted[part]}
+    return {part: takes for part, takes in wanted.items() if takes}
+
+
+def _read(path: Path, swatch: Swatch) -> Samples:
+    """The stored numbers of a map, which must show the area of the swatch."""
     try:
-        data = picture_bytes(path)
-        with guarded(path):
-            stored = stored_picture(path, data, MIN_SIDE_PX, "too small: use the map that belongs to the swatch.")
-            values = _values(stored.upright())
+        samples = read_samples(path, None, MIN_SIDE_PX, "too small: use the map that belongs to the swatch.")
     except UnusablePicture as error:
         raise UnusableSwatch(str(error)) from error
-    height, width = values.shape[:2]
+    if not np.isfinite(samples.values).all():
+        raise UnusableSwatch(f"{quoted(path)} holds pixels that are infinite or no numbers (NaN): export it again.")
+    height, width = samples.values.shape[:2]
     own_height, own_width = swatch.original_size
     if abs(height * own_width - width * own_height) > 0.01 * height * own_width:
         raise UnusableSwatch(
             f"{quoted(path)} is {width} x {height} pixels and the swatch {own_width} x {own_height}: "
             "they do not show the same area. Use maps of one set."
         )
-    return torch.from_numpy(values).permute(2, 0, 1)[None]
+    return samples
 
 
-def _common_size(swatch: Swatch, others: Iterable[Tensor], size: int | None) -> tuple[int, int]:
+def _name(path: Path) -> str:
+    return quoted(Path(path.name))
+
+
+def _common_size(swatch: Swatch, others: Iterable[Sequence[int]], size: int | None) -> tuple[int, int]:
     """Height and width of the finest map, its shorter side at most `size`; never less than the swatch's."""
     height, width = swatch.pixels.shape[2:]
     if size is None:
         return height, width
-    finest = max((each.shape[2:] for each in others), key=min, default=(height, width))
+    finest = max(others, key=min, default=(height, width))
     shorter = min(size, *finest)
     if shorter <= min(height, width):
         return height, width
@@ -203,31 +157,102 @@ def _common_size(swatch: Swatch, others: Iterable[Tensor], size: int | None) -> 
 def _sized(values: Tensor, size: tuple[int, int]) -> Tensor:
     if values.shape[2:] != size:
         values = F.interpolate(values, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return values.clamp(0, 1).contiguous()
+    return values.contiguous()
 
 
-def _values(image: Image.Image) -> NDArray[np.float32]:
-    """The stored numbers, (H, W, 1 or 3) in [0, 1]; no colour profile is applied."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float32)[..., None] / np.float32(65535)
-    elif image.mode in ("L", "LA", "1"):
-        values = np.asarray(image.convert("L"), np.float32)[..., None] / np.float32(255)
+def _tensor(values: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None]
+
+
+# ------------------------------------------------------------------------------------------------------- single maps
+
+
+def _of_one(path: Path, samples: Samples, take: Take, notes: list[str]) -> Tensor | None:
+    """A map of one channel, (1, 1, H, W) in [0, 1]; None if the file has no such channel."""
+    values, name = samples.values, take.map.name
+    channels = values.shape[2]
+    if take.channel is None:
+        values = values[..., :3].mean(2, keepdims=True) if channels > 2 else values[..., :1]
+    elif take.channel < channels and (channels > 2 or take.channel == 0):
+        values = values[..., take.channel : take.channel + 1]
     else:
-        values = np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
-    return values.clip(0, 1)
+        which = ("red", "green", "blue", "alpha")[take.channel]
+        notes.append(f"{_name(path)} has no {which} channel, so no {name} was taken from it.")
+        return None
+    if samples.own_range:
+        values = _in_range(path, values, take.map, samples.own_range, notes)
+    return _tensor(values)
 
 
-def _normals(path: Path, values: Tensor, *, directx: bool, notes: list[str]) -> Tensor:
-    if values.shape[1] != 3:
+def _in_range(path: Path, values: NDArray[np.float32], map: Map, kind: str, notes: list[str]) -> NDArray[np.float32]:
+    """Numbers of the file's own range in [0, 1]. Heights may be in any unit; other maps have a meaning from 0 to 1."""
+    low, high = float(values.min()), float(values.max())
+    within = low >= -BEYOND and high <= 1 + BEYOND
+    if map != HEIGHT:
+        if not within:
+            raise UnusableSwatch(
+                f"{quoted(path)} holds {kind} from {low:.6g} to {high:.6g}, but a {map.name} map is from 0 to 1: "
+                "export it in that range."
+            )
+        return values.clip(0, 1)
+    if within and high - low >= FAINT:
+        return values.clip(0, 1)
+    if high == low:
+        return np.zeros_like(values)
+    notes.append(f"The heights of {_name(path)}, from {low:.6g} to {high:.6g}, were stretched to the range 0 to 1.")
+    return (values - np.float32(low)) / np.float32(high - low)
+
+
+# ------------------------------------------------------------------------------------------------------------ normals
+
+
+def _of_normals(path: Path, samples: Samples) -> Tensor:
+    """The colours of a normal map, (1, 3, H, W)."""
+    values = samples.values
+    if values.shape[2] < 3:
         raise UnusableSwatch(
             f"{quoted(path)} is grey, but a normal map has three channels. If it is the height map, name it height."
         )
-    if directx:
-        values = torch.cat([values[:, :1], 1 - values[:, 1:2], values[:, 2:]], 1)
-        notes.append("The normals were converted from DirectX (y down) to OpenGL (y up).")
+    values = values[..., :3]
+    if samples.own_range:
+        low, high = float(values.min()), float(values.max())
+        if low < -1 - BEYOND or high > 1 + BEYOND:
+            raise UnusableSwatch(
+                f"{quoted(path)} holds {samples.own_range} from {low:.6g} to {high:.6g}, but normals are from 0 to 1, "
+                "or from -1 to 1: export it in that range."
+            )
+        if low < -BEYOND:  # vectors as they are
+            values = (values + np.float32(1)) / np.float32(2)
+    return _tensor(values)
+
+
+def _normals(path: Path, values: Tensor, part: str, notes: list[str]) -> Tensor:
+    """Normals of unit length with y up."""
+    values = values.clamp(0, 1)
     if float(values[:, 2].mean()) < 0.6:
         raise UnusableSwatch(
             f"{quoted(path)} is not a normal map in tangent space: its blue is not the strongest channel. Use another."
         )
-    normals = values * 2 - 1
-    return F.normalize(normals, dim=1).add(1).div(2)
+    seen = y_is_up(values)
+    if part == "normal_dx" or (part != "normal_gl" and seen < -TELLING):
+        values = torch.cat([values[:, :1], 1 - values[:, 1:2], values[:, 2:]], 1)
+        notes.append("The normals were converted from DirectX (y down) to OpenGL (y up).")
+    elif part == "normal_gl" and seen < -TELLING:
+        notes.append(
+            f"{_name(path)} is named for OpenGL, but its y seems to point down. If light comes from the wrong side, "
+            "name it with --map normal_dx."
+        )
+    return F.normalize(values * 2 - 1, dim=1).add(1).div(2)
+
+
+def y_is_up(normals: Tensor) -> float:
+    """From 1, the y of these normals points up (OpenGL), to -1, it points down (DirectX); near 0 it cannot be told.
+
+    The slopes p, right, and q, down, of a surface satisfy dp/dy = dq/dx, since both are its second derivative. If the y
+    of the normals has the wrong sign, so has q. `normals`: (1, 3, H, W) in [0, 1].
+    """
+    vectors = F.avg_pool2d(normals, max(1, min(normals.shape[2:]) // 512)) * 2 - 1
+    z = vectors[:, 2:].clamp_min(STEEPEST)
+    right, down = -vectors[:, :1] / z, vectors[:, 1:2] / z
+    one, other = central_steps(right)[:, 1], central_steps(down)[:, 0]
+    return float((one * other).sum() / (one.norm() * other.norm()).clamp_min(1e-12))

@@ -11,9 +11,8 @@ Shapes: pixels are (1, 3, height, width), RGB, float32 in [0, 1], sRGB-encoded.
 
 import hashlib
 import re
-import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +28,11 @@ from server.files.picture_file import (
     UnusablePicture,
     guarded,
     in_srgb,
-    mode_of,
     picture_bytes,
-    pictures_in,
     quoted,
     stored_picture,
 )
+from trainer.swatch.samples import Samples, is_exr, read_samples
 
 # relu3_4, the deepest layer of VGG-19 that the descriptor uses, sees 48 x 48 pixels. On less than 64 pixels nearly all
 # of its cells would see the padding around the picture, and its Gram matrix would describe the border.
@@ -60,32 +58,6 @@ class Swatch:
     sha256: str  # of the file's bytes
     notes: tuple[str, ...]  # a sentence for each conversion
     warnings: tuple[str, ...]  # a sentence for each problem: what will suffer and what to do
-
-
-def find_swatches(paths: Sequence[Path]) -> list[Path]:
-    """The pictures among files and folders, in the order given. Folders are sorted by name and not searched deeper.
-
-    A file named twice counts once. Two files whose models would have the same name are refused: the later model would
-    replace the earlier one.
-
-    Raises UnusableSwatch for a missing path, a folder without a picture, two files with one model name, or no path.
-    """
-    found: dict[Path, Path] = {}  # by resolved path
-    with _of_a_swatch():
-        for path in paths:
-            for picture in pictures_in(path) if stat.S_ISDIR(mode_of(path)) else [path]:
-                found.setdefault(picture.resolve(), picture)
-    if not found:
-        raise UnusableSwatch("No swatch was given: name a picture or a folder of pictures.")
-    names: dict[str, Path] = {}
-    for picture in found.values():
-        name = model_name(picture)
-        if name in names:
-            raise UnusableSwatch(
-                f"{quoted(names[name])} and {quoted(picture)} would both make the model {name!r}: rename one of them."
-            )
-        names[name] = picture
-    return list(found.values())
 
 
 def model_name(path: Path) -> str:
@@ -145,9 +117,31 @@ def _of_a_swatch() -> Iterator[None]:
 def _decode(path: Path, data: bytes) -> tuple[Image.Image, Tensor | None, list[str]]:
     """The picture upright in 8-bit RGB, the stored grey values if it is a JPEG, and the notes."""
     small = f"too small to learn from: use a picture of at least {MIN_SIDE_PX} px on its shorter side, "
-    stored = stored_picture(path, data, MIN_SIDE_PX, f"{small}better {2 * USEFUL_SIDE_PX}.")
+    small += f"better {2 * USEFUL_SIDE_PX}."
+    if is_exr(data):
+        notes: list[str] = []
+        return _of_linear(path, read_samples(path, data, MIN_SIDE_PX, small), notes), None, notes
+    stored = stored_picture(path, data, MIN_SIDE_PX, small)
     grey = _grey(stored.image) if stored.format in ("JPEG", "MPO") else None
     return _to_srgb(path, stored.upright(), stored.deep, stored.profile, stored.notes), grey, stored.notes
+
+
+def _of_linear(path: Path, samples: Samples, notes: list[str]) -> Image.Image:
+    """Linear light as 8-bit RGB in sRGB. What is brighter than white becomes white."""
+    if not samples.is_rec709:
+        raise UnusableSwatch(
+            f"{quoted(path)} holds colours of a wide gamut (such as ACES): save it with the primaries of sRGB, as PNG."
+        )
+    light = samples.values[..., :3] if samples.values.shape[2] > 2 else samples.values[..., :1].repeat(3, 2)
+    if not np.isfinite(light).all():
+        raise UnusableSwatch(f"{quoted(path)} holds pixels that are infinite or no numbers (NaN): export it again.")
+    notes.append("The linear light of the OpenEXR file was converted to sRGB.")
+    bright = float((light > 1).any(2).mean())
+    if bright > 0.001:
+        notes.append(f"{bright:.1%} of its pixels are brighter than white, and became white.")
+    light = light.clip(0, 1)
+    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light.clip(1e-9, None) ** (1 / 2.4) - 0.055)
+    return Image.fromarray((encoded * 255 + 0.5).astype(np.uint8))
 
 
 def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, notes: list[str]) -> Image.Image:

@@ -13,9 +13,11 @@ from server.model.maps import HEIGHT, NORMAL, channels_of
 from server.network.normals import central_steps
 from tests.drawn import gravel
 from trainer.judge.map_measures import relief_angle
-from trainer.swatch.map_set import parse_map, part_of, read_map_set, recognised
+from trainer.swatch.map_set import parse_map, read_map_set, y_is_up
 from trainer.swatch.relief import levelled
 from trainer.swatch.swatch import Swatch, UnusableSwatch, read_swatch
+
+PHOTOGRAPHS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "pbr"
 
 
 def save(path: Path, pixels: Tensor, bits: int = 8) -> Path:
@@ -38,44 +40,6 @@ def tilted(right: float, up: float) -> Tensor:
 @pytest.fixture
 def swatch(tmp_path: Path) -> Swatch:
     return read_swatch(save(tmp_path / "stone_diff.png", gravel(96, 96, seed=1)), None)
-
-
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        ("castle_brick_broken_06_diff_1k.jpg", "basecolor"),  # Poly Haven
-        ("castle_brick_broken_06_nor_gl_1k.png", "normal"),
-        ("castle_brick_broken_06_nor_dx_4k.png", "normal_dx"),
-        ("castle_brick_broken_06_arm_1k.jpg", "arm"),
-        ("castle_brick_broken_06_disp_2k.png", "height"),
-        ("Rock058_1K-JPG_Color.jpg", "basecolor"),  # ambientCG
-        ("Rock058_1K-JPG_NormalGL.jpg", "normal"),
-        ("Rock058_1K-JPG_NormalDX.jpg", "normal_dx"),
-        ("Rock058_1K-PNG_AmbientOcclusion.png", "ao"),
-        ("Metal053C_4K_Metalness.tif", "metallic"),
-        ("Metal053C_4K_Displacement.tif", "height"),
-        ("albedo.jpg", "basecolor"),
-        ("Base_Color.png", "basecolor"),
-        ("roughness.png", "roughness"),
-        ("brick.jpg", None),
-        ("roughcast wall.jpg", None),
-    ],
-)
-def test_names_that_libraries_give_are_recognised(name: str, part: str | None) -> None:
-    assert part_of(Path(name)) == part
-
-
-def test_a_folder_is_a_set_where_it_has_a_base_colour_and_another_map(tmp_path: Path) -> None:
-    colour = save(tmp_path / "stone_diff_1k.png", gravel(64, 64))
-    assert recognised(tmp_path) == {}
-    rough = save(tmp_path / "stone_rough_1k.png", gravel(64, 64)[:, :1])
-    normal = save(tmp_path / "stone_nor_gl_1k.png", tilted(0.2, 0.1))
-    save(tmp_path / "stone_nor_dx_1k.png", tilted(0.2, -0.1))
-    save(tmp_path / "preview.png", gravel(64, 64))
-    assert recognised(tmp_path) == {"basecolor": colour, "roughness": rough, "normal": normal}
-    save(tmp_path / "stone_roughness.png", gravel(64, 64)[:, :1])
-    with pytest.raises(UnusableSwatch, match="both look like the roughness map"):
-        recognised(tmp_path)
 
 
 def test_maps_are_read_in_one_order_at_the_swatch_s_size(swatch: Swatch, tmp_path: Path) -> None:
@@ -135,10 +99,6 @@ def test_what_does_not_belong_together_is_refused(swatch: Swatch, tmp_path: Path
         "do not show the same area": {"height": save(tmp_path / "wide.png", gravel(96, 192)[:, :1])},
         "grey, but a normal map has three": {"normal": save(tmp_path / "grey.png", grey)},
         "not a normal map in tangent space": {"normal": save(tmp_path / "red.png", gravel(96, 96) * 0.4)},
-        "two roughness maps": {
-            "roughness": save(tmp_path / "r.png", grey),
-            "arm": save(tmp_path / "arm.png", gravel(96, 96, seed=4)),
-        },
         "nowhere.png": {"height": tmp_path / "nowhere.png"},
     }
     for why, parts in refused.items():
@@ -146,7 +106,7 @@ def test_what_does_not_belong_together_is_refused(swatch: Swatch, tmp_path: Path
             read_map_set(swatch, parts)
 
 
-@pytest.mark.parametrize("text", ["height", "height=", "bump=x.png", "=x.png"])
+@pytest.mark.parametrize("text", ["height", "height=", "shine=x.png", "=x.png"])
 def test_map_options_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="NAME=FILE"):
         parse_map(text)
@@ -202,3 +162,101 @@ def test_maps_come_to_the_finest_map_s_size_up_to_what_is_asked(
     if sides == 192:
         own = gravel(192, 192, seed=2)[:, :1]
         assert (found.pixels[:, 3:4] - own).abs().max() < 1.1 / 255
+
+
+def slope_of(height: Tensor, steepness: float = 12) -> Tensor:
+    """The normal map of a height, y up."""
+    steps = steepness * central_steps(F.pad(height, (1,) * 4, mode="replicate"))
+    return F.normalize(torch.cat([-steps[:, :1], steps[:, 1:], torch.ones_like(height)], 1), dim=1) / 2 + 0.5
+
+
+def flipped(normals: Tensor) -> Tensor:
+    return torch.cat([normals[:, :1], 1 - normals[:, 1:2], normals[:, 2:]], 1)
+
+
+@pytest.mark.parametrize("material", ["castle_brick_broken_06/nor_gl.jpg", "rock058/normal.jpg", None])
+def test_normals_tell_which_way_their_y_points(material: str | None) -> None:
+    normals = slope_of(gravel(160, 160, seed=2)[:, :1])
+    if material:
+        path = PHOTOGRAPHS / material
+        if not path.exists():
+            pytest.skip("the photographs are not here")
+        with Image.open(path) as image:
+            normals = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None] / 255
+    assert y_is_up(normals) > 0.4
+    assert y_is_up(flipped(normals)) < -0.4
+    assert abs(y_is_up(torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)))) < 0.1
+
+
+def test_normals_whose_name_says_nothing_are_turned_if_they_are_directx_s(swatch: Swatch, tmp_path: Path) -> None:
+    normals = slope_of(gravel(96, 96, seed=2)[:, :1])
+    up, down = save(tmp_path / "up.png", normals), save(tmp_path / "down.png", flipped(normals))
+    read = {
+        (part, path): read_map_set(swatch, {part: path}, keep_hills=True)
+        for part in ("normal", "normal_gl", "normal_dx")
+        for path in (up, down)
+    }
+    right = read["normal", up].pixels
+    for same in (("normal", down), ("normal_gl", up), ("normal_dx", down)):
+        torch.testing.assert_close(read[same].pixels, right, atol=0.02, rtol=0)
+    for name, note in ((("normal", down), "from DirectX"), (("normal_gl", down), "--map normal_dx")):
+        assert any(note in each for each in read[name].notes)
+    assert read["normal", up].notes == read["normal_gl", up].notes == ()
+    assert (read["normal_gl", down].pixels - right).abs().max() > 0.2  # a name that says which is believed
+
+
+def test_gloss_is_turned_into_roughness_and_told(swatch: Swatch, tmp_path: Path) -> None:
+    rough = gravel(96, 96, seed=5)[:, :1]
+    whole = read_map_set(swatch, {"gloss": save(tmp_path / "stone_gloss.png", 1 - rough)})
+    assert [each.name for each in whole.maps] == ["basecolor", "roughness"]
+    torch.testing.assert_close(whole.pixels[:, 3:], rough, atol=1 / 250, rtol=0)
+    assert any("gloss of 'stone_gloss.png'" in note for note in whole.notes)
+
+
+def rgba(path: Path, pixels: Tensor) -> Path:
+    """(1, 4, H, W) as a PNG with alpha."""
+    Image.fromarray((pixels[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8), "RGBA").save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "holds"),
+    [
+        ("orm", {"ao": 0, "roughness": 1, "metallic": 2}),
+        ("rma", {"roughness": 0, "metallic": 1, "ao": 2}),
+        ("mra", {"metallic": 0, "roughness": 1, "ao": 2}),
+        ("ord", {"ao": 0, "roughness": 1, "height": 2}),
+        ("metallic_roughness", {"roughness": 1, "metallic": 2}),
+        ("metallic_smoothness", {"metallic": 0, "roughness": -3}),
+        ("mask_map", {"metallic": 0, "ao": 1, "roughness": -3}),
+        ("specular_smoothness", {"roughness": -3}),
+    ],
+)
+def test_each_packing_gives_its_channels(swatch: Swatch, tmp_path: Path, part: str, holds: dict[str, int]) -> None:
+    """A negative channel is inverted."""
+    packed = torch.cat([gravel(96, 96, seed=seed)[:, :1] for seed in range(4)], 1)
+    whole = read_map_set(swatch, {part: rgba(tmp_path / "packed.png", packed)}, keep_hills=True)
+    assert {each.name for each in whole.maps} == {"basecolor", *holds}
+    for name, channel in holds.items():
+        values = packed[:, [abs(channel)]]
+        found = whole.pixels[:, channels_of(whole.maps, name)]
+        torch.testing.assert_close(found, 1 - values if channel < 0 else values, atol=1 / 250, rtol=0)
+
+
+def test_single_maps_win_over_packed_ones_which_fill_what_is_missing(swatch: Swatch, tmp_path: Path) -> None:
+    packed = gravel(96, 96, seed=4)
+    single = gravel(96, 96, seed=8)[:, :1]
+    parts = {"arm": save(tmp_path / "arm.png", packed), "roughness": save(tmp_path / "rough.png", single)}
+    whole = read_map_set(swatch, parts)
+    assert [each.name for each in whole.maps] == ["basecolor", "roughness", "metallic", "ao"]
+    torch.testing.assert_close(whole.pixels[:, channels_of(whole.maps, "roughness")], single, atol=1 / 250, rtol=0)
+    torch.testing.assert_close(
+        whole.pixels[:, channels_of(whole.maps, "metallic")], packed[:, 2:], atol=1 / 250, rtol=0
+    )
+    assert any("Of 'arm.png' the roughness was not used, but that of 'rough.png'" in note for note in whole.notes)
+
+
+def test_a_packed_map_without_its_alpha_gives_the_rest_and_is_told(swatch: Swatch, tmp_path: Path) -> None:
+    whole = read_map_set(swatch, {"metallic_smoothness": save(tmp_path / "x.png", gravel(96, 96, seed=4))})
+    assert [each.name for each in whole.maps] == ["basecolor", "metallic"]
+    assert any("no alpha channel, so no roughness" in note for note in whole.notes)

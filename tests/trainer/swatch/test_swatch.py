@@ -13,13 +13,15 @@ from typing import Literal
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
 from server.errors import TexserverError
 from server.files import picture_file
-from trainer.swatch.swatch import MIN_SIDE_PX, UnusableSwatch, find_swatches, model_name, read_swatch
+from trainer.swatch.materials import find_materials
+from trainer.swatch.swatch import MIN_SIDE_PX, UnusableSwatch, model_name, read_swatch
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[3].parent / "shared/data/swatches"
 MATERIALS = sorted(path for path in PHOTOGRAPHS.glob("*") if not path.name.startswith("style_"))
@@ -81,7 +83,7 @@ def test_pixels_are_the_files_own(tmp_path: Path) -> None:
     assert (read.notes, read.warnings) == ((), ())
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm", ".tga"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif", ".bmp", ".ppm", ".tga"])
 def test_common_formats_are_read_without_a_note(tmp_path: Path, suffix: str) -> None:
     picture = np.asarray(Image.fromarray(pattern()).resize((200, 160), Image.Resampling.BOX))
     read = read_swatch(save(tmp_path / f"brick{suffix}", picture), None)
@@ -143,6 +145,23 @@ def encoded(picture: Bytes | Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def psd(picture: Bytes, bits: int = 8, profile: bytes = b"") -> bytes:
+    """A Photoshop file without layers: the whole picture, as people save it for other programs."""
+    height, width, channels = picture.shape
+    resources = (
+        b"8BIM" + struct.pack(">H2xI", 1039, len(profile)) + profile + b"\0" * (len(profile) % 2) if profile else b""
+    )
+    planes = picture.transpose(2, 0, 1).astype(">u2" if bits == 16 else "u1").tobytes()
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, height, width, bits, 3)
+    return header + struct.pack(">II", 0, len(resources)) + resources + struct.pack(">IH", 0, 0) + planes
+
+
+def float_tiff() -> bytes:
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, np.ones((80, 80, 3), np.float32), photometric="rgb")
+    return buffer.getvalue()
+
+
 UNUSABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "is empty"),
     "text": (lambda: b"dear diary, " * 100, "not a picture"),
@@ -153,6 +172,11 @@ UNUSABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "tiff cut in half": (lambda: truncated("TIFF"), "truncated or damaged"),
     "bmp cut in half": (lambda: truncated("BMP"), "truncated or damaged"),
     "webp cut in half": (lambda: truncated("WEBP"), "truncated or damaged"),
+    "avif cut in half": (lambda: truncated("AVIF"), "truncated or damaged"),
+    "photoshop of 16 bits": (lambda: psd(pattern(), bits=16), "Photoshop file of 16 bits a channel"),
+    "photoshop cut in half": (lambda: psd(pattern())[:5000], "truncated or damaged"),
+    "tiff of floating-point colours": (lambda: float_tiff(), "TIFF of a kind that is not read here"),
+    "radiance": (lambda: b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 80 +X 80\n", "linear light"),
     "text bomb": (text_bomb, "truncated or damaged"),
     "1 x 1": (lambda: encoded(pattern(1, 1), "PNG"), "too small to learn from"),
     "63 px": (lambda: encoded(pattern(63, 300), "PNG"), "too small to learn from"),
@@ -182,7 +206,7 @@ def test_an_unusable_file_is_refused_in_one_sentence(tmp_path: Path, case: str) 
     assert "object at 0x" not in sentence
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "TGA", "PPM"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "AVIF", "BMP", "TGA", "PPM"])
 def test_whatever_is_flipped_in_a_file_it_reads_or_is_refused(tmp_path: Path, kind: str) -> None:
     whole = encoded(pattern(64, 64), kind)
     random = np.random.default_rng(1)
@@ -238,7 +262,7 @@ def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
         read_swatch(tmp_path / "brick.png", None)
 
 
-@pytest.mark.parametrize("read", [lambda path: read_swatch(path, None), lambda path: find_swatches([path.parent])])
+@pytest.mark.parametrize("read", [lambda path: read_swatch(path, None), lambda path: find_materials([path.parent])])
 def test_permission_denied_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
 ) -> None:
@@ -408,6 +432,80 @@ def test_a_foreign_profile_is_converted_to_srgb(tmp_path: Path) -> None:
     assert abs(read - 255 * encoded_light).max() <= 2
 
 
+# The primaries of red, green and blue in the connection space (D50), and the curve's exponent; None is sRGB's curve.
+SPACES: dict[str, tuple[list[list[float]], float | None]] = {
+    "Display P3": ([[0.5151, 0.2412, -0.0011], [0.2920, 0.6922, 0.0419], [0.1571, 0.0666, 0.7841]], None),
+    "Adobe RGB": ([[0.6097, 0.3111, 0.0195], [0.2053, 0.6257, 0.0609], [0.1492, 0.0632, 0.7446]], 563 / 256),
+}
+SRGB = [[0.4360, 0.2225, 0.0139], [0.3851, 0.7169, 0.0971], [0.1431, 0.0606, 0.7141]]
+
+
+def profile_of(primaries: list[list[float]], exponent: float | None) -> bytes:
+    """sRGB's profile with other primaries and another tone curve."""
+    data = bytearray(profile("sRGB"))
+    for index in range(struct.unpack_from(">I", data, 128)[0]):
+        tag, offset, _ = struct.unpack_from(">4sII", data, 132 + 12 * index)
+        if tag in (b"rXYZ", b"gXYZ", b"bXYZ"):
+            values = primaries[b"rgb".index(tag[:1])]
+            struct.pack_into(">3i", data, offset + 8, *(round(value * 65536) for value in values))
+        elif exponent and tag in (b"rTRC", b"gTRC", b"bTRC"):
+            struct.pack_into(">4s4xIH", data, offset, b"curv", 1, round(exponent * 256))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif", ".psd", ".heic"])
+def test_colours_of_wide_spaces_become_srgb_in_every_format(tmp_path: Path, space: str, suffix: str) -> None:
+    primaries, exponent = SPACES[space]
+    share = pattern()[::8, ::8].repeat(8, 0).repeat(8, 1) / 255  # even blocks, which lossy formats keep
+    light = share**exponent if exponent else np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    linear = (light @ np.array(primaries) @ np.linalg.inv(np.array(SRGB))).clip(0, 1)
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clip(1e-9) ** (1 / 2.4) - 0.055)
+    stored, icc = (share * 255).round().astype(np.uint8), profile_of(primaries, exponent)
+    path = tmp_path / f"brick{suffix}"
+    if suffix == ".psd":
+        path.write_bytes(psd(stored, profile=icc))
+    else:
+        if suffix == ".heic":
+            pytest.importorskip("pillow_heif").register_heif_opener()
+        lossless: dict[str, dict[str, object]] = {
+            ".webp": {"lossless": True},
+            ".jpg": {"subsampling": 0, "quality": 100},
+            ".avif": {"subsampling": "4:4:4", "quality": 100},
+        }
+        save(path, stored, icc_profile=icc, **lossless.get(suffix, {"quality": 100}))
+    read = told(path, "to sRGB")
+    apart = abs(read - expected)
+    assert np.median(apart) <= 2
+    assert np.quantile(apart, 0.95) <= (4 if suffix in (".png", ".tif", ".webp", ".psd") else 12)
+
+
+def test_inks_with_a_profile_are_no_guess(tmp_path: Path) -> None:
+    """A profile of inks cannot be made here; one that does not fit is told, and the plain conversion is."""
+    picture = Image.fromarray(pattern()).convert("CMYK")
+    read = read_swatch(save(tmp_path / "brick.tif", picture, icc_profile=profile("sRGB")), None)
+    assert any("profile cannot be used" in note for note in read.notes)
+    assert any("CMYK inks were converted" in note for note in read.notes)
+
+
+def test_a_turned_heic_is_upright(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = pattern(160, 200)[::8, ::8].repeat(8, 0).repeat(8, 1)
+    read = read_swatch(save(tmp_path / "IMG_0001.HEIC", picture, exif=exif, quality=90, format="HEIF"), None)
+    assert read.pixels.shape[2:] in ((200, 160), (160, 200))
+    turned = np.rot90(picture, -1) if read.pixels.shape[2] == 200 else picture
+    assert np.median(abs(as_bytes(read.pixels) - turned)) < 8
+
+
+def test_without_pillow_heif_a_heic_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_file, "_heif_is_read", lambda: False)
+    (tmp_path / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    with pytest.raises(UnusableSwatch, match=r"IMG_0001.HEIC' is a HEIC picture: install .*pip install pillow-heif"):
+        read_swatch(tmp_path / "IMG_0001.HEIC", None)
+
+
 def test_an_srgb_profile_changes_nothing_and_is_not_told(tmp_path: Path) -> None:
     read = read_swatch(save(tmp_path / "brick.png", pattern(), icc_profile=profile("sRGB")), None)
     assert read.notes == ()
@@ -554,40 +652,7 @@ def test_model_names_are_safe_everywhere(file: str, name: str) -> None:
     assert model_name(Path(file)) == name
 
 
-def test_a_folder_gives_its_pictures_sorted(tmp_path: Path) -> None:
-    for name in ("slate.PNG", "brick.jpg", "notes.txt", ".brick.png", "._slate.PNG"):
-        (tmp_path / name).write_bytes(b"not opened yet")
-    (tmp_path / "deeper.png").mkdir()
-    assert find_swatches([tmp_path]) == [tmp_path / "brick.jpg", tmp_path / "slate.PNG"]
-
-
-def test_a_picture_named_twice_is_taken_once(tmp_path: Path) -> None:
-    (tmp_path / "deeper").mkdir()
-    (tmp_path / "brick.jpg").write_bytes(b"x")
-    (tmp_path / "odd.suffix").write_bytes(b"x")
-    found = find_swatches(
-        [tmp_path / "odd.suffix", tmp_path / "brick.jpg", tmp_path, tmp_path / "deeper" / ".." / "brick.jpg"]
-    )
-    assert found == [tmp_path / "odd.suffix", tmp_path / "brick.jpg"]
-
-
-def test_two_pictures_of_one_model_name_are_refused(tmp_path: Path) -> None:
-    for name in ("brick.jpg", "Brick.png"):
-        (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(UnusableSwatch, match=r"Brick.png.*brick.jpg.*'brick': rename one"):
-        find_swatches([tmp_path])
-
-
-def test_nothing_to_find_is_told(tmp_path: Path) -> None:
-    for paths, says in [
-        ([], "No swatch was given"),
-        ([tmp_path], "holds no picture"),
-        ([tmp_path / "none"], "no file"),
-    ]:
-        with pytest.raises(UnusableSwatch, match=says):
-            find_swatches(paths)
-
-
 def test_every_suffix_has_a_reader() -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
     Image.init()
-    assert {Image.EXTENSION[suffix] for suffix in picture_file.SUFFIXES} <= set(picture_file.FORMATS)
+    assert {Image.EXTENSION[suffix] for suffix in picture_file.SUFFIXES} <= {*picture_file.FORMATS, "HEIF"}

@@ -1,0 +1,201 @@
+"""Which models the files and folders that people name make, and what is told of every file that makes none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from tests.drawn import gravel
+from trainer.swatch.materials import Found, find_materials
+from trainer.swatch.swatch import UnusableSwatch
+
+Sorted = dict[str, tuple[str, dict[str, str]]]
+
+
+def save(path: Path, pixels: Tensor) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray((pixels[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8).squeeze()).save(path)
+    return path
+
+
+COLOURS = gravel(96, 96, seed=1) * torch.tensor([1.0, 0.5, 0.1])[:, None, None]
+GREY = gravel(96, 96, seed=3)[:, :1]
+slopes = gravel(98, 98, seed=4)[:, :1]
+across, down = slopes[..., 1:-1, 2:] - slopes[..., 1:-1, :-2], slopes[..., 2:, 1:-1] - slopes[..., :-2, 1:-1]
+NORMALS = F.normalize(torch.cat([-across, down, torch.ones_like(down)], 1), dim=1) / 2 + 0.5
+LOOKS = {"colours": COLOURS, "grey": GREY, "grey rgb": GREY.expand(-1, 3, -1, -1), "normals": NORMALS}
+
+
+def folder_of(folder: Path, files: dict[str, str]) -> Path:
+    """`files`: what each looks like."""
+    for name, looks in files.items():
+        save(folder / name, LOOKS[looks])
+    return folder
+
+
+def told(found: Found) -> Sorted:
+    """By the model's name: the base colour, and the other maps."""
+    return {
+        each.name: (each.path.name, {part: path.name for part, path in each.parts.items()}) for each in found.materials
+    }
+
+
+def left(found: Found) -> dict[str, str]:
+    return {path.name: why for path, why in found.left_out.items()}
+
+
+def test_a_folder_of_one_set_makes_one_model_of_the_folder_s_name(tmp_path: Path) -> None:
+    folder = folder_of(
+        tmp_path / "Old Stone",
+        {"stone_diff_1k.png": "colours", "stone_rough_1k.png": "grey", "stone_nor_gl_1k.png": "normals"},
+    )
+    found = find_materials([folder])
+    assert told(found) == {
+        "old_stone": ("stone_diff_1k.png", {"normal_gl": "stone_nor_gl_1k.png", "roughness": "stone_rough_1k.png"})
+    }
+    assert found.left_out == {}
+
+
+def test_sets_and_photographs_of_one_folder_each_make_a_model(tmp_path: Path) -> None:
+    folder = folder_of(
+        tmp_path / "all",
+        {
+            "brick_diff.png": "colours", "brick_disp.png": "grey", "Rock058_1K-JPG_Color.jpg": "colours",
+            "Rock058_1K-JPG_Roughness.jpg": "grey rgb", "leaves.png": "colours",
+        },
+    )  # fmt: skip
+    assert told(find_materials([folder])) == {
+        "rock058": ("Rock058_1K-JPG_Color.jpg", {"roughness": "Rock058_1K-JPG_Roughness.jpg"}),
+        "brick": ("brick_diff.png", {"height": "brick_disp.png"}),
+        "leaves": ("leaves.png", {}),
+    }
+
+
+def test_photographs_whose_names_end_as_maps_do_are_photographs(tmp_path: Path) -> None:
+    files = dict.fromkeys(["wall_color.jpg", "rusty_metal.jpg", "stone_rough.jpg", "stone_d.jpg"], "colours")
+    found = find_materials([folder_of(tmp_path / "photos", files)])
+    assert sorted(told(found)) == ["rusty_metal", "stone_d", "stone_rough", "wall_color"]
+    assert all(not each.parts for each in found.materials)
+    assert found.left_out == {}
+
+
+def test_maps_of_two_materials_are_never_one_set_and_are_told(tmp_path: Path) -> None:
+    found = find_materials(
+        [folder_of(tmp_path / "mixed", {"brick_diff_1k.jpg": "colours", "wood_nor_gl_1k.jpg": "normals"})]
+    )
+    assert told(found) == {"brick_diff_1k": ("brick_diff_1k.jpg", {})}
+    assert "looks like a normal map" in left(found)["wood_nor_gl_1k.jpg"]
+    assert "--map" in left(found)["wood_nor_gl_1k.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "looks", "what"),
+    [
+        ("brick_rough.png", "grey", "roughness map"),
+        ("brick_Roughness.jpg", "grey rgb", "roughness map"),
+        ("brick_nor.png", "normals", "normal map"),
+        ("IMG_0042.png", "normals", "normal map"),
+        ("brick_ORM.png", "colours", "orm map"),
+        ("brick_cavity.png", "grey", "cavity map"),
+    ],
+)
+def test_what_looks_like_data_is_learned_as_colours_only_where_that_is_asked_for(
+    tmp_path: Path, name: str, looks: str, what: str
+) -> None:
+    path = save(tmp_path / name, LOOKS[looks])
+    with pytest.raises(UnusableSwatch, match=rf"{what}.*--map.*--colour"):
+        find_materials([path])
+    (found,) = find_materials([path], as_colours=True).materials
+    assert (found.path, found.parts) == (path, {})
+
+
+@pytest.mark.parametrize("name", ["brick.png", "brick_N.png", "d.png", "brick_color.png", "gravel_final_rough_cut.png"])
+def test_grey_pictures_of_other_names_are_photographs(tmp_path: Path, name: str) -> None:
+    path = save(tmp_path / name, GREY)
+    assert [each.path for each in find_materials([path]).materials] == [path]
+
+
+def test_every_file_that_is_not_used_is_named_with_the_reason(tmp_path: Path) -> None:
+    folder = folder_of(
+        tmp_path / "slab",
+        {
+            "slab_COL_VAR1_3K.jpg": "colours", "slab_COL_VAR2_3K.jpg": "colours", "slab_GLOSS_3K.jpg": "grey",
+            "slab_GLOSS_6K.jpg": "grey", "slab_NRM_3K.png": "normals", "slab_nor_dx.png": "normals",
+            "slab_CAVITY_3K.jpg": "grey", "slab_preview.jpg": "colours", "slab.png": "colours",
+        },
+    )  # fmt: skip
+    (folder / "slab.sbsar").write_bytes(b"x")
+    (folder / "slab.dds").write_bytes(b"x")
+    (folder / "readme.txt").write_text("x")
+    found = find_materials([folder])
+    assert told(found) == {
+        "slab": ("slab_COL_VAR1_3K.jpg", {"normal": "slab_NRM_3K.png", "gloss": "slab_GLOSS_6K.jpg"})
+    }
+    reasons = {
+        "slab_COL_VAR2_3K.jpg": "the same map is taken from",
+        "slab_GLOSS_3K.jpg": "slab_GLOSS_6K.jpg",
+        "slab_nor_dx.png": "slab_NRM_3K.png",
+        "slab_CAVITY_3K.jpg": "no cavity map",
+        "slab_preview.jpg": "preview",
+        "slab.png": "slab_COL_VAR1_3K.jpg",
+        "slab.sbsar": "a description of a material",
+        "slab.dds": "save it as PNG",
+    }
+    assert left(found).keys() == reasons.keys()
+    for name, why in reasons.items():
+        assert why in left(found)[name]
+
+
+def test_a_picture_with_the_bare_name_of_maps_is_their_base_colour(tmp_path: Path) -> None:
+    files = {"rock.png": "colours", "rock_normal.png": "normals", "rock_height.png": "grey"}
+    found = find_materials([folder_of(tmp_path / "x", files)])
+    assert told(found) == {"x": ("rock.png", {"normal": "rock_normal.png", "height": "rock_height.png"})}
+
+
+def test_files_that_are_named_one_by_one_make_sets_too(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "x", {"a_diff.png": "colours", "a_rough.png": "grey", "b.png": "colours"})
+    found = find_materials(sorted(folder.iterdir()))
+    assert told(found) == {"a": ("a_diff.png", {"roughness": "a_rough.png"}), "b": ("b.png", {})}
+
+
+def test_a_style_or_colours_take_every_picture_as_it_is(tmp_path: Path) -> None:
+    files = {"a_diff.png": "colours", "a_rough.png": "grey"}
+    found = find_materials([folder_of(tmp_path / "x", files)], as_colours=True)
+    assert told(found) == {"a_diff": ("a_diff.png", {}), "a_rough": ("a_rough.png", {})}
+
+
+def test_folders_are_sorted_and_not_searched_deeper(tmp_path: Path) -> None:
+    for name in ("slate.PNG", "brick.jpg", "notes.txt", ".brick.png", "._slate.PNG"):
+        (tmp_path / name).write_bytes(b"no picture; its reading will tell")
+    (tmp_path / "deeper.png").mkdir()
+    found = find_materials([tmp_path])
+    assert [each.path.name for each in found.materials] == ["brick.jpg", "slate.PNG"]
+
+
+def test_a_picture_named_twice_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "brick.jpg").write_bytes(b"x")
+    (tmp_path / "odd.suffix").write_bytes(b"x")
+    paths = [tmp_path / "odd.suffix", tmp_path / "brick.jpg", tmp_path, tmp_path / "deeper" / ".." / "brick.jpg"]
+    assert [each.path for each in find_materials(paths).materials] == paths[1::-1][::-1]
+
+
+def test_two_pictures_of_one_model_name_are_refused(tmp_path: Path) -> None:
+    for name in ("brick.jpg", "Brick.png"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UnusableSwatch, match=r"Brick.png.*brick.jpg.*'brick': rename one"):
+        find_materials([tmp_path])
+
+
+def test_nothing_to_find_is_told(tmp_path: Path) -> None:
+    for paths, says in [
+        ([], "No swatch was given"),
+        ([tmp_path], "holds no picture"),
+        ([tmp_path / "none"], "no file"),
+    ]:
+        with pytest.raises(UnusableSwatch, match=says):
+            find_materials(paths)
