@@ -6,7 +6,7 @@ pictures show matters little. A style has to deal with edges, flat areas, gradie
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from server.errors import TexserverError
-from server.files.picture_file import SUFFIXES
+from server.files.picture_file import SUFFIXES, UnusablePicture, foreign_in, pictures_in
+from trainer.swatch.samples import EXR_SUFFIX
 from trainer.swatch.swatch import UnusableSwatch, read_swatch
 
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket", "camera", "coins")  # that scikit-image's wheel contains
@@ -45,12 +46,15 @@ class Contents(Protocol):
         """Three whole pictures for the contact sheet. Their shorter side has about `side` pixels."""
 
 
-def find_contents(folder: Path | None) -> Contents:
-    """The pictures of the folder, or without a folder the default ones. Raises UnusableContent."""
+def find_contents(folder: Path | None, say: Callable[[str], None] = lambda text: None) -> Contents:
+    """The pictures of the folder, or without a folder the default ones. Says which files of the folder are left out.
+
+    Raises UnusableContent.
+    """
     if folder is None:
         photographs = _photographs()
         return Mixed(photographs) if photographs else Drawn()
-    return Pictures(_read(folder), f"the pictures in {folder.name}")
+    return Pictures(_read(folder, say), f"the pictures in {folder.name}")
 
 
 class Pictures:
@@ -172,17 +176,23 @@ def _photographs() -> list[Tensor]:
     return pictures
 
 
-def _read(folder: Path) -> list[Tensor]:
+def _read(folder: Path, say: Callable[[str], None]) -> list[Tensor]:
     if not folder.is_dir():
         raise UnusableContent(
             f"--content {folder} is not a folder. Name a folder of pictures, or leave the option out."
         )
+    try:
+        paths = pictures_in(folder, (*SUFFIXES, EXR_SUFFIX))
+    except UnusablePicture as error:
+        raise UnusableContent(f"--content: {error}") from error
     pictures = []
-    for path in sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES):
+    for path in paths:
         try:
             pictures.append(read_swatch(path, LARGEST).pixels[0])
-        except UnusableSwatch:
-            continue
+        except UnusableSwatch as error:
+            say(f"  Left out: {error}")
+    for path, why in foreign_in(folder).items():
+        say(f"  Left out: {path}, {why}.")
     if not pictures:
         raise UnusableContent(f"No picture in {folder} can be read. Put photographs there (JPEG, PNG).")
     return pictures

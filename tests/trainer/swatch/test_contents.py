@@ -64,5 +64,16 @@ def test_what_is_used_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("content", ["missing", "empty"])
 def test_a_folder_without_pictures_is_a_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UnusableContent, match=r"--content|Put photographs"):
+    with pytest.raises(UnusableContent, match=r"--content"):
         find_contents(tmp_path / content)
+
+
+def test_pictures_that_cannot_be_used_are_left_out_and_told(folder: Path) -> None:
+    (folder / "cut.png").write_bytes((folder / "wide.png").read_bytes()[:300])
+    (folder / "._wide.png").write_bytes(b"a shadow")
+    (folder / "raw.dng").write_bytes(b"x")
+    said: list[str] = []
+    assert find_contents(folder, said.append).name == f"2 of the pictures in {folder.name}"
+    assert len(said) == 2
+    assert "cut.png" in said[0]
+    assert "raw.dng, it is a camera's raw file" in said[1]
