@@ -5,6 +5,7 @@ training would not be the same training.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,45 @@ def read_checkpoint(path: Path, belongs_to: dict[str, object]) -> State:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnusableCheckpoint(f"The checkpoint {path} cannot be read ({error}). {_FRESH}") from error
-    now = json.loads(json.dumps(belongs_to))
-    if changed := sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key)):
+    if differences := _differences(was, json.loads(json.dumps(belongs_to))):
         raise UnusableCheckpoint(
-            f"The checkpoint {path} was made with another {', '.join(changed)}: "
-            f"{', '.join(str(was.get(key)) for key in changed)}. "
-            "Ask for the same again, or start anew without --resume."
+            f"The checkpoint {path} is of another training: {', '.join(differences)}. Ask for the same again, or start "
+            "anew without --resume."
         )
     return state
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not the same, in words for people: what it was, and what it is now."""
+    found = []
+    for key in sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key)):
+        old, new = was.get(key), now.get(key)
+        match key:
+            case "recipe":
+                old, new = dict(old or {}), dict(new or {})
+                changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+                found += [f"--{name} was {old.get(name)} and is {new.get(name)}" for name in changed]
+            case "swatch":
+                found.append("the picture was another one")
+            case "size of swatch":
+                found.append(f"the swatch was {_sides(old)} pixels and is {_sides(new)} (--swatch-size)")
+            case "descriptor":
+                found.append(f"--descriptor was {old} and is {new}")
+            case "lattice":
+                found.append("--lattice was another")
+            case "content":
+                found.append(f"--content was {old} and is {new}")
+            case "maps":
+                found.append(
+                    f"the maps were {', '.join(old or ['basecolor'])} and are {', '.join(new or ['basecolor'])}"
+                )
+            case "pixels of maps":
+                found.append("the pictures of the maps were others")
+            case _:  # of how a version of texserver makes its networks
+                found.append("it is by another version of texserver")
+    return list(dict.fromkeys(found))
+
+
+def _sides(value: Any) -> str:
+    """Height and width, for people."""
+    return " x ".join(map(str, reversed(value))) if isinstance(value, list) else "unknown"
