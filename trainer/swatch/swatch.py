@@ -40,6 +40,15 @@ MIN_SIDE_PX = 64
 # Below this the descriptor's second image scale, half the size, has less than MIN_SIDE_PX.
 USEFUL_SIDE_PX = 128
 
+MOST_CHARACTERS = 64  # of a model's name
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
+}  # Windows
+
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709, applied to encoded values: good enough to judge light by
 
 
@@ -61,9 +70,26 @@ class Swatch:
 
 
 def model_name(path: Path) -> str:
-    """The file's stem in a-z, 0-9, - and _, safe in paths and on the wire: "Grès rosé (2).JPG" is "gres_rose_2"."""
-    ascii_only = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9_-]+", "_", ascii_only)[:64].strip("_-") or "swatch"
+    """The file's stem in a-z, 0-9, - and _, safe in paths and on the wire: "Grès rosé (2).JPG" is "gres_rose_2".
+
+    Letters of other scripts are written in Latin ones. What this, or cutting a long name, loses is told apart by a few
+    digits of a hash: "木目.jpg" is "mumu_" and four digits, always the same.
+    """
+    stem = unicodedata.normalize("NFC", path.stem)
+    apart = unicodedata.normalize("NFKD", stem)
+    plain = "".join(each for each in apart if not unicodedata.combining(each))
+    whole = plain.isascii()
+    name = re.sub(r"[^a-z0-9_-]+", "_", (plain if whole else _in_latin(stem)).lower()).strip("_-")
+    if whole and name and len(name) <= MOST_CHARACTERS:
+        return f"{name}_" if name in RESERVED else name
+    digits = hashlib.sha256(stem.encode("utf-8", "surrogatepass")).hexdigest()[:4]
+    return f"{name[: MOST_CHARACTERS - 5].strip('_-') or 'swatch'}_{digits}"
+
+
+def _in_latin(text: str) -> str:
+    from anyascii import anyascii  # few names need it
+
+    return anyascii(text)
 
 
 def read_swatch(path: Path, size: int | None) -> Swatch:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -642,14 +643,28 @@ def test_reading_disturbs_nobodys_settings(tmp_path: Path) -> None:
         ("Grès rosé.png", "gres_rose"),
         ("a.b.png", "a_b"),
         ("../../etc.png", "etc"),
-        ("木目.png", "swatch"),
+        ("木目.png", "mumu_d096"),
+        ("Дерево 2.jpg", "derevo_2_81a3"),
+        ("חול.jpg", "hvl_c495"),
+        ("🧱.png", "bricks_9059"),
+        ("Straße.png", "strasse_58a3"),
+        ("CON.png", "con_"),
         ("--x--.png", "x"),
-        ("_.png", "swatch"),
-        ("x" * 200 + ".png", "x" * 64),
+        ("_.png", "swatch_d2e2"),
+        ("x" * 200 + ".png", "x" * 59 + "_aa20"),
     ],
 )
 def test_model_names_are_safe_everywhere(file: str, name: str) -> None:
     assert model_name(Path(file)) == name
+
+
+def test_two_names_never_become_one_where_letters_were_lost() -> None:
+    files = ["木目", "目木", "石", "岩", "ひ", "x" * 200, "x" * 201, "_", "-", "é木", "e木", "\udcff", "\udcfe"]
+    names = [model_name(Path(f"{file}.png")) for file in files]
+    assert len(set(names)) == len(files)
+    assert all(re.fullmatch(r"[a-z0-9_-]{1,64}", name) for name in names)
+    assert model_name(Path("Grès.png")) == model_name(Path("Gre\u0300s.png")) == "gres"  # as macOS writes it
+    assert model_name(Path("木é.png")) == model_name(Path("木e\u0301.png"))
 
 
 def test_every_suffix_has_a_reader() -> None:
