@@ -4,7 +4,7 @@
 trainer/judge/quilt_measures.py. A picture may take the place of a model, so that results of other methods can be
 measured in the same way.
 
-Exit codes: 0 done; 2 something cannot be done, one sentence says what to do.
+Exit codes: 0 done; 2 it cannot be done, and one sentence on stderr says why and what to do.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from server import __version__
+from server.console import print_anything
 from server.errors import TexserverError
 from server.model.header import SUFFIX
 from server.model.lattice import Lattice
@@ -38,7 +39,7 @@ from server.precision import PRECISIONS, Precision
 from server.quilt.quilt import Quilt
 from server.replace_file import replace_file
 from trainer.descriptor.vgg19 import LAYERS, VGG19, receptive_field
-from trainer.descriptor.weights import WeightsUnavailable, find_weights
+from trainer.descriptor.weights import NAME_A_FILE, UnusableWeights, WeightsUnavailable, find_weights
 from trainer.judge import measures, quilt_measures
 from trainer.judge.map_measures import MapFigures, MapJudge
 from trainer.judge.pictures import Picture, as_picture, laid_out, write_picture
@@ -166,7 +167,8 @@ class Evaluation:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when done, 2 after one sentence on stderr."""
+    """Run the command and return its exit code."""
+    print_anything()
     options = _parser().parse_args(arguments)
     try:
         evaluations = _evaluate(options)
@@ -310,8 +312,12 @@ def _network(file: Path | None, device: torch.device) -> VGG19 | None:
     try:
         weights = find_weights(file, download=False)
     except WeightsUnavailable as error:
-        print(f"evaluate: gram and deep cannot be measured. {error}", file=sys.stderr)
+        print(f"evaluate: gram and deep cannot be measured. {error.fault} {NAME_A_FILE}.", file=sys.stderr)
         return None
+    except UnusableWeights as error:
+        raise NotMeasurable(
+            f"{error.fault} {NAME_A_FILE}, or leave both out: gram and deep are then not measured."
+        ) from error
     if not set(GRAM_LAYERS) <= set(weights.layers):
         print(f"evaluate: gram and deep cannot be measured: the weights end at {weights.layers[-1]}.", file=sys.stderr)
         return None

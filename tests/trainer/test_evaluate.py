@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from itertools import permutations
@@ -269,3 +270,34 @@ def test_gram_is_measured_where_weights_can_be_had() -> None:
     assert figures.gram == pytest.approx(0, abs=1e-5)
     assert figures.deep is None  # these weights end at relu3_4
     assert dataclasses.replace(figures, gram=None).patch == 0
+
+
+def test_what_it_advises_is_among_its_own_options(
+    alone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer, which has others, uses the same weights and pictures."""
+    model, options = alone / "tiny.safetensors", set(evaluate._parser()._option_string_actions)
+    (alone / "maps").mkdir()
+    grey = gravel(160, 160).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    save(alone / "maps/stone_rough.png", grey)
+    (alone / "two").mkdir()
+    for name in ("a.png", "b.png"):
+        save(alone / "two" / name, gravel(160, 160))
+    (alone / "bad.safetensors").write_bytes(b"no weights")
+    assert run(model) == 0
+    said = {"no weights": capsys.readouterr().err}
+    assert "gram and deep cannot be measured" in said["no weights"]
+    for case, words in {
+        "bad weights": ("--vgg-weights", alone / "bad.safetensors"),
+        "a folder of maps alone": ("--swatch", alone / "maps"),
+        "a folder of two": ("--swatch", alone / "two"),
+        "no device": ("--device", "tpu"),
+        "no seeds": ("--seeds", "0"),
+    }.items():
+        said[case] = refusal(capsys, model, *words)
+    monkeypatch.setenv("TEXTURE_VGG19", str(alone / "bad.safetensors"))
+    said["bad weights by the environment"] = refusal(capsys, model)
+    for case, text in said.items():
+        assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= options, case
+    assert "looks like a roughness map" in said["a folder of maps alone"]
+    assert "holds 2 materials" in said["a folder of two"]

@@ -82,26 +82,27 @@ FIRST_KERNEL: Mapping[Preprocessing, tuple[tuple[float, float, float], ...]] = {
     "imagenet": ((0.015314, 0.045068, 0.0021444), (0.14165, 0.22705, 0.13758), (0.059742, 0.13955, 0.054102)),
 }
 
-WAY_OUT = (
-    f"Name a good file with --vgg-weights FILE or the environment variable {ENVIRONMENT}, "
-    "or train without VGG-19: --descriptor builtin."
-)
+NAME_A_FILE = f"Name a good file with --vgg-weights FILE or the environment variable {ENVIRONMENT}"
+WAY_OUT = f"{NAME_A_FILE}, or train without VGG-19: --descriptor builtin."
 
 
 class UnusableWeights(TexserverError):
-    """A file of VGG-19 weights that must not be used; the text names the file, the fault and what to do."""
+    """A file of VGG-19 weights that must not be used. The text names the file, the fault and what a training can do.
+
+    `fault` is the text without what to do, `why` the reason in words that follow "it".
+    """
 
     def __init__(self, file: Path | str, why: str) -> None:
-        super().__init__(f"The VGG-19 weights in {str(file)!r} cannot be used: {why}. {WAY_OUT}")
-        self.why = why
+        self.why, self.fault = why, f"The VGG-19 weights in {str(file)!r} cannot be used: {why}."
+        super().__init__(f"{self.fault} {WAY_OUT}")
 
 
 class WeightsUnavailable(UnusableWeights):
     """No file was named and none could be found; the built-in descriptor can be used instead."""
 
     def __init__(self, why: str) -> None:
-        TexserverError.__init__(self, f"No VGG-19 weights could be found: {why}. {WAY_OUT}")
-        self.why = why
+        self.why, self.fault = why, f"No VGG-19 weights could be found: {why}."
+        TexserverError.__init__(self, f"{self.fault} {WAY_OUT}")
 
 
 @dataclass(frozen=True)
