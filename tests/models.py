@@ -89,10 +89,14 @@ def save_tiny(
     *,
     lattice: bool = False,
     maps: Sequence[Map] = (BASE_COLOUR,),
+    swatch: str | None = None,
 ) -> Path:
-    """Write a tiny model into the folder and return its path."""
+    """Write a tiny model into the folder and return its path. `swatch`: the name of the picture it was made from."""
     path = folder / f"{name}.safetensors"
-    write_model(path, tiny_model(seed, name=name, lattice=lattice, maps=maps))
+    model = tiny_model(seed, name=name, lattice=lattice, maps=maps)
+    if swatch:
+        model = dataclasses.replace(model, swatch=dataclasses.replace(model.swatch, name=swatch))
+    write_model(path, model)
     return path
 
 

@@ -1,15 +1,17 @@
 """`python -m trainer --swatch brick.jpg`: the command line of the trainer.
 
-Exit codes: 0 done; 2 it cannot be done, and one sentence says why and what to do; 130 stopped by Ctrl-C or SIGTERM,
-with the best model so far written.
+Exit codes: 0 all models are made or up to date; 2 a picture or an option cannot be used; 1 a training failed, or its
+model could not be written; 130 stopped by Ctrl-C or SIGTERM, with the best model so far written. Of what cannot be used
+and of what fails, one sentence on stderr says why and what to do.
 """
 
 import argparse
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,77 +19,102 @@ from tqdm import tqdm
 
 from server import __version__
 from server.config_flags import add_flags, from_options
+from server.console import print_anything
 from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
 from server.network.devices import choose_device
-from server.replace_file import UnusableOutput
+from server.replace_file import UnusableOutput, replace_file
+from trainer.batch import as_json, check_all, exit_code, fingerprint, make_all, table
 from trainer.descriptor.descriptors import SET_ITERATIONS, choose_descriptor
-from trainer.job import Job, Say, Stop, StyleJob, TextureJob
+from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
 from trainer.quilt_job import QuiltJob
-from trainer.swatch.materials import Material, find_materials
+from trainer.swatch.materials import Found, Material, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
+
+ADVICE = "use --map to name it beside its base colour, or --colour to learn it as a picture"
+STOPPING = b"\nStopping after this step, then saving. Once more ends it at once, without saving.\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    print_anything()
     options = _parser().parse_args(arguments)
     try:
         config = from_options(TrainingConfig, options)
         say = _say(config.quiet)
-        materials = _materials(config, say)
-        outputs = [_output(config.out, each.name, alone=len(materials) == 1) for each in materials]
+        found = _found(config, say)
+        tasks = _tasks(config, found.materials)
         if config.ignored:
             say(
                 f"A quilt, which is made by default, takes no {' and no '.join(config.ignored)}: that was left out. "
                 "--arch taper trains a network."
             )
-        job_of = _kind_of_job(config, say)
-        for material, output in zip(materials, outputs, strict=True):
-            with _stop_requests() as stop:
-                if not job_of(material, output).run(stop):
-                    return 130
+        with _stop_requests(config.quiet) as stop:
+            outcomes = check_all(tasks, config, stop)
+            for outcome in outcomes:
+                if outcome.state == "up to date":
+                    say(f"{outcome.task.output} is up to date; --again makes it again.")
+            if any(outcome.state == "not begun" for outcome in outcomes):
+                make_all(outcomes, _kind_of_job(config, say), stop, say)
+        if len(outcomes) > 1:
+            say(f"\n{table(outcomes)}")
+        if config.json:
+            replace_file(config.json, as_json(outcomes, found.left_out).encode())
     except (TexserverError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before a training began, or a second time
         print("trainer: Stopped at once; nothing more was written.", file=sys.stderr)
         return 130
-    return 0
+    return exit_code(outcomes)
 
 
-def _kind_of_job(config: TrainingConfig, say: Say) -> Callable[[Material, Path], Job]:
-    """A function that makes the job for a material and the file of its model."""
+def _kind_of_job(config: TrainingConfig, say: Say) -> Callable[[Task], Job]:
+    """A function that makes the job for a task."""
     recipe, device = config.recipe, choose_device(config.device)
     if recipe.arch == "quilt":
-        return lambda material, output: QuiltJob(material, output, recipe, device, config, say)
+        return lambda task: QuiltJob(task, recipe, device, config, say)
     descriptor = choose_descriptor(config.descriptor, config.vgg_weights, device, say)
     if recipe.kind == "style":
-        return lambda material, output: StyleJob(material, output, recipe, device, config, say, descriptor=descriptor)
+        return lambda task: StyleJob(task, recipe, device, config, say, descriptor=descriptor)
 
-    def texture(material: Material, output: Path) -> Job:
-        share = SET_ITERATIONS if config.guessed or material.parts else 1
+    def texture(task: Task) -> Job:
+        share = SET_ITERATIONS if config.guessed or task.material.parts else 1
         iterations = config.iterations or round(share * descriptor.iterations)
         steps = dataclasses.replace(recipe, iterations=iterations)
-        return TextureJob(material, output, steps, device, config, say, descriptor=descriptor)
+        return TextureJob(task, steps, device, config, say, descriptor=descriptor)
 
     return texture
 
 
-def _materials(config: TrainingConfig, say: Say) -> list[Material]:
-    """What is to be learned. Tells which maps were found, and which files were left out."""
-    found = find_materials(config.swatch, as_colours=config.colour or config.kind == "style" or bool(config.map_files))
+def _found(config: TrainingConfig, say: Say) -> Found:
+    """What is to be learned. Says which maps were found, and which files were left out."""
+    as_colours = config.colour or config.kind == "style" or bool(config.map_files)
+    found = find_materials(config.swatch, as_colours=as_colours, advice=ADVICE)
     if config.map_files:
         if len(found.materials) > 1:
             raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")
-        return [dataclasses.replace(found.materials[0], parts=config.map_files)]
+        found.materials = [dataclasses.replace(found.materials[0], parts=config.map_files)]
+        return found
     for each in found.materials:
         if each.parts:
             told = ", ".join(f"{part} {path.name}" for part, path in each.parts.items())
             say(f"{each.name} is a map set: {BASE_COLOUR.name} {each.path.name}, {told}.")
     for path, why in found.left_out.items():
         say(f"{path} was left out: {why}.")
-    return found.materials
+    return found
+
+
+def _tasks(config: TrainingConfig, materials: Sequence[Material]) -> list[Task]:
+    return [
+        Task(
+            material=each,
+            output=_output(config, each.name, alone=len(materials) == 1),
+            made_from=fingerprint(each, config),
+        )
+        for each in materials
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,12 +127,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _output(out: Path | None, name: str, *, alone: bool) -> Path:
+def _output(config: TrainingConfig, name: str, *, alone: bool) -> Path:
     """Where the model of this name goes. Makes the folder now, so that a failure comes before the training."""
-    file = f"{name}.safetensors"
+    file, out = f"{name}.safetensors", config.out
     if out is None:
         path = Path("models") / file
-    elif out.suffix == ".safetensors":
+    elif config.names_file:
         if not alone:
             raise UnusableOutput(f"--out {out} is one file, but there are several swatches. Name a folder instead.")
         path = out
@@ -128,13 +155,16 @@ def _say(quiet: bool) -> Say:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[Stop]:
+def _stop_requests(quiet: bool) -> Iterator[Stop]:
     """The first Ctrl-C or SIGTERM stops the training after the current step, the second ends the program at once."""
     stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.requested = True
         signal.signal(number, previous[signal.Signals(number)])
+        if not quiet:
+            with suppress(OSError, ValueError):  # not by print: it may be what was interrupted
+                os.write(sys.stderr.fileno(), STOPPING)
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -12,6 +12,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ GROWTH_SIDE = 192
 SHOWN = 384  # shorter side of the contents on a style's sheet
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """One model to be made. `made_from`: a hash of the pictures and options that shape it (trainer/batch.py)."""
+
+    material: Material
+    output: Path
+    made_from: str
+
+
 class Stop:
     """Whether the training should stop after the current step."""
 
@@ -75,17 +85,16 @@ class Job(ABC):
 
     def __init__(
         self,
-        material: Material,
-        output: Path,
+        task: Task,
         recipe: Recipe,
         device: torch.device,
         config: TrainingConfig,
         say: Say,
     ) -> None:
-        self.output, self.recipe, self.device = output, recipe, device
-        self.material, self.config, self.say = material, config, say
+        self.task, self.material, self.output = task, task.material, task.output
+        self.recipe, self.device, self.config, self.say = recipe, device, config, say
         self.swatch_size = config.swatch_size or recipe.swatch_size
-        self.swatch = read_swatch(material.path, self.swatch_size)
+        self.swatch = read_swatch(self.material.path, self.swatch_size)
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
 
@@ -130,8 +139,7 @@ class NetworkJob(Job):
 
     def __init__(
         self,
-        material: Material,
-        output: Path,
+        task: Task,
         recipe: Recipe,
         device: torch.device,
         config: TrainingConfig,
@@ -139,7 +147,7 @@ class NetworkJob(Job):
         *,
         descriptor: NetworkDescriptor,
     ) -> None:
-        super().__init__(material, output, recipe, device, config, say)
+        super().__init__(task, recipe, device, config, say)
         self.descriptor = descriptor
 
     def run(self, stop: Stop) -> bool:
@@ -200,6 +208,7 @@ class NetworkJob(Job):
                 **self._facts(),
                 "iterations": training.step,  # fewer than the recipe's, where it was stopped
                 "finished": finished,
+                "made_from": self.task.made_from,
                 "loss": training.best_loss,
                 "seconds": round(time.monotonic() - self.started, 1),
                 "trainer": __version__,
@@ -358,7 +367,7 @@ class StyleJob(NetworkJob):
 
     def __init__(self, *arguments: Any, descriptor: NetworkDescriptor) -> None:
         super().__init__(*arguments, descriptor=descriptor)
-        self.contents: Contents = find_contents(self.config.content)
+        self.contents: Contents = find_contents(self.config.content, self.say)
 
     def _training(self) -> StyleTraining:
         return StyleTraining(

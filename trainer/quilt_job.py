@@ -121,6 +121,7 @@ class QuiltJob(Job):
                     "contains": CONTAINS,
                     "rounds": done,
                     "finished": finished,
+                    "made_from": self.task.made_from,
                     "seconds": round(time.monotonic() - self.started, 1),
                     "trainer": __version__,
                 },

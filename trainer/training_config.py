@@ -113,6 +113,12 @@ class TrainingConfig:
             metavar="PERIODS",
         ),
     )
+    again: bool = field(
+        default=False, metadata=flag("make models again that are up to date, and replace those of other pictures")
+    )
+    json: Path | None = field(
+        default=None, metadata=flag("write what became of each model to this file, for programs", metavar="FILE")
+    )
     resume: bool = field(default=False, metadata=flag("go on from the checkpoint of a training that was cut off"))
     quiet: bool = field(default=False, metadata=flag("say nothing but errors"))
 
@@ -122,6 +128,11 @@ class TrainingConfig:
         _ = self.recipe, self.periods, self.map_files, self.guessed  # each raises what makes no sense
         if self.kind != "texture" and (self.map_files or self.guessed):
             raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
+
+    @property
+    def names_file(self) -> bool:
+        """Whether `out` is the file of the one model, and not a folder."""
+        return self.out is not None and self.out.suffix == ".safetensors"
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -115,10 +115,10 @@ def _metadata(model: Model) -> dict[str, Any]:
         "format": FORMAT,
         "kind": model.kind,
         **_dimensions(model.generator),
-        "training": {key: _storable(value) for key, value in model.training.items()},
-        "descriptor": _storable(model.descriptor),
+        "training": {key: storable(value) for key, value in model.training.items()},
+        "descriptor": storable(model.descriptor),
         "swatch": {
-            "name": _storable(model.swatch.name),
+            "name": storable(model.swatch.name),
             "sha256": model.swatch.sha256,
             "height": model.swatch.height,
             "width": model.swatch.width,
@@ -143,7 +143,8 @@ def _dimensions(generator: Generator | Quilt | StyleGenerator) -> dict[str, Any]
     }
 
 
-def _storable(value: Fact) -> Fact:
+def storable(value: Fact) -> Fact:
+    """A fact as a model file keeps it: printable text of bounded length, or null for a number that is not finite."""
     if isinstance(value, str):
         return "".join(char if char.isprintable() else "?" for char in value)[:MAX_TEXT]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -35,7 +35,8 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "derive": (["height,normal"], "height,normal"), "content": (["photos"], Path("photos")), "device": (["cpu"], "cpu"),
     "descriptor": (["builtin"], "builtin"),
     "vgg_weights": (["vgg.pth"], Path("vgg.pth")), "lattice": (["none"], "none"),
-    "colour": ([], True), "resume": ([], True), "quiet": ([], True),
+    "colour": ([], True), "again": ([], True), "json": (["made.json"], Path("made.json")),
+    "resume": ([], True), "quiet": ([], True),
 }  # fmt: skip
 
 

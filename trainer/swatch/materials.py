@@ -20,7 +20,7 @@ from trainer.swatch.swatch import UnusableSwatch, model_name
 
 NORMALS = ("normal_gl", NORMAL.name, "normal_dx")  # the first of them that a set has is taken
 LOOKED_AT = 64  # pixels along each side
-COLOURFUL = 0.12  # the least difference between the channels of a pixel that has a colour
+COLOURFUL = 0.05  # the least difference between the channels of a pixel that has a colour
 # Of formats that hold the same map, the one with more depth.
 _BETTER_FORMATS = (EXR_SUFFIX, ".tif", ".tiff", ".png")
 
@@ -45,10 +45,11 @@ class Found:
     left_out: dict[Path, str] = field(default_factory=dict)
 
 
-def find_materials(paths: Sequence[Path], *, as_colours: bool = False) -> Found:
+def find_materials(paths: Sequence[Path], *, as_colours: bool = False, advice: str = "") -> Found:
     """What the files and folders hold, in the order given. Folders are sorted by name and not searched deeper.
 
     A file named twice counts once. `as_colours`: all pictures are photographs, whatever they are named and show.
+    `advice`: what to do with a map that has no base colour.
 
     Raises UnusableSwatch for a missing path, a folder without a picture, two models of one name, or nothing to learn.
     """
@@ -63,7 +64,7 @@ def find_materials(paths: Sequence[Path], *, as_colours: bool = False) -> Found:
             if as_colours:
                 found.materials += [Material(name=model_name(each), path=each) for each in new]
             else:
-                _sort_out(new, folder if is_folder else None, found)
+                _sort_out(new, folder if is_folder else None, found, advice)
     except UnusablePicture as error:
         raise UnusableSwatch(str(error)) from error
     if not found.materials:
@@ -98,17 +99,19 @@ def _check_names(materials: Iterable[Material]) -> None:
 # ------------------------------------------------------------------------------------------------ sets and photographs
 
 
-def _sort_out(files: Sequence[Path], folder: Path | None, found: Found) -> None:
+def _sort_out(files: Sequence[Path], folder: Path | None, found: Found, advice: str) -> None:
     """Sort files of one folder into sets, photographs, and what is left out. `folder`: if it was named as a whole."""
     names = {path: named(path.stem) for path in files}
     groups: dict[str, list[Path]] = {}
+    by_whole: dict[str, list[Path]] = {}
     for path, name in names.items():
+        by_whole.setdefault(name.whole.replace("_", ""), []).append(path)
         if name.part not in (None, PREVIEW):
             groups.setdefault(name.key, []).append(path)
     sets: list[Material] = []
     used: set[Path] = set()
     for key, members in groups.items():
-        bare = [path for path in files if path not in members and names[path].whole.replace("_", "") == key]
+        bare = [path for path in by_whole.get(key, ()) if path not in members]
         if made := _set_of(members, bare, names, found):
             sets.append(made)
             used |= {path for path in (*members, *bare) if path in found.left_out} | {made.path, *made.parts.values()}
@@ -119,11 +122,11 @@ def _sort_out(files: Sequence[Path], folder: Path | None, found: Found) -> None:
         if path in used or path in found.left_out:
             continue
         if why := _not_colours(path, names[path]):
-            found.left_out[path] = why
+            found.left_out[path] = f"{why}: {advice}" if advice else why
         else:
             photographs.append(Material(name=model_name(path), path=path))
     if folder and len(sets) == 1 and not photographs:
-        sets = [Material(name=model_name(folder.resolve()), path=sets[0].path, parts=sets[0].parts)]
+        sets = [Material(name=model_name(_in(folder)), path=sets[0].path, parts=sets[0].parts)]
     order = {path: at for at, path in enumerate(files)}
     found.materials += sorted([*sets, *photographs], key=lambda each: order[each.path])
 
@@ -136,7 +139,9 @@ def _set_of(
     for path in members:
         by_part.setdefault(str(names[path].part), []).append(path)
     colours = by_part.pop(BASE_COLOUR.name, []) or [path for path in bare if not _looks_like_normals(path)]
-    maps = {part: [path for path in paths if _may_hold(part, path)] for part, paths in by_part.items()}
+    maps = {
+        part: [path for path in paths if _may_hold(part, path, names[path].plain)] for part, paths in by_part.items()
+    }
     parts = {part: _best(paths, names) for part, paths in maps.items() if part in PARTS and paths}
     if not colours or not parts:
         return None
@@ -153,8 +158,17 @@ def _set_of(
                 found.left_out[path] = f"a model holds no {part} map"
             elif path not in (colour, *parts.values()):
                 found.left_out[path] = f"the same map is taken from {quoted(kept[part])}"
-    name = names[colour].material or model_name(colour.resolve().parent)
+    for part, paths in by_part.items():
+        for path in paths:
+            if path not in maps[part] and names[path].plain:
+                found.left_out[path] = f"it is named as the {part} map of {quoted(colour)}, but does not look like one"
+    name = names[colour].material or model_name(_in(colour.parent))
     return Material(name=model_name(Path(name)), path=colour, parts=parts)
+
+
+def _in(folder: Path) -> Path:
+    """A file of the folder's name, whose dots are no suffix."""
+    return Path(f"{folder.resolve().name}.set")
 
 
 def _best(paths: Sequence[Path], names: Mapping[Path, Named]) -> Path:
@@ -173,8 +187,10 @@ def _is_grey(part: str) -> bool:
     return part not in NORMALS and (part not in PARTS or len(PARTS[part]) == 1)
 
 
-def _may_hold(part: str, path: Path) -> bool:
+def _may_hold(part: str, path: Path, plain: bool) -> bool:
     """Whether the file can be this part of a set. One that cannot be read may: reading it will tell why it cannot."""
+    if part in NORMALS:
+        return plain or _looks_like_normals(path)
     return not (part in PARTS and _is_grey(part) and _is_colourful(path))
 
 
@@ -185,10 +201,8 @@ def _not_colours(path: Path, name: Named) -> str:
         part = NORMAL.name
     elif part is None or (_is_grey(part) and _is_colourful(path, unread=True)):
         return ""
-    return (
-        f"it looks like a {part} map without a base colour of the same name: use --map to name it beside its base "
-        "colour, or --colour to learn it as a picture"
-    )
+    article = "an" if part[0] in "aeio" else "a"
+    return f"it looks like {article} {part} map without a base colour of the same name"
 
 
 def _is_colourful(path: Path, *, unread: bool = False) -> bool:

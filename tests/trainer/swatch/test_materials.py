@@ -83,13 +83,27 @@ def test_photographs_whose_names_end_as_maps_do_are_photographs(tmp_path: Path) 
     assert found.left_out == {}
 
 
+def test_a_colourful_map_of_a_set_is_left_out_and_told(tmp_path: Path) -> None:
+    files = {"stone_diff.png": "colours", "stone_rough.png": "colours", "stone_disp.png": "grey"}
+    found = find_materials([folder_of(tmp_path / "x", files)])
+    assert told(found) == {"x": ("stone_diff.png", {"height": "stone_disp.png"})}
+    assert "roughness map of" in left(found)["stone_rough.png"]
+
+
+def test_photographs_told_apart_by_letters_are_no_set(tmp_path: Path) -> None:
+    """Though d, n and r are Unreal's letters for maps."""
+    names = [f"house_{letter}.png" for letter in "abcdefghijklmnopqrs"]
+    found = find_materials([folder_of(tmp_path / "houses", dict.fromkeys(names, "colours"))])
+    assert [each.path.name for each in found.materials] == names
+    assert found.left_out == {}
+
+
 def test_maps_of_two_materials_are_never_one_set_and_are_told(tmp_path: Path) -> None:
     found = find_materials(
         [folder_of(tmp_path / "mixed", {"brick_diff_1k.jpg": "colours", "wood_nor_gl_1k.jpg": "normals"})]
     )
     assert told(found) == {"brick_diff_1k": ("brick_diff_1k.jpg", {})}
     assert "looks like a normal map" in left(found)["wood_nor_gl_1k.jpg"]
-    assert "--map" in left(found)["wood_nor_gl_1k.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -107,8 +121,8 @@ def test_what_looks_like_data_is_learned_as_colours_only_where_that_is_asked_for
     tmp_path: Path, name: str, looks: str, what: str
 ) -> None:
     path = save(tmp_path / name, LOOKS[looks])
-    with pytest.raises(UnusableSwatch, match=rf"{what}.*--map.*--colour"):
-        find_materials([path])
+    with pytest.raises(UnusableSwatch, match=rf"{what} without a base colour of the same name: name it so\."):
+        find_materials([path], advice="name it so")
     (found,) = find_materials([path], as_colours=True).materials
     assert (found.path, found.parts) == (path, {})
 

@@ -1,0 +1,186 @@
+"""Makes the models of one run: all pictures are checked first, then one model after the other is made, and a table
+sums up.
+
+A picture that cannot be used, or a training that fails, does not keep the other models from being made. A model that is
+finished is left as it is until its pictures or the options change.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from server import __version__
+from server.errors import TexserverError
+from server.files.picture_file import UnusablePicture, picture_bytes, quoted
+from server.model.header import BrokenModel, Facts, read_facts
+from server.network.model_file import storable
+from trainer.job import Job, Say, Stop, Task
+from trainer.progress import spoken
+from trainer.swatch.map_set import read_map_set
+from trainer.swatch.materials import Material
+from trainer.swatch.swatch import read_swatch
+from trainer.training.checkpoint import UnusableCheckpoint, checkpoint_path
+from trainer.training_config import TrainingConfig
+
+State = Literal["not begun", "up to date", "made", "refused", "failed", "stopped"]
+SHAPELESS = ("swatch", "out", "again", "json", "resume", "quiet", "device")  # options that shape no model
+
+
+@dataclass(kw_only=True, eq=False)
+class Outcome:
+    """What has become of a task so far. `why`: a sentence for what was refused or has failed."""
+
+    task: Task
+    state: State = "not begun"
+    why: str = ""
+    seconds: float = 0.0
+
+
+def fingerprint(material: Material, config: TrainingConfig) -> str:
+    """The same if and only if the pictures and the options that shape the model are the same: a hash."""
+    options = {each.name: str(getattr(config, each.name)) for each in dataclasses.fields(config)}
+    files = {"": material.path, **material.parts}
+    described = {
+        "files": {part: _sha256(path) for part, path in sorted(files.items())},
+        "options": {name: value for name, value in options.items() if name not in SHAPELESS},
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(picture_bytes(path)).hexdigest()
+    except UnusablePicture:  # reading it as a picture will say why
+        return ""
+
+
+def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop) -> list[Outcome]:
+    """Find out which models are up to date, and whose pictures cannot be used; the latter is told at once."""
+    outcomes = [Outcome(task=task) for task in tasks]
+    for outcome in outcomes:
+        if stop.requested:
+            break
+        task = outcome.task
+        facts = _finished(task.output)
+        goes_on = config.resume and checkpoint_path(task.output).exists()
+        if facts and facts.training.get("made_from") == task.made_from and not (config.again or goes_on):
+            outcome.state = "up to date"
+        elif facts and _is_of_another(facts, task) and not (config.again or config.names_file):
+            _refuse(
+                outcome,
+                f"{task.output} was made from {facts.swatch.name!r}, not from {quoted(task.material.path)}. Choose "
+                "another --out, or replace it with --again.",
+            )
+        elif len(tasks) > 1:  # a single one is read once, by its job
+            try:
+                swatch = read_swatch(task.material.path, config.swatch_size or config.recipe.swatch_size)
+                read_map_set(swatch, task.material.parts)
+            except (TexserverError, ValueError) as error:
+                _refuse(outcome, str(error))
+    return outcomes
+
+
+def make_all(outcomes: Sequence[Outcome], job_of: Callable[[Task], Job], stop: Stop, say: Say) -> None:
+    """Make the models that were not begun. Says what happens; sentences of what goes wrong go to stderr."""
+    left = [outcome for outcome in outcomes if outcome.state == "not begun"]
+    for number, outcome in enumerate(left, 1):
+        if stop.requested:
+            return
+        if len(left) > 1:
+            say(f"Model {number} of {len(left)}: {outcome.task.material.name}.")
+        began = time.monotonic()
+        _make(outcome, job_of, stop)
+        outcome.seconds = round(time.monotonic() - began, 1)
+
+
+def _make(outcome: Outcome, job_of: Callable[[Task], Job], stop: Stop) -> None:
+    try:
+        job = job_of(outcome.task)
+    except (TexserverError, ValueError) as error:
+        _refuse(outcome, str(error))
+        return
+    try:
+        outcome.state = "made" if job.run(stop) else "stopped"
+    except UnusableCheckpoint as error:
+        _refuse(outcome, str(error))
+    except TexserverError as error:
+        _tell(outcome, "failed", str(error))
+    except Exception:  # a fault of ours: the next model may have none
+        traceback.print_exc()
+        _tell(outcome, "failed", f"The trainer failed on {quoted(outcome.task.material.path)}: see above.")
+
+
+def _refuse(outcome: Outcome, why: str) -> None:
+    _tell(outcome, "refused", why)
+
+
+def _tell(outcome: Outcome, state: State, why: str) -> None:
+    outcome.state, outcome.why = state, why
+    print(f"trainer: {why}", file=sys.stderr)
+
+
+def _finished(path: Path) -> Facts | None:
+    """What the finished model says of itself; None if there is none."""
+    try:
+        facts = read_facts(path)
+    except (BrokenModel, OSError):
+        return None
+    return facts if facts.training.get("finished", True) else None
+
+
+def _is_of_another(facts: Facts, task: Task) -> bool:
+    return facts.swatch.name != storable(task.material.path.name)
+
+
+# ---------------------------------------------------------------------------------------------------------- summing up
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0: all is made; 130: stopped; 1: a training failed; 2: a picture or an option cannot be used."""
+    states = {outcome.state for outcome in outcomes}
+    for state, code in (("stopped", 130), ("not begun", 130), ("failed", 1), ("refused", 2)):
+        if state in states:
+            return code
+    return 0
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A line for each model."""
+    rows = [("model", "result", "time", "file, or why not")]
+    for each in outcomes:
+        took = spoken(each.seconds) if each.seconds else ""
+        rows.append((each.task.material.name, each.state, took, each.why or str(each.task.output)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip() for row in rows
+    )
+
+
+def as_json(outcomes: Sequence[Outcome], left_out: Mapping[Path, str]) -> str:
+    """The same for programs, with the files that were left out."""
+    results: list[dict[str, Any]] = [
+        {
+            "name": each.task.material.name,
+            "state": each.state,
+            "why": each.why,
+            "seconds": each.seconds,
+            "model": str(each.task.output),
+            "swatch": str(each.task.material.path),
+            "maps": {part: str(path) for part, path in each.task.material.parts.items()},
+        }
+        for each in outcomes
+    ]
+    content = {
+        "format": 1,
+        "texserver": __version__,
+        "results": results,
+        "left_out": {str(path): why for path, why in left_out.items()},
+    }
+    return json.dumps(content, indent=2) + "\n"
