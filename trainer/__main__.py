@@ -51,10 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--arch taper trains a network."
             )
         with _stop_requests(config.quiet) as stop:
-            outcomes = check_all(tasks, config, stop)
-            for outcome in outcomes:
-                if outcome.state == "up to date":
-                    say(f"{outcome.task.output} is up to date; --again makes it again.")
+            outcomes = check_all(tasks, config, stop, say)
             if any(outcome.state == "not begun" for outcome in outcomes):
                 make_all(outcomes, _kind_of_job(config, say), stop, say)
         if len(outcomes) > 1:

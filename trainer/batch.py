@@ -50,6 +50,7 @@ def fingerprint(material: Material, config: TrainingConfig) -> str:
     described = {
         "files": {part: _sha256(path) for part, path in sorted(files.items())},
         "options": {name: value for name, value in options.items() if name not in SHAPELESS},
+        "recipe": dataclasses.asdict(config.recipe),  # defaults may change from version to version
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -61,8 +62,8 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop) -> list[Outcome]:
-    """Find out which models are up to date, and whose pictures cannot be used; the latter is told at once."""
+def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Say) -> list[Outcome]:
+    """Find out which models are up to date, which will be replaced, and whose pictures cannot be used. Says each."""
     outcomes = [Outcome(task=task) for task in tasks]
     for outcome in outcomes:
         if stop.requested:
@@ -72,19 +73,31 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop) -> list
         goes_on = config.resume and checkpoint_path(task.output).exists()
         if facts and facts.training.get("made_from") == task.made_from and not (config.again or goes_on):
             outcome.state = "up to date"
+            say(f"{task.output} is up to date; --again makes it again.")
         elif facts and _is_of_another(facts, task) and not (config.again or config.names_file):
             _refuse(
                 outcome,
                 f"{task.output} was made from {facts.swatch.name!r}, not from {quoted(task.material.path)}. Choose "
                 "another --out, or replace it with --again.",
             )
-        elif len(tasks) > 1:  # a single one is read once, by its job
-            try:
-                swatch = read_swatch(task.material.path, config.swatch_size or config.recipe.swatch_size)
-                read_map_set(swatch, task.material.parts)
-            except (TexserverError, ValueError) as error:
-                _refuse(outcome, str(error))
+        elif len(tasks) > 1 and (why := _unusable(task, config)):  # a single one is read once, by its job
+            _refuse(outcome, why)
+        elif facts and facts.swatch.sha256 != _sha256(task.material.path):
+            say(
+                f"{task.output} was made from another picture, {facts.swatch.name!r}; it is replaced when the training "
+                "is finished."
+            )
     return outcomes
+
+
+def _unusable(task: Task, config: TrainingConfig) -> str:
+    """Why a picture of the task cannot be used, or ""."""
+    try:
+        swatch = read_swatch(task.material.path, config.swatch_size or config.recipe.swatch_size)
+        read_map_set(swatch, task.material.parts)
+    except (TexserverError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def make_all(outcomes: Sequence[Outcome], job_of: Callable[[Task], Job], stop: Stop, say: Say) -> None:

@@ -109,7 +109,10 @@ def test_finished_models_are_left_as_they_are_until_something_changes(
     assert {name: path.stat().st_mtime_ns for name, path in model.items()} == before
     save_picture(photos / "slate.png", gravel(96, 96, seed=9, stone=6))
     assert run(photos, out) == 0
-    assert made() == {"slate"}
+    said = capsys.readouterr().out
+    assert "slate.safetensors was made from another picture, 'slate.png'; it is replaced" in said
+    assert "brick.safetensors is up to date" in said
+    assert re.findall(r"^(\w+) +made", said, re.MULTILINE) == ["slate"]
     save_picture(photos / "moss_rough.png", gravel(96, 96, seed=8).mean(1, keepdim=True).expand(-1, 3, -1, -1))
     assert run(photos, out, "--device", "auto") == 0
     assert made() == {"moss"}
