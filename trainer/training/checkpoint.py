@@ -71,7 +71,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         match key:
             case "recipe":
                 old, new = dict(old or {}), dict(new or {})
-                changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+                changed = sorted(name for name in {**old, **new} if old.get(name) != new.get(name))
                 found += [f"--{name} was {old.get(name)} and is {new.get(name)}" for name in changed]
             case "swatch":
                 found.append("the picture was another one")

@@ -77,7 +77,7 @@ def test_it_is_data_only(path: Path) -> None:
         (
             "recipe",
             {"rate": 0.01, "arch": "pyramid"},
-            "--iterations was 100 and is None, --arch was taper and is pyramid",
+            "--arch was taper and is pyramid, --iterations was 100 and is None",
         ),
         ("lattice", None, "--lattice was another"),
         ("descriptor", "vgg19", "--descriptor was builtin and is vgg19"),
@@ -91,7 +91,8 @@ def test_another_training_is_refused_and_what_differs_is_said(path: Path, part: 
     with pytest.raises(UnusableCheckpoint) as refused:
         read_checkpoint(path, {**BELONGS_TO, part: other})
     assert str(refused.value) == (
-        f"The checkpoint {path} is of another training: {words}. Ask for the same again, or start anew without --resume."
+        f"The checkpoint {path} is of another training: {words}. "
+        "Ask for the same again, or start anew without --resume."
     )
 
 
