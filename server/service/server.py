@@ -10,13 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import Pairing, default_connection_file, public_key
@@ -30,6 +31,7 @@ from server.model.work import FromFront, GoOn, Here, ModelPiece, encode
 from server.service.end_signals import EndSignals
 from server.service.file_lock import Taken, file_lock
 from server.service.gate import Gate
+from server.service.inbox import Inbox
 from server.service.keys import (
     ServerKeys,
     UnusableKeys,
@@ -53,6 +55,7 @@ IO_THREADS = 3  # so that encrypting megabytes for one client does not keep anot
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
+ALL_COMING_BYTES = 512 * 2**20  # that have come from all clients and are no whole messages yet; likewise of workers
 PIECES_UNSENT = 4  # of model files to one worker, which asks for two at a time
 KEYS_EVERY_S = 1.0  # a look at whether the keys have changed
 METRICS_EVERY_S = 1.0
@@ -72,6 +75,8 @@ class Server:
         self.config = config
         self.file = config.connection_file or default_connection_file()
         self._worker_place = ""  # HOST:PORT
+        self._next_look = 0.0
+        self._monitors: dict[zmq.Socket[Any], Peers] = {}
         self._pieces: dict[Address, list[zmq.MessageTracker]] = {}  # of model files on their way to workers
         self._names: dict[str, str] = {"": ""}  # of clients' keys, by public key in hexadecimal
         self._keys_seen: object = None
@@ -149,8 +154,10 @@ class Server:
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
         self.clients = router(self.context, config.bind, CLIENTS, keys.server if keys else None, most)
         self._stack.callback(self.clients.close, linger=0)
-        self.peers = Peers()
-        self.far_workers = Peers()
+        self.peers = Peers(2 * most, ALL_COMING_BYTES)
+        self.inbox = Inbox(self.clients, most, self._cut_client)
+        self._watch_connections(self.clients, self.peers)
+        self.far_workers = Peers(2 * most, ALL_COMING_BYTES)
         self.outbox = Outbox(self.clients, self._forget, taken=self.peers.taken)
         self._place = Pairing(host=seen_from_outside(parse_endpoint(config.bind)[0]), port=port_of(self.clients))
 
@@ -159,7 +166,9 @@ class Server:
         has_ipc = zmq.has("ipc") and sys.platform != "win32"
         local = f"ipc://{folder}/workers" if has_ipc else "tcp://127.0.0.1:*"
         keys = None if has_ipc else self._keys or keep_keys()  # no other user can reach what is in the folder
-        self.workers = {LOCAL: router(self.context, local, WORKERS, keys.server if keys else None)}
+        most = wire.MAX_HEADER_BYTES + self.front.limits.max_result_bytes
+        self.workers = {LOCAL: router(self.context, local, WORKERS, keys.server if keys else None, most)}
+        self._from_workers = {LOCAL: Inbox(self.workers[LOCAL], most, lambda id: None)}
         self._stack.callback(self.workers[LOCAL].close, linger=0)
         self._worker_config = WorkerConfig(
             endpoint=endpoint_of(self.workers[LOCAL]),
@@ -171,7 +180,9 @@ class Server:
         )
         if self.config.bind_workers:
             assert self._keys is not None
-            remote = router(self.context, self.config.bind_workers, WORKERS, self._keys.server)
+            remote = router(self.context, self.config.bind_workers, WORKERS, self._keys.server, most)
+            self._from_workers[REMOTE] = Inbox(remote, most, self._cut_far_worker)
+            self._watch_connections(remote, self.far_workers)
             self._stack.callback(remote.close, linger=0)
             self.workers[REMOTE] = remote
             host = seen_from_outside(parse_endpoint(self.config.bind_workers)[0])
@@ -238,7 +249,7 @@ class Server:
                 self._gate.answer()
             for name, socket in self.workers.items():
                 if socket in events:
-                    self._receive_from_workers(name, socket)
+                    self._receive_from_workers(name)
             if self.clients in events:
                 self._receive_from_clients()
             now = time.monotonic()
@@ -251,26 +262,47 @@ class Server:
             if self.processes.misconfigured and not self.front.dispatcher.crew.workers:
                 return 2  # the worker has said why on stderr
 
+    def _watch_connections(self, socket: "zmq.Socket[Any]", peers: Peers) -> None:
+        """Tell the peers of each connection as it is accepted."""
+        monitor = socket.get_monitor_socket(zmq.EVENT_ACCEPTED)
+        self._stack.callback(monitor.close, linger=0)
+        self._monitors[monitor] = peers
+
+    def _look_at_connections(self) -> None:
+        """Takes at most a tenth of the time, however many there are."""
+        began = time.monotonic()
+        if began < self._next_look:
+            return
+        for monitor, peers in self._monitors.items():
+            with suppress(zmq.Again):
+                while True:
+                    peers.accepted(recv_monitor_message(monitor, zmq.NOBLOCK)["value"])
+            peers.cut_hoarders()
+        now = time.monotonic()
+        self._next_look = now + 9 * (now - began)
+
     def _receive_from_clients(self) -> None:
         for _ in range(MESSAGES_AT_ONCE):
-            try:
-                client, *frames = self.clients.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            message = self.inbox.next()
+            if message is None:
                 return
+            client, *frames = message
             peer = self.peers.meet(client.bytes, client)
+            self.peers.read(client.bytes, len(frames), sum(len(frame.buffer) for frame in frames))
             key = self._names.get(peer.public_key)
             if key is not None:  # else revoked, and being disconnected
                 self.front.from_client(client.bytes, [frame.buffer for frame in frames], Origin(key, peer.address))
 
-    def _receive_from_workers(self, name: str, socket: "zmq.Socket[Any]") -> None:
+    def _receive_from_workers(self, name: str) -> None:
         dispatcher = self.front.dispatcher
         for _ in range(MESSAGES_AT_ONCE):
-            try:
-                worker, *frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            received = self._from_workers[name].next()
+            if received is None:
                 return
+            worker, *frames = received
             if name == REMOTE:
                 self.far_workers.meet(worker.bytes, worker)
+                self.far_workers.read(worker.bytes, len(frames), sum(len(frame.buffer) for frame in frames))
                 if not dispatcher.precision:
                     continue  # the precision is for this machine's workers to set; the others report again
             message = dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames])
@@ -321,6 +353,7 @@ class Server:
     def _tick(self, now: float) -> None:
         dispatcher = self.front.dispatcher
         self.outbox.tick()
+        self._look_at_connections()
         for client in self.peers.gone():
             self._forget(client)
         if self._keys is not None and now - self._looked_at_keys > KEYS_EVERY_S:
@@ -355,6 +388,18 @@ class Server:
         self.peers.forget(client)
         self.outbox.forget(client)
         self.front.forget(client)
+
+    def _cut_client(self, id: zmq.Frame) -> None:
+        """It sends a message that is too large."""
+        peer = self.peers.meet(id.bytes, id)
+        log.warning("client=%s peer=%s sends a message that is too large and is cut", short(id.bytes), peer.address)
+        self._forget(id.bytes)
+
+    def _cut_far_worker(self, id: zmq.Frame) -> None:
+        """It sends a message that is too large."""
+        peer = self.far_workers.meet(id.bytes, id)
+        log.warning("worker=%s peer=%s sends a message that is too large and is cut", short(id.bytes), peer.address)
+        self._cut_worker(id.bytes)
 
     def _look_at_keys(self) -> None:
         """`texserver keys` may have added or revoked some."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from server.service.peers import Peers
 from tests.server.session import eventually
@@ -21,7 +22,7 @@ class Meeting:
         self.router.linger = 0
         self.router.router_mandatory = True
         self.router.bind("tcp://127.0.0.1:*")
-        self.peers = Peers()
+        self.peers = Peers(2**30, 2**30)
         self._dealers: list[zmq.Socket[Any]] = []
 
     def comes(self) -> tuple["zmq.Socket[Any]", bytes]:
@@ -89,6 +90,41 @@ def test_what_the_other_side_has_taken_is_known(meeting: Meeting) -> None:
     assert len(reads.recv()) == 2**20
     eventually(lambda: 2**20 <= meeting.peers.taken(client) - before < 2**21, "a megabyte taken")
     assert meeting.peers.taken(b"nobody") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="told by Linux")
+def test_who_sends_too_much_that_is_no_whole_message_is_cut(meeting: Meeting) -> None:
+    meeting.peers = Peers(2**22, 2**30)
+    monitor = meeting.router.get_monitor_socket(zmq.EVENT_ACCEPTED)
+
+    def accepted() -> None:
+        while monitor.poll(200):
+            meeting.peers.accepted(recv_monitor_message(monitor)["value"])
+
+    honest, other = meeting.comes()
+    hoarder, _ = meeting.comes()
+    accepted()
+    for _ in range(40):
+        honest.send(bytes(2**20))
+        _, frame = meeting.router.recv_multipart(copy=False)
+        meeting.peers.read(other, 1, len(frame.buffer))
+        meeting.peers.cut_hoarders()
+    assert meeting.peers.hoarders == 0
+    for _ in range(8):
+        hoarder.send(bytes(2**20), zmq.SNDMORE)
+
+    def cut() -> bool:
+        meeting.peers.cut_hoarders()
+        return meeting.peers.hoarders > 0
+
+    time.sleep(0.2)
+    assert not meeting.router.poll(0)  # as long as it is not complete, ZeroMQ shows nothing of it
+    hoarder.send(b"")  # a DEALER begins to send when a message is complete
+    eventually(cut, "that it is cut")
+    while meeting.router.poll(200):
+        meeting.router.recv_multipart()
+    honest.send(b"still here")
+    assert meeting.router.recv_multipart()[1] == b"still here"
 
 
 def test_cutting_what_is_gone_or_unknown_cuts_nobody_else(meeting: Meeting) -> None:

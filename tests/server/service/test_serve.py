@@ -466,6 +466,38 @@ def test_what_is_too_large_is_refused_or_cut(server: Session) -> None:
             assert cut.reply(1.0) is None
 
 
+@pytest.mark.serial
+def test_a_message_of_very_many_bytes_is_cut_before_it_is_there(server: Session) -> None:
+    """The client sends it from one piece of memory, 1.5 GB in all."""
+    frame, worst = bytes(32 * 2**20), 0.0
+    with server.unharmed(), server.client() as client:
+        before = server.memory_mb()
+        for _ in range(46):
+            client.socket.send(frame, zmq.SNDMORE, copy=False)
+        client.socket.send(frame, copy=False)
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            worst = max(worst, server.memory_mb() - before)
+            time.sleep(0.02)
+        assert worst < 500, f"{worst:.0f} MB for one message"
+        server.check()
+
+
+@pytest.mark.serial
+def test_a_message_of_very_many_frames_keeps_nobody_waiting(server: Session) -> None:
+    with server.unharmed(), server.client() as client, server.client() as other:
+        for _ in range(300_000):
+            client.socket.send(b"x", zmq.SNDMORE)
+        client.socket.send(b"x")
+        longest, end = 0.0, time.monotonic() + 5
+        while time.monotonic() < end:
+            began = time.monotonic()
+            other.hello()
+            longest = max(longest, time.monotonic() - began)
+        assert longest < 4, f"others waited {longest:.1f} s"
+        assert "sends a message that is too large and is cut" in server.log
+
+
 BAD_JSON = (
     b"", b"{", b"[]", b"null", b'"hello"', b"7", b"{}x", b'{"op":"hello","id":1}{}', b"{'op':'hello'}",
     b"[" * 60_000, b'{"a":' * 10_000 + b"1" + b"}" * 10_000, b'{"op":"hello","id":1,"x":[[[[[[[[[1]]]]]]]]]}',
