@@ -40,6 +40,7 @@ from server.files.output_file import check_folder, check_format, check_raster, i
 from server.model.library import Entry, Library
 from server.model.torus import Size, Window, check_seed
 from server.precision import PRECISIONS
+from server.printable import printable
 
 SIZE = "1024x1024"
 MAX_SEEDS = 10_000
@@ -61,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _list_server(arguments.connect)
     except (NoServer, ServerUnreachable) as error:
-        print(f"texget: {error} Or paint without a server: texget --models DIR.", file=sys.stderr)
+        print(f"texget: {printable(str(error))} Or paint without a server: texget --models DIR.", file=sys.stderr)
         return 2
     except TexserverError as error:
-        print(f"texget: {error}", file=sys.stderr)
+        print(f"texget: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("texget: stopped; no unfinished picture remains.", file=sys.stderr)
@@ -431,7 +432,7 @@ def _list_server(connect: str | None) -> None:
 def _print_list(lines: Sequence[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in lines), default=0)
     for name, about in lines:
-        print(f"{name:{width}}  {about}")
+        print(printable(f"{name:{width}}  {about}"))
 
 
 def _described(entry: Entry) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from statistics import quantiles
 from typing import Any
 
+from server.front.log_budget import LogBudget
+from server.front.origin import Origin
 from server.front.pending_request import AnyRequest
 
 LATENCIES = 1000  # results whose time is remembered
@@ -19,6 +21,7 @@ class Figures:
     """How requests have ended so far, and how long that took."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.budget = LogBudget(clock)
         self.outcomes: Counter[str] = Counter()  # "ok", an error's code, "ignored" or "client_gone"
         self._clock = clock
         self._started = clock()
@@ -33,11 +36,16 @@ class Figures:
         if outcome == "ok":
             self._latencies_ms.append(elapsed_ms)
             self._results[request.model] += 1
-        log.info(
-            "client=%s %s id=%d op=%s model=%s %s ms=%.0f outcome=%s",
-            short(pending.client), pending.origin, request.id, request.op, ascii(request.model)[1:-1][:100],
-            pending.described(), elapsed_ms, outcome,
+        self.tell(
+            pending.client, pending.origin, "id=%d op=%s model=%s %s ms=%.0f outcome=%s",
+            request.id, request.op, ascii(request.model)[1:-1][:100], pending.described(), elapsed_ms, outcome,
         )  # fmt: skip
+
+    def tell(self, client: bytes, origin: Origin, line: str, *values: object) -> None:
+        """Log a line about a client, unless its origin has caused too many."""
+        more = self.budget.spend(origin)
+        if more is not None:
+            log.info(f"client=%s %s {line}%s", short(client), origin, *values, more)
 
     @property
     def uptime_s(self) -> int:

@@ -6,7 +6,6 @@ docs/PROTOCOL.md says what clients may ask. server/front/pending_request.py says
 server/front/dispatcher.py has the work done.
 """
 
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from blender_addon.protocol import wire
 from server import __version__
 from server.errors import Refused
 from server.front.dispatcher import Client, Dispatcher
-from server.front.figures import Figures, memory_mb, short
+from server.front.figures import Figures, memory_mb
 from server.front.incident import incident
 from server.front.origin import NOBODY, Origin
 from server.front.pending_request import AnyRequest, PendingPicture, PendingWindow
@@ -40,8 +39,6 @@ SWEEP_EVERY_S = 0.1
 FEATURES = ("generate", "depth16", "stylize")
 MALFORMED: Final = frozenset({"bad_frame", "bad_header", "unsupported_version", "too_large"})
 
-log = logging.getLogger("texserver")
-
 Frames = list[bytes | bytearray | memoryview]
 
 
@@ -61,7 +58,7 @@ class Front:
 
     Whoever owns the sockets hands what clients send to `from_client` and what workers send to `dispatcher`, calls
     `work` again and again, and sends what lies in `to_clients`. `blocked` says whether so many bytes more must not be
-    sent to a client.
+    sent to a client. `transport` gives the figures of whoever owns the sockets, for the status report.
     `first_number` is that of the first work item.
     """
 
@@ -75,8 +72,10 @@ class Front:
         blocked: Callable[[Client, int], bool] = lambda client, size: False,
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
+        transport: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.shelf, self.limits = shelf, limits
+        self._transport = transport
         self.to_clients: deque[tuple[Client, Frames]] = deque()
         self.draining = False
         self.figures = Figures(clock)
@@ -137,14 +136,14 @@ class Front:
     def _refuse(self, record: ClientRecord, letter: bytes, refused: Refused, delimiter: Frames) -> None:
         self.figures.outcomes[refused.code] += 1
         if refused.code not in ("busy", "cancelled"):
-            log.info("client=%s %s id=%s outcome=%s", short(record.client), record.origin, refused.id, refused.code)
+            self.figures.tell(record.client, record.origin, "id=%s outcome=%s", refused.id, refused.code)
         self.to_clients.append((record.client, delimiter + wire.encode(wire.error(refused), letter, CODECS)))
 
     def _reply(self, client: Client, letter: bytes, reply: wire.Reply) -> None:
         self.to_clients.append((client, wire.encode(reply, letter, CODECS)))
 
     def _hello(self, record: ClientRecord, letter: bytes, request: wire.Hello) -> None:
-        log.info("client=%s %s op=hello name=%s", short(record.client), record.origin, ascii(request.client))
+        self.figures.tell(record.client, record.origin, "op=hello name=%s", ascii(request.client))
         welcome = wire.Welcome(
             id=request.id,
             protocol=wire.PROTOCOL,
@@ -333,6 +332,7 @@ class Front:
             "memory_mb": memory_mb(),
             "cache": self.dispatcher.cache(),
             "requests": dict(self.figures.outcomes),
+            "transport": dict(self._transport()),
         }
 
 

@@ -1,16 +1,28 @@
 """The server's figures for Prometheus, through its own client library, on loopback only.
 
-A studio's monitoring reads them; nothing else of the server can be reached there. Loaded only with --metrics-port.
+A studio's monitoring reads them; nothing else of the server can be reached there, but whether it lives (/healthz) and
+is ready (/readyz). Loaded only with --metrics-port.
 """
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from server.errors import TexserverError
 from server.front.front import Front
+
+MOST_CONNECTIONS = 16  # at a time; others are closed at once
+LONGEST_S = 5.0  # from a connection to the end of the answer
+HEALTHY_S = 10.0  # without a look at the figures, after which the front hangs
 
 
 class NoMetrics(TexserverError):
@@ -27,6 +39,17 @@ class FrontCollector(Collector):
     def look(self) -> None:
         """Keep the figures as they are now. Call it in the front's own thread."""
         self._report = self._front.report()
+        self._looked = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """Of the figures: while the front's thread runs, they are never old."""
+        return time.monotonic() - self._looked
+
+    @property
+    def state(self) -> str:
+        """Of the server, as it was then."""
+        return str(self._report["state"])
 
     def collect(self) -> Iterator[Metric]:
         report = self._report
@@ -52,14 +75,100 @@ class FrontCollector(Collector):
         yield GaugeMetricFamily("texserver_memory_bytes", "Of the front", value=report["memory_mb"] * 2**20)
         yield GaugeMetricFamily("texserver_cache_bytes", "Tiles kept", value=report["cache"]["mb"] * 2**20)
         yield CounterMetricFamily("texserver_cache_hits", "Tiles that were kept", value=report["cache"]["hits"])
+        transport = report["transport"]
+        yield GaugeMetricFamily("texserver_unsent_bytes", "On their way", value=transport.get("unsent_mb", 0) * 2**20)
+        for name, about in (
+            ("refused", "Handshakes without a known key"),
+            ("cut", "Connections with messages that were too large"),
+            ("replies_dropped", "Replies whose clients were gone"),
+            ("log_lines_dropped", "Lines of the log that could not be written in time"),
+        ):
+            yield CounterMetricFamily(f"texserver_{name}", about, value=transport.get(name, 0))
 
 
-def serve_metrics(front: Front, port: int) -> FrontCollector:
-    """Serve the front's figures at http://127.0.0.1:PORT/metrics. Raises NoMetrics."""
-    registry, collector = CollectorRegistry(), FrontCollector(front)
-    registry.register(collector)
+class _Server(ThreadingHTTPServer):
+    """A thread for each connection, of which there are few and none lasts: half-sent requests hold nothing for long."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, port: int, collector: FrontCollector) -> None:
+        super().__init__(("127.0.0.1", port), _Pages)
+        self.collector = collector
+        self.registry = CollectorRegistry()
+        self.registry.register(collector)
+        self._open: dict[socket.socket, float] = {}  # connections, and since when
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            is_full = len(self._open) >= MOST_CONNECTIONS
+            if not is_full:
+                self._open[request] = time.monotonic()
+        if is_full:
+            super().shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called again and again by the thread that accepts connections."""
+        with self._lock:
+            for connection, began in self._open.items():
+                if time.monotonic() - began > LONGEST_S:
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked has gone, or was cut."""
+
+
+class _Pages(BaseHTTPRequestHandler):
+    """/metrics for Prometheus; /healthz and /readyz for whoever starts and watches the server."""
+
+    server: _Server
+    timeout = LONGEST_S
+
+    def do_GET(self) -> None:
+        state = self.server.collector.state
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
+                self._answer(200, encoder(self.server.registry), content_type)
+            case "/healthz":
+                lives = self.server.collector.age_s < HEALTHY_S
+                self._answer(200 if lives else 503, b"ok\n" if lives else b"the server hangs\n")
+            case "/readyz":
+                self._answer(200 if state == "ready" else 503, f"{state}\n".encode())
+            case _:
+                self._answer(404, b"there are /metrics, /healthz and /readyz\n")
+
+    def _answer(self, code: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: these requests come every few seconds."""
+
+
+@contextmanager
+def serve_metrics(front: Front, port: int) -> Iterator[FrontCollector]:
+    """Serve the front's figures at http://127.0.0.1:PORT/metrics meanwhile. Raises NoMetrics."""
+    collector = FrontCollector(front)
     try:
-        start_http_server(port, "127.0.0.1", registry)
+        server = _Server(port, collector)
     except (OSError, OverflowError) as error:
         raise NoMetrics(f"--metrics-port {port} cannot be listened on: {error}. Give another.") from None
-    return collector
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        server.server_close()

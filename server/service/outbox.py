@@ -88,6 +88,11 @@ class Outbox:
             self._all_bytes -= unsent.bytes
 
     @property
+    def unsent_bytes(self) -> int:
+        """Of all clients, at the last tick, and what was sent since."""
+        return self._all_bytes
+
+    @property
     def empty(self) -> bool:
         """Whether ZeroMQ has passed on everything."""
         return not any(not tracker.done for unsent in self._unsent.values() for tracker, _ in unsent.messages)

@@ -50,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.pairing is not None:
             print_pairing(options.pairing, config.connection_file or default_connection_file())
             return 0
-        with logging_to_stderr(config.log_level):
+        with logging_to_stderr(config.log_level) as log:
             if config.worker_of is not None or WORKER_OF in os.environ:
                 return _work_for(config)
-            with Server(config) as server:
+            with Server(config, dropped_lines=lambda: log.dropped if log else 0) as server:
                 return server.run()
     except TexserverError as error:
         print(f"texserver: {error}", file=sys.stderr)

@@ -71,8 +71,11 @@ class Server:
     Raises Unservable, UnusableKeys, UnusableOutput, NoMetrics.
     """
 
-    def __init__(self, config: ServerConfig, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, config: ServerConfig, command: Sequence[str] = COMMAND, dropped_lines: Callable[[], int] = lambda: 0
+    ) -> None:
         self.config = config
+        self._dropped_lines = dropped_lines
         self.file = config.connection_file or default_connection_file()
         self._worker_place = ""  # HOST:PORT
         self._next_look = 0.0
@@ -149,6 +152,7 @@ class Server:
             blocked=lambda client, size: self.outbox.blocked(client, size),
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
+            transport=self._transport,
         )
         keys = None if config.no_auth else self._keys
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
@@ -200,7 +204,8 @@ class Server:
         if self.config.metrics_port is not None:
             from server.service.metrics import serve_metrics
 
-            self._look_at_metrics = serve_metrics(self.front, self.config.metrics_port).look
+            metrics = self._stack.enter_context(serve_metrics(self.front, self.config.metrics_port))
+            self._look_at_metrics = metrics.look
         configs = worker_configs(self._worker_config, self.config.device, self.config.workers)
         self.processes = Processes(configs, command=command)
         self._stack.callback(self.processes.stop)
@@ -388,6 +393,15 @@ class Server:
         self.peers.forget(client)
         self.outbox.forget(client)
         self.front.forget(client)
+
+    def _transport(self) -> dict[str, Any]:
+        return {
+            "refused": self._gate.refused if self._gate else 0,
+            "cut": self.inbox.dropped + self.peers.hoarders + self.far_workers.hoarders,
+            "unsent_mb": round(self.outbox.unsent_bytes / 2**20, 1),
+            "replies_dropped": self.outbox.dropped,
+            "log_lines_dropped": self._dropped_lines(),
+        }
 
     def _cut_client(self, id: zmq.Frame) -> None:
         """It sends a message that is too large."""

@@ -63,6 +63,7 @@ from server.network.model_file import Model, parse_model, read_model
 from server.network.short_memory import NoMemory, is_out_of_memory
 from server.network.style_generator import StyleGenerator
 from server.network.texture import tile_bytes, window_bytes
+from server.printable import printable
 from server.quilt.quilt import Quilt
 from server.worker.stylist import Stylist
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
@@ -195,7 +196,8 @@ class Worker:
                 message = self._messages.popleft()
                 if isinstance(message, Stop):
                     if message.why:
-                        print(f"texserver worker {self.name}: sent away: {message.why}.", file=sys.stderr, flush=True)
+                        why = printable(message.why)
+                        print(f"texserver worker {self.name}: sent away: {why}.", file=sys.stderr, flush=True)
                     return MISCONFIGURED if message.why else 0
                 for answer in self.do(message):
                     socket.send_multipart(encode(answer), copy=False)

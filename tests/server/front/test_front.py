@@ -6,6 +6,7 @@ Workers are played by the test: `painted` gives the tile that a real one would h
 import itertools
 import math
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from server.front import crew, dispatcher
 from server.front.crew import SILENT_S, Address
 from server.front.dispatcher import BEGUN_BYTES
 from server.front.front import ALWAYS_WAITING, BAD_MESSAGES, KEY_WAITING, MAX_WAITING, Front
+from server.front.log_budget import LINES
 from server.front.origin import NOBODY, Origin
 from server.front.shelf import Shelf
 from server.model import checking
@@ -332,6 +334,22 @@ def test_a_fault_anywhere_ends_its_request_alone_under_its_id(
     house.paint_all()
     (reply,) = house.said()
     assert (reply.id, isinstance(reply, wire.Result)) == (6, True)
+
+
+def test_one_origin_cannot_fill_the_log_and_others_are_still_told_of(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for _ in range(10 * LINES):
+        house.asks(ALICE, wire.Hello(id=1))
+        house.generate(ALICE, model="none")
+    assert LINES <= len(caplog.records) <= LINES + 5
+    house.origins[BOB] = Origin(key="bob")
+    house.asks(BOB, wire.Hello(id=1, client="\x1b[2J\nforged"))
+    assert caplog.messages[-1].endswith(r"op=hello name='\x1b[2J\nforged'")
+    house.clock.now += 1
+    house.asks(ALICE, wire.Hello(id=1))
+    assert re.search(r"name='' \([0-9]+ lines before this one were left out\)$", caplog.messages[-1])
 
 
 # ---------------------------------------------------------------------------------------------- ids, cancel, deadlines

@@ -1,6 +1,10 @@
 """Facts about the figures for Prometheus: there, right, and taken in the front's own thread."""
 
 import socket
+import threading
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgpack
@@ -12,8 +16,10 @@ from server import __version__
 from server.front.front import Front
 from server.front.shelf import Shelf
 from server.model.work import Done, PaintTile, encode
+from server.service import metrics
 from server.service.metrics import FrontCollector, NoMetrics, serve_metrics
 from tests.models import save_tiny
+from tests.server.session import eventually
 
 
 @pytest.fixture
@@ -81,8 +87,62 @@ def test_figures_are_those_of_the_last_look(front: Front) -> None:
 def test_a_port_that_cannot_be_had_is_a_sentence(front: Front) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(NoMetrics, match=f"--metrics-port {port} cannot be listened on.*Give another"):
-            serve_metrics(front, port)
+        with (
+            pytest.raises(NoMetrics, match=f"--metrics-port {port} cannot be listened on.*Give another"),
+            serve_metrics(front, port),
+        ):
+            pass
     for port in (-1, 65536):
-        with pytest.raises(NoMetrics, match=f"--metrics-port {port}"):
-            serve_metrics(front, port)
+        with pytest.raises(NoMetrics, match=f"--metrics-port {port}"), serve_metrics(front, port):
+            pass
+
+
+def asked(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_whether_it_lives_and_is_ready_is_told(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    with serve_metrics(front, port) as collector:
+        assert asked(port, "/metrics")[0] == 200
+        assert "texserver_cut_total 0.0" in asked(port, "/metrics?x=1")[1]
+        assert (asked(port, "/healthz"), asked(port, "/readyz")) == ((200, "ok\n"), (200, "ready\n"))
+        front.drain()
+        collector.look()
+        assert asked(port, "/readyz") == (503, "draining\n")
+        assert asked(port, "/elsewhere")[0] == 404
+        monkeypatch.setattr(metrics, "HEALTHY_S", -1.0)
+        assert asked(port, "/healthz")[0] == 503
+
+
+@pytest.mark.serial
+def test_requests_that_are_only_half_sent_hold_little_and_not_for_long(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "LONGEST_S", 1.0)
+    port = free_port()
+    before = threading.active_count()
+    with serve_metrics(front, port), ExitStack() as stack:
+        for _ in range(100):
+            peer = stack.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            peer.sendall(b"GET /metrics HTTP/1.1\r\nHost")
+        assert threading.active_count() <= before + 1 + metrics.MOST_CONNECTIONS
+
+        def answered() -> bool:
+            with suppress(OSError):
+                return asked(port, "/healthz")[0] == 200
+            return False
+
+        eventually(answered, "an answer")
+        eventually(lambda: threading.active_count() <= before + 2, "that their threads end")

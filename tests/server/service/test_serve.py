@@ -718,6 +718,13 @@ def test_clients_that_vanish_leave_nothing_behind(server: Session) -> None:
     check_vanishing(server, 40)
 
 
+def test_clients_that_come_and_go_are_forgotten_soon(server: Session, client: Client) -> None:
+    for _ in range(100):
+        with server.client() as other:
+            other.hello()
+    eventually(lambda: client.status()["clients"] < 20, "that they are forgotten")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_thousand_clients_that_vanish_leave_nothing_behind(server: Session) -> None:
