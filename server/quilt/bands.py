@@ -13,6 +13,9 @@ The last two are known on nodes of the torus, every 4 plan pixels, and interpola
 joint: a mean of two patches has less contrast than either, and wider ones (2 and 6 pixels, 4 and 12 nodes) cost a
 fifth of the distance that Gram matrices measure.
 
+Tiles of a lattice have colours of their own up to their joints, where cuts run. There all but the detail is one band,
+feathered as the middle one.
+
 Nodes of small swatches, whose patches lie close to each other, lie closer too.
 
 All values are whole numbers held in float32, each sum below 2^24: exact in any order, on any device.
@@ -61,10 +64,9 @@ class Bands:
             self._low.append((low - slow).to(kind))
             self._slow.append(slow.to(kind))
             self._middle.append((soft - low).to(kind))
+            self._soft.append(soft.to(kind))
             if settings.factor == 1:
                 self._detail.append((whole - soft).to(kind))
-            else:
-                self._soft.append(soft.to(kind))
 
     @property
     def count(self) -> int:
@@ -82,13 +84,22 @@ class Bands:
         return own - _enlarged(self._soft[number], rows, columns, factor, wraps)
 
     def middle(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
-        """What lies between the two blurs: (channels, rows, columns), full pixels."""
+        """What lies between the first two blurs: (channels, rows, columns), full pixels."""
+        return self._wide(self._middle, number, rows, columns, fraction)
+
+    def soft(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
+        """All but the detail, likewise: the sum of the other three bands."""
+        return self._wide(self._soft, number, rows, columns, fraction)
+
+    def _wide(
+        self, tables: Sequence[Tensor], number: int, rows: range, columns: range, fraction: tuple[int, int]
+    ) -> Tensor:
         if any(fraction):
-            return _between_pixels(partial(self.middle, number), rows, columns, fraction)
+            return _between_pixels(partial(self._wide, tables, number, fraction=(0, 0)), rows, columns, fraction)
         wraps, factor = self.settings.wraps, self.settings.factor
         if factor == 1:
-            return _taken(self._middle[number], rows, columns, wraps)
-        return _enlarged(self._middle[number], rows, columns, factor, wraps)
+            return _taken(tables[number], rows, columns, wraps)
+        return _enlarged(tables[number], rows, columns, factor, wraps)
 
     def low(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
         """What lies between the last two blurs at these rows and columns, in plan pixels: (channels, rows, columns)."""

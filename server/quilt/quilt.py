@@ -39,6 +39,8 @@ PLANS_KEPT = 8
 CUTS_KEPT = 64
 STRETCHES_KEPT = 3  # sizes
 CUT_BLOCK = 4  # patches a side
+TILES_STRENGTH = 0.3  # of a lattice whose cuts keep to its joints
+TILES_ACROSS = 100  # along the shorter side of the swatch; more are too small to have colours of their own
 
 T = TypeVar("T")
 
@@ -68,6 +70,7 @@ class Quilt:
         self._tables: Tables | None = None
         self._bands: Bands | None = None
         self._periods: Periods | None = None  # of a quilt that was stretched for one size
+        self._tiled = False  # likewise: whether it is of tiles
         self._stretches: OrderedDict[Hashable, tuple[Quilt, Stretch | None]] = OrderedDict()
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._cuts: OrderedDict[Hashable, Cuts] = OrderedDict()
@@ -185,12 +188,18 @@ class Quilt:
                 ]
                 other.small = other.pixels if factor == 1 else reduced(other.pixels, factor)
                 other._tables = other._bands = None
-            other._periods = periods
+            other._periods, other._tiled = periods, self._of_tiles()
             return other, stretch
 
         if self.lattice is None:
             return self, None
         return _kept(self._stretches, size, STRETCHES_KEPT, made)
+
+    def _of_tiles(self) -> bool:
+        """Whether the lattice is one of tiles: strong, so that cuts follow its joints, and large enough to see each."""
+        assert self.lattice
+        most = max(math.hypot(*wave) for wave in self.lattice.basis) * min(self.settings.height, self.settings.width)
+        return self.lattice.strength >= TILES_STRENGTH and most <= TILES_ACROSS
 
     # --------------------------------------------------------------------------------------------------------- painting
 
@@ -202,11 +211,11 @@ class Quilt:
             return quilt.samples(seed, size, window, depths)
         plan = self.plan(seed, size)
         lines = [range(window.top, window.top + window.height), range(window.left, window.left + window.width)]
-        low = self._low(plan, (seed, size), lines)
-        sharp = self._sharp(plan, (seed, size), lines)
+        painted = self._sharp(plan, (seed, size), lines)
+        if not self._tiled:
+            painted = [rest.add_(low) for rest, low in zip(painted, self._low(plan, (seed, size), lines), strict=True)]
         result = []
-        for each, pixels, depth, slow, rest in zip(self.maps, self.pixels, depths, low, sharp, strict=True):
-            values = slow.add_(rest)
+        for each, pixels, depth, values in zip(self.maps, self.pixels, depths, painted, strict=True):
             deep = pixels.dtype == torch.uint16
             if each.name == NORMAL_NAME:
                 values = _unit(values, 65535 if deep else 255 * FRACTION)
@@ -247,10 +256,11 @@ class Quilt:
         return result
 
     def _sharp(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
-        """The two finer bands over a window, of each map (channels, rows, columns)."""
+        """The two finer bands over a window, of each map (channels, rows, columns). Of tiles: all there is."""
         factor, bands = self.settings.factor, self.bands
         feathers = DETAIL_FEATHER * factor, MIDDLE_FEATHER * factor
         halo = max(feathers)
+        takes = bands.detail, bands.soft if self._tiled else bands.middle
         wide = [range(line.start - halo, line.stop + halo) for line in lines]
         labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide))
         sums = [_Mean(self.pixels, (len(lines[0]), len(lines[1])), self.device) for _ in feathers]
@@ -283,7 +293,7 @@ class Quilt:
             around = [range(p.start - halo, p.stop + halo) for p in part]
             mask = labels[_slices(around, wide)] == number
             target = _slices(part, lines)
-            for take, feather, mean in zip((bands.detail, bands.middle), feathers, sums, strict=True):
+            for take, feather, mean in zip(takes, feathers, sums, strict=True):
                 spare = halo - feather
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
                 weight = _Weight(feathered(inner, feather), (feather + 1) ** 4)
@@ -296,7 +306,7 @@ class Quilt:
         factor, bands = self.settings.factor, self.bands
         axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
-        # A brick has a colour of its own up to its joint: on a lattice light is hardly mixed across cuts.
+        # On a lattice most cuts run in joints, so light is hardly mixed across them.
         feathers = (2, 4) if self._periods else (LOW_FEATHER, SLOW_FEATHER)
         halo = max(feathers)
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
