@@ -50,9 +50,17 @@ def fingerprint(material: Material, config: TrainingConfig) -> str:
     described = {
         "files": {part: _sha256(path) for part, path in sorted(files.items())},
         "options": {name: value for name, value in options.items() if name not in SHAPELESS},
+        "contents": _contents(config.content),
         "recipe": dataclasses.asdict(config.recipe),  # defaults may change from version to version
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _contents(folder: Path | None) -> list[tuple[str, int]]:
+    """Names and sizes of the pictures that a style is learned on."""
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted((each.name, each.stat().st_size) for each in folder.iterdir() if each.is_file())
 
 
 def _sha256(path: Path) -> str:

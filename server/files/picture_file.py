@@ -128,7 +128,13 @@ def pictures_in(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path
     """
     pictures = [each for each in _files_in(folder) if each.suffix.lower() in suffixes]
     if not pictures:
-        raise UnusablePicture(f"The folder {quoted(folder)} holds no picture: put {', '.join(SUFFIXES)} files into it.")
+        for deeper in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
+            if any(each.suffix.lower() in suffixes for each in _files_in(deeper)):
+                raise UnusablePicture(
+                    f"The folder {quoted(folder)} holds no picture itself, but its folder {quoted(Path(deeper.name))} "
+                    "does: name that one."
+                )
+        raise UnusablePicture(f"The folder {quoted(folder)} holds no picture: put {', '.join(suffixes)} files into it.")
     return pictures
 
 
@@ -313,8 +319,8 @@ def _why_unread(data: bytes) -> str:
     if data.startswith(b"8BPS"):
         bits = int.from_bytes(data[22:24], "big")
         return f"is a Photoshop file of {bits} bits a channel, of which only those of 8 are read: save it as PNG"
-    if data[4:12] in (b"ftypavif", b"ftypavis"):
-        return "is truncated or damaged (AVIF): export it again"
+    if data[4:8] == b"ftyp":  # AVIF, HEIC
+        return "is truncated or damaged: export it again as PNG or JPEG"
     return "is not a picture that can be read here: save it as PNG or JPEG"
 
 

@@ -113,7 +113,7 @@ def _takes(parts: Mapping[str, Path], notes: list[str]) -> Mapping[str, list[Tak
         there = [take.map.name for take in PARTS[part] if take.map.name in source]
         if there:
             others = ", ".join(dict.fromkeys(_name(source[name]) for name in there))
-            notes.append(f"Of {_name(parts[part])} the {' and '.join(there)} was not used, but that of {others}.")
+            notes.append(f"The {' and '.join(there)} in {_name(parts[part])} gave way to {others}.")
         source |= {take.map.name: parts[part] for take in wanted[part]}
     return {part: takes for part, takes in wanted.items() if takes}
 

@@ -157,13 +157,17 @@ def _set_of(
             if part not in kept:
                 found.left_out[path] = f"a model holds no {part} map"
             elif path not in (colour, *parts.values()):
-                found.left_out[path] = f"the same map is taken from {quoted(kept[part])}"
+                found.left_out[path] = f"the same map is taken from {_name(kept[part])}"
     for part, paths in by_part.items():
         for path in paths:
             if path not in maps[part] and names[path].plain:
-                found.left_out[path] = f"it is named as the {part} map of {quoted(colour)}, but does not look like one"
+                found.left_out[path] = f"it is named as the {part} map of {_name(colour)}, but does not look like one"
     name = names[colour].material or model_name(_in(colour.parent))
     return Material(name=model_name(Path(name)), path=colour, parts=parts)
+
+
+def _name(path: Path) -> str:
+    return quoted(Path(path.name))
 
 
 def _in(folder: Path) -> Path:

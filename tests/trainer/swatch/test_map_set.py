@@ -253,7 +253,7 @@ def test_single_maps_win_over_packed_ones_which_fill_what_is_missing(swatch: Swa
     torch.testing.assert_close(
         whole.pixels[:, channels_of(whole.maps, "metallic")], packed[:, 2:], atol=1 / 250, rtol=0
     )
-    assert any("Of 'arm.png' the roughness was not used, but that of 'rough.png'" in note for note in whole.notes)
+    assert any("The roughness in 'arm.png' gave way to 'rough.png'." in note for note in whole.notes)
 
 
 def test_a_packed_map_without_its_alpha_gives_the_rest_and_is_told(swatch: Swatch, tmp_path: Path) -> None:

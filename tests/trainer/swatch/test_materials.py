@@ -190,6 +190,14 @@ def test_folders_are_sorted_and_not_searched_deeper(tmp_path: Path) -> None:
     assert [each.path.name for each in found.materials] == ["brick.jpg", "slate.PNG"]
 
 
+def test_a_folder_whose_pictures_lie_deeper_says_where(tmp_path: Path) -> None:
+    """As Blender downloads of Poly Haven have them."""
+    (tmp_path / "rock.blend").mkdir()
+    save(tmp_path / "rock.blend" / "textures" / "rock_diff_1k.png", COLOURS)
+    with pytest.raises(UnusableSwatch, match=r"rock.blend' holds no picture itself, but its folder 'textures' does"):
+        find_materials([tmp_path / "rock.blend"])
+
+
 def test_a_picture_named_twice_is_taken_once(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     (tmp_path / "brick.jpg").write_bytes(b"x")

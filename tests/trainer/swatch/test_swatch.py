@@ -500,6 +500,13 @@ def test_a_turned_heic_is_upright(tmp_path: Path) -> None:
     assert np.median(abs(as_bytes(read.pixels) - turned)) < 8
 
 
+def test_a_damaged_heic_is_told_as_damaged(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    (tmp_path / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    with pytest.raises(UnusableSwatch, match="truncated or damaged: export it again"):
+        read_swatch(tmp_path / "IMG_0001.HEIC", None)
+
+
 def test_without_pillow_heif_a_heic_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_file, "_heif_is_read", lambda: False)
     (tmp_path / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
