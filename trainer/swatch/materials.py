@@ -138,7 +138,7 @@ def _set_of(
     by_part: dict[str, list[Path]] = {}
     for path in members:
         by_part.setdefault(str(names[path].part), []).append(path)
-    colours = by_part.pop(BASE_COLOUR.name, []) or [path for path in bare if not _looks_like_normals(path)]
+    colours = [path for path in by_part.pop(BASE_COLOUR.name, bare) if not _looks_like_normals(path)]
     maps = {
         part: [path for path in paths if _may_hold(part, path, names[path].plain)] for part, paths in by_part.items()
     }

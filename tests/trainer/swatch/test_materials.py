@@ -1,15 +1,19 @@
 """Which models the files and folders that people name make, and what is told of every file that makes none."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
 from tests.drawn import gravel
+from trainer.swatch.map_names import PARTS
 from trainer.swatch.materials import Found, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 
@@ -221,3 +225,52 @@ def test_nothing_to_find_is_told(tmp_path: Path) -> None:
     ]:
         with pytest.raises(UnusableSwatch, match=says):
             find_materials(paths)
+
+
+WORDS = st.sampled_from(
+    [
+        "brick",
+        "Wood",
+        "02",
+        "Color",
+        "diff",
+        "nor_gl",
+        "Normal",
+        "rough",
+        "GLOSS",
+        "ORM",
+        "bump",
+        "disp",
+        "spec",
+        "n",
+        "d",
+        "preview",
+        "2K",
+        "VAR2",
+        "metal",
+        "木",
+    ]
+)
+
+
+@given(names=st.lists(st.lists(WORDS, min_size=1, max_size=4).map("_".join), min_size=1, max_size=8), data=st.data())
+@settings(max_examples=40)
+def test_every_file_is_used_or_named_whatever_the_names_and_looks(names: list[str], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        looks = {f"{name}.png": data.draw(st.sampled_from(sorted(LOOKS))) for name in names}
+        folder = folder_of(Path(place) / "x", looks)
+        try:
+            found = find_materials([folder])
+        except UnusableSwatch:  # two models of one name, or nothing to learn
+            return
+        used = [path for each in found.materials for path in (each.path, *each.parts.values())]
+        assert len(used) == len(set(used))
+        assert not set(used) & set(found.left_out)
+        assert {path.name for path in (*used, *found.left_out)} == looks.keys()
+        assert all(found.left_out.values())
+        for each in found.materials:
+            shown = looks[each.path.name]
+            assert shown != "normals"
+            for part, path in each.parts.items():
+                assert part in PARTS
+                assert looks[path.name] != "colours" or len(PARTS[part]) > 1 or part.startswith("normal")
