@@ -144,6 +144,25 @@ def test_a_damaged_exr_is_refused_in_a_sentence(tmp_path: Path) -> None:
             read_samples(tmp_path / "cut.exr")
 
 
+@pytest.mark.parametrize("compression", ["NO", "ZIP", "PIZ", "B44", "DWAA"])
+def test_whatever_is_flipped_in_an_exr_it_reads_or_is_refused(tmp_path: Path, compression: str) -> None:
+    random = np.random.default_rng(1)
+    planes = {name: random.uniform(0, 1, SIDES).astype(np.float16) for name in "RGB"}
+    path = exr(tmp_path / "x.exr", planes, compression=getattr(OpenEXR, f"{compression}_COMPRESSION"))
+    whole = path.read_bytes()
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for place in random.integers(0, min(len(whole), 700), 3):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read = read_samples(path)
+        except UnusablePicture:
+            continue
+        assert read.values.dtype == np.float32
+        assert read.values.ndim == 3
+
+
 def test_an_exr_that_claims_gigabytes_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     data = exr(tmp_path / "x.exr", {"Y": np.zeros(SIDES, np.float32)}).read_bytes()
     box = struct.pack("<4i", 0, 0, SIDES[1] - 1, SIDES[0] - 1)
