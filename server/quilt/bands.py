@@ -1,7 +1,7 @@
-"""Hiding joints: a window put together from its patches, band by band.
+"""Hides joints: a window is put together from its patches, band by band.
 
 Source: Burt & Adelson, "A multiresolution spline with application to image mosaics" (ACM ToG 2, 1983): fine detail
-changes from one patch to the next within a few pixels, slow light over a wide zone, so neither a step nor a ghost is
+changes from one patch to the next within a few pixels, slow light over a wide zone, so neither steps nor ghosts can be
 seen. Differs: four bands on full grids in place of a pyramid, so no grid shows and any size wraps.
 
     detail    what a blur of about 2 plan pixels takes away; feathered over one plan pixel at either side of a cut
@@ -9,16 +9,16 @@ seen. Differs: four bands on full grids in place of a pyramid, so no grid shows 
     low       between that and a blur of about 5 nodes; feathered over 2 nodes
     slow      the rest; feathered over 8 nodes
 
-The last two are known on nodes of the torus, every 4 plan pixels, and interpolated. Feathers are as narrow as hides a
-joint: a mean of two patches has less contrast than either, and wider ones (2 and 6 pixels, 4 and 12 nodes) cost a
-fifth of the distance that Gram matrices measure.
+The last two are computed at nodes of the torus, every 4 plan pixels, and interpolated. Feathers are only as wide as
+needed to hide a joint: a mean of two patches has less contrast than either. Wider feathers (2 and 6 pixels, 4 and 12
+nodes) made the distance that Gram matrices measure a fifth larger.
 
 Tiles of a lattice have colours of their own up to their joints, where cuts run. There all but the detail is one band,
 feathered as the middle one.
 
-Nodes of small swatches, whose patches lie close to each other, lie closer too.
+In small swatches patches lie closer together, and so do nodes.
 
-All values are whole numbers held in float32, each sum below 2^24: exact in any order, on any device.
+All values are float32 of whole numbers, and every sum is below 2^24: exact in any order, on any device.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,10 +44,10 @@ def node_of(settings: QuiltArchitecture) -> int:
 
 
 class Bands:
-    """The bands of a swatch: what each patch would show of them anywhere.
+    """The bands of a swatch, at any of its pixels.
 
-    `maps`: of each map (channels, height, width) uint8 or uint16, at full size; only what is painted is read of them
-    where they are larger than the plan. `plan`: the same maps in plan pixels, or the maps themselves.
+    `maps`: for each map (channels, height, width) uint8 or uint16, at full size. If they are larger than the plan, only
+    the parts that are painted are read. `plan`: the same maps in plan pixels, or the maps themselves.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Bands:
         return self._wide(self._middle, number, rows, columns, fraction)
 
     def soft(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
-        """All but the detail, likewise: the sum of the other three bands."""
+        """All but the detail, in the same form: the sum of the other three bands."""
         return self._wide(self._soft, number, rows, columns, fraction)
 
     def _wide(
@@ -106,7 +106,7 @@ class Bands:
         return self._at(self._low[number], rows, columns)
 
     def slow(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
-        """The last blur, likewise."""
+        """The last blur, in the same form."""
         return self._at(self._slow[number], rows, columns)
 
     def _at(self, table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ def _between(cells: Tensor, rows: range, columns: range, step: int) -> Tensor:
 
 
 def _numbers(line: Tensor, side: int, wraps: bool) -> Tensor:
-    """Which row or column of the swatch stands at these, inside or out."""
+    """Which row or column of the swatch is shown at these positions, inside the swatch or outside."""
     if wraps:
         return line % side
     line = line % (2 * side)
@@ -218,7 +218,7 @@ def _numbers(line: Tensor, side: int, wraps: bool) -> Tensor:
 
 
 def _taken(table: Tensor, rows: range, columns: range, wraps: tuple[bool, bool]) -> Tensor:
-    """A part of the swatch, which may reach outside: (C, rows, columns)."""
+    """A part of the swatch; it may reach outside: (C, rows, columns)."""
     for dimension, line, wrap in ((1, rows, wraps[0]), (2, columns, wraps[1])):
         side = table.shape[dimension]
         if line.start >= 0 and line.stop <= side:

@@ -1,12 +1,12 @@
-"""Where patches meet: minimum-error cuts through their overlaps, and so which patch every pixel comes from.
+"""Minimum-error cuts through the overlaps of patches. They decide which patch every pixel comes from.
 
-Rows of patches are cut first: between two neighbours in a row runs an upright path through their overlap. Then whole
-rows are cut from each other: a level path runs between them from patch to patch. It passes fixed nodes, the best place
-over the middle of each patch, so it never breaks and a piece of it depends on four patches alone.
+First the patches of each row are cut from each other: an upright path runs through the overlap of two neighbours. Then
+whole rows are cut from each other by a level path from patch to patch. It passes fixed nodes, the best pixel above the
+middle of each patch, so it never breaks, and every piece of it depends on only four patches.
 
 Paths are those of least summed energy (Efros & Freeman, SIGGRAPH 2001), found by dynamic programming, all paths of a
 block at once. The energy of a pixel is the squared difference of the two patches' features, divided by how much the
-quieter of them changes there, so a path would rather run along an edge than through a plain. All in whole numbers.
+quieter of them changes there, so a path prefers an edge to a plain area. All in whole numbers.
 
 Paths are in plan pixels, `rows` and `columns` count from the upper left corner of a patch, overlaps included.
 """
@@ -55,15 +55,15 @@ def make_cuts(plan: Plan, rows: range, columns: range) -> Cuts:
 
 
 def joined(blocks: Sequence[Sequence[Cuts]], rows: range, columns: range) -> Cuts:
-    """Cuts of neighbouring blocks as those of these rows and columns, which lie in them.
+    """The cuts of these rows and columns, from neighbouring blocks that contain them.
 
-    The first block holds the first row and column; blocks are of one size, and count without wrapping.
+    The first block contains the first row and column. Blocks have one size and are counted without wrapping.
     """
     height, width = len(blocks[0][0].rows), len(blocks[0][0].columns)
     top, left = rows.start % height, columns.start % width
 
     def grid(parts: list[list[Tensor]], down: int, across: int) -> Tensor:
-        """Each part's own rows and columns, and of the last ones what lies beyond."""
+        """Each part's own rows and columns; the last parts also give what lies beyond them."""
         lines = []
         for row, line in enumerate(parts):
             own_rows = height if row + 1 < len(parts) else height + down
@@ -85,7 +85,7 @@ def joined(blocks: Sequence[Sequence[Cuts]], rows: range, columns: range) -> Cut
 
 
 def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
-    """Between all neighbours in a row: (rows + 1, columns, length)."""
+    """The cuts between neighbours in a row: (rows + 1, columns, length)."""
     factor = plan.settings.factor
     down = torch.arange(plan.longest[0])[:, None] * factor
     across = torch.arange(2 * plan.overlaps[1])[None] * factor
@@ -96,7 +96,7 @@ def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
 
 
 def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Tensor) -> Tensor:
-    """From node to node, between rows of patches that are cut already: (rows, columns, length)."""
+    """The cuts between rows of patches, from node to node: (rows, columns, length)."""
     factor, axis = plan.settings.factor, plan.axes[1]
     overlap = axis.overlap
     corners = torch.tensor([axis.corner(column) for column in range(columns.start, columns.stop + 1)])
@@ -167,7 +167,7 @@ def _energy(first: _Shown, second: _Shown, *, across: bool = True) -> Tensor:
 
 
 def _calmest(energies: Tensor) -> Tensor:
-    """Where each is least, along the last axis; the middle is preferred by a little."""
+    """The index of the least value along the last axis. The middle is slightly preferred."""
     count = energies.shape[-1]
     aside = (torch.arange(count) - count // 2).abs()
     cost = energies + energies.div(16 * count, rounding_mode="floor") * aside

@@ -1,15 +1,15 @@
 """The plan of a torus: which place of the swatch each patch shows.
 
 Image quilting (Efros & Freeman, SIGGRAPH 2001) with all patches of a colour at once: the patches of a torus have four
-colours like a checkerboard of 2 x 2. Those of the first colour take hashed places, spread evenly. The others, colour
-after colour, take the place whose appearance continues the neighbours that stand already, over the whole overlap: an
-exhaustive search at half search cells, then finer and finer steps to whole pixels. Differs: an order of four steps in
-place of a scan line, so a torus has no beginning, and a patch depends on few others.
+colours like a checkerboard of 2 x 2. Patches of the first colour take hashed places, spread evenly. Those of the other
+colours, one colour after the other, take the place that best continues their finished neighbours over all the overlap:
+first by an exhaustive search at half search cells, then in finer and finer steps to whole pixels. Differs: an order of
+four steps in place of a scan line, so a torus has no beginning, and a patch depends on few others.
 
 A patch depends on patches at most two away of the colours before its own, and so on at most five away in all. Plans
 are made in blocks of BLOCK x BLOCK patches, a colour at a time, as they are needed; blocks change no result.
 
-Costs are whole numbers, ties go to the first place, so the plan is the same on every device. A place is the pixel of
+Costs are whole numbers and ties go to the first place, so the plan is the same on every device. A place is the pixel of
 the swatch, at full size, that a patch shows at its upper left corner, overlaps included; it may lie outside.
 """
 
@@ -41,7 +41,7 @@ _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plast
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """What a place costs beside its fit, learned so that all of the swatch is shown alike.
+    """What a place costs beside its fit. It is learned so that all parts of the swatch are shown equally often.
 
     `table`: (rows, columns) int16 over search places, in 1/256 of the median cost. `chances`: the same shape, int16
     from 1 to 2^14: how often the first patches draw each.
@@ -52,7 +52,7 @@ class Prices:
 
 
 class Plan:
-    """The places of one torus, found as they are asked for."""
+    """The places of one torus. They are found when they are asked for."""
 
     def __init__(
         self,
@@ -92,9 +92,9 @@ class Plan:
         return self._places[torch.tensor(rows) % self.shape[0]][:, torch.tensor(columns) % self.shape[1]]
 
     def fraction(self, row: int, column: int) -> tuple[int, int]:
-        """How far the place of a patch that is known lies from the whole pixel, in 1/PHASES pixels, -32 to 31.
+        """The offset of a patch's place from the whole pixel, in 1/PHASES pixels, -32 to 31.
 
-        Not 0 on a lattice alone, whose periods are no whole pixels.
+        It is 0 unless the patch lies on a lattice, whose periods are not whole pixels.
         """
         down, across = self._fractions[row % self.shape[0], column % self.shape[1]].tolist()
         return down, across
@@ -105,7 +105,7 @@ class Plan:
         return first, second
 
     def _ensure(self, stage: int, rows: range, columns: range) -> None:
-        """Every patch of the colours up to `stage` in these ranges has its place."""
+        """Find the places of all patches of the colours up to `stage` in these ranges."""
         down, across = self.shape
         for row in _blocks(rows, down):
             for column in _blocks(columns, across):
@@ -141,7 +141,7 @@ class Plan:
     # ------------------------------------------------------------------------------------------------ the first colour
 
     def _drawn(self, index: Tensor) -> Tensor:
-        """Places spread evenly over the swatch, by their chances: an additive sequence over patches, and some hash."""
+        """Places spread evenly over the swatch by their chances: an additive sequence over patches, with some hash."""
         turn = index[:, 0] // 2 * ((self.shape[1] + 1) // 2) + index[:, 1] // 2
         shares = []
         for axis in (0, 1):
@@ -187,7 +187,7 @@ class Plan:
         return table[rows][:, columns]
 
     def _distances(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor]:
-        """Of every place: the summed squared distances to the neighbours that stand, and how many cells were summed."""
+        """For every place: the sum of squared distances to finished neighbours, and the number of its cells."""
         tables = self.tables
         target, known, standing = self._target(index, stage)
         first = [(low + tables.margin) // tables.steps[0] for low in self._low]
@@ -231,7 +231,7 @@ class Plan:
         return sums, cells
 
     def _own_distances(self, axis: int) -> tuple[Tensor, int]:
-        """Where a patch is its own neighbour: how much its far end differs from its near end, of every place."""
+        """For a patch that is its own neighbour: how much its far end differs from its near end, for every place."""
         tables, step = self.tables, self.tables.steps[0]
         field = tables.coarse.transpose(1, 2) if axis else tables.coarse
         apart = max(1, round(self.axes[axis].side / self.settings.factor / step))
@@ -286,9 +286,9 @@ class Plan:
         return shown + torch.stack(steps, -1), standing
 
     def _repeats(self, index: Tensor, stage: int, rows: Tensor, columns: Tensor) -> Tensor:
-        """What places cost that go on copying a neighbour, or show again what one nearby shows: in 1/256.
+        """The prices of places that continue a copy of a neighbour, or repeat what a patch nearby shows, in 1/256.
 
-        Prices fall with the larger of the distances down and across: they are the smaller of two prices of a line.
+        A price falls with the larger of the distances down and across.
         """
         worst = torch.zeros(len(index), len(rows), len(columns), dtype=torch.int32, device=self.device)
         factor = self.settings.factor
@@ -462,7 +462,7 @@ class Plan:
         return inside
 
     def _numbered(self, pixels: Tensor, spacing: int, table: Tensor, reach: int) -> Tensor:
-        """Which entry of a table, flat, stands for each pixel; far enough from its ends for any move."""
+        """The flat index in a table of each pixel, far enough from its ends for any move."""
         plan = (pixels.div(self.settings.factor, rounding_mode="floor") + self.tables.margin).div(
             spacing, rounding_mode="floor"
         )
@@ -482,7 +482,7 @@ def _raised(worst: Tensor, prices: Sequence[Tensor], counts: Tensor) -> Tensor:
 
 
 def _parts(pitch: int, overlap: int) -> list[slice]:
-    """The cells of a patch along one axis: those over the neighbour before, over none, over the neighbour behind."""
+    """The cells of a patch along one axis: over the neighbour before it, over none, over the one behind it."""
     ends = [0, min(overlap, pitch), pitch, pitch + overlap]
     return [slice(start, stop) for start, stop in pairwise(ends) if stop > start]
 
@@ -505,8 +505,8 @@ def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:
 def correlated(image: Tensor, kernels: Tensor, spread: int) -> Tensor:
     """(C, H, W) under (P, C, h, w) kernels whose cells lie `spread` apart: (P, rows, columns) int64, exact.
 
-    Whole numbers, all sums below 2^24: so float32 is exact on a processor, where convolutions multiply and add. On
-    other devices they may be transformed: there in float64, rounded.
+    All sums are whole numbers below 2^24, so float32 is exact on a processor, whose convolutions multiply and add.
+    Other devices may use transforms; there float64 is used and rounded.
     """
     if image.device.type == "cpu":
         return F.conv2d(image[None], kernels, dilation=spread)[0].long()

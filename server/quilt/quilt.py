@@ -1,7 +1,7 @@
 """The quilt as a generator: `samples` of any window of any torus, from plan, cuts and bands.
 
-Every number on the way is a whole number, or a float that was rounded once and alike on every device. So the same
-window has the same bytes whatever window it is cut from, on any number of threads, on any device.
+All numbers are whole numbers, or floats that are rounded once, in the same way on every device. So the same pixels
+have the same bytes in every window, with any number of threads, on any device.
 """
 
 import copy
@@ -49,7 +49,7 @@ class Quilt:
     """A texture generator that sews pieces of its swatch together.
 
     `pixels`: of each map (channels, height, width) uint8, or uint16 for one of 16 bits. `plan`: the same in plan
-    pixels, or None where that is the same.
+    pixels, or None if that is the same.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Quilt:
         self._cuts: OrderedDict[Hashable, Cuts] = OrderedDict()
 
     def on(self, device: torch.device) -> "Quilt":
-        """The same quilt, painting on this device; plans are made on the processor. Pixels and tables are shared."""
+        """The same quilt for this device. Plans are still made on the processor. Pixels and tables are shared."""
         other = copy.copy(self)
         other._plans, other._cuts, other._stretches = OrderedDict(), OrderedDict(), OrderedDict()
         if device != self.device:
@@ -100,7 +100,7 @@ class Quilt:
         return tuple(16 if each.dtype == torch.uint16 else 8 for each in self.pixels)
 
     def forget(self) -> None:
-        """Plans made so far, after prices have changed."""
+        """Drop the plans made so far, because prices have changed."""
         self._plans.clear()
         self._cuts.clear()
         self._stretches.clear()
@@ -139,14 +139,14 @@ class Quilt:
 
     @property
     def tables(self) -> Tables:
-        """What is compared, made when it is first needed."""
+        """What the plan compares; made when it is first needed."""
         if self._tables is None:
             self._tables = make_tables(eight_bits(self.small), self.settings, self.weights)
         return self._tables
 
     @property
     def bands(self) -> Bands:
-        """What is painted from, made when it is first needed."""
+        """What textures are painted from; made when it is first needed."""
         if self._bands is None:
             self._bands = Bands(self.pixels, self.small, self.settings, self.device)
         return self._bands
@@ -161,9 +161,9 @@ class Quilt:
         return _kept(self._plans, (seed, size), PLANS_KEPT, made)
 
     def fitted(self, size: Size) -> tuple["Quilt", Stretch | None]:
-        """The quilt that paints this size, and how its swatch was stretched: so that whole periods of its lattice fit.
+        """The quilt for this size, with its swatch stretched so that whole periods of its lattice fit, and the stretch.
 
-        Without a lattice, or where it fits by too much stretching alone, the quilt itself and None.
+        Without a lattice, or if it would need too much stretching: the quilt itself and None.
         """
 
         def made() -> tuple[Quilt, Stretch | None]:
@@ -205,7 +205,7 @@ class Quilt:
 
     @torch.no_grad()
     def samples(self, seed: int, size: Size, window: Window, depths: Sequence[Depth]) -> list[Tensor]:
-        """Of each map (height, width, channels), uint8 or uint16, on the CPU."""
+        """One tensor for each map: (height, width, channels), uint8 or uint16, on the CPU."""
         quilt, _ = self.fitted(size)
         if quilt is not self:
             return quilt.samples(seed, size, window, depths)
@@ -223,9 +223,9 @@ class Quilt:
         return result
 
     def sources(self, seed: int, size: Size, window: Window) -> Tensor:
-        """Which pixel of the swatch every pixel shows, where joints are not blended: (height, width, 2) int64.
+        """Which pixel of the swatch every pixel shows if joints are not blended: (height, width, 2) int64.
 
-        A few may lie outside the swatch, by less than an overlap: they are shown mirrored.
+        A few may lie outside the swatch by less than an overlap. They are shown mirrored.
         """
         quilt, stretch = self.fitted(size)
         if stretch is not None:
@@ -302,7 +302,7 @@ class Quilt:
         return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
 
     def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
-        """The two slower bands over a window, of each map (channels, rows, columns): on nodes, interpolated."""
+        """The two slower bands over a window, for each map (channels, rows, columns): nodes, interpolated."""
         factor, bands = self.settings.factor, self.bands
         axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
@@ -405,8 +405,9 @@ def reduced(maps: Sequence[Tensor], factor: int) -> list[Tensor]:
 
 
 class _Weight:
-    """How much a patch counts at each pixel, whole numbers from 0 to `most`, float32: as they are, or coarser for
-    samples of 16 bits. Sums of them times samples stay below 2^24, where float32 holds every whole number.
+    """How much a patch counts at each pixel: float32 of whole numbers from 0 to `most`, coarser for samples of 16 bits.
+
+    Sums of weights times samples stay below 2^24, so float32 holds them exactly.
     """
 
     def __init__(self, whole: Tensor, most: int) -> None:
@@ -436,7 +437,7 @@ class _Mean:
 
 
 class _Nodes:
-    """Pixels of one axis of the torus on which slow things are known: every `step` pixels or a little more."""
+    """The pixels of one axis at which slow bands are computed: every `step` pixels or a little more."""
 
     def __init__(self, side: int, step: int) -> None:
         self.side, self.count = side, max(1, side // step)
@@ -480,13 +481,13 @@ def _slices(parts: Sequence[range], of: Sequence[range]) -> tuple[slice, slice]:
 
 
 def _true(line: Tensor) -> range:
-    """From the first to the last true of a line; empty where none is."""
+    """The range from the first to the last true value of a line; empty if there is none."""
     places = line.nonzero()
     return range(int(places[0]), int(places[-1]) + 1) if len(places) else range(0)
 
 
 def _node_before(axis: PatchAxis, pixel: int) -> int:
-    """The last patch whose middle does not lie behind this pixel."""
+    """The last patch whose middle is at or before this pixel."""
     patch = axis.patch_at(pixel)
     return patch if axis.middle(patch) <= pixel else patch - 1
 
@@ -497,7 +498,7 @@ def _rounds(patches: int) -> int:
 
 
 def _kept(cache: "OrderedDict[Hashable, T]", key: Hashable, most: int, make: Callable[[], T]) -> T:
-    """What was made for this key before, or is made now; what was not asked for lately is forgotten."""
+    """The value made earlier for this key, or made now. The least recently used values are dropped."""
     if key not in cache:
         cache[key] = make()
         while len(cache) > most:
@@ -514,7 +515,7 @@ def eight_bits(maps: Sequence[Tensor]) -> Tensor:
 
 
 def _unit(values: Tensor, most: int) -> Tensor:
-    """Normals, stored as whole numbers from 0 to `most`, brought to unit length: (3, rows, columns)."""
+    """Scale normals to unit length. They are whole numbers from 0 to `most`: (3, rows, columns)."""
     vectors = 2 * values.double() - most
     squares = vectors.square().sum(0, keepdim=True)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=values.device)[:, None, None]

@@ -1,4 +1,4 @@
-"""Regular materials: a swatch stretched so that a torus holds whole periods of its lattice.
+"""Regular materials: stretches a swatch so that a torus holds whole periods of its lattice.
 
 The lattice of the swatch has two waves B (rows, in cycles per pixel); the nearest ones that close on a torus are B',
 whole cycles over its sides. The swatch, sampled at T u with T = B^-1 B', has exactly the waves B'. So patches that lie
@@ -43,7 +43,7 @@ class Stretch:
 
 
 def fitted(lattice: Lattice, size: Size, height: int, width: int) -> tuple[Stretch, Periods] | None:
-    """How a swatch of these sides is stretched for a torus of this size. None where it would be by too much."""
+    """How a swatch of these sides is stretched for a torus of this size. None if it would be stretched too much."""
     (a, b), (c, d) = lattice.basis
     cycles = lattice.cycles(size)
     (e, f), (g, h) = ((y / size.height, x / size.width) for y, x in cycles)

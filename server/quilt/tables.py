@@ -6,8 +6,7 @@
 
 The weights come from the trainer (trainer/quilt) as small whole numbers, so every table is the same on every device.
 Tables reach beyond the swatch by a margin: around it where it tiles, else mirrored, and then those places are marked
-as not valid. Float tensors here hold whole numbers below 2^24 (float32) or 2^53 (float64), so sums are exact in any
-order.
+as not valid. All floats here are whole numbers below 2^24 (float32) or 2^53 (float64), so sums are exact in any order.
 """
 
 from dataclasses import dataclass
@@ -100,7 +99,7 @@ def make_tables(plan: Tensor, settings: QuiltArchitecture, weights: Weights) -> 
 
 
 def extended(side: int, margin: int, wraps: bool, device: torch.device) -> Tensor:
-    """Which pixel of the swatch stands at [-margin, side + margin): around where it wraps, else mirrored."""
+    """Which pixel of the swatch is shown at [-margin, side + margin): wrapped if the swatch tiles, else mirrored."""
     places = torch.arange(-margin, side + margin, device=device)
     if wraps:
         return places % side

@@ -148,7 +148,7 @@ def signed(vectors: Tensor) -> Tensor:
 
 
 def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool], lattice: Lattice | None) -> Quilt:
-    """A quilt of these maps, (channels, height, width) each, uint8 or uint16, of one size: all places cost the same."""
+    """A quilt of these maps in which all places cost the same. Maps are (channels, height, width), uint8 or uint16."""
     settings = choose_sizes(pixels[0].shape[1], pixels[0].shape[2], wraps)
     if lattice:
         settings = _around_a_brick(settings, lattice)
@@ -163,7 +163,7 @@ def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, boo
 
 
 def _around_a_brick(settings: QuiltArchitecture, lattice: Lattice) -> QuiltArchitecture:
-    """Overlaps as wide as two steps of the lattice, where there is room: so a cut can go around whole bricks."""
+    """Make overlaps as wide as two steps of the lattice, if there is room, so that a cut can go around whole bricks."""
     steps = max(abs(each) for period in lattice.periods() for each in period) / settings.factor
     overlap = -(-int(steps + 1) // settings.cell) * settings.cell
     room = (min(settings.plan) - settings.pitch * 3 // 2) // 2 // settings.cell * settings.cell
@@ -172,7 +172,7 @@ def _around_a_brick(settings: QuiltArchitecture, lattice: Lattice) -> QuiltArchi
 
 
 def learn_prices(quilt: Quilt, rounds: int = ROUNDS, rate: float = 0.25, seed: int = 1000) -> Iterator[int]:
-    """Plan sample textures, count how often each part of the swatch is shown, and make what is shown often dearer.
+    """Plan sample textures, count how often each part of the swatch is shown, and raise the prices of the frequent.
 
     Changes the quilt's prices; yields the rounds done.
     """
