@@ -50,6 +50,7 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
 MAX_PIXELS = 100_000_000  # 300 MB of RGB once decoded; about the largest single shot of a camera
 MAX_FILE_BYTES = 1 << 30  # MAX_PIXELS of uncompressed 16-bit RGBA fit
 
+_BITS_PER_SAMPLE, _PLANES = 258, 284  # tags of a TIFF
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _HEIF_HELP = "install what reads HEIC by pip install pillow-heif, or save it as PNG or JPEG"
 _LINEAR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance HDR", b"#?RGBE": "Radiance HDR"}  # how they begin
@@ -259,6 +260,12 @@ def stored_picture(
         )
     if min(width, height) < least_side:
         raise UnusablePicture(f"{quoted(path)} is {width} x {height} px, {too_small}")
+    tags = getattr(opened, "tag_v2", {})  # of a TIFF
+    if tags.get(_PLANES) == 2 and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:  # Pillow takes them for 8 bits
+        raise UnusablePicture(
+            f"{quoted(path)} keeps its channels of 16 bits in separate planes, which is not read here: save it as "
+            "16-bit PNG."
+        )
     if getattr(opened, "is_animated", False):
         notes.append("The file holds several pictures; the first was taken.")
     # Both before load(): it empties the list of tiles, and turns a TIFF upright by itself.

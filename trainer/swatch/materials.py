@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from server.files.picture_file import SUFFIXES, UnusablePicture, foreign_in, mode_of, pictures_in, quoted
-from server.model.maps import BASE_COLOUR, NORMAL
+from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL
 from trainer.swatch.map_names import PARTS, PREVIEW, Named, named
 from trainer.swatch.samples import EXR_SUFFIX, glance
 from trainer.swatch.swatch import UnusableSwatch, model_name
@@ -138,7 +138,8 @@ def _set_of(
     by_part: dict[str, list[Path]] = {}
     for path in members:
         by_part.setdefault(str(names[path].part), []).append(path)
-    colours = [path for path in by_part.pop(BASE_COLOUR.name, bare) if not _looks_like_normals(path)]
+    colours = by_part.pop(BASE_COLOUR.name, None) or [path for path in bare if not _is_deep_grey(path)]
+    colours = [path for path in colours if not _looks_like_normals(path)]
     maps = {
         part: [path for path in paths if _may_hold(part, path, names[path].plain)] for part, paths in by_part.items()
     }
@@ -203,6 +204,8 @@ def _not_colours(path: Path, name: Named) -> str:
     part = name.part if name.plain and name.part not in (BASE_COLOUR.name, PREVIEW) else None
     if _looks_like_normals(path):
         part = NORMAL.name
+    elif name.part is None and _is_deep_grey(path):
+        part = HEIGHT.name
     elif part is None or (_is_grey(part) and _is_colourful(path, unread=True)):
         return ""
     article = "an" if part[0] in "aeio" else "a"
@@ -216,6 +219,15 @@ def _is_colourful(path: Path, *, unread: bool = False) -> bool:
         return unread and pixels is None
     spread = pixels[..., :3].max(2) - pixels[..., :3].min(2)
     return bool(np.quantile(spread, 0.95) > COLOURFUL)
+
+
+def _is_deep_grey(path: Path) -> bool:
+    """Whether the picture has one channel, of more than 8 bits: photographs hardly ever do."""
+    pixels = glance(path, LOOKED_AT)
+    if pixels is None or pixels.shape[2] > 1:
+        return False
+    eight = pixels * 255
+    return bool(np.abs(eight - eight.round()).max() > 1e-3)
 
 
 def _looks_like_normals(path: Path) -> bool:

@@ -137,6 +137,19 @@ def test_grey_pictures_of_other_names_are_photographs(tmp_path: Path, name: str)
     assert [each.path for each in find_materials([path]).materials] == [path]
 
 
+def test_grey_of_sixteen_bits_is_taken_for_a_height(tmp_path: Path) -> None:
+    deep = Image.fromarray((GREY[0, 0].numpy() * 65535).astype(np.uint16))
+    deep.save(tmp_path / "IMG_0042.png")
+    with pytest.raises(UnusableSwatch, match="looks like a height map"):
+        find_materials([tmp_path / "IMG_0042.png"])
+    assert len(find_materials([tmp_path / "IMG_0042.png"], as_colours=True).materials) == 1
+    folder = folder_of(tmp_path / "x", {"rock_rough.png": "grey", "rock_diff.png": "grey"})
+    deep.save(folder / "rock.png")
+    found = find_materials([folder])
+    assert told(found) == {"x": ("rock_diff.png", {"roughness": "rock_rough.png"})}
+    assert list(left(found)) == ["rock.png"]
+
+
 def test_every_file_that_is_not_used_is_named_with_the_reason(tmp_path: Path) -> None:
     folder = folder_of(
         tmp_path / "slab",

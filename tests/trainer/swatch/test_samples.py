@@ -84,6 +84,27 @@ def test_a_tiff_keeps_its_sixteen_bits(tmp_path: Path, compression: str | None, 
     assert np.array_equal((read_samples(path).values * 65535).round().astype(int), values)
 
 
+@pytest.mark.parametrize("more", [{"rowsperstrip": 7}, {"tile": (32, 32)}, {"predictor": True, "compression": "zlib"}])
+def test_a_tiff_keeps_them_however_it_is_laid_out(tmp_path: Path, more: dict[str, Any]) -> None:
+    values = deep(3)
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb", **more)
+    assert np.array_equal((read_samples(tmp_path / "x.tif").values * 65535).round().astype(int), values)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_channels_in_separate_planes_are_refused_where_they_would_lose_bits(
+    tmp_path: Path, compression: str | None
+) -> None:
+    path = tmp_path / "x.tif"
+    more: dict[str, Any] = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
+    tifffile.imwrite(path, np.moveaxis(deep(3), -1, 0), **more)
+    with pytest.raises(UnusablePicture, match="separate planes"):
+        read_samples(path)
+    eight = (deep(3) >> 8).astype(np.uint8)
+    tifffile.imwrite(path, np.moveaxis(eight, -1, 0), **more)
+    assert np.array_equal((read_samples(path).values * 255).round(), eight)
+
+
 def test_a_turned_picture_of_sixteen_bits_is_turned_upright(tmp_path: Path) -> None:
     values = deep(3)
     path = tmp_path / "x.tif"
