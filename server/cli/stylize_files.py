@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from blender_addon.client.sinks import MemorySink, Sink
 from server.client.stylized import StyleParameters, Stylizer
 from server.errors import BadRequest
-from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
+from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
 from server.files.picture_file import Picture, pictures_in, quoted, read_picture
-from server.replace_file import unwritten
 
 _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
 
@@ -131,7 +130,7 @@ def _single(path: Path, output: str | None, model: str) -> Step:
 
 
 def _check(plan: Plan) -> None:
-    """Find mistakes before minutes of work. Folders are made with the first picture, their parents never."""
+    """Find mistakes before minutes of work. Folders are made with the first picture."""
     sources: dict[Path, Path] = {}
     for step in plan.steps:
         check_format(step.target)
@@ -142,7 +141,7 @@ def _check(plan: Plan) -> None:
                 f"output: {quoted(other)} and {quoted(step.source)} would both become {str(step.target)!r}; rename one."
             )
     for folder in {step.target.parent for step in plan.steps}:
-        check_folder(folder if plan.several and not folder.is_dir() else folder / "picture")
+        check_folder(folder)
 
 
 # ------------------------------------------------------------------------------------------------------------ painting
@@ -157,12 +156,14 @@ def stylize_files(
     overwrite: bool,
     own_statistics: bool,
     tell: Callable[[str], None],
+    written: Callable[[Path], None],
     done: Callable[[float], None],
 ) -> None:
     """Make all pictures of the plan. `own_statistics`: each picture is measured by itself.
 
-    `tell` receives sentences for people, `done` the number of finished pictures, with the fraction of the current one.
-    Raises UnusablePicture, UnusableOutput, and what the stylizer raises; pictures that were finished before stay.
+    `tell` receives sentences for people, `written` each file that is complete, `done` the number of finished pictures,
+    with the fraction of the current one. Raises UnusablePicture, UnusableOutput, and what the stylizer raises; pictures
+    that were finished before stay.
     """
     todo = plan if overwrite or not plan.several else plan.missing()
     there = len(plan.steps) - len(todo.steps)
@@ -192,6 +193,7 @@ def stylize_files(
         used = stylized(sink, pixels, statistics, partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1]))
         statistics = "" if own_statistics else used
         done(count + 1)
+        written(step.target)
 
 
 def _tell_part(done: Callable[[float], None], before: int, total: int, pixels: int) -> None:
@@ -210,8 +212,5 @@ def _fitting(picture: Picture, target: Path) -> NDArray[Any]:
 
 def _named(target: Path, maps: Sequence[str]) -> Sequence[Path]:
     """The one file. Called when it is about to be written; only then its folder is made."""
-    try:
-        target.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise unwritten(target.parent, error) from error
+    make_folder(target.parent)
     return [target]

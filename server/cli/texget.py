@@ -1,11 +1,11 @@
 """texget: paints a texture into an image file, or puts pictures into a style, with a texture server or without one.
 
     texget                                                   lists the models of the server on this machine
-    texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536
+    texget brick --seed 7 --size 4096x2048 -o brick.png      width x height, any from 16 to 65536; 2k is 2048x2048
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
     texget brick --map all -o brick_{map}.tif                one file for each map, height in 16 bits
     texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
-    texget brick --seeds 0-15 -o brick.png                   brick-0000.png, brick-0001.png, …
+    texget brick --seeds 0-15 -o out/brick.png               out/brick-0000.png, out/brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
     texget brick --connect studio.line                       with a server on another machine, by its pairing line
@@ -14,46 +14,73 @@
 Textures are written part by part, so memory stays small at any size, and appear under their name when complete. Every
 file names the model, seed, size and window that it shows, so it can be made again. The pixels are the same with and
 without a server. A sequence that was stopped continues where it was: see server/cli/stylize_files.py.
+
+Names of the files written go to standard output, everything else to standard error. The exit code is 0 when all is
+done, 1 when something failed that may work another time (no server, no memory, a full disk), 2 when something that was
+asked for makes no sense, 130 after Ctrl-C.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from tqdm import tqdm
 
+from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
-from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE
+from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
 from server import __version__
+from server.cli.bar import Bar
 from server.cli.stylize_files import Plan, planned, stylize_files
-from server.client.client import Client, ServerUnreachable
+from server.client.client import Client, ServerUnreachable, TimedOut
 from server.client.stylized import StyleParameters, Stylizer
-from server.errors import BadRequest, TexserverError
+from server.errors import BadRequest, Refused, TexserverError
 from server.files.map_sinks import DirectxNormals, OrmSink, maps_for_orm
-from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, sink_for
+from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
 from server.model.library import Entry, Library
 from server.model.torus import Size, Window, check_seed
 from server.precision import PRECISIONS
 from server.printable import printable
+from server.replace_file import UnusableOutput
 
 SIZE = "1024x1024"
 MAX_SEEDS = 10_000
 LISTED_SIDES = (256, 512, 1024, 2048, 4096)
 
-INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
+FAILED, MISTAKEN = 1, 2  # it may work another time; it never will as it was asked for
+INTERRUPTED, NOBODY_READS = 130, 141  # as shells report a command that Ctrl-C, or the end of its pipe, ended
+MAY_WORK_LATER = RETRY_HELPS | {"oom", "expired", "cancelled", ""}  # codes of refusals
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when done, 2 after one sentence on stderr, 130 after Ctrl-C."""
+    """Run the command; the exit code. What goes wrong is one sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a name's characters
+    try:
+        code = _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as of texget | head; what is left is for nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-        if arguments.stylize is not None:
+        if arguments.print_completion is not None:
+            _print_completion(arguments.print_completion)
+        elif arguments.stylize is not None:
             _stylize(arguments)
         elif arguments.model is not None:
             _paint(arguments)
@@ -63,10 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             _list_server(arguments.connect)
     except (NoServer, ServerUnreachable) as error:
         print(f"texget: {printable(str(error))} Or paint without a server: texget --models DIR.", file=sys.stderr)
-        return 2
+        return FAILED if isinstance(error, ServerUnreachable) else MISTAKEN
     except TexserverError as error:
         print(f"texget: {printable(str(error))}", file=sys.stderr)
-        return 2
+        may_work_later = isinstance(error, TimedOut | UnusableOutput | ImageFileError) or (
+            isinstance(error, Refused) and error.code in MAY_WORK_LATER
+        )
+        return FAILED if may_work_later else MISTAKEN
     except KeyboardInterrupt:
         print("texget: stopped; no unfinished picture remains.", file=sys.stderr)
         return INTERRUPTED
@@ -99,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", default="0", metavar="N", help="each seed gives another texture (default: %(default)s)"
     )
     seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
-    parser.add_argument("--size", metavar="WxH", help=f"period in pixels (default: {SIZE})")
+    parser.add_argument("--size", metavar="WxH", help=f"period in pixels: 2048x1024, 512, 2k, 4kx2k (default: {SIZE})")
     parser.add_argument("--window", metavar="LEFT,TOP,WxH", help="only this part; it wraps, and may start below zero")
     parser.add_argument(
         "-o",
@@ -149,7 +179,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=PRECISIONS,
         help="for --models: exact (float32) or fast (bfloat16, a few 1/255 off; the default if the processor has it)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress, and no names of written files")
+    parser.add_argument(
+        "--print-completion",
+        choices=("bash", "zsh", "tcsh"),
+        help="print what makes this shell complete texget's options",
+    )
     parser.add_argument("--version", action="version", version=f"texserver {__version__}")
     return parser
 
@@ -198,7 +233,7 @@ def _paint(arguments: argparse.Namespace) -> None:
     if depth is None and is_jpeg(output):
         depth = 8  # whatever the depths of the maps are
     check_raster(output, part.height, part.width, 3, depth or 8)
-    check_folder(output)
+    check_folder(output.parent)
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
 
@@ -207,7 +242,7 @@ def _paint(arguments: argparse.Namespace) -> None:
             arguments, template, size, part, maps, depth, seeds,
         )  # fmt: skip
         return
-    with Client(_not_secret(arguments.connect)) as client:
+    with Client(_not_secret(arguments.connect), tell=_tell) as client:
         _paint_all(client, arguments, template, size, part, maps, depth, seeds)
 
 
@@ -224,23 +259,32 @@ def _paint_all(
     pixels = part.pixels
     if arguments.orm:
         maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
-    with _Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
+    with Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
         for index, seed in enumerate(seeds):
+            written: list[Path] = []
             painter.paint(
                 arguments.model,
                 seed=seed,
                 size=size,
-                sink=_sink(arguments, template, seed),
+                sink=_sink(arguments, template, seed, len(str(max(seeds))), written),
                 window=part,
                 maps=maps,
                 depth=depth,
                 progress=partial(bar.advance, index * pixels),
             )
+            for path in written:
+                bar.written(path)
 
 
-def _sink(arguments: argparse.Namespace, template: str, seed: int) -> Sink:
-    """The sink for the files of one seed."""
-    sink = sink_for(Path(template), partial(_named, template, seed, arguments.seeds is not None))
+def _sink(arguments: argparse.Namespace, template: str, seed: int, digits: int, written: list[Path]) -> Sink:
+    """The sink for the files of one seed. Their paths come into `written` when they are about to be written."""
+
+    def named(maps: Sequence[str]) -> list[Path]:
+        written[:] = _named(template, seed, arguments.seeds is not None, maps, digits)
+        make_folder(written[0].parent)
+        return written
+
+    sink = sink_for(Path(template), named)
     if arguments.orm:
         sink = OrmSink(sink)
     return DirectxNormals(sink) if arguments.normals == "directx" else sink
@@ -280,13 +324,13 @@ def _stylize(arguments: argparse.Namespace) -> None:
         library = Library(Path(arguments.models))
         _stylize_all(LocalPainter(library, arguments.device, arguments.precision), parameters, plan, arguments)
         return
-    with Client(_not_secret(arguments.connect)) as client:
+    with Client(_not_secret(arguments.connect), tell=_tell) as client:
         _stylize_all(client, parameters, plan, arguments)
 
 
 def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, arguments: argparse.Namespace) -> None:
     shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
-    with _Bar(arguments.model, len(plan.steps), arguments.quiet, bar_format=shown) as bar:
+    with Bar(arguments.model, len(plan.steps), arguments.quiet, bar_format=shown) as bar:
         stylize_files(
             stylizer,
             arguments.model,
@@ -294,9 +338,14 @@ def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, ar
             parameters=parameters,
             overwrite=arguments.overwrite,
             own_statistics=arguments.statistics == "own",
-            tell=lambda sentence: tqdm.write(f"texget: {sentence}", file=sys.stderr),
+            tell=lambda sentence: bar.tell(f"texget: {sentence}"),
+            written=bar.written,
             done=partial(bar.advance, 0),
         )
+
+
+def _tell(sentence: str) -> None:
+    tqdm.write(f"texget: {printable(sentence)}", file=sys.stderr)
 
 
 def _not_secret(connect: str | None) -> str | None:
@@ -309,32 +358,19 @@ def _not_secret(connect: str | None) -> str | None:
     return connect
 
 
+def _print_completion(shell: str) -> None:
+    try:
+        import shtab  # only then
+    except ImportError:
+        raise BadRequest("print-completion: it needs the package shtab; install it: pip install shtab.") from None
+    print(shtab.complete(_parser(), shell))
+
+
 def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
     """Raise BadRequest for options that have no meaning then."""
     for name in names:
         if getattr(arguments, name) not in (None, False):
             raise BadRequest(f"--{name.replace('_', '-')} has no meaning {when}; leave it out.")
-
-
-class _Bar:
-    """A progress bar that appears with the first progress, so that after a mistake only one sentence is printed."""
-
-    def __init__(self, name: str, total: int, quiet: bool, **options: Any) -> None:
-        self._make = partial(tqdm, total=total, desc=name[:40], disable=quiet, file=sys.stderr, **options)
-        self._bar: Any = None
-
-    def advance(self, before: int, done: float) -> None:
-        """`done` of the current picture, after `before` of others."""
-        if before + done:
-            self._bar = self._bar or self._make()
-            self._bar.update(before + done - self._bar.n)
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 # -------------------------------------------------------------------------------------------------- names and numbers
@@ -346,24 +382,31 @@ def _default_output(name: str, size: Size, window: Window | None) -> str:
     return f"{name}-{{seed}}-{size.width}x{size.height}{part}.png"
 
 
-def _named(template: str, seed: int, several: bool, maps: Sequence[str]) -> list[Path]:
-    """The files of one seed: placeholders are filled in, and missing ones added before the suffix where needed."""
+def _named(template: str, seed: int, several: bool, maps: Sequence[str], digits: int = 1) -> list[Path]:
+    """The files of one seed: placeholders are filled in, and missing ones added before the suffix where needed. One of
+    several seeds has as many digits as the longest, so that names sort as seeds do.
+    """
     path = Path(template)
     if not path.name:
         raise BadRequest(f"output: {template!r} is a folder; add a file name such as brick.png.")
     added = f"-{seed:04}" if several and "{seed}" not in path.name else ""
     if len(maps) > 1 and "{map}" not in path.name:
         added += "-{map}"
-    name = f"{path.stem}{added}{path.suffix}".replace("{seed}", str(seed))
+    name = f"{path.stem}{added}{path.suffix}".replace("{seed}", f"{seed:0{digits}}" if several else str(seed))
     return [path.with_name(name.replace("{map}", each)) for each in maps]
 
 
 def parse_size(text: str) -> Size:
-    """ "4096x2048", width x height. Raises BadRequest."""
-    found = re.fullmatch(r"([0-9]{1,10})x([0-9]{1,10})", text)
+    """ "4096x2048", width x height, "512" or "2k" for a square; k stands for 1024. Raises BadRequest."""
+    found = re.fullmatch(r"([0-9]{1,10}k?)(?:x([0-9]{1,10}k?))?", text, re.ASCII | re.IGNORECASE)
     if not found:
-        raise BadRequest(f"size: {text[:60]!r} is not WIDTHxHEIGHT, such as 2048x1024.")
-    return Size(height=int(found[2]), width=int(found[1]))
+        raise BadRequest(f"size: {text[:60]!r} is not WIDTHxHEIGHT, such as 2048x1024, 512 or 2k.")
+    width = _pixels(found[1])
+    return Size(height=_pixels(found[2]) if found[2] else width, width=width)
+
+
+def _pixels(text: str) -> int:
+    return int(text[:-1]) * 1024 if text[-1] in "kK" else int(text)
 
 
 def parse_window(text: str) -> Window:
@@ -422,7 +465,7 @@ def _list_folder(library: Library) -> None:
 
 
 def _list_server(connect: str | None) -> None:
-    with Client(_not_secret(connect)) as client:
+    with Client(_not_secret(connect), tell=_tell) as client:
         models = client.list()
     if not models:
         print("The server has no models. Train one: python -m trainer --swatch PHOTO")
@@ -441,8 +484,9 @@ def _described(entry: Entry) -> str:
     swatch, lattice = entry.facts.swatch, entry.facts.lattice
     if entry.facts.kind == "style":
         return _about_style(swatch.height, swatch.width)
+    maps = [each.name for each in entry.facts.maps]
     fits = None if lattice is None else [side for side in LISTED_SIDES if lattice.fits(Size(side, side))]
-    return _about(swatch.height, swatch.width, fits)
+    return _about(maps, swatch.height, swatch.width, fits)
 
 
 def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
@@ -453,15 +497,16 @@ def _told(state: str, reason: str, facts: Mapping[str, Any]) -> str:
     warning = f"; {facts['warning']}" if "warning" in facts else ""
     if facts.get("kind") == "style":
         return _about_style(height, width) + warning
-    return _about(height, width, facts.get("fits")) + warning
+    maps = [str(each["name"]) for each in facts.get("maps", ())]
+    return _about(maps, height, width, facts.get("fits")) + warning
 
 
 def _about_style(height: int, width: int) -> str:
     return f"ready, a style, learned from {width}x{height}"
 
 
-def _about(height: int, width: int, fits: Sequence[int] | None) -> str:
-    about = f"ready, swatch {width}x{height}"
+def _about(maps: Sequence[str], height: int, width: int, fits: Sequence[int] | None) -> str:
+    about = f"ready, {', '.join(maps)}, swatch {width}x{height}"
     if fits is None:
         return f"{about}, no lattice: any size"
     sides = ", ".join(f"{side}x{side}" for side in fits)

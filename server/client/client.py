@@ -68,11 +68,13 @@ class Client(Stylizer):
     """A connection to a server: `server` is a pairing line or a connection file; by default the server of this machine.
 
     Raises ServerUnreachable at once if there is none. Later calls wait for up to `timeout_s` for a server that is gone,
-    and for the next sign of progress.
+    and for the next sign of progress. `tell` receives a sentence when the connection is lost meanwhile.
     """
 
-    def __init__(self, server: str | None = None, *, timeout_s: float = 60.0) -> None:
-        self._timeout_s = timeout_s
+    def __init__(
+        self, server: str | None = None, *, timeout_s: float = 60.0, tell: Callable[[str], None] = lambda sentence: None
+    ) -> None:
+        self._timeout_s, self._tell, self._is_lost = timeout_s, tell, False
         self._connection = Connection(
             partial(find_server, server), client=f"texserver {__version__}", letter=wire.MSGPACK, codecs=CODECS
         )
@@ -271,6 +273,12 @@ class Client(Stylizer):
 
     def _look(self) -> None:
         """Wait until something arrives, or for a moment."""
+        is_lost = self._connection.state != "ready" and self._connection.welcome is not None
+        if is_lost and not self._is_lost:
+            self._tell("The connection is lost; trying again.")
+        elif self._is_lost and not is_lost:
+            self._tell("The connection is back.")
+        self._is_lost = is_lost
         poller = zmq.Poller()
         for each in self._connection.sockets:
             poller.register(each, zmq.POLLIN)

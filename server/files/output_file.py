@@ -1,5 +1,6 @@
 """The picture files that texget writes: their formats, the limits of these, and the sinks that write them."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from blender_addon.client.image_file import ImageFileError, format_of
 from blender_addon.client.sinks import FileSink, Sink
 from server.errors import BadRequest
 from server.files.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSink
+from server.replace_file import unwritten
 
 
 def is_jpeg(path: Path) -> bool:
@@ -42,10 +44,21 @@ def check_raster(path: Path, height: int, width: int, channels: int, depth: int)
         )
 
 
-def check_folder(path: Path) -> None:
-    """Raise BadRequest if the file's folder does not exist."""
-    if not path.parent.is_dir():
-        raise BadRequest(f"output: there is no folder {path.parent}; create it or choose another.")
+def check_folder(folder: Path) -> None:
+    """Raise BadRequest if this folder is neither there nor can be made."""
+    there = next((each for each in (folder, *folder.parents) if each.exists()), Path())
+    if not there.is_dir():
+        raise BadRequest(f"output: {str(there)!r} is no folder; choose another.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadRequest(f"output: you may not write to the folder {str(there)!r}; choose another.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, with those above it, if it is not there. Raises UnusableOutput."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritten(folder, error) from error
 
 
 def sink_for(path: Path, name_files: Callable[[Sequence[str]], Sequence[Path]]) -> Sink:

@@ -15,14 +15,25 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from server.cli.texget import main, parse_seed, parse_seeds, parse_size, parse_window
+from server.cli import bar
+from server.cli.texget import (
+    FAILED,
+    MISTAKEN,
+    NOBODY_READS,
+    main,
+    parse_seed,
+    parse_seeds,
+    parse_size,
+    parse_window,
+)
 from server.client import local_painter
-from server.errors import BadRequest
+from server.errors import BadRequest, Refused, TexserverError
 from server.model.maps import BASE_COLOUR, Map
 from server.model.torus import Size, Window
 from server.network.devices import paintable
 from server.network.model_file import read_model, write_model
 from server.network.texture import texture, to_bytes
+from server.replace_file import UnusableOutput
 from tests.models import save_tiny, tiny_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -166,10 +177,12 @@ def test_each_map_has_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ((), ["brick-0-40x30.png"]),
         (("--seed", "12"), ["brick-12-40x30.png"]),
         (("--window", "1,-2,9x8"), ["brick-0-40x30-at-1,-2-9x8.png"]),
-        (("--seeds", "8-10"), ["brick-8-40x30.png", "brick-9-40x30.png", "brick-10-40x30.png"]),
+        (("--seeds", "8-10"), ["brick-08-40x30.png", "brick-09-40x30.png", "brick-10-40x30.png"]),
         (("--seeds", "3,70000", "-o", "b.tif"), ["b-0003.tif", "b-70000.tif"]),
         (("--seeds", "3", "-o", "b.png"), ["b-0003.png"]),
         (("--seeds", "3,4,3", "-o", "s{seed}.png"), ["s3.png", "s4.png"]),
+        (("--seeds", "3,400", "-o", "s{seed}.png"), ["s003.png", "s400.png"]),
+        (("-o", "new/folder/b.png"), ["new"]),
         (("--seed", "3", "-o", "{seed.real}-{0}.png"), ["{seed.real}-{0}.png"]),
     ],
     ids=str,
@@ -179,14 +192,89 @@ def test_files_are_named_for_what_they_show(folder: Path, arguments: tuple[str, 
     assert sorted(path.name for path in folder.iterdir() if path.name != "models") == sorted(names)
 
 
-def test_progress_is_told_in_pixels_unless_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["brick", "--models", "models", "--size", "100x100", "--seeds", "0-1", "-o", "x.png"]) == 0
+def test_what_is_written_is_told_unless_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And, where there is no terminal, how far it has come in lines that end."""
+    arguments = ["brick", "--models", "models", "--size", "100x100", "--seeds", "0-1", "-o", "out/x.png"]
+    assert main(arguments) == 0
     out, err = capsys.readouterr()
-    assert out == ""
-    assert "100%" in err
-    assert "20.0k/20.0k" in err
+    assert out.splitlines() == [str(Path("out/x-0000.png")), str(Path("out/x-0001.png"))]
+    assert err == "brick: 100%\n"
     run("brick", "--size", "100x100")
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_is_a_line_every_few_seconds_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(bar.time, "monotonic", lambda: now)
+    with bar.Bar("brick", 1000, quiet=False) as shown:
+        for done in range(1, 1001):
+            now += 0.02  # twenty seconds in all
+            shown.advance(0, done)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "brick: 25%"
+    assert lines[-1] == "brick: 100%"
+    assert len(lines) == 4
+
+
+def test_a_terminal_has_a_bar(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["brick", "--models", "models", "--size", "100x100", "--seeds", "0-1", "-o", "x.png"]) == 0
+    assert "20.0k/20.0k" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path) -> None:
+    """As head in texget | head."""
+    for number in range(2000):
+        (tmp_path / f"model{number}.safetensors").touch()
+    command = [sys.executable, "-m", "server.cli.texget", "--models", str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout
+        assert listing.stderr
+        assert listing.stdout.readline()
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+    assert listing.returncode == NOBODY_READS
+
+
+def test_a_console_that_lacks_characters_shows_them_escaped(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "server.cli.texget", "brick", "--models", str(tmp_path / "\u7816")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert r"\u7816" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failure_has_another_code_than_a_mistake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(error: TexserverError) -> int:
+        def raises(*_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(local_painter, "bands", raises)
+        return main(["brick", "--models", "models", "--quiet"])
+
+    for code in ("oom", "busy", "internal", "worker_lost", "shutting_down", "expired"):
+        assert fails(Refused(code, "No.")) == FAILED, code
+    assert fails(UnusableOutput("The disk is full.")) == FAILED
+    for code in ("bad_request", "unknown_model", "too_large"):
+        assert fails(Refused(code, "No.")) == MISTAKEN, code
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_shells_can_complete_the_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert main(["--print-completion", shell]) == 0
+    said = capsys.readouterr().out
+    assert "texget" in said
+    assert "keep-colours" in said
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals
@@ -200,7 +288,10 @@ def test_progress_is_told_in_pixels_unless_quiet(folder: Path, capsys: pytest.Ca
         (("brick", "--models", "nowhere"), "There is no models folder nowhere."),
         (("brick", "--size", "15x64"), "size: the width is 15;"),
         (("brick", "--size", "64x65537"), "size: the height is 65537;"),
-        (("brick", "--size", "64"), "size: '64' is not WIDTHxHEIGHT"),
+        (("brick", "--size", "64y"), "size: '64y' is not WIDTHxHEIGHT"),
+        (("brick", "--size", "15"), "size: the height is 15;"),
+        (("brick", "--size", "100k"), "size: the height is 102400;"),
+        (("brick", "--size", "k"), "size: 'k' is not"),
         (("brick", "--size", "64x64x64"), "size: "),
         (("brick", "--size", "1.5x64"), "size: "),
         (("brick", "--size", "-64x64"), "argument --size: expected one argument; see texget --help."),
@@ -224,8 +315,8 @@ def test_progress_is_told_in_pixels_unless_quiet(folder: Path, capsys: pytest.Ca
         (("brick", "-o", "x.bmp"), "output: 'x.bmp' names no format"),
         (("brick", "-o", "."), "output: '.' is a folder"),
         (("brick", "-o", "models"), "output: 'models' names no format"),
-        (("brick", "-o", "none/x.png"), "output: there is no folder none;"),
-        (("brick", "-o", "none/x.jpg"), "output: there is no folder none;"),
+        (("brick", "-o", "models/brick.safetensors/x.png"), "output: 'models/brick.safetensors' is no folder;"),
+        (("brick", "-o", "models/brick.safetensors/x/y.jpg"), "output: 'models/brick.safetensors' is no folder;"),
         (("brick", "--size", "65536x16", "-o", "x.jpg"), "output: a JPEG is at most 65500 pixels a side;"),
         (
             ("brick", "--size", "8001x8000", "-o", "x.jpg"),
@@ -276,6 +367,8 @@ def test_an_unfinished_picture_leaves_the_old_one(
 
 def test_numbers_are_read_as_they_are_written() -> None:
     assert parse_size("2048x1024") == Size(height=1024, width=2048)
+    assert parse_size("2k") == parse_size("2K") == parse_size("2048") == Size(height=2048, width=2048)
+    assert parse_size("4kx512") == Size(height=512, width=4096)
     assert parse_window("-9,8,7x6") == Window(top=8, left=-9, height=6, width=7)
     assert parse_seed(str(2**64 - 1)) == 2**64 - 1
     assert parse_seeds("3,5,9-12") == [3, 5, 9, 10, 11, 12]
@@ -292,8 +385,11 @@ def test_without_a_model_they_are_listed(folder: Path, capsys: pytest.CaptureFix
     assert main(["--models", "models"]) == 0
     bad, brick, grass = capsys.readouterr().out.splitlines()
     assert bad == "bad    broken: it is empty"
-    assert brick == "brick  ready, swatch 320x256, lattice: whole periods at 512x512, 1024x1024, 2048x2048, 4096x4096"
-    assert grass == "grass  ready, swatch 320x256, no lattice: any size"
+    assert (
+        brick
+        == "brick  ready, basecolor, swatch 320x256, lattice: whole periods at 512x512, 1024x1024, 2048x2048, 4096x4096"
+    )
+    assert grass == "grass  ready, basecolor, swatch 320x256, no lattice: any size"
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,7 +162,7 @@ def test_the_file_says_how_it_was_made(folder: Path, suffix: str) -> None:
 def test_the_list_says_which_models_stylize(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--models", "models"]) == 0
     brick, ink, _ = capsys.readouterr().out.splitlines()
-    assert brick.startswith("brick  ready, swatch")
+    assert brick.startswith("brick  ready, basecolor, swatch")
     assert ink == "ink    ready, a style, learned from 320x256"
 
 
@@ -476,7 +476,6 @@ FRAMES = ("ink", "--stylize", "frames/f_%04d.png")
         (("ink", "--stylize", "nothing.png"), "There is no file 'nothing.png': check the path."),
         ((*ONE, "-o", "out.webp"), "output: 'out.webp' names no format"),
         ((*ONE, "-o", "out"), "output: 'out' names no format"),
-        ((*ONE, "-o", "nowhere/out.png"), "output: there is no folder nowhere"),
         ((*ONE, "-o", "out_%04d.png"), "output: 'out_%04d.png' numbers its files"),
         ((*ONE, "-o", "frames/f_0001.png"), "output: 'frames/f_0001.png' is the picture itself"),
         ((*ONE, "-o", "frames/../frames/f_0001.png"), "output: 'frames/../frames/f_0001.png' is the picture itself"),
@@ -485,7 +484,6 @@ FRAMES = ("ink", "--stylize", "frames/f_%04d.png")
         ((*ALL, "-o", "frames"), "output: 'frames' is where the pictures come from"),
         ((*ALL, "-o", "frames/"), "output: 'frames' is where the pictures come from"),
         ((*ALL, "-o", "out.png"), "output: 'frames' is a folder, and so must the output be, not 'out.png'."),
-        ((*ALL, "-o", "nowhere/out"), "output: there is no folder nowhere"),
         (("ink", "--stylize", "models", "-o", "out"), "The folder 'models' holds no picture"),
         (FRAMES, "output: say where to put the pictures of 'frames/f_%04d.png'"),
         ((*FRAMES, "-o", "out.png"), "output: 'out.png' is one file; number it"),
@@ -519,4 +517,4 @@ def test_a_jpeg_for_a_picture_with_alpha_is_refused(folder: Path, capsys: pytest
 def test_a_folder_that_may_not_be_made_is_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").write_text("")
     said = refused(capsys, "ink", "--stylize", "frames", "-o", "file")
-    assert said.startswith("file was not written: ")
+    assert said == "output: 'file' is no folder; choose another."

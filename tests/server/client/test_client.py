@@ -145,12 +145,15 @@ def test_a_server_that_restarts_in_between_is_no_loss(server: FakeServer, tmp_pa
         path.chmod(0o600)
 
     tell()
-    with Client(str(path), timeout_s=10) as client:
+    told: list[str] = []
+    with Client(str(path), timeout_s=10, tell=told.append) as client:
         assert client.status()
+        assert told == []
         server.die()
         server.start()
         tell()
         np.testing.assert_array_equal(client.texture("brick", seed=7, size=300)["basecolor"], painted(7, (300, 300)))
+        assert told == ["The connection is lost; trying again.", "The connection is back."]
 
 
 def test_a_server_that_leaves_for_good_is_given_up(server: FakeServer) -> None:
