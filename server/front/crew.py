@@ -70,9 +70,13 @@ class Crew(Generic[Waiting]):
         worker.memory_mb = here.memory_mb
         return worker
 
-    def free(self, sha256: str, pixels: int) -> Worker[Waiting] | None:
-        """A worker that can take another item: the one with the fewest, if possible one that has the model."""
+    def free(self, sha256: str, pixels: int, *, proven: bool = False) -> Worker[Waiting] | None:
+        """A worker that can take another item: the one with the fewest, if possible one that has the model. `proven`:
+        only one that has finished something, where there are such.
+        """
         able = [worker for worker in self.workers.values() if _has_room(worker, pixels)]
+        if proven and any(worker.finished for worker in self.workers.values()):
+            able = [worker for worker in able if worker.finished]
         return min(able, key=lambda worker: (len(worker.items), sha256 not in worker.models), default=None)
 
     def has(self, worker: Worker[Waiting], sha256: str) -> bool:

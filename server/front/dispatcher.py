@@ -131,7 +131,7 @@ class Dispatcher:
             self._again.popleft()
             self.items.pop(item.key, None)
             return True
-        worker = self.crew.free(item.sha256, item.pixels)
+        worker = self.crew.free(item.sha256, item.pixels, proven=item.lost > 0)
         # An item that took its worker with it goes to one that has nothing else to lose.
         if worker is None or (item.lost and worker.items):
             return False

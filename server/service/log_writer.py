@@ -11,7 +11,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 QUEUED_LINES = 2000
 LONGEST_LINE = 10_000  # characters; a traceback may have some thousand
@@ -68,7 +68,7 @@ def logging_to_stderr(level: str) -> Iterator[LogWriter | None]:
     before = root.level
     root.setLevel(level.upper())
     writer = None
-    if sys.stderr is not None:
+    with suppress(AttributeError, OSError, ValueError):  # there is no standard error, or it is no file
         writer = LogWriter(sys.stderr.fileno())
         root.addHandler(writer)
     try:

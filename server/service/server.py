@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
@@ -20,7 +19,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from blender_addon.protocol import wire
-from blender_addon.protocol.pairing import Pairing, default_connection_file, public_key
+from blender_addon.protocol.pairing import Pairing, default_connection_file, new_key, public_key
 from server import __version__
 from server.front.crew import LOCAL, REMOTE, Address
 from server.front.figures import short
@@ -32,25 +31,16 @@ from server.service.end_signals import EndSignals
 from server.service.file_lock import Taken, file_lock
 from server.service.gate import Gate
 from server.service.inbox import Inbox
-from server.service.keys import (
-    ServerKeys,
-    UnusableKeys,
-    keep_keys,
-    keys_file,
-    read_keys,
-    remove_connection_file,
-    running_server,
-    write_connection_file,
-)
+from server.service.key_ring import CLIENTS, OWN_WORKERS, WORKERS, KeyRing
+from server.service.keys import remove_connection_file, running_server, write_connection_file
 from server.service.memory import give_back_freed
 from server.service.outbox import Outbox
-from server.service.peers import Peers
+from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
 from server.service.server_config import ServerConfig, Unservable, parse_endpoint
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
 from server.worker.worker_config import WorkerConfig
 
-CLIENTS, WORKERS = "clients", "workers"  # domains of keys
 IO_THREADS = 3  # so that encrypting megabytes for one client does not keep another waiting
 MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
@@ -81,8 +71,6 @@ class Server:
         self._next_look = 0.0
         self._monitors: dict[zmq.Socket[Any], Peers] = {}
         self._pieces: dict[Address, list[zmq.MessageTracker]] = {}  # of model files on their way to workers
-        self._names: dict[str, str] = {"": ""}  # of clients' keys, by public key in hexadecimal
-        self._keys_seen: object = None
         self._looked_at_keys = 0.0
         self._drain_ends = float("inf")
         self._look_at_metrics: Callable[[], None] | None = None
@@ -133,14 +121,10 @@ class Server:
         self.context: zmq.Context[Any] = zmq.Context(IO_THREADS)
         # Closed in the opposite order: nobody may still be at a handshake when the one who answers for keys is gone.
         self._stack.callback(self.context.destroy, linger=0)
-        self._keys: ServerKeys | None = None
-        self._gate: Gate | None = None
-        if not self.config.no_auth or self.config.bind_workers:
-            self._keys = keep_keys()
-            self._keys_seen = _stamp(keys_file())
-            self._gate = Gate(self.context, {})
-            self._stack.callback(self._gate.socket.close, linger=0)
-            self._let_in(self._keys)
+        self._gate = Gate(self.context, {})
+        self._stack.callback(self._gate.socket.close, linger=0)
+        needs_keys = not self.config.no_auth or self.config.bind_workers
+        self._ring = KeyRing(self._gate) if needs_keys else None
 
     def _open_clients(self) -> None:
         config = self.config
@@ -154,9 +138,9 @@ class Server:
             first_number=1 + randbelow(2**40),
             transport=self._transport,
         )
-        keys = None if config.no_auth else self._keys
+        secret = None if config.no_auth or self._ring is None else self._ring.server
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
-        self.clients = router(self.context, config.bind, CLIENTS, keys.server if keys else None, most)
+        self.clients = router(self.context, config.bind, CLIENTS, secret, most)
         self._stack.callback(self.clients.close, linger=0)
         self.peers = Peers(2 * most, ALL_COMING_BYTES)
         self.inbox = Inbox(self.clients, most, self._cut_client)
@@ -169,22 +153,24 @@ class Server:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="texserver-"))  # of mode 0700
         has_ipc = zmq.has("ipc") and sys.platform != "win32"
         local = f"ipc://{folder}/workers" if has_ipc else "tcp://127.0.0.1:*"
-        keys = None if has_ipc else self._keys or keep_keys()  # no other user can reach what is in the folder
+        # No other user can reach what is in the folder; elsewhere there are keys for these workers alone.
+        secret, own = ("", "") if has_ipc else (new_key().hex(), new_key().hex())
+        self._gate.let_in(OWN_WORKERS, frozenset({public_key(bytes.fromhex(own))} if own else ()))
         most = wire.MAX_HEADER_BYTES + self.front.limits.max_result_bytes
-        self.workers = {LOCAL: router(self.context, local, WORKERS, keys.server if keys else None, most)}
+        self.workers = {LOCAL: router(self.context, local, OWN_WORKERS, bytes.fromhex(secret) or None, most)}
         self._from_workers = {LOCAL: Inbox(self.workers[LOCAL], most, lambda id: None)}
         self._stack.callback(self.workers[LOCAL].close, linger=0)
         self._worker_config = WorkerConfig(
             endpoint=endpoint_of(self.workers[LOCAL]),
             name="",
             precision=self.config.precision,
-            server_key=public_key(keys.server).hex() if keys else "",
-            own_key=keys.worker.hex() if keys else "",
+            server_key=public_key(bytes.fromhex(secret)).hex() if secret else "",
+            own_key=own,
             reads_files=True,
         )
         if self.config.bind_workers:
-            assert self._keys is not None
-            remote = router(self.context, self.config.bind_workers, WORKERS, self._keys.server, most)
+            assert self._ring is not None
+            remote = router(self.context, self.config.bind_workers, WORKERS, self._ring.server, most)
             self._from_workers[REMOTE] = Inbox(remote, most, self._cut_far_worker)
             self._watch_connections(remote, self.far_workers)
             self._stack.callback(remote.close, linger=0)
@@ -196,7 +182,7 @@ class Server:
         self._ends = EndSignals(leave_with_parent=self.config.leave_with_parent)
         self._stack.callback(self._ends.close)
         self._poller = zmq.Poller()
-        for each in (self.clients, *self.workers.values(), *([self._gate.socket] if self._gate else [])):
+        for each in (self.clients, *self.workers.values(), self._gate.socket):
             self._poller.register(each, zmq.POLLIN)
         self._poller.register(self._ends.socket, zmq.POLLIN)
 
@@ -213,7 +199,7 @@ class Server:
         self._write_connection_file()
 
     def _write_connection_file(self) -> None:
-        keys = None if self.config.no_auth or self._keys is None else self._keys.for_clients()
+        keys = None if self.config.no_auth or self._ring is None else self._ring.for_clients
         write_connection_file(self.file, replace(self._place, keys=keys), self._worker_place)
 
     def announce(self) -> None:
@@ -250,7 +236,7 @@ class Server:
             events = dict(self._poller.poll(0 if more or more_to_check else TICK_MS))
             if self._ends.socket.fileno() in events:
                 self._ends.clear()
-            if self._gate and self._gate.socket in events:
+            if self._gate.socket in events:
                 self._gate.answer()
             for name, socket in self.workers.items():
                 if socket in events:
@@ -294,7 +280,7 @@ class Server:
             client, *frames = message
             peer = self.peers.meet(client.bytes, client)
             self.peers.read(client.bytes, len(frames), sum(len(frame.buffer) for frame in frames))
-            key = self._names.get(peer.public_key)
+            key = self._name_of(peer)
             if key is not None:  # else revoked, and being disconnected
                 self.front.from_client(client.bytes, [frame.buffer for frame in frames], Origin(key, peer.address))
 
@@ -361,9 +347,9 @@ class Server:
         self._look_at_connections()
         for client in self.peers.gone():
             self._forget(client)
-        if self._keys is not None and now - self._looked_at_keys > KEYS_EVERY_S:
+        if self._ring is not None and now - self._looked_at_keys > KEYS_EVERY_S:
             self._looked_at_keys = now
-            self._look_at_keys()
+            self._look_at_keys(self._ring)
         if now - self._greeted > GREET_EVERY_S:
             self._greeted = now
             for address in tuple(dispatcher.crew.workers):  # fails for one of another machine that is gone
@@ -396,7 +382,7 @@ class Server:
 
     def _transport(self) -> dict[str, Any]:
         return {
-            "refused": self._gate.refused if self._gate else 0,
+            "refused": self._gate.refused,
             "cut": self.inbox.dropped + self.peers.hoarders + self.far_workers.hoarders,
             "unsent_mb": round(self.outbox.unsent_bytes / 2**20, 1),
             "replies_dropped": self.outbox.dropped,
@@ -415,38 +401,23 @@ class Server:
         log.warning("worker=%s peer=%s sends a message that is too large and is cut", short(id.bytes), peer.address)
         self._cut_worker(id.bytes)
 
-    def _look_at_keys(self) -> None:
-        """`texserver keys` may have added or revoked some."""
-        stamp = _stamp(keys_file())
-        if stamp == self._keys_seen or self._keys is None:
+    def _look_at_keys(self, ring: KeyRing) -> None:
+        """`texserver keys` may have added or revoked some: who used those is disconnected."""
+        if not ring.look():
             return
-        self._keys_seen = stamp
-        try:
-            keys = read_keys(keys_file())
-        except UnusableKeys as error:
-            log.warning("the keys stay as they were: %s", error)
-            return
-        if keys is None or keys.server != self._keys.server:
-            log.warning("the server's own key has changed; restart the server to use it")
-            return
-        old, self._keys = self._keys, keys
-        self._let_in(keys)
         for client, peer in tuple(self.peers.all().items()):
-            if peer.public_key not in self._names:
+            if self._name_of(peer) is None:
                 log.info("client=%s is disconnected: its key is revoked", short(client))
                 self._forget(client)
-        if keys.client != old.client:
-            self._write_connection_file()
-        log.info("keys=%s", ",".join(keys.of_clients()))
+        for id, peer in tuple(self.far_workers.all().items()):
+            if not ring.is_workers(peer.public_key):
+                log.info("worker=%s is disconnected: its key is revoked", short(id))
+                self._cut_worker(id)
+        self._write_connection_file()
 
-    def _let_in(self, keys: ServerKeys) -> None:
-        assert self._gate is not None
-        clients = {public_key(secret): name for name, secret in keys.of_clients().items()}
-        self._gate.let_in(CLIENTS, frozenset(clients))
-        self._gate.let_in(WORKERS, frozenset({public_key(keys.worker)}))
-        self._names = {public.hex(): name for public, name in clients.items()}
-        if self.config.no_auth:
-            self._names = {"": ""}
+    def _name_of(self, peer: Peer) -> str | None:
+        """The name of a client's key, "" without keys; None for one that is revoked."""
+        return "" if self.config.no_auth or self._ring is None else self._ring.name_of(peer.public_key)
 
     def _ending(self, now: float) -> int | None:
         """After the first signal: the exit code once nothing is left to do, or no time for it."""
@@ -459,12 +430,3 @@ class Server:
             self.front.abandon()
             return 0
         return 0 if self.front.idle and self.outbox.empty else None
-
-
-def _stamp(path: Path) -> object:
-    """Changes with the file; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -587,6 +587,23 @@ def test_what_a_lost_worker_had_is_done_by_another(house: House) -> None:
     assert bytes(result.buffers[0].data) == window_of((1024, 1024), (0, 0, 1024, 1024), 5)
 
 
+def test_what_was_lost_goes_to_a_worker_that_has_done_something(house: House) -> None:
+    """Not to one more of those that come, take work and do nothing."""
+    house.generate(seed=1)
+    assert house.paint_all() == 1
+    house.generate(seed=2, size=(512, 512))
+    house.orders()  # ONE is busy with it
+    house.joins(FAR)
+    house.generate(BOB, seed=3, size=(512, 512))
+    house.orders()
+    house.joins(("remote", b"two"))
+    house.front.dispatcher.lose(house.front.dispatcher.crew.workers[FAR])
+    house.joins(FAR)
+    assert house.orders() == []  # it waits for the one that is known to work
+    house.paint(ONE, {"task": 2, "tile": (0, 0, 512, 512), "seed": 2, "size": (512, 512)})
+    assert [(address, order["seed"]) for address, order in house.orders()] == [(ONE, 3)]
+
+
 def test_a_request_that_kills_workers_is_alone_in_it(house: House) -> None:
     """After one retry `worker_lost`; what waited behind it is done."""
     house.generate(ALICE, seed=666)

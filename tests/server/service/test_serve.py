@@ -1098,6 +1098,24 @@ def test_a_worker_of_another_machine_paints_the_same_pixels(server: Session, cli
         finish(worker)
 
 
+def test_workers_whose_key_is_revoked_are_disconnected(models: Path, tmp_path: Path) -> None:
+    with Session(models, tmp_path, "--bind-workers", "tcp://127.0.0.1:*") as session:
+        home = tmp_path / "far"
+        home.mkdir()
+        worker = remote_worker(home, session.worker_line, "--precision", "exact")
+        try:
+            eventually(lambda: len(client_status(session)["devices"]) == 2, "another worker")
+            run_server(tmp_path, "keys", "revoke", "workers")
+            eventually(lambda: len(client_status(session)["devices"]) == 1, "that it is disconnected")
+            assert "its key is revoked" in session.log
+            time.sleep(1.0)
+            assert [each["name"] for each in client_status(session)["devices"]] == ["cpu/0"]
+            session.check()
+        finally:
+            worker.kill()
+            finish(worker)
+
+
 def test_a_clients_line_makes_no_worker(server: Session, client: Client, tmp_path: Path) -> None:
     """Neither at the clients' port, where it is a client, nor at the workers', where its key opens nothing."""
     keys = server.pairing.keys
