@@ -14,8 +14,9 @@ from torch import Tensor
 
 from tests.drawn import gravel
 from trainer.swatch.map_names import PARTS
+from trainer.swatch.map_set import read_map_set
 from trainer.swatch.materials import Found, find_materials
-from trainer.swatch.swatch import UnusableSwatch
+from trainer.swatch.swatch import UnusableSwatch, read_swatch
 
 Sorted = dict[str, tuple[str, dict[str, str]]]
 
@@ -287,3 +288,84 @@ def test_every_file_is_used_or_named_whatever_the_names_and_looks(names: list[st
             for part, path in each.parts.items():
                 assert part in PARTS
                 assert looks[path.name] != "colours" or len(PARTS[part]) > 1 or part.startswith("normal")
+
+
+# Folders as libraries and programs leave them: what each file looks like, and the maps that come of it.
+FOLDERS = {
+    "Poliigon": (
+        {"BricksRed001_COL_VAR1_3K.jpg": "colours", "BricksRed001_GLOSS_3K.jpg": "grey rgb",
+         "BricksRed001_NRM_3K.jpg": "normals", "BricksRed001_DISP_3K.jpg": "grey"},
+        "basecolor normal roughness height",
+    ),
+    "ShareTextures": (
+        {"marble_3_basecolor-1K.png": "colours", "marble_3_roughness-1K.png": "grey",
+         "marble_3_normal-1K.png": "normals", "marble_3_height-1K.png": "grey"},
+        "basecolor normal roughness height",
+    ),
+    "Megascans": (
+        {"xyz_2K_Albedo.jpg": "colours", "xyz_2K_Normal.jpg": "normals", "xyz_2K_Gloss.jpg": "grey",
+         "xyz_2K_Cavity.jpg": "grey", "xyz_2K_Specular.jpg": "colours", "xyz_2K_Displacement.jpg": "grey"},
+        "basecolor normal roughness height",
+    ),
+    "Unreal": (
+        {"T_Brick_BC.png": "colours", "T_Brick_N.png": "normals", "T_Brick_R.png": "grey"},
+        "basecolor normal roughness",
+    ),
+    "Unreal, packed": (
+        {"T_Brick_D.png": "colours", "T_Brick_N.png": "normals", "T_Brick_ORM.png": "packed"},
+        "basecolor normal roughness metallic ao",
+    ),
+    "Unity": (
+        {"Crate_AlbedoTransparency.png": "colours", "Crate_MetallicSmoothness.png": "packed with alpha",
+         "Crate_Normal.png": "normals"},
+        "basecolor normal roughness metallic",
+    ),
+    "Unity HDRP": (
+        {"Crate_BaseMap.png": "colours", "Crate_MaskMap.png": "packed with alpha", "Crate_Normal.png": "normals"},
+        "basecolor normal roughness metallic ao",
+    ),
+    "glTF": (
+        {"Box_baseColor.png": "colours", "Box_metallicRoughness.png": "packed", "Box_normal.png": "normals"},
+        "basecolor normal roughness metallic",
+    ),
+    "Painter": (
+        {"Mat_Base_Color.png": "colours", "Mat_Normal_DirectX.png": "normals", "Mat_Roughness.png": "grey",
+         "Mat_Mixed_AO.png": "grey"},
+        "basecolor normal roughness ao",
+    ),
+    "3dtextures": (
+        {"Rock_044_BaseColor.jpg": "colours", "Rock_044_OCC.jpg": "grey", "Rock_044_NORM.jpg": "normals",
+         "Rock_044_ROUGH.jpg": "grey", "Rock_044_DISP.png": "grey", "Material_2079.jpg": "colours"},
+        "basecolor normal roughness ao height",
+    ),
+    "Poly Haven, everything": (
+        {"brick_diff_1k.jpg": "colours", "brick_nor_gl_1k.jpg": "normals", "brick_nor_dx_1k.jpg": "normals",
+         "brick_rough_1k.jpg": "grey", "brick_ao_1k.jpg": "grey", "brick_arm_1k.jpg": "packed",
+         "brick_disp_1k.png": "grey"},
+        "basecolor normal roughness metallic ao height",
+    ),
+    "Poly Haven, as it was": (
+        {"mud_01_diff_8k.png": "colours", "mud_01_Nor_8k.png": "normals", "mud_01_bump_8k.png": "grey",
+         "mud_01_spec_8k.png": "grey"},
+        "basecolor normal height",
+    ),
+    "by hand": (
+        {"rock.png": "colours", "rock_normal.png": "normals", "rock_roughness.png": "grey"},
+        "basecolor normal roughness",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_as_libraries_and_programs_leave_it_gives_all_its_maps(tmp_path: Path, name: str) -> None:
+    files, maps = FOLDERS[name]
+    packed = torch.cat([gravel(96, 96, seed=seed)[:, :1] for seed in range(4)], 1)
+    for file, looks in files.items():
+        if looks.startswith("packed"):
+            values = (packed[0, : 4 if "alpha" in looks else 3].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+            Image.fromarray(values).save(tmp_path / file)
+        else:
+            save(tmp_path / file, LOOKS[looks])
+    (material,) = (each for each in find_materials([tmp_path]).materials if each.parts)
+    whole = read_map_set(read_swatch(material.path, None), material.parts)
+    assert " ".join(each.name for each in whole.maps) == maps
