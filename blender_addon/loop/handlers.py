@@ -1,4 +1,4 @@
-"""What Blender reports: another file was opened, undo, redo or saving is about to happen, a render has ended.
+"""What Blender reports: a file was opened, undo, redo or saving is about to happen, a mesh changed, a render ended.
 
 Nothing is done before a file is opened: if opening fails, the present file stays. No preview is saved: whoever opens
 the file has no task that would replace the preview by the texture.
@@ -45,6 +45,14 @@ def _before_saving(*_: Any) -> None:
 
 
 @persistent  # type: ignore[untyped-decorator]
+def _changed(scene: Any, depsgraph: Any, *_: Any) -> None:
+    """Runs after every change of anything, so it only takes a note. The pump does the rest."""
+    for update in depsgraph.updates:
+        if update.is_updated_geometry and update.id.id_type == "MESH":
+            pump.changed.add(update.id.original.session_uid)
+
+
+@persistent  # type: ignore[untyped-decorator]
 def _render_complete(scene: Any, *_: Any) -> None:
     """Runs in the render's own thread, so it only takes a note. The pump does the rest."""
     if not Renders.ended("complete"):
@@ -61,6 +69,7 @@ _HANDLERS: Final = (
     ("save_pre", _before_saving),
     ("undo_pre", _before_undo_or_redo),
     ("redo_pre", _before_undo_or_redo),
+    ("depsgraph_update_post", _changed),
     ("render_complete", _render_complete),
     ("render_cancel", _render_cancelled),
 )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import bpy
 
-from ..material import content
+from ..material import content, measure
 from ..tasks import state
 from ..tasks.task import Task
 from . import status_bar
@@ -20,6 +20,7 @@ BUSY_S: Final = 0.03  # from one step to the next
 IDLE_S: Final = 0.3
 NAP_S: Final = 0.003  # between the steps of a loop
 
+changed: set[int] = set()  # meshes, by session identifiers, whose UV maps may be others now
 rendered: set[str] = set()  # scenes with a completed render that after_render has not handled yet
 _deliveries: dict[int, Delivery] = {}  # by the task's id, for every task in the list
 _after_render: Callable[[str], bool] | None = None
@@ -49,6 +50,7 @@ def stop() -> None:
     status_bar.clear()
     _deliveries.clear()
     rendered.clear()
+    changed.clear()
 
 
 def file_opened() -> None:
@@ -109,6 +111,9 @@ def step() -> None:
     for id in [id for id in _deliveries if session.task(id) is None]:
         del _deliveries[id]
     content.put_back()
+    if changed:
+        measure.measure_again(changed)
+        changed.clear()
     for name in list(rendered):
         if _after_render is None or _after_render(name):
             rendered.discard(name)

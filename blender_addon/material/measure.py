@@ -10,6 +10,7 @@ Large meshes are sampled: every n-th triangle.
 
 import math
 from array import array
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,6 +72,16 @@ def note(thing: Any, density: Density) -> None:
         now = tuple(owner.get(name, ()))
         if len(now) != 3 or math.dist(now, vector) > 1e-4 * math.hypot(*vector):
             owner[name] = vector
+            owner.update_tag()
+
+
+def measure_again(uids: Collection[int]) -> None:
+    """Measure meshes of these session identifiers again, if they were measured before and are not being edited."""
+    things: Any = bpy.data.objects
+    for thing in [each for each in things if each.type == "MESH" and each.data.session_uid in uids]:
+        known = ALONG_U in (thing if thing.data.library else thing.data)
+        if known and not thing.data.is_editmode and (density := measure(thing)):
+            note(thing, density)
 
 
 def _derivatives(

@@ -374,13 +374,6 @@ class TEXSERVER_OT_clear_jobs(Operator):
     bl_idname = "texserver.clear_jobs"
     bl_label = "Clear"
 
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        if not any(task.ended for task in state.session().tasks):
-            cls.poll_message_set("No job has ended yet")
-            return False
-        return True
-
     def execute(self, context: Any) -> Outcome:
         session = state.session()
         for task in [task for task in session.tasks if task.ended]:
@@ -393,13 +386,6 @@ class TEXSERVER_OT_clear_history(Operator):
 
     bl_idname = "texserver.clear_history"
     bl_label = "Clear History"
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        if not state.session().history.entries:
-            cls.poll_message_set("The history is empty")
-            return False
-        return True
 
     def invoke(self, context: Any, event: Any) -> Any:
         return context.window_manager.invoke_confirm(self, event)

@@ -75,8 +75,6 @@ def test_another_seed_is_painted_from_the_menu() -> None:
         ("unwrap", lambda: bpy.ops.object.mode_set(mode="EDIT"), "Leave Edit Mode first"),
         ("upgrade", lambda: None, "was not made by an earlier version"),
         ("mark_asset", lambda: None, "was not made by Texserver"),
-        ("clear_history", lambda: None, "The history is empty"),
-        ("clear_jobs", lambda: None, "No job has ended yet"),
         ("show_material", lambda: None, "This works in the 3D View"),
     ],
 )

@@ -203,6 +203,20 @@ def test_an_uneven_uv_map_is_told_of(make: Callable[[], Any]) -> None:
     assert "is uneven: sizes on it differ by a factor of" in state.session().tasks[-1].note
 
 
+def test_a_uv_map_that_has_changed_is_measured_again_by_itself() -> None:
+    thing = hundred_metres()
+    generate(mapping="UV", **SMALL)
+    other = plane("Never measured")
+    for each in (thing, other):
+        halved = [value / 2 for loop in each.data.uv_layers[0].uv for value in loop.vector]
+        each.data.uv_layers[0].uv.foreach_set("vector", halved)
+        each.data.update()
+    bpy.context.view_layer.update()
+    turn()
+    assert tuple(thing.data["texserver_u"]) == pytest.approx((200, 0, 0))
+    assert "texserver_u" not in other.data
+
+
 def test_a_mesh_is_measured_in_edit_mode_too() -> None:
     hundred_metres()
     bpy.ops.object.mode_set(mode="EDIT")
