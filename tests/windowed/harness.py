@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import bpy
+from bpy_extras import view3d_utils
 
 TASK: Final = json.loads(Path(sys.argv[sys.argv.index("--") + 1]).read_text("utf-8"))
 MODULE: Final = "bl_ext.user_default.texserver"
@@ -105,9 +106,10 @@ class Desk:
         self.area.tag_redraw()
         return bool(self.region("UI").active_panel_category == "Texserver")
 
-    def press(self, key: str, **modifiers: bool) -> Steps:
-        """A key, with the mouse over the view."""
-        x, y = self.middle
+    def press(self, key: str, *, over_panel: bool = False, **modifiers: bool) -> Steps:
+        """A key, with the mouse over the view or over the sidebar with our tab."""
+        panel = self.region("UI")
+        x, y = (panel.x + panel.width // 3, panel.y + panel.height // 2) if over_panel else self.middle
         self.window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
         yield 2 * STEP_S
         self.window.event_simulate(type=key, value="PRESS", x=x, y=y, **modifiers)
@@ -212,16 +214,21 @@ def cube() -> Any:
     return bpy.data.objects["Cube"]
 
 
-def shown(thing: Any) -> str:
-    """The name of the image that our nodes of an object's material show; "" without one."""
+def image_of(thing: Any) -> Any:
+    """The first image that our node in an object's material shows; None without one."""
     material = thing.active_material
-    image = next(iter(addon("material.materials").images_of(material).values()), None) if material else None
+    return next(iter(addon("material.materials").images_of(material).values()), None) if material else None
+
+
+def shown(thing: Any) -> str:
+    """The name of that image; "" without one."""
+    image = image_of(thing)
     return image.name if image else ""
 
 
 def is_assigned(task: Any) -> bool:
     """Whether all is done that was to be done with the texture."""
-    return task.ended and task.id not in addon("loop.pump")._assignments
+    return task.ended and not any(each.task is task for each in addon("loop.pump").pending())
 
 
 def leftovers() -> list[str]:
@@ -384,8 +391,8 @@ def scene_click() -> Steps:
                 "texture_s": round(time.monotonic() - at, 3),
                 "state": task.state,
                 "texture": shown(cube()),
-                "size": list(cube().active_material.node_tree.nodes["Image Texture"].image.size),
-                "packed": cube().active_material.node_tree.nodes["Image Texture"].image.packed_file is not None,
+                "size": list(image_of(cube()).size),
+                "packed": image_of(cube()).packed_file is not None,
                 **of_ours(),
             }
         )
@@ -476,14 +483,18 @@ def scene_escape() -> Steps:
     task, _ = yield from generate(desk, LARGE, 2)
     preview = yield from until(lambda: (name := shown(cube())) != showed and name, "the preview")
     yield from until(lambda: task.state == "running", "pixels")
+    yield from desk.press("ESC")  # over the view, where it is for something else
+    yield 0.5
+    ended_elsewhere = task.ended
     at = time.monotonic()
-    yield from desk.press("ESC")
+    yield from desk.press("ESC", over_panel=True)
     yield from until(lambda: task.ended and shown(cube()) == showed, "what was there before", 10)
     escaped_s = time.monotonic() - at
     yield DRAWN_S
     told = {
         "preview": preview,
         "escaped_s": round(escaped_s, 3),
+        "ended_elsewhere": ended_elsewhere,
         "state": task.state,
         "before": [before, showed],
         "after": [of_ours(), shown(cube())],
@@ -509,7 +520,7 @@ def scene_escape_foreign() -> Steps:
         before = of_ours()
         task, _ = yield from generate(desk, LARGE, 3)
         yield from until(lambda name=name: shown(bpy.data.objects[name]), "the preview")
-        yield from desk.press("ESC")
+        yield from desk.press("ESC", over_panel=True)
         yield from until(lambda task=task: is_assigned(task), "the end", 10)
         material = bpy.data.objects[name].active_material
         told["own" if name == "Cube" else "none"] = {
@@ -529,6 +540,54 @@ def scene_cross() -> Steps:
     yield from until(lambda: is_assigned(task), "the end", 10)
     yield 0.6
     return {"state": task.state, "shown": shown(cube()), "leftovers": leftovers(), "operators": running_operators()}
+
+
+def scene_live() -> Steps:
+    """Values of the material are changed: how soon the view is drawn again, a picture of each, and what was painted."""
+    desk = yield from new_file()
+    task, _ = yield from generate(desk, 512, 14)
+    yield from until(lambda: is_assigned(task), "the texture")
+    desk.area.spaces.active.shading.type = "MATERIAL"
+    region, drawn = desk.region("WINDOW"), [time.monotonic()]
+    handle = bpy.types.SpaceView3D.draw_handler_add(lambda: drawn.append(time.monotonic()), (), "WINDOW", "POST_PIXEL")
+    told: dict[str, Any] = {}
+    try:
+        yield 10.0  # without a GPU it takes half a minute until there are shaders
+        yield from until(lambda: time.monotonic() - drawn[-1] > 4, "a view that has settled")
+        node = addon("material.live").node_of(cube().active_material.node_tree)
+        for name, value in (("Value", 1.0), ("Value", 0.0), ("Hue", 0.5)):
+            node.inputs["Value"].default_value = 1.0
+            yield 3.0
+            count, at = len(drawn), time.monotonic()
+            node.inputs[name].default_value = value
+            if value != 1.0:
+                yield from until(lambda count=count: len(drawn) > count, "a redraw", 30)
+                told[f"{name} {value}"] = round(drawn[count] - at, 3)
+            yield 5.0
+            yield from take(f"live-{name}-{value}")
+    finally:
+        bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
+    middle = view3d_utils.location_3d_to_region_2d(region, desk.area.spaces.active.region_3d, (0.0, 0.0, 0.0))
+    place = [region.x + int(middle.x), desk.window.height - region.y - int(middle.y)]
+    return {"redrawn_s": told, "jobs": len(session().tasks), "place": place}
+
+
+def scene_workspace() -> Steps:
+    """Another workspace is chosen while a job runs; the status bar of the first is empty afterwards."""
+    desk = yield from new_file()
+    task, _ = yield from generate(desk, LARGE, 15)
+    yield from until(lambda: task.state == "running", "pixels")
+    said = sorted(addon("loop.status_bar")._said_in)
+    first = desk.window.workspace
+    desk.window.workspace = next(each for each in bpy.data.workspaces if each != first)
+    yield 4 * DRAWN_S
+    task.cancel()
+    yield from until(lambda: not running_operators(), "the end", 10)
+    yield DRAWN_S
+    left = sorted(addon("loop.status_bar")._said_in)
+    bpy.context.window_manager.windows[0].workspace = first
+    yield 4 * DRAWN_S
+    return {"said": said, "first": first.name, "left": left}
 
 
 def scene_undo() -> Steps:
@@ -558,7 +617,7 @@ def scene_undo() -> Steps:
 
 
 def scene_undo_set() -> Steps:
-    """A set of maps at 1K takes the place of one at 512 and moves the surface; undone, and done again."""
+    """A set of maps at 1K takes the place of one at 512; undone, and done again."""
     desk = yield from new_file()
     found = [model.name for model in session().catalogue.models if len(model.maps) > 1]
     if not found:
@@ -566,7 +625,6 @@ def scene_undo_set() -> Steps:
     settings().model = found[0]
     told = {}
     for side, name in ((512, "small"), (1024, "large")):
-        settings().displace = side == 1024
         task, _ = yield from generate(desk, side, 5)
         yield from until(lambda task=task: is_assigned(task), "the texture")
         yield DRAWN_S
@@ -812,8 +870,8 @@ def scene_quit_idle() -> Steps:
 
 # ----------------------------------------------------------------------------------------------------------- pictures
 
-MATERIAL_BELOW: Final = 38  # pixels from the large button to the header
-VARIATIONS_BELOW: Final = 64  # the same while Material is closed
+MATERIAL_BELOW: Final = 64  # pixels from the large button to the header
+VARIATIONS_BELOW: Final = 90  # the same while Material is closed
 
 
 def scene_pictures() -> Steps:
