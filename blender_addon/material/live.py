@@ -274,7 +274,155 @@ class _Side:
 
     place: Any  # texture coordinates
     weight: Any  # how much it is seen
-    slope: Any  # a function from a slope (x, y) in the texture to a vector in the object's own directions
+    slope: Any = None  # a function from a slope (x, y) in the texture to a vector in the object's own directions
+
+
+def _lay(wiring: _Wiring, metres: Any, given: Mapping[str, Any]) -> Any:
+    """From lengths on the object to coordinates in the texture."""
+    moved = wiring.vector("SUBTRACT", metres, wiring.combine(given[OFFSET_X], given[OFFSET_Y]))
+    turned = wiring.turn(moved, wiring.math("MULTIPLY", given[ROTATION], -1.0))
+    none = wiring.combine(0.0, 0.0)  # the exporter's values are not for the renderer
+    node = wiring.node("ShaderNodeMapping", turned, none, none, wiring.vector("DIVIDE", (1, 1, 1), given[_TILE]))
+    node[MARK] = "mapping"
+    return node.outputs[0]
+
+
+def _direction(wiring: _Wiring, colour: Any) -> Any:
+    """The direction that a normal map's colour means."""
+    return wiring.vector("MULTIPLY_ADD", colour, (2, 2, 2), (-1, -1, -1))
+
+
+def _object_scale(wiring: _Wiring) -> Any:
+    axes = [wiring.transform(axis, "OBJECT", "WORLD") for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+    return wiring.combine(*(wiring.vector("LENGTH", each) for each in axes))
+
+
+def _tilt(wiring: _Wiring, colours: Sequence[Any], sides: Sequence[_Side], scale: Any, given: Mapping[str, Any]) -> Any:
+    """The surface's normal, tilted by the slopes of a normal map from all sides."""
+    gradient: Any = None
+    for colour, side in zip(colours, sides, strict=True):
+        x, y, z = wiring.separate(wiring.turn(_direction(wiring, colour), given[ROTATION]))
+        steepness = wiring.math("DIVIDE", given[STRENGTH], wiring.math("MAXIMUM", z, _STEEPEST))
+        slope = side.slope(wiring.math("MULTIPLY", x, steepness), wiring.math("MULTIPLY", y, steepness))
+        seen = wiring.scale(slope, side.weight)
+        gradient = seen if gradient is None else wiring.vector("ADD", gradient, seen)
+    normal = wiring.node("ShaderNodeNewGeometry").outputs["Normal"]
+    world = wiring.transform(wiring.vector("DIVIDE", gradient, scale), "OBJECT", "WORLD")
+    along = wiring.scale(normal, wiring.vector("DOT_PRODUCT", normal, world))
+    return wiring.vector("NORMALIZE", wiring.vector("SUBTRACT", wiring.vector("ADD", normal, world), along))
+
+
+# ---------------------------------------------------------------------------------------------------------------- box
+#
+# What box mapping computes is the same for all materials. It stands in two groups that all share: Blender takes a
+# tenth of a second to make so many nodes in one tree, and the artist's window would wait.
+
+_BOX: Final = "Box"
+_BOX_NORMAL: Final = "Box Normal"
+_TILE: Final = "Tile"  # width and height of the texture, in units of length
+_PLACES: Final = ("Top", "Right", "Front")  # in the order of the sides
+_WEIGHTS, _SIGNS, _SCALE = "Weights", "Signs", "Scale"
+_NUMBER, _VECTOR, _COLOUR = "NodeSocketFloat", "NodeSocketVector", "NodeSocketColor"
+
+
+def is_shared(group: Any) -> bool:
+    """Whether a node group is one that our groups share; it goes when none uses it."""
+    mark = group.get(MARK)
+    return mark == EXPORTED or (hasattr(mark, "get") and "shared" in mark)
+
+
+def _box(wiring: _Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Coordinates from above, from the right and from the front, and how much each is seen.
+
+    Seen from outside, no side is mirrored, and walls stand upright.
+    """
+    scale = _object_scale(wiring)
+    coordinates = wiring.node("ShaderNodeTexCoord").outputs["Object"]
+    x, y, z = wiring.separate(wiring.vector("MULTIPLY", coordinates, scale))
+    outwards = wiring.transform(wiring.node("ShaderNodeNewGeometry").outputs["Normal"], "WORLD", "OBJECT")
+    normal = wiring.vector("MULTIPLY", outwards, scale)
+    facing = wiring.vector("ABSOLUTE", normal)
+    sideways, forwards, upwards = wiring.separate(facing)
+    most = wiring.math("MAXIMUM", wiring.math("MAXIMUM", sideways, forwards), upwards)
+    softness = wiring.math("MAXIMUM", given[BLEND], _HARD)
+    near = wiring.vector("SUBTRACT", wiring.scale(facing, wiring.math("DIVIDE", 1.0, most)), (1, 1, 1))
+    near = wiring.vector("ADD", wiring.scale(near, wiring.math("DIVIDE", 1.0, softness)), (1, 1, 1))
+    near = wiring.vector("MAXIMUM", near, (0, 0, 0))
+    whole = wiring.vector("DOT_PRODUCT", near, (1, 1, 1))
+    right, back, up = (wiring.math("SIGN", each) for each in wiring.separate(normal))
+    front = wiring.math("MULTIPLY", back, -1.0)
+    places = (
+        wiring.combine(x, wiring.math("MULTIPLY", y, up)),
+        wiring.combine(wiring.math("MULTIPLY", y, right), z),
+        wiring.combine(wiring.math("MULTIPLY", x, front), z),
+    )
+    return {
+        **{name: _lay(wiring, place, given) for name, place in zip(_PLACES, places, strict=True)},
+        _WEIGHTS: wiring.scale(near, wiring.math("DIVIDE", 1.0, whole)),
+        _SIGNS: wiring.combine(right, front, up),
+        _SCALE: scale,
+    }
+
+
+def _box_normal(wiring: _Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The surface's normal, tilted by a normal map that is seen from three sides."""
+    right, front, up = wiring.separate(given[_SIGNS])
+    sideways, forwards, upwards = wiring.separate(given[_WEIGHTS])
+
+    def times(a: Any, b: Any) -> Any:
+        return wiring.math("MULTIPLY", a, b)
+
+    sides = (
+        _Side(place=None, weight=upwards, slope=lambda u, v: wiring.combine(u, times(v, up), 0.0)),
+        _Side(place=None, weight=sideways, slope=lambda u, v: wiring.combine(0.0, times(u, right), v)),
+        _Side(place=None, weight=forwards, slope=lambda u, v: wiring.combine(times(u, front), 0.0, v)),
+    )
+    return {"Normal": _tilt(wiring, [given[name] for name in _PLACES], sides, given[_SCALE], given)}
+
+
+_SHARED: Final[dict[str, tuple[Any, dict[str, str], dict[str, str]]]] = {  # what makes it, its inputs, its outputs
+    _BOX: (
+        _box,
+        {OFFSET_X: _NUMBER, OFFSET_Y: _NUMBER, ROTATION: _NUMBER, BLEND: _NUMBER, _TILE: _VECTOR},
+        {**dict.fromkeys(_PLACES, _VECTOR), _WEIGHTS: _VECTOR, _SIGNS: _VECTOR, _SCALE: _VECTOR},
+    ),
+    _BOX_NORMAL: (
+        _box_normal,
+        {
+            **dict.fromkeys(_PLACES, _COLOUR),
+            **dict.fromkeys((_WEIGHTS, _SIGNS, _SCALE), _VECTOR),
+            STRENGTH: _NUMBER,
+            ROTATION: _NUMBER,
+        },
+        {"Normal": _VECTOR},
+    ),
+}
+
+
+def _shared(part: str) -> Any:
+    """A group that all materials share: the one in the file, or else a new one."""
+    mark = {"shared": part, "version": VERSION}
+    groups: Any = bpy.data.node_groups
+    for each in groups:
+        if is_shared(each) and each.library is None and each[MARK] != EXPORTED and each[MARK].to_dict() == mark:
+            return each
+    make, inputs, outputs = _SHARED[part]
+    group = groups.new(f"Texserver {part}", "ShaderNodeTree")
+    for way, sockets in (("INPUT", inputs), ("OUTPUT", outputs)):
+        for name, kind in sockets.items():
+            group.interface.new_socket(name, in_out=way, socket_type=kind)
+    group[MARK] = mark
+    wiring = _Wiring(group)
+    given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
+    found = make(wiring, given)
+    output = wiring.node("NodeGroupOutput")
+    for name, socket in found.items():
+        wiring.set(output.inputs[name], socket)
+    output.location.x = max(each.location.x for each in group.nodes) + 2 * _COLUMN
+    return group
+
+
+# -------------------------------------------------------------------------------------------------------------- group
 
 
 class _Group:
@@ -284,10 +432,11 @@ class _Group:
         self.wiring = wiring = _Wiring(tree)
         self.shown = shown
         self.given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
-        self.angle = self.given[ROTATION]
-        self.tile = self._tile()
+        height, width = shown.size
+        size = self.given[SIZE]
+        self.given[_TILE] = wiring.combine(size, wiring.math("MULTIPLY", size, height / width), 1.0)
         self.scale: Any = None
-        self.normal: Any = None
+        self.box: Any = None
         sides = self._sides()
         colours = {map: self._sample(map, image, sides) for map, image in shown.images.items()}
         output = wiring.node("NodeGroupOutput")
@@ -297,7 +446,7 @@ class _Group:
 
     def _outputs(self, colours: Mapping[str, Sequence[Any]], sides: Sequence[_Side]) -> dict[str, Any]:
         wiring, given = self.wiring, self.given
-        blended = {map: self._blended(each, sides) for map, each in colours.items()}
+        blended = {map: self._blended(each, sides) for map, each in colours.items() if map != "normal"}
         found: dict[str, Any] = {}
         if "basecolor" in blended:
             hue = wiring.math("ADD", given[HUE], 0.5)
@@ -315,10 +464,7 @@ class _Group:
             limits = given[ROUGH_MIN], given[ROUGH_MAX]
             found["Roughness"] = wiring.node("ShaderNodeMapRange", blended["roughness"], 0.0, 1.0, *limits).outputs[0]
         if "normal" in colours:
-            if self.shown.projection == "UV":
-                found["Normal"] = self._along_uv(blended["normal"])
-            else:
-                found["Normal"] = self._tilted(colours["normal"], sides)
+            found["Normal"] = self._normal(colours["normal"], sides)
         if "height" in blended:
             node = wiring.node("ShaderNodeDisplacement", blended["height"], 0.5, given[DISPLACEMENT], space="WORLD")
             found["Displacement"] = node.outputs[0]
@@ -326,28 +472,32 @@ class _Group:
 
     # ------------------------------------------------------------------------------------------------- coordinates
 
-    def _tile(self) -> Any:
-        """Width and height of the texture, in units of length."""
-        height, width = self.shown.size
-        size = self.given[SIZE]
-        return self.wiring.combine(size, self.wiring.math("MULTIPLY", size, height / width), 1.0)
-
     def _sides(self) -> list[_Side]:
         wiring = self.wiring
+        if self.shown.projection == "BOX":
+            self.box = self._use(_BOX, self.given)
+            sideways, forwards, upwards = wiring.separate(self.box.outputs[_WEIGHTS])
+            weights = (upwards, sideways, forwards)
+            return [
+                _Side(place=self.box.outputs[name], weight=each) for name, each in zip(_PLACES, weights, strict=True)
+            ]
         coordinates = wiring.node("ShaderNodeTexCoord").outputs
         if self.shown.projection == "UV":
             along = wiring.combine(self._unit(ALONG_U), self._unit(ALONG_V), 1.0)
-            return [
-                _Side(place=self._laid(wiring.vector("MULTIPLY", coordinates["UV"], along)), weight=1.0, slope=None)
-            ]
-        axes = [wiring.transform(axis, "OBJECT", "WORLD") for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
-        self.scale = wiring.combine(*(wiring.vector("LENGTH", each) for each in axes))
-        self.normal = wiring.node("ShaderNodeNewGeometry").outputs["Normal"]
-        metres = wiring.vector("MULTIPLY", coordinates["Object"], self.scale)
-        x, y, z = wiring.separate(metres)
-        if self.shown.projection == "OBJECT":
-            return [_Side(place=self._laid(wiring.combine(x, y)), weight=1.0, slope=lambda x, y: wiring.combine(x, y))]
-        return self._box(x, y, z)
+            lengths = wiring.vector("MULTIPLY", coordinates["UV"], along)
+            return [_Side(place=_lay(wiring, lengths, self.given), weight=1.0)]
+        self.scale = _object_scale(wiring)
+        x, y, _ = wiring.separate(wiring.vector("MULTIPLY", coordinates["Object"], self.scale))
+        place = _lay(wiring, wiring.combine(x, y), self.given)
+        return [_Side(place=place, weight=1.0, slope=lambda x, y: wiring.combine(x, y))]
+
+    def _use(self, part: str, given: Mapping[str, Any]) -> Any:
+        """A node of a shared group, with those of its inputs that are given."""
+        node = self.wiring.node("ShaderNodeGroup", node_tree=_shared(part))
+        for socket in node.inputs:
+            if socket.name in given:
+                self.wiring.set(socket, given[socket.name])
+        return node
 
     def _unit(self, name: str) -> Any:
         """How long one unit of the UV map is on this object; 1 where nobody has measured it."""
@@ -355,53 +505,6 @@ class _Group:
         measured = wiring.node("ShaderNodeAttribute", attribute_type="OBJECT", attribute_name=name).outputs["Vector"]
         length = wiring.vector("LENGTH", wiring.transform(measured, "OBJECT", "WORLD"))
         return wiring.math("ADD", length, wiring.math("LESS_THAN", length, 1e-9))
-
-    def _box(self, x: Any, y: Any, z: Any) -> list[_Side]:
-        """From above first. Seen from outside, no side is mirrored, and walls stand upright."""
-        wiring = self.wiring
-        normal = wiring.vector("MULTIPLY", wiring.transform(self.normal, "WORLD", "OBJECT"), self.scale)
-        facing = wiring.vector("ABSOLUTE", normal)
-        most = wiring.math("MAXIMUM", *wiring.separate(facing)[:2])
-        most = wiring.math("MAXIMUM", most, wiring.separate(facing)[2])
-        softness = wiring.math("MAXIMUM", self.given[BLEND], _HARD)
-        near = wiring.vector("SUBTRACT", wiring.scale(facing, wiring.math("DIVIDE", 1.0, most)), (1, 1, 1))
-        near = wiring.vector("ADD", wiring.scale(near, wiring.math("DIVIDE", 1.0, softness)), (1, 1, 1))
-        near = wiring.vector("MAXIMUM", near, (0, 0, 0))
-        whole = wiring.vector("DOT_PRODUCT", near, (1, 1, 1))
-        weights = wiring.separate(wiring.scale(near, wiring.math("DIVIDE", 1.0, whole)))
-        right, back, up = (wiring.math("SIGN", each) for each in wiring.separate(normal))
-        front = wiring.math("MULTIPLY", back, -1.0)
-
-        def times(a: Any, b: Any) -> Any:
-            return wiring.math("MULTIPLY", a, b)
-
-        return [
-            _Side(
-                place=self._laid(wiring.combine(x, times(y, up))),
-                weight=weights[2],
-                slope=lambda u, v: wiring.combine(u, times(v, up), 0.0),
-            ),
-            _Side(
-                place=self._laid(wiring.combine(times(y, right), z)),
-                weight=weights[0],
-                slope=lambda u, v: wiring.combine(0.0, times(u, right), v),
-            ),
-            _Side(
-                place=self._laid(wiring.combine(times(x, front), z)),
-                weight=weights[1],
-                slope=lambda u, v: wiring.combine(times(u, front), 0.0, v),
-            ),
-        ]
-
-    def _laid(self, metres: Any) -> Any:
-        """From lengths on the object to coordinates in the texture."""
-        wiring = self.wiring
-        moved = wiring.vector("SUBTRACT", metres, wiring.combine(self.given[OFFSET_X], self.given[OFFSET_Y]))
-        turned = wiring.turn(moved, wiring.math("MULTIPLY", self.angle, -1.0))
-        none = wiring.combine(0.0, 0.0)  # the exporter's values are not for the renderer
-        node = wiring.node("ShaderNodeMapping", turned, none, none, wiring.vector("DIVIDE", (1, 1, 1), self.tile))
-        node[MARK] = "mapping"
-        return node.outputs[0]
 
     # -------------------------------------------------------------------------------------------------------- maps
 
@@ -423,30 +526,16 @@ class _Group:
         share = wiring.math("DIVIDE", side, wiring.math("ADD", top, side))
         return wiring.mix(sides[2].weight, wiring.mix(share, colours[0], colours[1]), colours[2])
 
-    def _along_uv(self, colour: Any) -> Any:
-        """A normal map whose directions are turned as the texture is."""
+    def _normal(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
         wiring = self.wiring
-        turned = wiring.turn(self._direction(colour), self.angle)
+        if self.box:
+            outputs = {each.name: each for each in self.box.outputs}
+            return self._use(_BOX_NORMAL, self.given | outputs | dict(zip(_PLACES, colours, strict=True))).outputs[0]
+        if self.shown.projection == "OBJECT":
+            return _tilt(wiring, colours, sides, self.scale, self.given)
+        turned = wiring.turn(_direction(wiring, colours[0]), self.given[ROTATION])  # as the texture is
         encoded = wiring.vector("MULTIPLY_ADD", turned, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         node = wiring.node("ShaderNodeNormalMap")
         wiring.set(node.inputs["Strength"], self.given[STRENGTH])
         wiring.set(node.inputs["Color"], encoded)
         return node.outputs[0]
-
-    def _direction(self, colour: Any) -> Any:
-        return self.wiring.vector("MULTIPLY_ADD", colour, (2, 2, 2), (-1, -1, -1))
-
-    def _tilted(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
-        """The surface's normal, tilted by the slopes from all sides."""
-        wiring = self.wiring
-        gradient: Any = None
-        for colour, side in zip(colours, sides, strict=True):
-            x, y, z = wiring.separate(wiring.turn(self._direction(colour), self.angle))
-            steepness = wiring.math("DIVIDE", self.given[STRENGTH], wiring.math("MAXIMUM", z, _STEEPEST))
-            slope = side.slope(wiring.math("MULTIPLY", x, steepness), wiring.math("MULTIPLY", y, steepness))
-            seen = wiring.scale(slope, side.weight)
-            gradient = seen if gradient is None else wiring.vector("ADD", gradient, seen)
-        world = wiring.transform(wiring.vector("DIVIDE", gradient, self.scale), "OBJECT", "WORLD")
-        along = wiring.scale(self.normal, wiring.vector("DOT_PRODUCT", self.normal, world))
-        tilted = wiring.vector("SUBTRACT", wiring.vector("ADD", self.normal, world), along)
-        return wiring.vector("NORMALIZE", tilted)

@@ -110,7 +110,7 @@ def remove_unused(things: Iterable[Reference]) -> None:
         if is_ours(thing) and thing.users == 0:
             getattr(bpy.data, reference.collection).remove(thing)
     groups: Any = bpy.data.node_groups
-    for group in [each for each in groups if each.get(MARK) == live.EXPORTED and each.users == 0]:
+    for group in [each for each in groups if live.is_shared(each) and each.users == 0]:
         groups.remove(group)
 
 

@@ -14,6 +14,7 @@ import addon_utils
 import bpy
 import pytest
 from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.material import assignment
 from bl_ext.user_default.texserver.material.assignment import NotAssigned
 from bl_ext.user_default.texserver.panel import operators, orders, preferences
 from bl_ext.user_default.texserver.panel.orders import NotOrdered
@@ -228,7 +229,14 @@ OTHER_KINDS: dict[str, Callable[[], Any]] = {
 def test_an_object_that_has_no_material_is_told_of(kind: str) -> None:
     thing = add("Thing", OTHER_KINDS[kind]())
     assert thing.type == kind
-    assert told() == "Thing is of a type without materials. Select a mesh, a curve or a text."
+    before = everything()
+    with pytest.raises(
+        RuntimeError, match="The active object cannot have a material. Select a mesh, a curve or a text"
+    ):
+        bpy.ops.texserver.generate(model="tiny", **SMALL)
+    with pytest.raises(NotAssigned, match="Thing is of a type without materials. Select a mesh, a curve or a text."):
+        assignment.target_for([thing])
+    assert everything() == before
 
 
 def test_an_object_without_a_slot_gets_one() -> None:
