@@ -230,11 +230,9 @@ def test_an_object_that_has_no_material_is_told_of(kind: str) -> None:
     thing = add("Thing", OTHER_KINDS[kind]())
     assert thing.type == kind
     before = everything()
-    with pytest.raises(
-        RuntimeError, match="The active object cannot have a material. Select a mesh, a curve or a text"
-    ):
+    with pytest.raises(RuntimeError, match="The active object cannot have a material"):
         bpy.ops.texserver.generate(model="tiny", **SMALL)
-    with pytest.raises(NotAssigned, match="Thing is of a type without materials. Select a mesh, a curve or a text."):
+    with pytest.raises(NotAssigned, match="Thing is of a type without materials"):
         assignment.target_for([thing])
     assert everything() == before
 
