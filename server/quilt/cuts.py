@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from server.quilt.bands import boxed
 from server.quilt.grid import PatchAxis
 from server.quilt.plan import LAST_OFF, Plan, packed_distances
 
@@ -26,6 +27,7 @@ Numbers = npt.NDArray[np.int64]
 
 BARE = 2**20  # the energy of a pixel outside the swatch
 CALM = 8  # added to the change of features, before energies are divided by it
+TONE_SIDE = 5  # plan pixels
 NODE_REACH = 4  # plan pixels at either side of a node that count
 
 
@@ -92,7 +94,7 @@ def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
     pitches = _pitches(plan.axes[1], columns)[None, :, None, None]
     left = _Shown(plan, places[:, :-1], down, across + pitches)
     right = _Shown(plan, places[:, 1:], down, across)
-    return _paths(_energy(left, right))
+    return _paths(_energy(left, right, tones=plan.periods is not None))
 
 
 def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Tensor) -> Tensor:
@@ -108,7 +110,8 @@ def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Ten
     near = (middles - corners)[None, :, None, None] + overlap + about
     upper = _Shown(plan, places[:-1], down + pitches, near)
     lower = _Shown(plan, places[1:], down, near)
-    nodes = _calmest(_energy(upper, lower, across=False).sum(-1))
+    tones = plan.periods is not None
+    nodes = _calmest(_energy(upper, lower, across=False, tones=tones).sum(-1))
     # Paths: along x from one middle to the next, through whichever patch of a row stands there.
     lengths = (middles[1:] - middles[:-1]).div(factor, rounding_mode="floor")
     along = torch.arange(-(-(axis.longest + 1) // factor) + 1)[None] * factor  # of one length everywhere
@@ -126,7 +129,7 @@ def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Ten
             places[row : row + len(rows), :-1, None, None],
         )
         sides.append(_Shown(plan, place, y, x[None] - here + overlap, single=False))
-    energy = _energy(*sides, across=False).transpose(2, 3)
+    energy = _energy(*sides, across=False, tones=tones).transpose(2, 3)
     return _paths(energy, nodes[:, :-1], nodes[:, 1:], lengths[None].expand(len(rows), -1))
 
 
@@ -148,13 +151,18 @@ class _Shown:
         self.values = tables.packed.flatten()[index]
 
 
-def _energy(first: _Shown, second: _Shown, *, across: bool = True) -> Tensor:
+def _energy(first: _Shown, second: _Shown, *, across: bool = True, tones: bool = False) -> Tensor:
     """What it costs to cut at each pixel: (rows, columns, down, across) int64.
 
     The first patch keeps what lies before the cut, the second what lies behind, in the direction across, or down.
+    `tones`: compare the means around pixels in place of pixels, as for bricks: each has a tone of its own, and a step
+    between two of them shows though it is less than the grain.
     """
     change = torch.minimum(first.values >> 56, second.values >> 56)
-    distance = packed_distances(first.values & LAST_OFF, second.values & LAST_OFF).long()
+    if tones:
+        distance = _tone_distances(first.values & LAST_OFF, second.values & LAST_OFF)
+    else:
+        distance = packed_distances(first.values & LAST_OFF, second.values & LAST_OFF)
     energy = (distance * 16).div(CALM + change, rounding_mode="floor") + 1
     if bool(first.valid.all()) and bool(second.valid.all()):
         return energy
@@ -164,6 +172,17 @@ def _energy(first: _Shown, second: _Shown, *, across: bool = True) -> Tensor:
     behind = behind.flip(dimension).cumsum(dimension).flip(dimension)
     energy = torch.where(first.valid & second.valid, energy, 1)
     return energy + BARE * (before + behind)
+
+
+def _tone_distances(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Squared differences of sums over the TONE_SIDE x TONE_SIDE pixels around, over their number: int64."""
+    first, second = (each.contiguous().view(torch.int8).view(*each.shape, 8) for each in (ours, theirs))
+    sums = first.to(torch.int32) - second
+    for dimension in (2, 3):
+        ends = sums.narrow(dimension, 0, 1), sums.narrow(dimension, -1, 1)
+        more = TONE_SIDE // 2
+        sums = boxed(torch.cat([ends[0]] * more + [sums] + [ends[1]] * more, dimension), dimension, TONE_SIDE)
+    return sums.square().sum(-1).div(TONE_SIDE**2, rounding_mode="floor")
 
 
 def _calmest(energies: Tensor) -> Tensor:
