@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 after a clean end, 2 after one sentence on stderr, 130 after a second Ctrl-C."""
     try:
         arguments = sys.argv[1:] if argv is None else argv
-        if arguments[:1] == ["keys"]:
+        if list(arguments[:1]) == ["keys"]:
             return keys_command(arguments[1:])
         options = _parser().parse_args(arguments)
         config = from_options(ServerConfig, options)
@@ -70,7 +70,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="texserver", description="Hosts models: paints textures, and puts pictures into a style.")
+    parser = _Parser(
+        prog="texserver",
+        description="Hosts models: paints textures, and puts pictures into a style.",
+        epilog="texserver keys add|list|revoke says who may use it: one key for each person or machine.",
+    )
     add_flags(parser, ServerConfig)
     parser.add_argument(
         "--pairing",
