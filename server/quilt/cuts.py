@@ -155,14 +155,14 @@ def _energy(first: _Shown, second: _Shown, *, across: bool = True, tones: bool =
     """What it costs to cut at each pixel: (rows, columns, down, across) int64.
 
     The first patch keeps what lies before the cut, the second what lies behind, in the direction across, or down.
-    `tones`: compare the means around pixels in place of pixels, as for bricks: each has a tone of its own, and a step
-    between two of them shows though it is less than the grain.
+    `tones`: compare the means around pixels, too, as for bricks: each has a tone of its own, and a step between two of
+    them shows though it is less than the grain.
     """
     change = torch.minimum(first.values >> 56, second.values >> 56)
+    ours, theirs = first.values & LAST_OFF, second.values & LAST_OFF
+    distance = packed_distances(ours, theirs)
     if tones:
-        distance = _tone_distances(first.values & LAST_OFF, second.values & LAST_OFF)
-    else:
-        distance = packed_distances(first.values & LAST_OFF, second.values & LAST_OFF)
+        distance += _tone_distances(ours, theirs)
     energy = (distance * 16).div(CALM + change, rounding_mode="floor") + 1
     if bool(first.valid.all()) and bool(second.valid.all()):
         return energy
