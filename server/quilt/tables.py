@@ -70,8 +70,11 @@ def make_tables(plan: Tensor, settings: QuiltArchitecture, weights: Weights) -> 
     wide = features[:, rows][:, :, columns]
     inside = slice(look - margin, wide.shape[1] - look + margin), slice(look - margin, wide.shape[2] - look + margin)
     change = steepest(features).clamp(max=127)[rows][:, columns]
-    numbers = torch.cat([wide, wide.new_zeros(7 - len(wide), *wide.shape[1:]), change[None].to(wide.dtype)])[:, *inside]
-    packed = numbers.to(torch.int8).permute(1, 2, 0).contiguous().view(torch.int64)[..., 0]
+    sides = (part.stop - part.start for part in inside)
+    numbers = torch.zeros(*sides, 8, dtype=torch.int8, device=plan.device)
+    for channel, plane in enumerate((*wide, change)):
+        numbers[..., channel if channel < len(wide) else 7] = plane[*inside].to(torch.int8)
+    packed = numbers.view(torch.int64)[..., 0]
     down, right = (
         within if not wraps else torch.ones_like(within)
         for within, wraps in (
@@ -132,27 +135,24 @@ def steepest(features: Tensor) -> Tensor:
     return around.float()
 
 
-def cell_means(wide: Tensor, cell: int) -> Tensor:
-    """Means of the cells that begin at every pixel, times 16, rounded: (F, H, W) -> (F, H - cell + 1, W - cell + 1)."""
-    rows = F.avg_pool2d(wide[None], (cell, 1), 1, divisor_override=1)
-    sums = F.avg_pool2d(rows, (1, cell), 1, divisor_override=1)[0]
-    return (sums * 16 / (cell * cell)).round()
+def cell_means(wide: Tensor, cell: int, step: int = 1) -> Tensor:
+    """Means of the cells that begin at every `step` pixels, times 16, rounded: (F, H, W) to (F, rows, columns)."""
+    rows = F.avg_pool2d(wide[None], (cell, 1), (step, 1), divisor_override=1)
+    sums = F.avg_pool2d(rows, (1, cell), (1, step), divisor_override=1)[0]
+    return sums.mul_(16).div_(cell * cell).round_()
 
 
 def appearance(wide: Tensor, skip: int, cell: int, step: int, kernel: Tensor, means: Tensor, shift: Tensor) -> Tensor:
     """Appearances of the cells at every `step` pixels from `skip` on, as far as the other end: (8, rows, columns)."""
-    cells = cell_means(wide, cell)
     first = skip - REACH * cell
-    cells = cells[:, first:, first:]
-    spread = max(1, cell // step)
-    sparse = cells[:, ::step, ::step] if cell % step == 0 else cells
+    spread = cell // step
+    cells = cell_means(wide[:, first:, first:], cell, step)
     weights, more = kernel.to(wide.device, torch.float64), 2 * REACH * spread
-    shape = APPEARANCE, sparse.shape[1] - more, sparse.shape[2] - more
-    sums = torch.empty(shape, dtype=torch.float64, device=wide.device)
-    for top in range(0, shape[1], STRIPE):  # a convolution takes 25 times the memory of what it is given
-        stripe = sparse[None, :, top : top + STRIPE + more].double()
-        sums[:, top : top + STRIPE] = F.conv2d(stripe, weights, dilation=spread)[0]
-    values = (sums / 2.0 ** max(0, min(30, int(shift)))).round() - means.to(wide.device, torch.float64)[:, None, None]
-    count = [(side - 2 * skip - cell) // step + 1 for side in wide.shape[1:]]
-    assert values.shape[0] == APPEARANCE
-    return values[:, : count[0], : count[1]].float()
+    rows, columns = ((side - 2 * skip - cell) // step + 1 for side in wide.shape[1:])
+    values = torch.empty(APPEARANCE, rows, columns, device=wide.device)
+    scale = 2.0 ** max(0, min(30, int(shift)))
+    means = means.to(wide.device, torch.float64)[:, None, None]
+    for top in range(0, rows, STRIPE):  # a convolution takes 25 times the memory of what it is given
+        stripe = cells[None, :, top : top + min(STRIPE, rows - top) + more, : columns + more].double()
+        values[:, top : top + STRIPE] = F.conv2d(stripe, weights, dilation=spread)[0].div_(scale).round_().sub_(means)
+    return values
