@@ -12,7 +12,13 @@ from . import gallery
 
 CATEGORY = "Texserver"  # of the tab in the sidebars
 CUSTOM = "CUSTOM"
-SIZES = (("512", "512", ""), ("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), (CUSTOM, "Custom", ""))
+SIZES = (
+    ("512", "512", ""),
+    ("1024", "1K", ""),
+    ("2048", "2K", ""),
+    ("4096", "4K", ""),
+    (CUSTOM, "Other", "Any width and height"),
+)
 MAPS = (
     ("basecolor", "Colour", "Base colour"),
     ("normal", "Normal", "Fine relief, as a normal map"),

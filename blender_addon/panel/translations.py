@@ -59,7 +59,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Normal": ("Normale", "Normale"),
     "Rough": ("Rauheit", "Rugosité"),
     "Metal": ("Metall", "Métal"),
-    "Custom": ("Eigene", "Libre"),
+    "Other": ("Andere", "Autre"),
     "Target": ("Ziel", "Cible"),
     "Update or New": ("Ersetzen oder neu", "Remplacer ou nouveau"),
     "New Material": ("Neues Material", "Nouveau matériau"),
