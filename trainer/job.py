@@ -292,8 +292,19 @@ def strongest(maps: MapSet, find: Callable[[Tensor], Lattice | None]) -> Lattice
     if not found:
         return None
     lattice = max(found, key=lambda each: each.strength)
+    return scaled(lattice, factor)
+
+
+def scaled(lattice: Lattice, factor: float) -> Lattice:
+    """The lattice of the same swatch, `factor` times as large."""
     (y1, x1), (y2, x2) = lattice.basis
     return dataclasses.replace(lattice, basis=((y1 / factor, x1 / factor), (y2 / factor, x2 / factor)))
+
+
+def drawn_over(pixels: Tensor, lattice: Lattice, draw: Callable[[Tensor, Lattice], Picture]) -> Picture:
+    """A picture of a lattice over its swatch, of which a large one is reduced first."""
+    factor = max(1, min(pixels.shape[2:]) // LATTICE_SIDE)
+    return draw(F.avg_pool2d(pixels, factor), scaled(lattice, 1 / factor))
 
 
 def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Say) -> None:
@@ -305,7 +316,7 @@ def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Sa
             f"  It repeats by ({y1:.1f}, {x1:.1f}) and ({y2:.1f}, {x2:.1f}) pixels down and across, strength "
             f"{lattice.strength:.2f}: {picture} shows it; --lattice none turns it off."
         )
-        write_picture(picture, lattice_picture(maps.pixels[:, :3], lattice))
+        write_picture(picture, drawn_over(maps.pixels[:, :3], lattice, lattice_picture))
 
 
 def name_maps(maps: MapSet, say: Say) -> None:

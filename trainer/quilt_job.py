@@ -15,7 +15,7 @@ from server.model.maps import Map, channels_of
 from server.network.devices import prepare
 from server.network.model_file import Model, write_model
 from server.quilt.quilt import Quilt
-from trainer.job import GROWTH_SIDE, Job, Stop, introduce_maps, lattice_of, name_maps, strongest
+from trainer.job import GROWTH_SIDE, Job, Stop, drawn_over, introduce_maps, lattice_of, name_maps, strongest
 from trainer.judge.map_sheet import map_sheet
 from trainer.judge.pictures import (
     Picture,
@@ -104,7 +104,7 @@ class QuiltJob(Job):
             f"  Its courses come every {1 / math.hypot(*wave):.1f} pixels {way}, strength "
             f"{self.courses.strength:.2f}: {picture} shows them; --lattice none turns it off."
         )
-        write_picture(picture, courses_picture(self.set.pixels[:, :3], self.courses))
+        write_picture(picture, drawn_over(self.set.pixels[:, :3], self.courses, courses_picture))
 
     def _write(self, quilt: Quilt, small: Quilt, done: int) -> Path:
         """Write the model and return its file."""
