@@ -13,6 +13,7 @@ from blender_addon.protocol.rect import Rect
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
 from server.errors import BadRequest
+from server.freed_memory import give_back
 from server.model.header import explained
 from server.model.library import Library
 from server.model.maps import Depth, depths_of
@@ -83,6 +84,7 @@ class LocalPainter(Stylizer):
                     sink.write(each.name, Rect(done, 0, rows, part.width), band[index].numpy().data.cast("B"))
                 done += rows
                 self._check_place()
+                give_back()  # or the heap grows with the texture
                 progress(done * part.width)
             sink.finish()
         except BaseException:

@@ -21,6 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import Pairing, default_connection_file, new_key, public_key
 from server import __version__
+from server.freed_memory import give_back, map_large_blocks
 from server.front.crew import LOCAL, REMOTE, Address
 from server.front.figures import short
 from server.front.front import Front
@@ -33,7 +34,6 @@ from server.service.gate import Gate
 from server.service.inbox import Inbox
 from server.service.key_ring import CLIENTS, OWN_WORKERS, WORKERS, KeyRing
 from server.service.keys import remove_connection_file, running_server, write_connection_file
-from server.service.memory import give_back_freed
 from server.service.outbox import Outbox
 from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
@@ -117,7 +117,7 @@ class Server:
 
     def _open_context(self) -> None:
         allow_many_files()
-        self._give_back = give_back_freed()
+        map_large_blocks()
         self.context: zmq.Context[Any] = zmq.Context(IO_THREADS)
         # Closed in the opposite order: nobody may still be at a handshake when the one who answers for keys is gone.
         self._stack.callback(self.context.destroy, linger=0)
@@ -356,7 +356,7 @@ class Server:
                 self._send_to_worker(address, GoOn())
         if now - self._gave_back > GIVE_BACK_EVERY_S:
             self._gave_back = now
-            self._give_back()
+            give_back()
         while dispatcher.given_up:
             worker = dispatcher.given_up.popleft()
             if worker.is_local:

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 BURST = """
-from server.service.memory import give_back_freed
-give_back = give_back_freed()
+from server.freed_memory import give_back, map_large_blocks
+map_large_blocks()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 // 2**20
 before = resident()
