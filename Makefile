@@ -58,6 +58,7 @@ lint: setup
 
 bench: setup
 	$(RUN) benchmarks/generate.py
+	$(RUN) benchmarks/quilt.py
 	$(RUN) benchmarks/train.py
 	$(RUN) benchmarks/memory.py
 	$(RUN) benchmarks/serve.py
