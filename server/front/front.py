@@ -16,6 +16,7 @@ from typing import Any, Final
 from blender_addon.protocol import wire
 from server import __version__
 from server.errors import Refused
+from server.front.allowance import Allowance
 from server.front.dispatcher import Client, Dispatcher
 from server.front.figures import Figures, memory_mb
 from server.front.incident import incident
@@ -48,9 +49,9 @@ class ClientRecord:
 
     client: Client
     origin: Origin
+    heard: float
+    malformed: Allowance
     pending: dict[int, AnyRequest] = field(default_factory=dict)
-    patience: float = BAD_MESSAGES
-    heard: float = 0.0
 
 
 class Front:
@@ -109,11 +110,9 @@ class Front:
                 refused.id = request.id
                 raise
         except Refused as refused:
-            if refused.code in MALFORMED:
-                if record.patience < 1:
-                    self.figures.outcomes["ignored"] += 1
-                    return
-                record.patience -= 1
+            if refused.code in MALFORMED and not record.malformed.take(record.heard):
+                self.figures.outcomes["ignored"] += 1
+                return
             self._refuse(record, letter, refused, delimiter)
         except Exception:
             fault = incident()
@@ -125,11 +124,11 @@ class Front:
                 self._refuse(record, letter, fault, delimiter)
 
     def _record(self, client: Client, origin: Origin) -> ClientRecord:
+        now = self._clock()
         record = self._records.get(client)
         if record is None:
-            record = self._records[client] = ClientRecord(client, origin)
-        now = self._clock()
-        record.patience = min(BAD_MESSAGES, record.patience + (now - record.heard) * BAD_PER_S)
+            record = ClientRecord(client, origin, now, Allowance(BAD_MESSAGES, BAD_PER_S, now))
+            self._records[client] = record
         record.heard = now
         return record
 

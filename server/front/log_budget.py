@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.front.allowance import Allowance
 from server.front.origin import Origin
 
 LINES = 200  # at once, for one key and machine
@@ -12,8 +13,7 @@ ORIGINS = 1000  # remembered
 
 @dataclass(eq=False)
 class _Purse:
-    lines: float
-    seen: float
+    lines: Allowance
     left_out: int = 0
 
 
@@ -27,15 +27,12 @@ class LogBudget:
     def spend(self, origin: Origin) -> str | None:
         """None where the line must be left out; otherwise what to write behind it: "", or how many were left out."""
         now = self._clock()
-        purse = self._purses.pop(origin, None) or _Purse(LINES, now)
+        purse = self._purses.pop(origin, None) or _Purse(Allowance(LINES, LINES_PER_S, now))
         self._purses[origin] = purse  # in the order of use
         if len(self._purses) > ORIGINS:
             del self._purses[next(iter(self._purses))]
-        purse.lines = min(LINES, purse.lines + (now - purse.seen) * LINES_PER_S)
-        purse.seen = now
-        if purse.lines < 1:
+        if not purse.lines.take(now):
             purse.left_out += 1
             return None
-        purse.lines -= 1
         left_out, purse.left_out = purse.left_out, 0
         return f" ({left_out} lines before this one were left out)" if left_out else ""
