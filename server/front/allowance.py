@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(eq=False)
 class Allowance:
-    """A token bucket: `most` tokens at first, of which `per_s` come back each second. `seen`: the time of the last look."""
+    """A token bucket: up to `most` tokens, of which `per_s` come back each second. `seen`: the last look."""
 
     most: float
     per_s: float
