@@ -8,6 +8,7 @@ import functools
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -222,6 +223,34 @@ class Session:
         )
         eventually(lambda: self.files() <= files + 3, f"files back to {files} from {self.files()}")
         assert "Traceback" not in self.log
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def client_status(session: Session) -> dict[str, Any]:
+    """What a fresh client is told of the server's state."""
+    with session.client() as client:
+        return client.status()
+
+
+def wait_for_workers(session: Session) -> None:
+    """Until every worker process has reported."""
+    eventually(lambda: len(client_status(session)["devices"]) == len(session.workers()) > 0, "all workers")
+
+
+def finish(process: "subprocess.Popen[str]", within_s: float = PATIENCE_S) -> tuple[int, str]:
+    """Its exit code and what it said on stderr; it is killed when it does not end."""
+    try:
+        _, said = process.communicate(timeout=within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        _, said = process.communicate()
+    return process.returncode, said
 
 
 def memory_mb(pid: int) -> float:
