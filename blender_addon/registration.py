@@ -7,6 +7,7 @@ import bpy
 from .loop import handlers, pump
 from .panel import (
     gallery,
+    material_operators,
     menus,
     operators,
     panels,
@@ -17,12 +18,24 @@ from .panel import (
     style_orders,
     style_panels,
     translations,
+    variation_operators,
 )
 from .tasks import state
 from .tasks.local_server import LocalServer
 from .tasks.session import AddonSession
 
-_MODULES = (preferences, settings, operators, style_operators, presets, panels, style_panels, menus)
+_MODULES = (
+    preferences,
+    settings,
+    operators,
+    variation_operators,
+    material_operators,
+    style_operators,
+    presets,
+    panels,
+    style_panels,
+    menus,
+)
 
 
 def register() -> None:

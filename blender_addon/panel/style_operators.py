@@ -5,7 +5,8 @@ from typing import Any
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import style_orders
-from .operators import FINISHED, DiceOperator, Operator, Outcome, PaintingOperator
+from .operator import FINISHED, Operator, Outcome, PaintingOperator
+from .operators import DiceOperator
 from .settings import CONTENTS, FRAMES
 
 _SKIP = {"SKIP_SAVE"}

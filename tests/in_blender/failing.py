@@ -16,7 +16,7 @@ import pytest
 from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.material import assignment
 from bl_ext.user_default.texserver.material.assignment import NotAssigned
-from bl_ext.user_default.texserver.panel import operators, orders, preferences
+from bl_ext.user_default.texserver.panel import operator, orders, preferences
 from bl_ext.user_default.texserver.panel.orders import NotOrdered
 from bl_ext.user_default.texserver.protocol.pairing import ENVIRONMENT, Keys, Pairing, new_key, parse_pairing
 from bl_ext.user_default.texserver.tasks import state
@@ -63,7 +63,7 @@ TOLD_S = 3.0
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A script does not wait so long for a server that seems to be away."""
-    monkeypatch.setattr(operators, "FAILED_WAIT_S", 0.3)
+    monkeypatch.setattr(operator, "FAILED_WAIT_S", 0.3)
 
 
 def told(**given: Any) -> str:

@@ -11,7 +11,7 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.panel import operators, preferences
+from bl_ext.user_default.texserver.panel import operator, preferences
 from bl_ext.user_default.texserver.panel.orders import MOST_SEED
 from bl_ext.user_default.texserver.tasks import local_server, state
 from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder
@@ -131,7 +131,7 @@ def test_a_variation_that_is_picked_is_painted_large() -> None:
 
 
 def test_variations_without_a_server_are_refused(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "FAILED_WAIT_S", 0.3)
+    monkeypatch.setattr(operator, "FAILED_WAIT_S", 0.3)
     assert "No texserver runs here" in refusal(bpy.ops.texserver.variations)
 
 
@@ -245,7 +245,7 @@ def test_refresh_lists_the_models() -> None:
 
 
 def test_refresh_without_a_server_is_refused(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "FAILED_WAIT_S", 0.3)
+    monkeypatch.setattr(operator, "FAILED_WAIT_S", 0.3)
     assert "No texserver runs here" in refusal(bpy.ops.texserver.refresh)
 
 

@@ -11,7 +11,7 @@ import pytest
 from bl_ext.user_default.texserver.client.picture_reader import read_picture
 from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.material import content
-from bl_ext.user_default.texserver.panel import operators, preferences, style_orders, style_panels
+from bl_ext.user_default.texserver.panel import operator, preferences, style_orders, style_panels
 from bl_ext.user_default.texserver.tasks import state
 from inside import Paused, connect, refusal, turn, until
 from numpy.typing import NDArray
@@ -218,7 +218,7 @@ def test_without_a_render_there_is_nothing_to_stylize() -> None:
 
 
 def test_without_a_server(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "FAILED_WAIT_S", 0.3)
+    monkeypatch.setattr(operator, "FAILED_WAIT_S", 0.3)
     assert "No texserver runs here" in refusal(bpy.ops.texserver.stylize_image)
     assert "No texserver runs here" in refusal(bpy.ops.texserver.stylize_animation)
 

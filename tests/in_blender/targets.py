@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 import pytest
 from bl_ext.user_default.texserver.loop import pump, status_bar
-from bl_ext.user_default.texserver.panel import operators
+from bl_ext.user_default.texserver.panel import operator
 from bl_ext.user_default.texserver.tasks import session, state
 from inside import (
     LARGE,
@@ -293,18 +293,18 @@ def test_escape_counts_over_our_panel_alone() -> None:
     )
     other = SimpleNamespace(type="VIEW_3D", regions=[region("UI", 200, "Item")], spaces=SimpleNamespace())
     context = SimpleNamespace(window=SimpleNamespace(screen=SimpleNamespace(areas=[view, other])))
-    over = [operators.over_our_panel(context, SimpleNamespace(mouse_x=x, mouse_y=50)) for x in (50, 150, 250, 350)]
+    over = [operator.over_our_panel(context, SimpleNamespace(mouse_x=x, mouse_y=50)) for x in (50, 150, 250, 350)]
     assert over == [False, True, False, False]
 
 
 def test_escape_elsewhere_is_passed_on_and_the_job_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     connect()
-    monkeypatch.setattr(operators, "over_our_panel", lambda context, event: event.over)
+    monkeypatch.setattr(operator, "over_our_panel", lambda context, event: event.over)
     with Paused():
         task = begin(seed=fresh_seed(), **LARGE)
         told = SimpleNamespace(task=task, timer=None, _leave=lambda context: None)
         press: Any = {"type": "ESC", "value": "PRESS"}
-        modal = operators.PaintingOperator.modal
+        modal = operator.PaintingOperator.modal
         assert modal(told, bpy.context, SimpleNamespace(**press, over=False)) == {"PASS_THROUGH"}
         assert not task.ended
         assert modal(told, bpy.context, SimpleNamespace(**press, over=True)) == {"CANCELLED"}

@@ -1,0 +1,120 @@
+"""The operators for a material that is there: its UV map, an upgrade of its nodes, the asset browser."""
+
+from typing import Any
+
+import bpy
+
+from ..material import assignment, legacy, live, measure, unwrap
+from ..material.marks import MARK, is_ours
+from ..tasks import state
+from .operator import FINISHED, Operator, Outcome
+
+
+class TEXSERVER_OT_mark_asset(Operator):
+    """Mark the active material as an asset, with a thumbnail and tags"""
+
+    bl_idname = "texserver.mark_asset"
+    bl_label = "Mark as Asset"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        material: Any = context.object.active_material if context.object else None
+        if not is_ours(material) or material.library:
+            cls.poll_message_set("The active material was not made by Texserver")
+            return False
+        return True
+
+    def execute(self, context: Any) -> Outcome:
+        material = context.object.active_material
+        material.asset_mark()
+        model = material[MARK]["model"]
+        for tag in ("texserver", model):
+            material.asset_data.tags.new(tag, skip_if_exists=True)
+        material.asset_data.description = f"{model}, seed {material[MARK]['seed']}"
+        thumbnail = state.session().catalogue.thumbnail(model)
+        if thumbnail:
+            with context.temp_override(id=material):
+                bpy.ops.ed.lib_id_load_custom_preview(filepath=str(thumbnail))
+        else:
+            material.asset_generate_preview()
+        return FINISHED
+
+
+class _OnMaterial(Operator):
+    """An operator for the active object's material."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        thing = context.object
+        if thing is None or thing.type != "MESH" or thing.data.library:
+            cls.poll_message_set("Select a mesh that is not linked from another file")
+            return False
+        if thing.data.is_editmode:
+            cls.poll_message_set("Leave Edit Mode first")
+            return False
+        return True
+
+
+class TEXSERVER_OT_unwrap(_OnMaterial):
+    """Make a UV map in which one unit is one metre on the object, and use it. UV maps that are there stay"""
+
+    bl_idname = "texserver.unwrap"
+    bl_label = "Unwrap"
+
+    def execute(self, context: Any) -> Outcome:
+        things = [context.object, *(each for each in context.selected_objects if each != context.object)]
+        meshes = [each for each in things if each.type == "MESH" and not (each.data.library or each.data.is_editmode)]
+        for index, each in enumerate(meshes):
+            shared = each.data in [other.data for other in meshes[:index]]
+            if not shared and not unwrap.unwrap(each):
+                return self.fail(f"{each.name} has as many UV maps as it can have. Remove one first.")
+        for each in meshes:
+            material = each.active_material
+            if material and not material.library and live.showing(live.node_of(material.node_tree)):
+                assignment.lay_along(material, "UV")
+        return FINISHED
+
+
+class TEXSERVER_OT_measure(_OnMaterial):
+    """Measure the UV map of the active object again, after it was changed"""
+
+    bl_idname = "texserver.measure"
+    bl_label = "Measure UV Map"
+
+    def execute(self, context: Any) -> Outcome:
+        density = measure.measure(context.object)
+        if density is None:
+            return self.fail(f"{context.object.name} has no usable UV map. Unwrap makes one.")
+        measure.note(context.object, density)
+        if density.spread > measure.EVEN:
+            self.report({"WARNING"}, assignment.uneven(context.object.name, density.spread))
+        return FINISHED
+
+
+class TEXSERVER_OT_upgrade(Operator):
+    """Turn the nodes of this material, made by an earlier version, into one node with sizes and strengths to change"""
+
+    bl_idname = "texserver.upgrade"
+    bl_label = "Upgrade Material"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        material: Any = context.object.active_material if context.object else None
+        if material is None or material.library or not legacy.is_legacy(material):
+            cls.poll_message_set("The active material was not made by an earlier version of Texserver")
+            return False
+        return True
+
+    def execute(self, context: Any) -> Outcome:
+        thing = context.object
+        if density := measure.measure(thing):
+            measure.note(thing, density)
+        assignment.upgrade(thing.active_material, thing)
+        return FINISHED
+
+
+CLASSES = (TEXSERVER_OT_mark_asset, TEXSERVER_OT_unwrap, TEXSERVER_OT_measure, TEXSERVER_OT_upgrade)
