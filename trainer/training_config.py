@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from blender_addon.client.map_names import PARTS
 from server.config_flags import flag
 from server.model.lattice import Vector
 from trainer.descriptor.descriptors import CHOICES
 from trainer.swatch.derive import CAN, parse_names
-from trainer.swatch.map_names import PARTS
 from trainer.swatch.map_set import parse_map
 from trainer.swatch.periods import parse_lattice
 from trainer.swatch.swatch import UnusableSwatch

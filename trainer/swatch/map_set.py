@@ -1,7 +1,7 @@
 """The maps of a material, read and aligned with the swatch, which is the base colour.
 
 A map holds data, not colours: its stored values are used as they are, whatever profile the file claims.
-trainer/swatch/map_names.py says which map a file holds; trainer/swatch/materials.py finds the files of a set.
+blender_addon/client/map_names.py says which map a file holds; trainer/swatch/materials.py finds the files of a set.
 
 Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1]; normals have unit length, y up (OpenGL).
 """
@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blender_addon.client.map_names import PARTS, Take
 from server.files.picture_file import UnusablePicture, quoted
 from server.model.maps import BASE_COLOUR, HEIGHT, MATERIAL, NORMAL, Map, channels_of
 from server.network.normals import central_steps
 from trainer.swatch.derive import NOTE, derived
-from trainer.swatch.map_names import PARTS, Take
 from trainer.swatch.relief import STEEPEST, levelled
 from trainer.swatch.samples import Samples, read_samples
 from trainer.swatch.swatch import MIN_SIDE_PX, Swatch, UnusableSwatch
@@ -79,7 +79,7 @@ def read_map_set(
         path, samples = parts[part], stored.pop(part)
         notes += (f"{_name(path)}: {note}" for note in samples.notes)
         for take in takes:
-            if take.map == NORMAL:
+            if take.map == NORMAL.name:
                 values = _sized(_of_normals(path, samples), (height, width))
                 found[NORMAL.name] = _normals(path, values, part, notes)
                 continue
@@ -90,9 +90,9 @@ def read_map_set(
                 value = 1 - value
                 notes.append(f"The roughness was made from the gloss of {_name(path)}.")
             if float(value.std()) < FLAT:
-                notes.append(f"The {take.map.name} map is {float(value.mean()):.2f} everywhere, so it was left out.")
+                notes.append(f"The {take.map} map is {float(value.mean()):.2f} everywhere, so it was left out.")
             else:
-                found[take.map.name] = value
+                found[take.map] = value
     if HEIGHT.name in found and not keep_hills:
         found |= levelled(found[HEIGHT.name], found.get(NORMAL.name), notes)
     if guessed := [name for name in derive if name not in found]:
@@ -109,12 +109,12 @@ def _takes(parts: Mapping[str, Path], notes: list[str]) -> Mapping[str, list[Tak
     for part in PARTS:
         if part not in parts:
             continue
-        wanted[part] = [take for take in PARTS[part] if take.map.name not in source]
-        there = [take.map.name for take in PARTS[part] if take.map.name in source]
+        wanted[part] = [take for take in PARTS[part] if take.map not in source]
+        there = [take.map for take in PARTS[part] if take.map in source]
         if there:
             others = ", ".join(dict.fromkeys(_name(source[name]) for name in there))
             notes.append(f"The {' and '.join(there)} in {_name(parts[part])} gave way to {others}.")
-        source |= {take.map.name: parts[part] for take in wanted[part]}
+        source |= {take.map: parts[part] for take in wanted[part]}
     return {part: takes for part, takes in wanted.items() if takes}
 
 
@@ -169,7 +169,7 @@ def _tensor(values: NDArray[np.float32]) -> Tensor:
 
 def _of_one(path: Path, samples: Samples, take: Take, notes: list[str]) -> Tensor | None:
     """A map of one channel, (1, 1, H, W) in [0, 1]; None if the file has no such channel."""
-    values, name = samples.values, take.map.name
+    values, name = samples.values, take.map
     channels = values.shape[2]
     if take.channel is None:
         values = values[..., :3].mean(2, keepdims=True) if channels > 2 else values[..., :1]
@@ -184,14 +184,14 @@ def _of_one(path: Path, samples: Samples, take: Take, notes: list[str]) -> Tenso
     return _tensor(values)
 
 
-def _in_range(path: Path, values: NDArray[np.float32], map: Map, kind: str, notes: list[str]) -> NDArray[np.float32]:
+def _in_range(path: Path, values: NDArray[np.float32], map: str, kind: str, notes: list[str]) -> NDArray[np.float32]:
     """Numbers of the file's own range in [0, 1]. Heights may be in any unit; other maps have a meaning from 0 to 1."""
     low, high = float(values.min()), float(values.max())
     within = low >= -BEYOND and high <= 1 + BEYOND
-    if map != HEIGHT:
+    if map != HEIGHT.name:
         if not within:
             raise UnusableSwatch(
-                f"{quoted(path)} holds {kind} from {low:.6g} to {high:.6g}, but a {map.name} map is from 0 to 1: "
+                f"{quoted(path)} holds {kind} from {low:.6g} to {high:.6g}, but a {map} map is from 0 to 1: "
                 "export it in that range."
             )
         return values.clip(0, 1)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from blender_addon.client.map_names import PARTS, named
 from server.model.maps import BASE_COLOUR
-from trainer.swatch.map_names import PARTS, named
 
 # By where such names come from, files of one material: a name without its suffix, and what it is.
 CONVENTIONS = {
@@ -179,4 +179,4 @@ def test_every_packed_file_says_which_channel_holds_which_map() -> None:
         assert BASE_COLOUR not in [take.map for take in takes]
     packed = {"arm": "ao roughness metallic", "rma": "roughness metallic ao", "mra": "metallic roughness ao"}
     for part, order in packed.items():
-        assert " ".join(take.map.name for take in PARTS[part]) == order
+        assert " ".join(take.map for take in PARTS[part]) == order

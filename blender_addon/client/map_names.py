@@ -4,7 +4,7 @@ It knows the names of Poly Haven (`brick_nor_gl_1k.png`, `brick_arm_1k.jpg`), am
 Poliigon (`BricksRed001_GLOSS_3K.jpg`), ShareTextures, FreePBR, Quixel Megascans, 3dtextures, cgbookcase, glTF, Unity,
 Unreal (`T_Brick_BC.png`, `T_Brick_ORM.png`) and the export presets of Substance Painter, in any case and with any
 separators. What is left of a name without the map, the size and the format is the name of the material: maps belong
-together if it is the same.
+together if it is the same. The trainer reads folders with it, and so does the add-on. Standard library only, no bpy.
 """
 
 import re
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from server.model.maps import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, Map
+BASE_COLOUR, NORMAL, ROUGHNESS, METALLIC = "basecolor", "normal", "roughness", "metallic"  # as models name their maps
+OCCLUSION, HEIGHT = "ao", "height"
 
 
 class Take(NamedTuple):
     """A map in a file: in which of its channels (None: in all of them), and whether black and white are exchanged."""
 
-    map: Map
+    map: str
     channel: int | None = None
     inverted: bool = False
 
@@ -28,14 +29,14 @@ ALPHA = 3
 # What a file holds, by the name of its part. If a map is in several files of a set, the first part in this order wins.
 PARTS: Mapping[str, tuple[Take, ...]] = MappingProxyType(
     {
-        NORMAL.name: (Take(NORMAL),),  # y up or down, as the map itself tells
+        NORMAL: (Take(NORMAL),),  # y up or down, as the map itself tells
         "normal_gl": (Take(NORMAL),),  # OpenGL: y up
         "normal_dx": (Take(NORMAL),),  # DirectX: y down
-        ROUGHNESS.name: (Take(ROUGHNESS),),
+        ROUGHNESS: (Take(ROUGHNESS),),
         "gloss": (Take(ROUGHNESS, inverted=True),),
-        METALLIC.name: (Take(METALLIC),),
-        OCCLUSION.name: (Take(OCCLUSION),),
-        HEIGHT.name: (Take(HEIGHT),),
+        METALLIC: (Take(METALLIC),),
+        OCCLUSION: (Take(OCCLUSION),),
+        HEIGHT: (Take(HEIGHT),),
         "bump": (Take(HEIGHT),),
         "arm": (Take(OCCLUSION, 0), Take(ROUGHNESS, 1), Take(METALLIC, 2)),
         "orm": (Take(OCCLUSION, 0), Take(ROUGHNESS, 1), Take(METALLIC, 2)),
@@ -53,20 +54,20 @@ PREVIEW = "preview"
 
 # How names spell each part: words put together, in lower case. "map" at the end makes no difference.
 _SPELLINGS = {
-    BASE_COLOUR.name: "basecolor basecolour color colour col colr clr diffuse diff dif albedo alb base basecolormap "
+    BASE_COLOUR: "basecolor basecolour color colour col colr clr diffuse diff dif albedo alb base basecolormap "
     "albedotransparency albedoalpha albedoopacity basecoloropacity basecoloralpha diffusecolor diffusecolour "
     "albedocolor colordiffuse diffusealbedo basemap basetexture maintex",
-    NORMAL.name: "normal normals nor nrm nrml norm nml nmap tangentnormal normaltangent normalts normalbump nrm16 "
+    NORMAL: "normal normals nor nrm nrml norm nml nmap tangentnormal normaltangent normalts normalbump nrm16 "
     "nor16 normal16 normalhigh",
     "normal_gl": "normalgl normalogl normalopengl norgl norogl noropengl nrmgl nrmogl nrmopengl normgl normogl "
     "normalsgl normalsogl normalsopengl openglnormal",
     "normal_dx": "normaldx normaldirectx nordx nordirectx nrmdx nrmdirectx normdx normdirectx normalsdx "
     "normalsdirectx directxnormal",
-    ROUGHNESS.name: "roughness rough rgh rou roughnesss specularroughness diffuseroughness",
+    ROUGHNESS: "roughness rough rgh rou roughnesss specularroughness diffuseroughness",
     "gloss": "gloss glossiness glossy gls gloss16 smoothness smooth smoothnes",
-    METALLIC.name: "metallic metalness metal met mtl metallicness metallness",
-    OCCLUSION.name: "ao ambientocclusion occlusion occ occl mixedao ambientocc ambocc aomixed",
-    HEIGHT.name: "height displacement displace disp displ dis dsp hgt disp16 displ16 height16 displacement16 parallax",
+    METALLIC: "metallic metalness metal met mtl metallicness metallness",
+    OCCLUSION: "ao ambientocclusion occlusion occ occl mixedao ambientocc ambocc aomixed",
+    HEIGHT: "height displacement displace disp displ dis dsp hgt disp16 displ16 height16 displacement16 parallax",
     "bump": "bump bump16 bumpmap",
     "arm": "arm aoroughnessmetallic aoroughmetal aoroughmetallic",
     "orm": "orm occlusionroughnessmetallic occlusionroughnessmetalness ambientocclusionroughnessmetallic "
@@ -100,11 +101,11 @@ _SPELLINGS = {
 }
 # Unreal's habit, and others'. Such letters count only at the end of a name.
 _LETTERS = {
-    BASE_COLOUR.name: "d bc c a b",
-    NORMAL.name: "n nm",
-    ROUGHNESS.name: "r",
-    METALLIC.name: "m",
-    HEIGHT.name: "h dp",
+    BASE_COLOUR: "d bc c a b",
+    NORMAL: "n nm",
+    ROUGHNESS: "r",
+    METALLIC: "m",
+    HEIGHT: "h dp",
     "gloss": "g",
     "emission": "e em",
     "specular": "s sp",
