@@ -206,6 +206,7 @@ class NetworkJob(Job):
             training={
                 **{name: value for name, value in dataclasses.asdict(self.recipe).items() if name != "kind"},
                 **self._facts(),
+                **self.config.told,
                 "iterations": training.step,  # fewer than the recipe's, where it was stopped
                 "finished": finished,
                 "made_from": self.task.made_from,

@@ -119,6 +119,7 @@ class QuiltJob(Job):
                 training={
                     "arch": "quilt",
                     "contains": CONTAINS,
+                    **self.config.told,
                     "rounds": done,
                     "finished": finished,
                     "made_from": self.task.made_from,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from blender_addon.client.map_names import PARTS
 from server.config_flags import flag
+from server.model.header import MAX_CATEGORY, METRES
 from server.model.lattice import Vector
 from trainer.descriptor.descriptors import CHOICES
 from trainer.swatch.derive import CAN, parse_names
@@ -46,6 +47,13 @@ class TrainingConfig:
             f"for a style {SWATCH_SIZES['style']})",
             metavar="PX",
         ),
+    )
+    metres: float | None = field(
+        default=None,
+        metadata=flag("how wide the swatch is in reality; programs then know the texture's scale", metavar="M"),
+    )
+    category: str | None = field(
+        default=None, metadata=flag("what kind of material it is, such as Masonry, for lists", metavar="NAME")
     )
     keep_light: bool = field(
         default=False, metadata=flag("for a quilt: leave slow light and drift of colour in the swatch")
@@ -128,6 +136,12 @@ class TrainingConfig:
         _ = self.recipe, self.periods, self.map_files, self.guessed  # each raises what makes no sense
         if self.kind != "texture" and (self.map_files or self.guessed):
             raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
+        if self.metres is not None and self.kind != "texture":
+            raise ValueError("--metres is for textures; a style has no scale.")
+        if self.metres is not None and not METRES[0] <= self.metres <= METRES[1]:
+            raise ValueError(f"--metres is {self.metres:g}; it must be from {METRES[0]:g} to {METRES[1]:g}.")
+        if self.category is not None and not (0 < len(self.category) <= MAX_CATEGORY and self.category.isprintable()):
+            raise ValueError(f"--category must be 1 to {MAX_CATEGORY} printable characters.")
 
     @property
     def names_file(self) -> bool:
@@ -158,6 +172,12 @@ class TrainingConfig:
     def guessed(self) -> tuple[str, ...]:
         """The names of maps to be guessed from the swatch."""
         return parse_names(self.derive) if self.derive else ()
+
+    @property
+    def told(self) -> Mapping[str, str | float]:
+        """What the user tells of the material, as training facts of the model file."""
+        told = {"metres": self.metres, "category": self.category}
+        return {name: value for name, value in told.items() if value is not None}
 
     @property
     def ignored(self) -> list[str]:

@@ -117,6 +117,18 @@ class TEXSERVER_OT_dice(DiceOperator):
         return context.scene.texserver
 
 
+class TEXSERVER_OT_model_texels(Operator):
+    """Use the model's own scale again"""
+
+    bl_idname = "texserver.model_texels"
+    bl_label = "Model's Own Scale"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    def execute(self, context: Any) -> Outcome:
+        context.scene.texserver.texels_by_hand = 0
+        return FINISHED
+
+
 class TEXSERVER_OT_generate_new_seed(PaintingOperator):
     """Roll the dice, and paint the texture with that seed"""
 
@@ -275,6 +287,7 @@ CLASSES = (
     TEXSERVER_OT_again,
     TEXSERVER_OT_retry,
     TEXSERVER_OT_dice,
+    TEXSERVER_OT_model_texels,
     TEXSERVER_OT_generate_new_seed,
     TEXSERVER_OT_show_material,
     TEXSERVER_OT_refresh,

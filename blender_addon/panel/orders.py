@@ -18,7 +18,7 @@ from ..tasks.catalogue import Kind, ListedModel
 from ..tasks.placement import Size, preview_size, whole_periods
 from ..tasks.texture_task import TextureOrder, TextureTask
 from . import preferences
-from .settings import CUSTOM, MAPS
+from .settings import CUSTOM, MAPS, first_texels
 
 MOST_SEED: Final = 2**31 - 1  # the limit of a Blender property; the server's is higher
 VARIATION_SIDE: Final = 256
@@ -74,7 +74,7 @@ def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture
     mapping = TextureMapping(
         projection=settings.mapping,
         blend=settings.blend,
-        texels=settings.texels,
+        texels=given.get("texels") or first_texels(context.scene.texserver, order.model),
         displacement=settings.displacement,
         displace=settings.displace,
         asked=frozenset({"projection" if name == "mapping" else name for name in given}) & _MAPPING,

@@ -14,7 +14,7 @@ from ..tasks.placement import size_text
 from . import gallery, orders, presets
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_server, draw_text
 from .orders import NotOrdered
-from .settings import CUSTOM, MAPS
+from .settings import CUSTOM, MAPS, model_texels
 
 MOST_JOBS = 8
 MOST_HISTORY = 8
@@ -145,7 +145,10 @@ def _draw_first_values(layout: Any, settings: Any) -> None:
     layout.prop(settings, "mapping")
     if settings.mapping == "BOX":
         layout.prop(settings, "blend")
-    layout.prop(settings, "texels", text="Texels / m")
+    row = layout.row(align=True)
+    row.prop(settings, "texels", text="Texels / m")
+    if settings.texels_by_hand and model_texels(settings.model):
+        row.operator("texserver.model_texels", text="", icon="LOOP_BACK")
     if orders.has_height(settings):
         layout.prop(settings, "displace")
         layout.prop(settings, "displacement")

@@ -12,6 +12,7 @@ from . import gallery
 
 CATEGORY = "Texserver"  # of the tab in the sidebars
 CUSTOM = "CUSTOM"
+TEXELS, MOST_TEXELS = 1024.0, 1e6  # per metre
 SIZES = (
     ("512", "512", ""),
     ("1024", "1K", ""),
@@ -106,6 +107,28 @@ def _model_changed(self: "TEXSERVER_PG_settings", context: Any) -> None:
             state.session().vary([])
 
 
+def model_texels(name: str) -> float | None:
+    """Texels per metre at which this model, or the first if the name is "", has its true scale; None: not known."""
+    if not state.is_open():
+        return None
+    catalogue = state.session().catalogue
+    model = catalogue.get(name) if name else next(iter(catalogue.ready("texture")), None)
+    return None if model is None or model.texels_per_metre is None else min(max(model.texels_per_metre, 1), MOST_TEXELS)
+
+
+def first_texels(settings: "TEXSERVER_PG_settings", model: str) -> float:
+    """Texels per metre of a new material with this model: those set by hand, or the model's own."""
+    return settings.texels_by_hand or model_texels(model) or TEXELS
+
+
+def _get_texels(self: "TEXSERVER_PG_settings") -> float:
+    return first_texels(self, self.model)
+
+
+def _set_texels(self: "TEXSERVER_PG_settings", texels: float) -> None:
+    self.texels_by_hand = texels
+
+
 class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     """Settings of the panels."""
 
@@ -154,12 +177,18 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
     )
     texels: FloatProperty(
         name="Texels per Metre",
-        description="Pixels per metre of the object, for a new material. The texture repeats to fit",
-        default=1024,
+        description="Pixels per metre of the object, for a new material. The texture repeats to fit. Until this is "
+        "set, it is the model's own scale where that is known",
+        default=TEXELS,
         min=1,
-        max=1e6,
+        max=MOST_TEXELS,
         precision=0,
         step=6400,
+        get=_get_texels,
+        set=_set_texels,
+    )
+    texels_by_hand: FloatProperty(
+        name="Texels per Metre", description="0: the model's own", min=0, max=MOST_TEXELS, options={"HIDDEN"}
     )
     displace: BoolProperty(
         name="Displace Surface",

@@ -35,6 +35,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Mark as Asset": ("Als Asset markieren", "Marquer comme ressource"),
     "Unwrap": ("Abwickeln", "Déplier"),
     "Measure": ("Messen", "Mesurer"),
+    "Model's Own Scale": ("Maßstab des Modells", "Échelle du modèle"),
     "Measure UV Map": ("UV-Map messen", "Mesurer la carte UV"),
     "Upgrade Material": ("Material aktualisieren", "Mettre à jour le matériau"),
     "Material Preview": ("Materialvorschau", "Aperçu de matériau"),

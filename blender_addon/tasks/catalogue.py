@@ -29,6 +29,8 @@ PAGE: Final = 200  # models, the most that one request may ask for; the server m
 MOST_MODELS: Final = 10_000
 MOST_THUMBNAILS: Final = 500  # of one list, and in the folder
 LARGEST_THUMBNAIL: Final = 256  # pixels a side
+MOST_TEXELS: Final = 1e9  # per metre
+MOST_CATEGORY: Final = 200  # characters
 IN_FLIGHT: Final = 4  # thumbnails
 TICK_S: Final = 0.02  # of taking answers per tick, so that Blender's window stays responsive
 CHECK_AGAIN_S: Final = 1.0  # while the server checks models; doubled each time, up to
@@ -55,6 +57,8 @@ class ListedModel:
     swatch: tuple[int, int] | None = None  # height, width of the photograph, in pixels
     lattice: Lattice | None = None  # the two steps (y, x) in pixels by which the pattern repeats
     fits: tuple[int, ...] = ()  # sides that fit the pattern without stretching it
+    texels_per_metre: float | None = None  # at which the texture has its true scale
+    category: str = ""  # such as "Masonry"
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "ListedModel":
@@ -77,6 +81,8 @@ class ListedModel:
             swatch=None if entry.get("swatch") is None else _two(told.wholes("swatch", 2, "height and width")),
             lattice=None if entry.get("lattice") is None else _lattice(entry["lattice"]),
             fits=_wholes(entry.get("fits", [])),
+            texels_per_metre=told.number("texels_per_metre", 0, MOST_TEXELS, 0) or None,
+            category=told.text("category", MOST_CATEGORY, ""),
         )
 
 

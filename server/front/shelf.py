@@ -396,6 +396,10 @@ def _told(version: Version) -> dict[str, Any]:
         ],
         "swatch": [facts.swatch.height, facts.swatch.width],
     }
+    if facts.texels_per_metre:
+        told["texels_per_metre"] = round(facts.texels_per_metre, 3)
+    if facts.category:
+        told["category"] = facts.category
     if facts.lattice:
         told["lattice"] = [[round(value, 3) for value in period] for period in facts.lattice.periods()]
         told["fits"] = [side for side in FIT_SIDES if facts.lattice.fits(Size(side, side))]

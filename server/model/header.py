@@ -34,6 +34,8 @@ MAX_FILE_BYTES = 2**30  # a set of eight maps of 8192 x 8192 pixels with one of 
 MAX_HEADER_BYTES = 2**20
 MAX_FACTS = 64
 MAX_TEXT = 500
+MAX_CATEGORY = 64  # characters
+METRES = (0.001, 10_000.0)  # across a swatch
 
 KEY = "texserver"
 GENERATOR = "generator."
@@ -100,6 +102,20 @@ class Facts:
     @property
     def kind(self) -> Kind:
         return "style" if isinstance(self.architecture, StyleArchitecture) else "texture"
+
+    @property
+    def texels_per_metre(self) -> float | None:
+        """Pixels of the swatch in a metre; None where the file does not tell how wide it was."""
+        metres = self.training.get("metres")
+        if isinstance(metres, bool) or not isinstance(metres, int | float) or not METRES[0] <= metres <= METRES[1]:
+            return None
+        return self.swatch.width / metres
+
+    @property
+    def category(self) -> str:
+        """What kind of material it is, such as "Masonry"; "" where the file does not tell."""
+        category = self.training.get("category")
+        return category if isinstance(category, str) and len(category) <= MAX_CATEGORY else ""
 
 
 def read_facts(path: Path) -> Facts:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import coverage
@@ -65,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     home = tmp_path_factory.mktemp("server")
     models = {
         "tiny": tiny_model(1, name="tiny"),
-        "tiles": tiny_model(2, name="tiles", lattice=True),
+        "tiles": replace(tiny_model(2, name="tiles", lattice=True), training={"metres": 0.625}),  # 512 texels a metre
         "stone": tiny_model(3, name="stone", maps=MATERIAL),
         "ink": tiny_style(4, name="ink"),
     }

@@ -156,6 +156,21 @@ def test_size_is_how_wide_one_repeat_is(width: int, height: int, mapping: str) -
     assert value(generate(texels=256, mapping=mapping, width=width, height=height), "Size") == width / 256
 
 
+def test_a_new_material_has_the_scale_of_its_model_until_one_is_set_by_hand() -> None:
+    settings = bpy.context.scene.texserver
+    tiles = {"model": "tiles", "whole_periods": False, "target": "NEW", **SMALL}
+    assert value(generate(**tiles), "Size") == 64 / 512
+    settings.model = "tiles"
+    assert settings.texels == 512
+    settings.model = "tiny"
+    assert settings.texels == 1024
+    settings.texels = 128
+    assert value(generate(**tiles), "Size") == 64 / 128
+    assert value(generate(texels=256, **tiles), "Size") == 64 / 256
+    bpy.ops.texserver.model_texels()
+    assert value(generate(**tiles), "Size") == 64 / 512
+
+
 def test_every_map_is_connected_to_what_it_is_for() -> None:
     material = generate("stone", displace=True, **SMALL)
     assert set(textures(material)) == {"basecolor", "normal", "roughness", "metallic", "height", "ao"}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from server.model.header import read_facts
 from server.model.library import Library
 from server.model.quilt import QuiltArchitecture
 from server.model.torus import Size, Window
@@ -112,6 +113,14 @@ def test_another_run_gives_the_same_file_of_tensors_and_the_same_textures(
     assert one.state_dict().keys() == other.state_dict().keys()
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
     assert torch.equal(texture(one, 5, (200, 300)), texture(other, 5, (200, 300)))
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_model_keeps_the_scale_and_the_category_that_it_was_told(photo: Path, tmp_path: Path) -> None:
+    told = ("--metres", "0.5", "--category", "Ground")
+    assert main(["--swatch", str(photo), "--out", str(tmp_path), "--quiet", *CPU, *told]) == 0
+    facts = read_facts(tmp_path / "wet_gravel.safetensors")
+    assert (facts.texels_per_metre, facts.category) == (288, "Ground")  # of 144 pixels
 
 
 @pytest.mark.usefixtures("_small")

@@ -29,7 +29,8 @@ def test_without_flags_the_defaults_are_those_of_the_fields_and_of_the_recipe() 
 
 GIVEN: dict[str, tuple[list[str], Any]] = {
     "swatch": (["a.jpg", "b.jpg"], (Path("a.jpg"), Path("b.jpg"))), "out": (["some/models"], Path("some/models")),
-    "swatch_size": (["300"], 300), "keep_light": ([], True), "kind": (["style"], "style"),
+    "swatch_size": (["300"], 300), "metres": (["2.5"], 2.5), "category": (["Masonry"], "Masonry"),
+    "keep_light": ([], True), "kind": (["style"], "style"),
     "iterations": (["7"], 7), "batch": (["2"], 2), "size": (["128"], 128), "seed": (["5"], 5),
     "arch": (["taper"], "taper"), "rate": (["0.5"], 0.5), "map": (["ao=x.png"], ("ao=x.png",)),
     "derive": (["height,normal"], "height,normal"), "content": (["photos"], Path("photos")), "device": (["cpu"], "cpu"),
@@ -73,6 +74,11 @@ def test_a_swatch_must_be_named() -> None:
         ({"derive": "ao"}, "--derive"),
         ({"derive": "normal", "kind": "style"}, "for textures"),
         ({"map": ("ao=x.png",), "kind": "style"}, "for textures"),
+        ({"metres": 1.0, "kind": "style"}, "for textures"),
+        ({"metres": 0.0}, "from 0.001 to 10000"),
+        ({"metres": float("nan")}, "from 0.001 to 10000"),
+        ({"category": ""}, "1 to 64"),
+        ({"category": "a\nb"}, "1 to 64"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_construction(changed: dict[str, Any], why: str) -> None:

@@ -142,7 +142,8 @@ def test_all_that_is_told_of_a_model_is_known(catalogue: Catalogue, stock: Stock
     maps = [{"name": name, "channels": 1, "colour_space": "linear"} for name in ("height", "roughness")]
     steps = [[27.0, 38], [0, 76.5]]
     stock.entries = [
-        ready("brick", maps=maps, lattice=steps, fits=[512, 4096], warning="it is empty", bytes=7, colour="red"),
+        ready("brick", maps=maps, lattice=steps, fits=[512, 4096], warning="it is empty", bytes=7, colour="red")
+        | {"texels_per_metre": 512.5, "category": "Masonry"},
         {"name": "broken", "state": "broken", "reason": "it is a picture"},
         {"name": "new", "state": "checking"},
     ]
@@ -157,6 +158,8 @@ def test_all_that_is_told_of_a_model_is_known(catalogue: Catalogue, stock: Stock
             swatch=(384, 512),
             lattice=((27.0, 38.0), (0.0, 76.5)),
             fits=(512, 4096),
+            texels_per_metre=512.5,
+            category="Masonry",
         ),
         ListedModel(name="broken", state="broken", reason="it is a picture"),
         ListedModel(name="new", state="checking"),
@@ -213,6 +216,9 @@ MALFORMED: dict[str, dict[str, Any]] = {
     "steps out of this world": {"lattice": [[1e300, 0], [0, 1e300]]},
     "fits of texts": {"fits": ["512"]},
     "fits a number": {"fits": 512},
+    "texels below zero": {"texels_per_metre": -1},
+    "texels as text": {"texels_per_metre": "512"},
+    "category a number": {"category": 7},
 }
 
 

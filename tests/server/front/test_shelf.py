@@ -20,8 +20,9 @@ from server.front.shelf import FilePlace, Shelf, StillChecking, UnusableModel
 from server.model import checking
 from server.model.library import Library, UnknownModel
 from server.msgpack_codec import CODECS
+from server.network.model_file import write_model
 from tests.memory import peak_mb, reset_peak
-from tests.models import LARGE_THUMBNAIL, TINY_LATTICE, save_large, save_tiny, save_tiny_style
+from tests.models import LARGE_THUMBNAIL, TINY_LATTICE, save_large, save_tiny, save_tiny_style, tiny_model
 
 
 class Clock:
@@ -120,6 +121,24 @@ def test_an_entry_tells_what_a_client_must_know(folder: Path, models: list[bytes
     assert brick.keys() - grass.keys() == {"lattice", "fits"}
     assert sorted(tuple(map(abs, period)) for period in brick["lattice"]) == [(0.0, 16.0), (24.0, 0.0)]
     assert brick["fits"] == [512, 1024, 2048, 4096]  # 256 holds ten periods of 24 pixels and two thirds
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"metres": 2.0, "category": "Masonry"}, {"texels_per_metre": 160.0, "category": "Masonry"}),
+        ({"metres": 3}, {"texels_per_metre": 106.667}),
+        ({"metres": 0, "category": "x" * 65}, {}),
+        ({"metres": True, "category": 7}, {}),
+        ({"metres": "wide", "category": None}, {}),
+    ],
+)
+def test_an_entry_tells_scale_and_category_where_the_file_has_some_that_make_sense(
+    folder: Path, facts: dict[str, Any], told: dict[str, Any]
+) -> None:
+    write_model(folder / "wall.safetensors", replace(tiny_model(), training=facts))
+    entry = Watched(folder).look().listed()["wall"]
+    assert {name: entry[name] for name in ("texels_per_metre", "category") if name in entry} == told
 
 
 def test_an_entry_tells_a_style_from_a_texture(folder: Path) -> None:
