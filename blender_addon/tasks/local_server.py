@@ -1,28 +1,23 @@
 """A texture server on this machine, started by the add-on as a child process. No bpy here; nothing waits.
 
-The server exits when its standard input closes (texserver --leave-with-parent). This stops it on every system, and it
-works however Blender ends: a killed Blender closes its end of the pipe, too. The server's output goes into a log, which
-is emptied at each start. Only the owner may read it. Servers before 0.2 printed their pairing line there, so keys are
-removed from everything that is shown of it.
+The server exits when its standard input closes (texserver --leave-with-parent). Servers before 0.2 printed their
+pairing line into the log, so keys are removed from everything that is shown of it.
 """
 
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+from .child_process import ChildProcess, absolute, last_lines, new_log, read_log
 
 State = Literal["stopped", "starting", "running", "failed"]
 
 DRAIN_S: Final = 3.0  # for the server to finish its requests
 GRACE_S: Final = 6.0  # from stop() until it is killed
-LAST_WAIT_S: Final = 0.3  # for its end, when Blender quits
 SLOW_S: Final = 30.0  # then the message says that the start takes long
 TAIL_BYTES: Final = 32 * 1024
 HEAD_BYTES: Final = 256 * 1024  # in which to look for the line that says it listens
@@ -41,15 +36,18 @@ class LocalServer:
         self.message = ""  # for people: what it does now, or what is wrong and what to do
         self.log = log
         self._clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
         self._started = 0.0
         self._asked_to_stop: float | None = None  # when
         self._next: Callable[[], None] | None = None  # a start that waits for the end of the earlier server
 
-    def start(self, command: str, models: Path, connection_file: Path | None = None, extra: Sequence[str] = ()) -> None:
+    def start(
+        self, command: str, models: Path | None, connection_file: Path | None = None, extra: Sequence[str] = ()
+    ) -> None:
         """Start the server, unless it runs. If it is stopping, start again as soon as it has ended.
 
         `command`: the path of a Python with texserver installed, or of the program texserver; "" for that on the PATH.
+        `models`: their folder; None for what the server serves without one.
         """
         if self._process is None:
             self._start(command, models, connection_file, extra)
@@ -66,9 +64,9 @@ class LocalServer:
             self._ended(code)
         elif self._asked_to_stop is not None:
             if self._clock() - self._asked_to_stop > GRACE_S:
-                self._kill()
+                self._process.kill()
         elif self.state == "starting":
-            if listens := _LISTENS.search(self._read(0, HEAD_BYTES)):
+            if listens := _LISTENS.search(read_log(self.log, 0, HEAD_BYTES)):
                 self._tell("running", f"The local server runs at {listens[1].decode('ascii', 'replace')}.")
             elif self._clock() - self._started > SLOW_S:
                 self.message = (
@@ -77,20 +75,14 @@ class LocalServer:
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of the log, with the keys removed."""
-        size = 0
-        with suppress(OSError):
-            size = self.log.stat().st_size
-        begin = max(0, size - TAIL_BYTES)
-        text = self._read(begin, TAIL_BYTES).decode("utf-8", "replace")
-        whole = text.splitlines()[1 if begin else 0 :]  # the first may be the rest of a pairing line
-        return [_KEYS.sub(r"\1/…", line) for line in whole if line.strip()][-lines:]
+        return [_KEYS.sub(r"\1/…", line) for line in last_lines(self.log, TAIL_BYTES)][-lines:]
 
     def stop(self) -> None:
         """Ask the server to end. It has a few seconds to finish its requests; then tick() kills it."""
         self._next = None
         if self._process is not None and self._asked_to_stop is None:
             self._asked_to_stop = self._clock()
-            self._close_input()
+            self._process.close_input()
         if self._process is not None:
             self._tell("stopped", "The local server is stopping.")
 
@@ -98,17 +90,13 @@ class LocalServer:
         """For quitting: end the server within a third of a second."""
         self._next = None
         if self._process is not None:
-            self._close_input()
-            self._terminate()  # this second signal makes it finish nothing
-            if not _ends(self._process):
-                self._kill()
-                _ends(self._process)
+            self._process.close()
             self._process = None
             self._tell("stopped", "")
 
     # -------------------------------------------------------------------------------------------------------- starting
 
-    def _start(self, command: str, models: Path, connection_file: Path | None, extra: Sequence[str]) -> None:
+    def _start(self, command: str, models: Path | None, connection_file: Path | None, extra: Sequence[str]) -> None:
         self._asked_to_stop, self._started = None, self._clock()
         program = _program(command)
         if program is None:
@@ -118,26 +106,19 @@ class LocalServer:
                 "it.",
             )
             return
-        arguments = ["--models", str(_absolute(models)), "--leave-with-parent", "--drain", str(DRAIN_S)]
+        arguments = ["--models", str(absolute(models))] if models is not None else []
+        arguments += ["--leave-with-parent", "--drain", str(DRAIN_S)]
         if connection_file is not None:
-            arguments += ["--connection-file", str(_absolute(connection_file))]
+            arguments += ["--connection-file", str(absolute(connection_file))]
         try:
-            log = self._new_log()
+            log = new_log(self.log)
         except OSError as error:
             self._tell(
                 "failed", f"The log {self.log} cannot be written: {error.strerror}. Make room, or make it writable."
             )
             return
         try:
-            self._process = subprocess.Popen(
-                [*program, *arguments, *extra],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=self.log.parent,  # python -m looks for modules here first
-                env=_environment(),
-                **_apart(),
-            )
+            self._process = ChildProcess([*program, *arguments, *extra], log, self.log.parent)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
             why = getattr(error, "strerror", None) or error
             self._tell(
@@ -150,19 +131,12 @@ class LocalServer:
         finally:
             os.close(log)
 
-    def _new_log(self) -> int:
-        """Empty the log; returns its file descriptor. Raises OSError."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        if sys.platform != "win32":
-            os.fchmod(log, 0o600)  # an older log may have another mode
-        return log
-
     # ---------------------------------------------------------------------------------------------------------- ending
 
     def _ended(self, code: int) -> None:
         asked, starting = self._asked_to_stop is not None, self.state == "starting"
-        self._close_input()
+        if self._process:
+            self._process.close_input()
         self._process = None
         if self._next is not None:
             following, self._next = self._next, None
@@ -193,48 +167,6 @@ class LocalServer:
     def _tell(self, state: State, message: str) -> None:
         self.state, self.message = state, message
 
-    def _close_input(self) -> None:
-        if self._process and self._process.stdin:
-            with suppress(OSError):
-                self._process.stdin.close()
-
-    def _terminate(self) -> None:
-        if sys.platform != "win32":  # there it would be a kill
-            self._send(signal.SIGTERM)
-
-    def _kill(self) -> None:
-        if sys.platform != "win32":
-            self._send(signal.SIGKILL)
-        elif self._process:
-            with suppress(OSError):
-                self._process.kill()
-
-    def _send(self, number: int) -> None:
-        """To its whole process group: a wrapper script would not pass it on. The id stays its own until we wait."""
-        if sys.platform != "win32" and self._process and self._process.poll() is None:
-            with suppress(OSError):
-                os.killpg(self._process.pid, number)
-
-    def _read(self, begin: int, count: int) -> bytes:
-        """A piece of the log."""
-        with suppress(OSError), self.log.open("rb") as file:
-            file.seek(begin)
-            return file.read(count)
-        return b""
-
-
-def _ends(process: "subprocess.Popen[bytes]") -> bool:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(LAST_WAIT_S)
-        return True
-    return False
-
-
-def _absolute(path: Path) -> Path:
-    with suppress(RuntimeError):  # ~name of a user that does not exist
-        path = path.expanduser()
-    return path.absolute()
-
 
 def _program(command: str) -> list[str] | None:
     """The command line without options. None when there is no texserver on the PATH."""
@@ -243,18 +175,5 @@ def _program(command: str) -> list[str] | None:
         found = shutil.which("texserver")
         return [found] if found else None
     path = Path(command)
-    program = str(_absolute(path)) if len(path.parts) > 1 else shutil.which(command) or command
+    program = str(absolute(path)) if len(path.parts) > 1 else shutil.which(command) or command
     return [program, "-m", "server"] if _PYTHON.fullmatch(path.name) else [program]
-
-
-def _environment() -> dict[str, str]:
-    """Our environment without the variables for Blender's own Python, such as PYTHONHOME. Output: unbuffered, UTF-8."""
-    ours = {key: value for key, value in os.environ.items() if not key.upper().startswith("PYTHON")}
-    return ours | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-
-
-def _apart() -> dict[str, Any]:
-    """Options for a process group of its own, so that Ctrl-C in Blender's terminal does not reach it, and no window."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"process_group": 0}
