@@ -7,6 +7,9 @@ and the same code; Blender's repository gives each Blender the one that fits. Tw
 3.11, inside Blender up to 5.0, and another for all that follow, and Blender refuses an extension that holds both kinds
 (see manifest_lint.py). The wheels are unmodified, and held to their hashes.
 
+Beside them lies texserver's own wheel in server/, as data: Blender does not install it. The add-on installs it into an
+environment of its own when somebody asks it to set up a server.
+
 The building and the checks are Blender's own, of the bpy wheel that packaging/blenders.py sets up.
 """
 
@@ -17,12 +20,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import blenders
+import distribution
 import manifest_lint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,14 +121,15 @@ def build(out: Path = OUT, wheels: Path = WHEELS, source: Path = SOURCE) -> dict
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
         repository = Path(folder, "new")
         repository.mkdir()
+        server = _server(Path(folder, "server"))
         for variant in VARIANTS:
             staged = Path(folder, "staged", variant.name)
-            version = stage(variant, staged, source, wheels)
+            version = stage(variant, staged, source, wheels, server)
             built = Path(folder, f"{variant.name}.zip")
             tags = [f"--valid-tags={valid_tags}"]
             _blender(tool, ["build", f"--source-dir={staged}", f"--output-filepath={built}", *tags])
             path = repository / f"texserver-{version}-blender-{variant.name}.zip"
-            repack(built, path)
+            distribution.repack_zip(built, path)
             _blender(tool, ["validate", *tags, str(path)])
             if found := manifest_lint.problems(path):
                 raise NotBuilt("\n".join([f"{path.name} has problems that Blender lets pass:", *found]))
@@ -162,28 +166,28 @@ def fetch(variant: Variant, folder: Path) -> None:
             fetched.replace(path)
 
 
-def stage(variant: Variant, folder: Path, source: Path, wheels: Path) -> str:
-    """Put what belongs in the variant's zip into a new folder, and nothing else. Returns the extension's version."""
+def stage(variant: Variant, folder: Path, source: Path, wheels: Path, server: Path) -> str:
+    """Put what belongs in the variant's zip into a new folder, and nothing else. Returns the extension's version.
+
+    `server` is the wheel of texserver.
+    """
     for path in sorted(source.rglob("*.py")):
         _copy(path, folder / path.relative_to(source))
     _copy(ROOT / "LICENSE", folder / "LICENSE")
     for wheel in variant.wheels:
         _copy(wheels / wheel.name, folder / "wheels" / wheel.name)
+    _copy(server, folder / "server" / server.name)
     text = (source / manifest_lint.MANIFEST).read_text("utf-8")
     (folder / manifest_lint.MANIFEST).write_text(_with_wheels(text, variant), "utf-8", newline="\n")
     (version,) = re.findall(r'^version = "(.*)"$', text, re.MULTILINE)
     return str(version)
 
 
-def repack(built: Path, path: Path) -> None:
-    """The same files in the order of their names and without times, so that the same code gives the same bytes."""
-    with zipfile.ZipFile(built) as old, zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
-        for entry in sorted(old.infolist(), key=lambda entry: entry.filename):
-            info = zipfile.ZipInfo(entry.filename)  # of 1980, the first year that zips know
-            info.compress_type = entry.compress_type
-            info.external_attr = 0o644 << 16
-            info.create_system = 3  # Unix, on Windows, too
-            new.writestr(info, old.read(entry))
+def _server(folder: Path) -> Path:
+    try:
+        return distribution.wheel(folder)
+    except distribution.NotBuilt as error:
+        raise NotBuilt(str(error)) from error
 
 
 def _with_wheels(manifest: str, variant: Variant) -> str:

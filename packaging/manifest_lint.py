@@ -181,8 +181,10 @@ def _python(tag: str) -> Version:
 
 def _wheels(manifest: Mapping[str, Any], files: Mapping[str, bytes], *, built: bool) -> Iterator[str]:
     listed = [str(PurePosixPath(name)) for name in manifest.get("wheels", [])]
+    # What an extension carries as data, and Blender does not install: the server of its own version.
+    server = f"server/{manifest.get('id')}-{manifest.get('version')}-py3-none-any.whl"
     for name in files:
-        if (name.startswith("wheels/") or name.endswith(".whl")) and name not in listed:
+        if (name.startswith("wheels/") or name.endswith(".whl")) and name not in (*listed, server):
             yield f"{name} is not among the manifest's wheels, and Blender packs it all the same; delete it."
     for name in listed:
         if name not in files:

@@ -14,9 +14,11 @@ from subprocess import CompletedProcess
 
 import addon
 import blenders
+import distribution
 import manifest_lint
 import pytest
 
+from server import __version__
 from tests.packaging.bare_blender import Told, packed, python_of, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,22 +65,30 @@ def wheels(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """What is packed as texserver's wheel."""
+    path = tmp_path / f"texserver-{__version__}-py3-none-any.whl"
+    path.write_bytes(b"")
+    return path
+
+
 @pytest.mark.parametrize("variant", addon.VARIANTS, ids=lambda variant: variant.name)
-def test_the_zip_holds_code_manifest_licence_and_its_own_wheels_alone(
-    variant: addon.Variant, source: Path, wheels: Path, tmp_path: Path
+def test_the_zip_holds_code_manifest_licence_the_server_and_its_own_wheels_alone(
+    variant: addon.Variant, source: Path, wheels: Path, server: Path, tmp_path: Path
 ) -> None:
     staged = tmp_path / "staged"
-    assert addon.stage(variant, staged, source, wheels)
+    assert addon.stage(variant, staged, source, wheels, server)
     names = {path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file()}
     own = {f"wheels/{wheel.name}" for wheel in variant.wheels}
-    assert names == {"__init__.py", "sub/deep.py", "LICENSE", "blender_manifest.toml"} | own
+    assert names == {"__init__.py", "sub/deep.py", "LICENSE", "blender_manifest.toml", f"server/{server.name}"} | own
     assert manifest_lint.problems(staged) == []
 
 
-def test_the_zips_share_out_all_blenders(source: Path, wheels: Path, tmp_path: Path) -> None:
+def test_the_zips_share_out_all_blenders(source: Path, wheels: Path, server: Path, tmp_path: Path) -> None:
     manifests = []
     for variant in addon.VARIANTS:
-        addon.stage(variant, tmp_path / variant.name, source, wheels)
+        addon.stage(variant, tmp_path / variant.name, source, wheels, server)
         manifests.append(tomllib.loads((tmp_path / variant.name / "blender_manifest.toml").read_text("utf-8")))
     first, second = manifests
     assert first["blender_version_min"] == "4.2.0"
@@ -92,7 +102,7 @@ def test_the_same_files_give_the_same_zip_whatever_their_order_and_age(tmp_path:
         with zipfile.ZipFile(tmp_path / path, "w") as archive:
             for name in order:
                 archive.writestr(zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0)), name * 100)
-        addon.repack(tmp_path / path, tmp_path / f"{path}.zip")
+        distribution.repack_zip(tmp_path / path, tmp_path / f"{path}.zip")
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
     with zipfile.ZipFile(tmp_path / "one.zip") as archive:
         assert {name: archive.read(name).decode() for name in archive.namelist()} == {
@@ -151,6 +161,21 @@ def test_building_again_gives_the_same_bytes(addon_zips: dict[str, Path], tmp_pa
     assert {name: path.read_bytes() for name, path in again.items()} == {
         name: path.read_bytes() for name, path in addon_zips.items()
     }
+    for name in ("index.json", "index.html"):
+        assert (again["4.2"].parent / name).read_bytes() == (addon_zips["4.2"].parent / name).read_bytes()
+
+
+@pytest.mark.blender
+@pytest.mark.parametrize("which", ["4.2", "5.1"])
+def test_the_zip_brings_the_server_of_its_version_and_blender_does_not_install_it(
+    which: str, addon_zips: dict[str, Path]
+) -> None:
+    with zipfile.ZipFile(addon_zips[which]) as archive:
+        manifest = tomllib.loads(archive.read("blender_manifest.toml").decode())
+        name = f"server/texserver-{manifest['version']}-py3-none-any.whl"
+        assert not any("texserver" in wheel for wheel in manifest["wheels"])
+        with archive.open(name) as file, zipfile.ZipFile(file) as wheel:
+            assert {"server/service/serve.py", "trainer/__main__.py"} <= set(wheel.namelist())
 
 
 @pytest.mark.blender
