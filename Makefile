@@ -10,7 +10,7 @@ COVER_LAST := $(if $(COVER),--cov --cov-append --cov-report=term:skip-covered)
 # In CI, tests that need a real Blender must run; elsewhere they are skipped where one cannot be had.
 BLENDERS_HERE := packaging/blenders.py $(if $(filter true,$(CI)),--required)
 
-.PHONY: setup demo addon dist test coverage slow lint bench clean
+.PHONY: setup demo addon dist release test coverage slow lint bench clean
 
 setup: .venv/ready
 
@@ -41,7 +41,12 @@ addon: setup
 
 # The sdist and the wheel, as `pip install` takes them: dist/texserver-VERSION*.
 dist: setup
-	$(RUN) -m build --outdir dist
+	$(RUN) packaging/distribution.py
+
+# All that belongs to a release: the extension and its repository, sdist, wheel, notes and checksums: dist/release/.
+release: setup
+	$(RUN) packaging/blenders.py --required 4.5.15
+	$(RUN) packaging/release.py
 
 # In two processes, and then, when nothing else runs, what holds a bound on time or memory.
 test: setup

@@ -13,6 +13,7 @@ from .panel import (
     panels,
     preferences,
     presets,
+    server_operators,
     settings,
     style_operators,
     style_orders,
@@ -21,6 +22,7 @@ from .panel import (
     variation_operators,
 )
 from .tasks import state
+from .tasks.installation import Installation
 from .tasks.local_server import LocalServer
 from .tasks.session import AddonSession
 
@@ -31,6 +33,7 @@ _MODULES = (
     variation_operators,
     material_operators,
     style_operators,
+    server_operators,
     presets,
     panels,
     style_panels,
@@ -50,7 +53,8 @@ def register() -> None:
     material.texserver_live = properties.PointerProperty(type=settings.TEXSERVER_PG_live)
     folder = preferences.folder()
     session = AddonSession(folder, preferences.find, client=f"Blender {bpy.app.version_string}")
-    state.open_state(session, LocalServer(folder / "server.log"))
+    setup = Installation(folder / "setup.log", installed=server_operators.start_new_server)
+    state.open_state(session, LocalServer(folder / "server.log"), setup)
     preferences.apply_limits()
     gallery.open_icons()
     menus.extend()

@@ -127,9 +127,10 @@ def _turn() -> float:
     try:
         step()
         state.local_server().tick()
+        state.installation().tick()
     except Exception:  # a timer that raises is never called again
         traceback.print_exc()
-    shown = state.session().version, state.local_server().state
+    shown = state.session().version, state.local_server().state, state.installation().version
     if shown != _shown:
         _shown = shown
         redraw()

@@ -1,4 +1,4 @@
-"""What several panels draw: a long sentence, the server, a task under way, a task that failed."""
+"""What several panels draw: a long sentence, a task under way, a task that failed."""
 
 from typing import Any, Final
 
@@ -9,7 +9,6 @@ from ..tasks import state
 from ..tasks.task import Task
 
 ICONS: Final = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOSE"}
-MOST_BROKEN: Final = 3  # models that are reported
 MARGIN: Final = 3.2  # heights of a button: the tabs, and the panel's edges
 
 
@@ -43,29 +42,6 @@ def _room(has_icon: bool) -> float:
     unit = 20 * preferences.system.ui_scale  # the height of a button, and the width of an icon
     width = region.width if region and region.width > 1 else 13 * unit
     return float(max(width - MARGIN * unit - has_icon * unit, 4 * unit))
-
-
-def draw_server(layout: Any) -> None:
-    """One line about the server; more if something is wrong."""
-    session, server = state.session(), state.local_server()
-    row = layout.row(align=True)
-    ready = session.connection.state == "ready"
-    if ready:  # always one line: the buttons below must not move while a task runs
-        row.label(text=session.state_line, icon="LINKED")
-    else:
-        draw_text(row.column(), session.state_line, icon="UNLINKED")
-    row.operator("texserver.refresh", text="", icon="FILE_REFRESH")
-    row.operator("texserver.preferences", text="", icon="PREFERENCES")
-    if not ready and server.state in ("stopped", "failed"):
-        if server.state == "failed":
-            draw_text(layout, server.message, icon="ERROR")
-        layout.operator("texserver.start_server", icon="PLAY")
-    if ready and not session.catalogue.models:
-        draw_text(layout, "It has no models yet. Put .safetensors models into its folder.", icon="INFO")
-    for model in [each for each in session.catalogue.models if each.state == "broken"][:MOST_BROKEN]:
-        draw_text(layout, f"{model.name} cannot be used: {model.reason}", icon="ERROR")
-    if session.catalogue.message:
-        draw_text(layout, session.catalogue.message, icon="ERROR")
 
 
 def draw_progress(layout: Any, task: Task) -> None:

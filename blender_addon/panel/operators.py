@@ -1,7 +1,6 @@
 """The operators of the main panel, for buttons and for scripts. Each works from Python, also without a window."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -229,35 +228,6 @@ class TEXSERVER_OT_clear_history(Operator):
         return FINISHED
 
 
-class TEXSERVER_OT_start_server(Operator):
-    """Start texserver on this machine. It stops when Blender quits"""
-
-    bl_idname = "texserver.start_server"
-    bl_label = "Start Local Server"
-
-    def execute(self, context: Any) -> Outcome:
-        chosen = preferences.get()
-        if not chosen.models_folder.strip():
-            return self.fail("Choose the folder of models in the add-on's preferences first.")
-        server = state.local_server()
-        server.start(chosen.server_command.strip(), Path(bpy.path.abspath(chosen.models_folder)))
-        if server.state == "failed":
-            return self.fail(server.message)
-        state.session().refresh()
-        return FINISHED
-
-
-class TEXSERVER_OT_stop_server(Operator):
-    """Stop the server that this Blender started"""
-
-    bl_idname = "texserver.stop_server"
-    bl_label = "Stop Local Server"
-
-    def execute(self, context: Any) -> Outcome:
-        state.local_server().stop()
-        return FINISHED
-
-
 class TEXSERVER_OT_copy_error(Operator):
     """Copy this message"""
 
@@ -295,8 +265,6 @@ CLASSES = (
     TEXSERVER_OT_clear_jobs,
     TEXSERVER_OT_clear_history,
     TEXSERVER_OT_dismiss,
-    TEXSERVER_OT_start_server,
-    TEXSERVER_OT_stop_server,
     TEXSERVER_OT_copy_error,
     TEXSERVER_OT_preferences,
 )

@@ -11,9 +11,10 @@ from ..material import legacy, live, materials
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
-from . import gallery, orders, presets
-from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_server, draw_text
+from . import gallery, orders, preferences, presets
+from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
 from .orders import NotOrdered
+from .server_drawing import draw_server
 from .settings import CUSTOM, MAPS, model_texels
 
 MOST_JOBS = 8
@@ -43,7 +44,7 @@ class _MainPanel(Panel):
     def draw(self, context: Any) -> None:
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
         session.wanted = True
-        draw_server(layout)
+        draw_server(layout, preferences.get())
         first = next((model.name for model in session.catalogue.ready("texture")), "")
         if not first:
             return

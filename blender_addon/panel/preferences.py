@@ -1,4 +1,4 @@
-"""What a user sets once: which server to use, where textures are kept, and how to start a local server."""
+"""What a user sets once: which server to use, where textures are kept, and how a local server is set up and started."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,11 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from ..protocol.pairing import NoServer, Pairing, find_server, parse_pairing
 from ..tasks import state
 from .drawing import draw_text
+from .server_drawing import WIDE, draw_setup, draw_start
 
 ADDON = __package__.rpartition(".")[0]  # Blender's name for this extension
 
 _LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.\d{1,3}){3}")  # but not 127.example.com
-MOST_LOG_LINES = 10
-WIDE = 90  # characters per line: the preferences window is wider than a sidebar
 
 
 def get() -> "TEXSERVER_AP_preferences":
@@ -76,14 +75,34 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
         subtype="PASSWORD",
         update=_reconnect,
     )
+    setup_device: EnumProperty(
+        name="Device",
+        items=(
+            ("CPU", "Processor", "Works on every computer"),
+            ("CUDA", "Graphics Card (CUDA)", "For graphics cards by NVIDIA. Needs some GB more"),
+        ),
+    )
+    setup_folder: StringProperty(
+        name="Folder",
+        description="Where the server is installed. Empty: a folder with your own data, the same for all Blenders",
+        subtype="DIR_PATH",
+    )
+    setup_wheels: StringProperty(
+        name="Folder of Wheels",
+        description="To install without a network: a folder with the wheels of all that texserver needs. Empty: they "
+        "are fetched",
+        subtype="DIR_PATH",
+    )
     server_command: StringProperty(
         name="Command",
-        description="The texserver program, or a Python with texserver installed. Empty: texserver on the PATH",
+        description="The texserver program, or a Python with texserver installed. Empty: the server that was set up "
+        "here, or else texserver on the PATH",
         subtype="FILE_PATH",
     )
     models_folder: StringProperty(
         name="Models",
-        description="Folder with the .safetensors models for the local server",
+        description="Folder with the .safetensors models for the local server. Empty: that of the server that was set "
+        "up here",
         subtype="DIR_PATH",
     )
     storage: EnumProperty(
@@ -148,20 +167,8 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
             draw_text(box, "The server on this machine is found automatically.", icon="INFO")
 
         layout.separator()
-        layout.prop(self, "server_command")
-        layout.prop(self, "models_folder")
-        server = state.local_server()
-        row = layout.row()
-        if server.state in ("stopped", "failed"):
-            row.operator("texserver.start_server", icon="PLAY")
-        else:
-            row.operator("texserver.stop_server", icon="CANCEL")
-        if server.message:
-            draw_text(layout, server.message, icon="ERROR" if server.state == "failed" else "INFO", width=WIDE)
-        if server.state != "stopped":
-            log = layout.box().column(align=True)
-            for line in server.tail(MOST_LOG_LINES):
-                log.label(text=line)
+        draw_setup(layout, self)
+        draw_start(layout, self)
 
         layout.separator()
         layout.prop(self, "storage")

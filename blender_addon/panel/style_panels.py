@@ -5,10 +5,11 @@ from typing import Any
 import bpy
 
 from ..tasks import state
-from . import orders, style_orders
-from .drawing import draw_latest, draw_messages, draw_server, draw_text
+from . import orders, preferences, style_orders
+from .drawing import draw_latest, draw_messages, draw_text
 from .orders import NotOrdered
 from .panels import JobsPanel, Panel
+from .server_drawing import draw_server
 
 
 class _StylizePanel:
@@ -30,7 +31,7 @@ class _StylizeHerePanel(_StylizePanel):
 def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     settings, session = context.scene.texserver.style, state.session()
     session.wanted = True
-    draw_server(layout)
+    draw_server(layout, preferences.get())
     if session.connection.state != "ready" or not session.catalogue.models:
         return
     try:

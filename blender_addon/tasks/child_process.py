@@ -31,6 +31,11 @@ class ChildProcess:
             **_apart(),
         )
 
+    @property
+    def pid(self) -> int:
+        """Its number, and that of its process group."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
         return self._process.poll()

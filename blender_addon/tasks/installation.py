@@ -25,10 +25,8 @@ BUNDLE: Final = Path(__file__).parents[1] / "server"  # in the extension's zip, 
 class Installation:
     """At most one setup at a time. Nothing here raises: see `state` and `message`."""
 
-    def __init__(
-        self, log: Path, *, installed: Callable[[], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`installed` is called once after each successful installation."""
+    def __init__(self, log: Path, *, installed: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+        """`installed` is called once after each successful installation. Returns what failed then, "" if nothing."""
         self.state: State = "idle"
         self.message = ""  # for people: what it does now, or why it failed and what to do
         self.log = log
@@ -119,8 +117,8 @@ class Installation:
             self.state, self.message = "idle", "The setup was cancelled."
         elif code == 0:
             self.state, self.message = "idle", ""
-            if was == "installing":
-                self._installed()
+            if was == "installing" and (why := self._installed()):
+                self.state, self.message = "failed", why
         else:
             self.state = "failed"
             self.message = (
@@ -133,6 +131,15 @@ class Installation:
         return next(
             (line.removeprefix(installer.SAYS) for line in reversed(lines) if line.startswith(installer.SAYS)), ""
         )
+
+
+def default_folder() -> Path:
+    """The user's folder for data of programs, the same for all versions of Blender."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "texserver" / "server"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "texserver" / "server"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "texserver" / "server"
 
 
 def bundled() -> Path | None:

@@ -72,7 +72,7 @@ def test_without_a_server(editor: str, no_server: Path) -> None:
     turn()
     panel = drawn(editor)
     assert "No texserver runs here" in said(panel)
-    assert {"texserver.start_server", "texserver.preferences"} <= names(panel["Texserver"])
+    assert {"texserver.setup_server", "texserver.preferences"} <= names(panel["Texserver"])
     assert "texserver.generate" not in names(panel["Texserver"])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bl_ext.user_default.texserver.panel import operator, preferences
 from bl_ext.user_default.texserver.panel.orders import MOST_SEED
-from bl_ext.user_default.texserver.tasks import local_server, state
+from bl_ext.user_default.texserver.tasks import child_process, state
 from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder
 from inside import (
     EXTENSION,
@@ -299,7 +299,7 @@ def test_no_operator_is_left_out_here() -> None:
     """But for the one that opens a window."""
     text = "".join(
         Path(__file__).with_name(f"{name}.py").read_text()
-        for name in ("scripting", "metres", "manners", "drawing", "stylizing")
+        for name in ("scripting", "metres", "manners", "drawing", "stylizing", "setting_up")
     )
     called = set(re.findall(r"bpy\.ops\.texserver\.(\w+)", text)) | {"generate"}
     there = {name for name in dir(bpy.ops.texserver) if not name.startswith("_")}
@@ -357,7 +357,7 @@ def test_a_local_server_ends_with_the_extension(no_server: Path, tmp_path: Path)
     assert process is not None
     started = time.monotonic()
     addon_utils.disable(EXTENSION)
-    assert time.monotonic() - started < 2 * local_server.LAST_WAIT_S + 0.5
+    assert time.monotonic() - started < 2 * child_process.LAST_WAIT_S + 0.5
     try:
         with pytest.raises(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
+import distribution
 import numpy as np
 import pytest
 from PIL import Image
 
+from blender_addon.tasks.installation import Installation
+from blender_addon.tasks.installer import Order, environments
+from blender_addon.tasks.local_server import LocalServer
 from server import __version__
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -42,9 +48,9 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the sdist and of the wheel that was made from it."""
+    """The folder of the sdist and the wheel."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", folder, cwd=ROOT)
+    distribution.build(folder, "sdist", "wheel")
     return folder
 
 
@@ -95,3 +101,38 @@ def test_the_installed_commands_train_and_paint(programs: Path, tmp_path: Path) 
     run(programs / "texget", "brick", "--models", "models", "--size", "96x64", "-o", "wall.png", cwd=tmp_path)
     with Image.open(tmp_path / "wall.png") as picture:
         assert picture.size == (96, 64)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a link to a Python")
+def test_the_add_on_sets_a_server_up_from_a_folder_of_wheels_and_starts_it(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing but a Python on the PATH, and no network."""
+    wheels, (wheel,) = tmp_path / "wheels", built.glob("*.whl")
+    download = ("-m", "pip", "download", "--quiet", "--only-binary=:all:", "--constraint", ROOT / "constraints.txt")
+    run(sys.executable, *download, "--dest", wheels, wheel, cwd=tmp_path)
+    (wheels / wheel.name).unlink()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    order = Order(folder=tmp_path / "server", wheel=wheel, device="cpu", wheels=wheels)
+
+    done: list[str] = []
+    setup = Installation(tmp_path / "setup.log", installed=lambda: done.append("installed") or "")
+    with closing(setup):
+        setup.install(order)
+        while setup.busy:
+            setup.tick()
+            time.sleep(0.1)
+    assert (setup.state, setup.message, done) == ("idle", "", ["installed"]), setup.tail(30)
+    (made,) = environments(order.folder)
+    assert (made.version, made.device) == (__version__, "cpu")
+    assert str(order.folder) in run(made.python, "-c", "import server; print(server.__file__)", cwd=tmp_path)
+
+    (tmp_path / "models").mkdir()
+    with closing(LocalServer(tmp_path / "server.log")) as server:
+        server.start(str(made.python), tmp_path / "models", tmp_path / "connection.json", ["--device", "cpu"])
+        while server.state == "starting":
+            server.tick()
+            time.sleep(0.1)
+        assert server.state == "running", server.message

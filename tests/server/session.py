@@ -64,6 +64,7 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {
         "XDG_RUNTIME_DIR": str(home / "runtime"),
         "XDG_STATE_HOME": str(home / "state"),
+        "XDG_DATA_HOME": str(home / "data"),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",

@@ -106,7 +106,7 @@ def happened() -> list[str]:
 @pytest.fixture
 def setup(tmp_path: Path, clock: Clock, happened: list[str]) -> Iterator[Installation]:
     log = tmp_path / "logs" / "setup.log"
-    with closing(Installation(log, installed=lambda: happened.append("installed"), clock=clock)) as setup:
+    with closing(Installation(log, installed=lambda: happened.append("installed") or "", clock=clock)) as setup:
         yield setup
 
 
@@ -148,6 +148,12 @@ def test_a_server_is_set_up_and_told_of_once(computer: Computer, setup: Installa
     os.utime(computer.wheel, (1, 1))
     assert not is_current(made, computer.wheel)
     assert setup.tail(1) == ["texserver 1.2 is set up."]
+
+
+def test_what_fails_after_it_is_told(computer: Computer, tmp_path: Path) -> None:
+    setup = Installation(tmp_path / "setup.log", installed=lambda: "It did not start.")
+    setup.install(computer.order())
+    assert (to_the_end(setup), setup.state) == ("It did not start.", "failed")
 
 
 def test_pip_runs_in_the_new_environment_alone(computer: Computer, setup: Installation) -> None:
@@ -317,7 +323,7 @@ def test_a_file_that_is_no_wheel_of_ours_is_refused(computer: Computer, setup: I
 
 def test_a_log_that_cannot_be_written_is_told(computer: Computer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    setup = Installation(tmp_path / "file" / "setup.log", installed=lambda: None)
+    setup = Installation(tmp_path / "file" / "setup.log", installed=lambda: "")
     setup.install(computer.order())
     assert (setup.state, setup.busy) == ("failed", False)
     assert setup.message.startswith("The setup cannot begin: ")
@@ -356,7 +362,8 @@ def test_one_that_does_not_hear_is_killed_and_then_mended(
     computer: Computer, setup: Installation, clock: Clock
 ) -> None:
     waiting(computer, setup)
-    process = setup._process._process  # type: ignore[union-attr]
+    process = setup._process
+    assert process
     os.kill(process.pid, signal.SIGSTOP)
     setup.cancel()
     setup.tick()
@@ -384,7 +391,7 @@ def test_it_does_not_outlive_a_killed_blender(computer: Computer, tmp_path: Path
     blender = (
         "import sys, time; from pathlib import Path; from blender_addon.tasks.installation import *\n"
         f"order = Order(folder=Path({str(computer.folder)!r}), wheel=Path({str(computer.wheel)!r}), device='cpu')\n"
-        "setup = Installation(Path(sys.argv[1]), installed=lambda: None); setup.install(order)\n"
+        "setup = Installation(Path(sys.argv[1]), installed=lambda: ''); setup.install(order)\n"
         "while True: setup.tick(); print(*setup.tail(1), flush=True); time.sleep(0.01)\n"
     )
     command = [sys.executable, "-c", blender, str(tmp_path / "log")]

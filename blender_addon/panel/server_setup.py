@@ -1,0 +1,79 @@
+"""The server on this computer: where it is set up, whether it can be, and its start, as the preferences say."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+
+from ..tasks import state
+from ..tasks.installation import bundled, default_folder, is_current
+from ..tasks.installer import Environment, Order, environments
+
+MODELS: Final = "models"  # of the server that is set up, beside its environment
+
+
+def folder_of(chosen: Any) -> Path:
+    """Where the server is set up."""
+    own = chosen.setup_folder.strip()
+    return Path(bpy.path.abspath(own)) if own else default_folder()
+
+
+def environment_of(chosen: Any) -> Environment | None:
+    """What is set up there; None where nothing is."""
+    return next(iter(environments(folder_of(chosen))), None)
+
+
+def is_old(environment: Environment) -> bool:
+    """Whether the add-on has brought another server than the one that is set up."""
+    wheel = bundled()
+    return wheel is not None and not is_current(environment, wheel)
+
+
+def order_of(chosen: Any) -> Order:
+    """What to install. Call it only if refusal() says nothing."""
+    wheel, wheels = bundled(), chosen.setup_wheels.strip()
+    assert wheel
+    return Order(
+        folder=folder_of(chosen),
+        wheel=wheel,
+        device="cuda" if chosen.setup_device == "CUDA" else "cpu",
+        wheels=Path(bpy.path.abspath(wheels)) if wheels else None,
+    )
+
+
+def refusal(chosen: Any) -> str:
+    """Why no server can be set up now, "" if one can."""
+    if state.installation().busy:
+        return "A setup is under way"
+    if bundled() is None:
+        return "This copy of the add-on brings no server. Install the add-on from the zip of a release"
+    if needs_access(chosen):
+        return "Blender's online access is off. Allow it, or choose a folder of wheels"
+    return ""
+
+
+def needs_access(chosen: Any) -> bool:
+    """Whether Blender's user has not allowed what an installation needs."""
+    return not (bpy.app.online_access or chosen.setup_wheels.strip())
+
+
+def start(chosen: Any) -> str:
+    """Start the server. Returns why it is not started, "" if it is."""
+    found, command, models = environment_of(chosen), chosen.server_command.strip(), chosen.models_folder.strip()
+    ours = found is not None and not command
+    folder = Path(bpy.path.abspath(models)) if models else None
+    if folder is None and not ours:
+        return "Choose the folder of models in the add-on's preferences first."
+    if folder is None:
+        folder = folder_of(chosen) / MODELS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return f"The folder of models {folder} cannot be made: {error.strerror}. Choose another one."
+    options = ["--device", "cpu"] if found and ours and found.device == "cpu" else []
+    server = state.local_server()
+    server.start(str(found.python) if found and ours else command, folder, extra=options)
+    if server.state == "failed":
+        return server.message
+    state.session().refresh()
+    return ""
