@@ -297,10 +297,7 @@ def test_a_message_can_be_copied() -> None:
 
 def test_no_operator_is_left_out_here() -> None:
     """But for the one that opens a window."""
-    text = "".join(
-        Path(__file__).with_name(f"{name}.py").read_text()
-        for name in ("scripting", "metres", "manners", "drawing", "stylizing", "setting_up")
-    )
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     called = set(re.findall(r"bpy\.ops\.texserver\.(\w+)", text)) | {"generate"}
     there = {name for name in dir(bpy.ops.texserver) if not name.startswith("_")}
     assert there - called == {"preferences"}
