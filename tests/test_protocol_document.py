@@ -76,8 +76,8 @@ def test_the_examples_in_msgpack_say_what_those_in_json_say() -> None:
 
 def test_the_examples_are_whole_conversations_in_both_letters() -> None:
     shown = {(example.side, example.op) for example in EXAMPLES}
-    assert {("request", op) for op in ("hello", "models", "generate", "stylize", "cancel")} <= shown
-    assert {("reply", op) for op in ("welcome", "models", "progress", "result", "error")} <= shown
+    assert {("request", op) for op in ("hello", "models", "generate", "stylize", "cancel", "train", "job")} <= shown
+    assert {("reply", op) for op in ("welcome", "models", "progress", "result", "error", "job")} <= shown
     assert {wire.letter_of(example.frames, CODECS) for example in EXAMPLES} == {wire.JSON, wire.MSGPACK}
 
 
@@ -116,7 +116,10 @@ def default_of(each: Field[Any]) -> str:
     return json.dumps(list(each.default) if isinstance(each.default, tuple) else each.default)
 
 
-REPLY_TYPES = (wire.Welcome, wire.Models, wire.Result, wire.Progress, wire.Status, wire.Error)
+REPLY_TYPES = (
+    *(wire.Welcome, wire.Models, wire.Result, wire.Progress, wire.Status, wire.Error),
+    *(wire.Job, wire.Jobs),
+)
 MESSAGES: dict[str, type[Any]] = {
     **{f"`{op}`": each for op, each in wire.REQUESTS.items()},
     **{f"Reply `{each.op}`": each for each in REPLY_TYPES},
@@ -150,7 +153,7 @@ def test_every_limit_is_told_with_its_default_and_no_other() -> None:
 
 
 def test_every_bound_is_told_with_its_value_and_no_other() -> None:
-    told = {row[0]: int(row[1]) for row in table("| bound |")}
+    told = {row[0]: json.loads(row[1]) for row in table("| bound |")}
     names = {**vars(wire), **vars(strict_json)}
     there = {name: value for name, value in names.items() if re.match(r"(MAX|MIN)_", name)}
     assert told == there

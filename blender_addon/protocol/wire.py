@@ -1,6 +1,7 @@
 """TX1, the protocol between clients and the texture server: typed requests and replies, and frames.
 
-docs/PROTOCOL.md defines it; this module implements it for both sides. A message is a list of frames:
+docs/PROTOCOL.md defines it; this module implements it for both sides. fields.py has what messages are made of,
+training.py the messages of trainings; both are reached through this module. A message is a list of frames:
 
     frame 0    b"TX1j" (the header is JSON) or b"TX1m" (msgpack); a reply uses the letter of its request
     frame 1    the header, a map of at most 64 KiB: `op`, `id` and the op's own fields
@@ -15,24 +16,45 @@ A message that breaks a rule raises Refused (errors.py), with a `code` of the cl
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
 
 from . import strict_json
 from .errors import Refused as Refused
+from .fields import ITEM_BYTES as ITEM_BYTES
+from .fields import MAX_BUFFERS as MAX_BUFFERS
+from .fields import MAX_ID as MAX_ID
+from .fields import MAX_MODEL_NAME as MAX_MODEL_NAME
+from .fields import MAX_TEXT as MAX_TEXT
+from .fields import Buffer as Buffer
+from .fields import Data as Data
+from .fields import Fields as Fields
+from .fields import Header as Header
+from .fields import Limits as Limits
+from .fields import read_buffers, read_no_buffers, wrong
 from .rect import MIN_SIDE as MIN_SIDE
 from .rect import is_whole
+from .training import JOB_STATES as JOB_STATES
+from .training import MAX_CATEGORY as MAX_CATEGORY
+from .training import MAX_JOBS as MAX_JOBS
+from .training import MAX_METRES as MAX_METRES
+from .training import MAX_NEW_NAME as MAX_NEW_NAME
+from .training import MAX_SWATCH_SIZE as MAX_SWATCH_SIZE
+from .training import MIN_METRES as MIN_METRES
+from .training import MIN_SWATCH_SIZE as MIN_SWATCH_SIZE
+from .training import CancelJob as CancelJob
+from .training import GetJob as GetJob
+from .training import Job as Job
+from .training import Jobs as Jobs
+from .training import ListJobs as ListJobs
+from .training import Train as Train
 
 PROTOCOL = 1
-MAX_ID = 2**53
 MAX_SEED = 2**64 - 1
 MAX_HEADER_BYTES = 64 * 1024
-MAX_BUFFERS = 16
 MAX_DEPTH = 8  # of lists and maps in a header
 MAX_ITEMS = 1024  # of one list or map in a header
-MAX_TEXT = 500  # characters of an error
-MAX_MODEL_NAME = 200  # characters
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
 MAX_NOISE = 10  # times the noise of the training
 MAX_DEADLINE_MS = 24 * 3600 * 1000
@@ -56,10 +78,6 @@ ERROR_CODES: Final = (
     "internal",  # an error of the server; its log says why
 )
 RETRY_HELPS: Final = frozenset({"busy", "worker_lost", "shutting_down", "internal"})
-ITEM_BYTES: Final = MappingProxyType({"uint8": 1, "uint16": 2})
-
-Header = dict[str, Any]
-Data = bytes | bytearray | memoryview
 
 
 # ------------------------------------------------------------------------------------------------------------- headers
@@ -116,137 +134,6 @@ def _check_plain(value: object, depth: int = 0) -> None:
         raise ValueError(f"a value of the type {type(value).__name__}")
 
 
-# -------------------------------------------------------------------------------------------------------------- fields
-
-
-class Fields:
-    """Reads the fields of one header by name and type. Raises Refused: the field's name, and what it must be."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def whole(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        value = self._values.get(name, default)
-        if not is_whole(value) or not least <= value <= most:
-            raise _wrong(name, value, f"a whole number from {least} to {most}")
-        return value
-
-    def maybe_whole(self, name: str, least: int, most: int) -> int | None:
-        return None if self._values.get(name) is None else self.whole(name, least, most)
-
-    def number(self, name: str, least: float, most: float, default: float) -> float:
-        value = self._values.get(name, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-            raise _wrong(name, value, f"a number from {least:g} to {most:g}")
-        return float(value)
-
-    def wholes(self, name: str, count: int, what: str) -> tuple[int, ...]:
-        value = self._values.get(name)
-        if not isinstance(value, list) or len(value) != count or not all(is_whole(each) for each in value):
-            raise _wrong(name, value, f"a list of {count} whole numbers, {what}")
-        return tuple(value)
-
-    def text(self, name: str, most: int, default: str | None = None) -> str:
-        value = self._values.get(name, default)
-        if not isinstance(value, str) or len(value) > most:
-            raise _wrong(name, value, f"a text of at most {most} characters")
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self._values.get(name, False)
-        if not isinstance(value, bool):
-            raise _wrong(name, value, "true or false")
-        return value
-
-    def texts(self, name: str, most: int) -> tuple[str, ...] | None:
-        value = self._values.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not 1 <= len(value) <= most or not all(isinstance(v, str) for v in value):
-            raise _wrong(name, value, f"a list of 1 to {most} texts")
-        if len(set(value)) != len(value):
-            raise _wrong(name, value, "a list without repetitions")
-        return tuple(value)
-
-    def object(self, name: str) -> Mapping[str, Any]:
-        value = self._values.get(name)
-        if not isinstance(value, dict):
-            raise _wrong(name, value, "a map")
-        return value
-
-    def objects(self, name: str, most: int) -> list[Mapping[str, Any]]:
-        value = self._values.get(name, [])
-        if not isinstance(value, list) or len(value) > most or not all(isinstance(v, dict) for v in value):
-            raise _wrong(name, value, f"a list of at most {most} maps")
-        return value
-
-
-def _wrong(name: str, value: object, wanted: str) -> Refused:
-    shown = "missing" if value is None else ascii(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return Refused("bad_request", f"{name}: it is {shown}; it must be {wanted}.")
-
-
-# ------------------------------------------------------------------------------------------------------------- buffers
-
-
-@dataclass(frozen=True, kw_only=True)
-class Buffer:
-    """Raw samples beside a header: row-major, interleaved. `shape` is (height, width, channels)."""
-
-    name: str
-    dtype: str  # "uint8", or "uint16" in little-endian order
-    shape: tuple[int, int, int]
-    data: Data = field(repr=False)
-    colour_space: str = ""  # of a map: "srgb" or "linear"; "" if it is not given
-
-    def described(self) -> Header:
-        described: Header = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
-        return described | ({"colour_space": self.colour_space} if self.colour_space else {})
-
-
-def _read_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> tuple[Buffer, ...]:
-    described = Fields(header).objects("buffers", MAX_BUFFERS)
-    if len(described) != len(frames):
-        raise Refused("bad_request", f"buffers: the header tells of {len(described)}, and {len(frames)} came.")
-    return tuple(_read_buffer(each, data) for each, data in zip(described, frames, strict=True))
-
-
-def _read_buffer(described: Mapping[str, Any], data: Data) -> Buffer:
-    values = Fields(described)
-    name, dtype = values.text("name", 64), values.text("dtype", 16)
-    if dtype not in ITEM_BYTES:
-        raise _wrong("dtype", dtype, f"one of {', '.join(ITEM_BYTES)}")
-    height, width, channels = values.wholes("shape", 3, "height, width and channels")
-    if min(height, width) < 1 or channels not in (1, 3, 4):
-        raise _wrong("shape", [height, width, channels], "[height, width, channels] with 1, 3 or 4 channels")
-    size = memoryview(data).nbytes
-    if height * width * channels * ITEM_BYTES[dtype] != size:
-        raise Refused("bad_request", f"buffers: {name!a} has {size} bytes, which do not make its shape.")
-    colour_space = values.text("colour_space", 16, "")
-    return Buffer(name=name, dtype=dtype, shape=(height, width, channels), data=data, colour_space=colour_space)
-
-
-# -------------------------------------------------------------------------------------------------------------- limits
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a server allows; its welcome says so. Pixels are height * width; bytes are of all buffers of a message."""
-
-    max_side: int = 16384  # of a texture or a content
-    max_window_pixels: int = 4 * 2**20
-    max_result_bytes: int = 64 * 2**20
-    max_content_pixels: int = 16 * 2**20
-    max_requests: int = 64  # waiting or running, of one client
-    tile: int = 512  # windows that end at multiples of ceil(side / ceil(side / tile)) pixels are cheapest
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> "Limits":
-        """The limits in a welcome. Limits that it does not give keep their defaults."""
-        return cls(**{each.name: Fields(values).whole(each.name, 1, MAX_ID, each.default) for each in fields(cls)})  # type: ignore[arg-type]
-
-
 # ------------------------------------------------------------------------------------------------------------ requests
 
 
@@ -260,7 +147,7 @@ class Hello:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Hello":
-        _read_no_buffers(header, frames)
+        read_no_buffers(header, frames)
         return cls(id=id, client=Fields(header).text("client", 100, ""))
 
 
@@ -275,7 +162,7 @@ class ListModels:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "ListModels":
-        _read_no_buffers(header, frames)
+        read_no_buffers(header, frames)
         values = Fields(header)
         return cls(id=id, after=values.text("after", MAX_MODEL_NAME, ""), limit=values.whole("limit", 1, 200, 50))
 
@@ -290,7 +177,7 @@ class GetThumbnail:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "GetThumbnail":
-        _read_no_buffers(header, frames)
+        read_no_buffers(header, frames)
         return cls(id=id, model=_read_model(header))
 
 
@@ -312,12 +199,12 @@ class Generate:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Generate":
-        _read_no_buffers(header, frames)
+        read_no_buffers(header, frames)
         values = Fields(header)
         size = _read_size(values, limits)
         depth = values.maybe_whole("depth", 8, 16)
         if depth not in (None, 8, 16):
-            raise _wrong("depth", depth, "8 or 16")
+            raise wrong("depth", depth, "8 or 16")
         return cls(
             id=id,
             model=_read_model(header),
@@ -354,7 +241,7 @@ class Stylize:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Stylize":
-        buffers = _read_buffers(header, frames)
+        buffers = read_buffers(header, frames)
         if [each.name for each in buffers] != ["content"]:
             raise Refused("bad_request", "buffers: there must be one, named 'content'.")
         _check_content(buffers[0], limits)
@@ -389,7 +276,7 @@ class GetStatus:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "GetStatus":
-        _read_no_buffers(header, frames)
+        read_no_buffers(header, frames)
         return cls(id=id)
 
 
@@ -403,20 +290,22 @@ class Cancel:
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Cancel":
-        _read_no_buffers(header, frames)
+        read_no_buffers(header, frames)
         return cls(id=id, target=Fields(header).whole("target", 1, MAX_ID))
 
 
-Request = Hello | ListModels | GetThumbnail | Generate | Stylize | GetStatus | Cancel
-REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType(
-    {each.op: each for each in (Hello, ListModels, GetThumbnail, Generate, Stylize, GetStatus, Cancel)}
+Request = (
+    Hello | ListModels | GetThumbnail | Generate | Stylize | GetStatus | Cancel | Train | GetJob | CancelJob | ListJobs
 )
+_DRAWING = (Hello, ListModels, GetThumbnail, Generate, Stylize, GetStatus, Cancel)
+_TRAINING = (Train, GetJob, CancelJob, ListJobs)
+REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType({each.op: each for each in (*_DRAWING, *_TRAINING)})
 
 
 def _check_content(content: Buffer, limits: Limits) -> None:
     height, width, channels = content.shape
     if max(height, width) > limits.max_side:
-        raise _wrong("content", list(content.shape), f"a picture of 1 to {limits.max_side} pixels a side")
+        raise wrong("content", list(content.shape), f"a picture of 1 to {limits.max_side} pixels a side")
     if height * width > limits.max_content_pixels:
         raise Refused(
             "too_large",
@@ -432,15 +321,10 @@ def _check_content(content: Buffer, limits: Limits) -> None:
         )
 
 
-def _read_no_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> None:
-    if _read_buffers(header, frames):
-        raise Refused("bad_request", f"buffers: {header.get('op')} takes none.")
-
-
 def _read_model(header: Mapping[str, Any]) -> str:
     model = header.get("model")
     if not isinstance(model, str):
-        raise _wrong("model", model, "the name of a model")
+        raise wrong("model", model, "the name of a model")
     if len(model) > MAX_MODEL_NAME:
         raise Refused("unknown_model", f"model: no name is longer than {MAX_MODEL_NAME} characters.")
     return model
@@ -449,7 +333,7 @@ def _read_model(header: Mapping[str, Any]) -> str:
 def _read_size(values: Fields, limits: Limits) -> tuple[int, int]:
     height, width = values.wholes("size", 2, "height and width")
     if not (min(height, width) >= MIN_SIDE and max(height, width) <= limits.max_side):
-        raise _wrong("size", [height, width], f"from {MIN_SIDE} to {limits.max_side} pixels a side on this server")
+        raise wrong("size", [height, width], f"from {MIN_SIDE} to {limits.max_side} pixels a side on this server")
     return height, width
 
 
@@ -461,9 +345,9 @@ def _read_window(header: Mapping[str, Any], size: tuple[int, int], limits: Limit
         window = (top, left, height, width)
     top, left, height, width = window
     if not (-size[0] <= top < size[0] and -size[1] <= left < size[1]):
-        raise _wrong("window", list(window), "one that begins within the texture, or less than one period before it")
+        raise wrong("window", list(window), "one that begins within the texture, or less than one period before it")
     if not (1 <= height <= size[0] and 1 <= width <= size[1]):
-        raise _wrong("window", list(window), "at least one pixel and at most the texture's own size")
+        raise wrong("window", list(window), "at least one pixel and at most the texture's own size")
     if height * width > limits.max_window_pixels:
         raise Refused(
             "bad_request",
@@ -598,9 +482,9 @@ class Error:
         )
 
 
-Reply = Welcome | Models | Result | Progress | Status | Error
+Reply = Welcome | Models | Result | Progress | Status | Job | Jobs | Error
 REPLIES: Final[Mapping[str, Callable[..., Reply]]] = MappingProxyType(
-    {each.op: each.read for each in (Welcome, Models, Result, Progress, Status, Error)}
+    {each.op: each.read for each in (Welcome, Models, Result, Progress, Status, Job, Jobs, Error)}
 )
 
 
@@ -683,7 +567,7 @@ def parse_reply(frames: Sequence[Data], codecs: Mapping[bytes, Codec] = JSON_ONL
     if (id is None and op != Error.op) or (id is not None and (not is_whole(id) or not 1 <= id <= MAX_ID)):
         raise Refused("bad_header", f"id: the server answered {ascii(id)[:40]}.")
     _check_count(frames)
-    return REPLIES[op](id, header, _read_buffers(header, frames[2:]))
+    return REPLIES[op](id, header, read_buffers(header, frames[2:]))
 
 
 def _check_count(frames: Sequence[Data]) -> None:

@@ -23,6 +23,7 @@ from server.front.incident import incident
 from server.front.origin import NOBODY, Origin
 from server.front.pending_request import AnyRequest, PendingPicture, PendingWindow
 from server.front.shelf import Shelf
+from server.front.training_desk import NoTraining, TrainingDesk
 from server.msgpack_codec import CODECS
 
 MAX_WAITING = 4096  # requests of all clients together
@@ -38,6 +39,8 @@ BAD_PER_S = 5.0
 FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
 SWEEP_EVERY_S = 0.1
 FEATURES = ("generate", "depth16", "stylize")
+TRAINS = "train"  # the feature of those who may
+NO_TRAINING = NoTraining("This server trains no models.")
 MALFORMED: Final = frozenset({"bad_frame", "bad_header", "unsupported_version", "too_large"})
 
 Frames = list[bytes | bytearray | memoryview]
@@ -59,8 +62,8 @@ class Front:
 
     Whoever owns the sockets hands what clients send to `from_client` and what workers send to `dispatcher`, calls
     `work` again and again, and sends what lies in `to_clients`. `blocked` says whether so many bytes more must not be
-    sent to a client. `transport` gives the figures of whoever owns the sockets, for the status report.
-    `first_number` is that of the first work item.
+    sent to a client. `transport` gives the figures of whoever owns the sockets, for the status report. `first_number`
+    is that of the first work item. `training` has models trained.
     """
 
     def __init__(
@@ -74,8 +77,9 @@ class Front:
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
         transport: Callable[[], Mapping[str, Any]] = dict,
+        training: TrainingDesk = NO_TRAINING,
     ) -> None:
-        self.shelf, self.limits = shelf, limits
+        self.shelf, self.limits, self.training = shelf, limits, training
         self._transport = transport
         self.to_clients: deque[tuple[Client, Frames]] = deque()
         self.draining = False
@@ -149,7 +153,7 @@ class Front:
             server=f"texserver {__version__}",
             state=self.state,
             limits=self.limits,
-            features=FEATURES,
+            features=FEATURES if self.training.why_not(record.origin) else (*FEATURES, TRAINS),
         )
         self._reply(record.client, letter, welcome)
 
@@ -180,6 +184,26 @@ class Front:
             raise Refused("not_found", f"target: this client has no request {request.target} waiting or running.")
         self.failed(pending, Refused("cancelled", "Cancelled, as asked."))
         self._reply(record.client, letter, wire.Result(id=request.id))
+
+    def _train(self, record: ClientRecord, letter: bytes, request: wire.Train) -> None:
+        if self.draining:
+            raise _shutting_down()
+        if why := self.training.why_not(record.origin):
+            raise Refused("unknown_op", f"op: {why}")
+        job = self.training.take(record.origin, request)
+        self.figures.tell(record.client, record.origin, "op=train model=%s state=%s", job.name, job.state)
+        self._reply(record.client, letter, job)
+
+    def _job(self, record: ClientRecord, letter: bytes, request: wire.GetJob) -> None:
+        self._check_reads(record.client)
+        self._reply(record.client, letter, self.training.job(record.origin.key, request))
+
+    def _cancel_job(self, record: ClientRecord, letter: bytes, request: wire.CancelJob) -> None:
+        self._reply(record.client, letter, self.training.cancel(record.origin.key, request))
+
+    def _jobs(self, record: ClientRecord, letter: bytes, request: wire.ListJobs) -> None:
+        self._check_reads(record.client)
+        self._reply(record.client, letter, self.training.jobs(record.origin.key, request))
 
     def _check_reads(self, client: Client) -> None:
         """Nothing large is answered at once to a client that does not read what it was sent."""
@@ -344,6 +368,10 @@ _HANDLERS: Final[Mapping[type, Callable[[Front, ClientRecord, bytes, Any], None]
         wire.Generate: Front._generate,
         wire.Stylize: Front._stylize,
         wire.Cancel: Front._cancel,
+        wire.Train: Front._train,
+        wire.GetJob: Front._job,
+        wire.CancelJob: Front._cancel_job,
+        wire.ListJobs: Front._jobs,
     }
 )
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender_addon.protocol import wire
+from blender_addon.protocol import training, wire
 from blender_addon.protocol.wire import (
     Buffer,
     Generate,
@@ -126,6 +126,29 @@ def generates(draw: st.DrawFn) -> Generate:
     )
 
 
+tokens = st.from_regex(training.TOKEN, fullmatch=True)
+
+
+@st.composite
+def trains(draw: st.DrawFn) -> wire.Train:
+    others = draw(st.lists(st.sampled_from(training.PARTS[1:]), max_size=3, unique=True))
+    corners = st.lists(st.floats(0, 1), min_size=8, max_size=8).map(tuple)
+    return wire.Train(
+        id=draw(ids),
+        token=draw(tokens),
+        name=draw(st.from_regex(r"w[a-z0-9_-]{0,63}", fullmatch=True)),
+        buffers=tuple(draw(buffers(name)) for name in (*others, training.BASE)),
+        metres=draw(st.none() | st.floats(wire.MIN_METRES, wire.MAX_METRES)),
+        category=draw(st.text(st.characters(categories=("L", "N")), max_size=wire.MAX_CATEGORY)),
+        corners=draw(st.none() | corners),
+        aspect=draw(st.none() | st.floats(0.1, 10)),
+        swatch_size=draw(st.none() | st.integers(wire.MIN_SWATCH_SIZE, wire.MAX_SWATCH_SIZE)),
+        keep_light=draw(st.booleans()),
+        derive=draw(st.none() | st.permutations(training.GUESSED).map(lambda each: tuple(each[:2]))),
+        replace=draw(st.booleans()),
+    )
+
+
 entries = st.builds(
     lambda name, state, more: more | {"name": name, "state": state},
     names,
@@ -142,7 +165,19 @@ requests: st.SearchStrategy[Request] = st.one_of(
     stylizes(),
     st.builds(wire.GetStatus, id=ids),
     st.builds(wire.Cancel, id=ids, target=ids),
+    trains(),
+    st.builds(wire.GetJob, id=ids, token=tokens, seen=counts),
+    st.builds(wire.CancelJob, id=ids, token=tokens),
+    st.builds(wire.ListJobs, id=ids),
 )
+told_jobs = {
+    "token": tokens,
+    "name": names,
+    "state": st.sampled_from(wire.JOB_STATES),
+    "fraction": st.floats(0, 1),
+    "text": texts,
+    "sha256": hashes,
+}
 replies: st.SearchStrategy[wire.Reply] = st.one_of(
     st.builds(
         wire.Welcome,
@@ -163,6 +198,8 @@ replies: st.SearchStrategy[wire.Reply] = st.one_of(
         buffers=st.lists(buffers(), max_size=4).map(tuple),
     ),
     st.builds(wire.Progress, id=ids, done=counts, of=counts),
+    st.builds(wire.Job, id=ids, picture=counts, buffers=st.lists(buffers(), max_size=1).map(tuple), **told_jobs),
+    st.builds(wire.Jobs, id=ids, jobs=st.lists(st.fixed_dictionaries(told_jobs), max_size=3).map(tuple)),
     st.builds(wire.Status, id=ids, report=st.dictionaries(texts, plain, max_size=5)),
     st.builds(
         wire.Error, id=st.none() | ids, code=st.sampled_from(wire.ERROR_CODES), text=texts, retry_ms=st.none() | counts
@@ -727,6 +764,15 @@ EXAMPLES: list[Request | wire.Reply] = [
             strength=0.5, noise=2.0, keep_colours=True, statistics="c3RhdA==", sha256="ab" * 32, deadline_ms=9),
     wire.GetStatus(id=6),
     wire.Cancel(id=7, target=4),
+    wire.Train(id=8, token="ab" * 16, name="wall", metres=2.0, category="Masonry", corners=(0, 0, 0, 1, 1, 1, 1, 0.5),
+               aspect=1.5, swatch_size=512, derive=("normal",), replace=True,
+               buffers=(Buffer(name="basecolor", dtype="uint8", shape=(8, 8, 3), data=bytes(192)),)),
+    wire.GetJob(id=9, token="ab" * 16, seen=2),
+    wire.CancelJob(id=10, token="ab" * 16),
+    wire.ListJobs(id=11),
+    wire.Job(id=9, token="ab" * 16, name="wall", state="running", fraction=0.5, text="Learning.", picture=3,
+             buffers=(Buffer(name="picture", dtype="uint8", shape=(8, 8, 3), data=bytes(192), colour_space="srgb"),)),
+    wire.Jobs(id=11, jobs=({"token": "ab" * 16, "name": "wall", "state": "failed", "text": "No."},)),
     wire.Welcome(id=1, protocol=1, server="s", state="ready", limits=LIMITS, features=("stylize",)),
     wire.Models(id=2, models=({"name": "brick", "state": "ready", "bytes": 9},), total=9, after="brick"),
     wire.Result(id=4, sha256="ab" * 32, precision="exact",

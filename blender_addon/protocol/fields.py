@@ -1,0 +1,176 @@
+"""What messages are made of: the fields of their headers, the buffers beside them, and the limits of a server.
+
+docs/PROTOCOL.md defines them; wire.py and training.py have the messages. Standard library only, no bpy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Final, TypeGuard
+
+from .errors import Refused
+from .rect import is_whole
+
+MAX_ID = 2**53
+MAX_BUFFERS = 16
+MAX_TEXT = 500  # characters of a sentence for people
+MAX_MODEL_NAME = 200  # characters
+ITEM_BYTES: Final = MappingProxyType({"uint8": 1, "uint16": 2})
+
+Header = dict[str, Any]
+Data = bytes | bytearray | memoryview
+
+
+# -------------------------------------------------------------------------------------------------------------- fields
+
+
+class Fields:
+    """Reads the fields of one header by name and type. Raises Refused: the field's name, and what it must be."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def whole(self, name: str, least: int, most: int, default: int | None = None) -> int:
+        value = self._values.get(name, default)
+        if not is_whole(value) or not least <= value <= most:
+            raise wrong(name, value, f"a whole number from {least} to {most}")
+        return value
+
+    def maybe_whole(self, name: str, least: int, most: int) -> int | None:
+        return None if self._values.get(name) is None else self.whole(name, least, most)
+
+    def number(self, name: str, least: float, most: float, default: float) -> float:
+        value = self._values.get(name, default)
+        if not _is_within(value, least, most):
+            raise wrong(name, value, f"a number from {least:g} to {most:g}")
+        return float(value)
+
+    def maybe_number(self, name: str, least: float, most: float) -> float | None:
+        return None if self._values.get(name) is None else self.number(name, least, most, least)
+
+    def numbers(self, name: str, count: int, least: float, most: float) -> tuple[float, ...]:
+        value = self._values.get(name)
+        if not isinstance(value, list) or len(value) != count or not all(_is_within(v, least, most) for v in value):
+            raise wrong(name, value, f"a list of {count} numbers from {least:g} to {most:g}")
+        return tuple(float(each) for each in value)
+
+    def wholes(self, name: str, count: int, what: str) -> tuple[int, ...]:
+        value = self._values.get(name)
+        if not isinstance(value, list) or len(value) != count or not all(is_whole(each) for each in value):
+            raise wrong(name, value, f"a list of {count} whole numbers, {what}")
+        return tuple(value)
+
+    def text(self, name: str, most: int, default: str | None = None) -> str:
+        value = self._values.get(name, default)
+        if not isinstance(value, str) or len(value) > most:
+            raise wrong(name, value, f"a text of at most {most} characters")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise wrong(name, value, "true or false")
+        return value
+
+    def texts(self, name: str, most: int) -> tuple[str, ...] | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not 1 <= len(value) <= most or not all(isinstance(v, str) for v in value):
+            raise wrong(name, value, f"a list of 1 to {most} texts")
+        if len(set(value)) != len(value):
+            raise wrong(name, value, "a list without repetitions")
+        return tuple(value)
+
+    def object(self, name: str) -> Mapping[str, Any]:
+        value = self._values.get(name)
+        if not isinstance(value, dict):
+            raise wrong(name, value, "a map")
+        return value
+
+    def objects(self, name: str, most: int) -> list[Mapping[str, Any]]:
+        value = self._values.get(name, [])
+        if not isinstance(value, list) or len(value) > most or not all(isinstance(v, dict) for v in value):
+            raise wrong(name, value, f"a list of at most {most} maps")
+        return value
+
+
+def _is_within(value: object, least: float, most: float) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def wrong(name: str, value: object, wanted: str) -> Refused:
+    """The refusal of a field: its name, what came, and what it must be."""
+    shown = "missing" if value is None else ascii(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return Refused("bad_request", f"{name}: it is {shown}; it must be {wanted}.")
+
+
+# ------------------------------------------------------------------------------------------------------------- buffers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffer:
+    """Raw samples beside a header: row-major, interleaved. `shape` is (height, width, channels)."""
+
+    name: str
+    dtype: str  # "uint8", or "uint16" in little-endian order
+    shape: tuple[int, int, int]
+    data: Data = field(repr=False)
+    colour_space: str = ""  # of a map: "srgb" or "linear"; "" if it is not given
+
+    def described(self) -> Header:
+        described: Header = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+        return described | ({"colour_space": self.colour_space} if self.colour_space else {})
+
+
+def read_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> tuple[Buffer, ...]:
+    """The buffers in these frames, as the header describes them. Raises Refused."""
+    described = Fields(header).objects("buffers", MAX_BUFFERS)
+    if len(described) != len(frames):
+        raise Refused("bad_request", f"buffers: the header tells of {len(described)}, and {len(frames)} came.")
+    return tuple(_read_buffer(each, data) for each, data in zip(described, frames, strict=True))
+
+
+def _read_buffer(described: Mapping[str, Any], data: Data) -> Buffer:
+    values = Fields(described)
+    name, dtype = values.text("name", 64), values.text("dtype", 16)
+    if dtype not in ITEM_BYTES:
+        raise wrong("dtype", dtype, f"one of {', '.join(ITEM_BYTES)}")
+    height, width, channels = values.wholes("shape", 3, "height, width and channels")
+    if min(height, width) < 1 or channels not in (1, 3, 4):
+        raise wrong("shape", [height, width, channels], "[height, width, channels] with 1, 3 or 4 channels")
+    size = memoryview(data).nbytes
+    if height * width * channels * ITEM_BYTES[dtype] != size:
+        raise Refused("bad_request", f"buffers: {name!a} has {size} bytes, which do not make its shape.")
+    colour_space = values.text("colour_space", 16, "")
+    return Buffer(name=name, dtype=dtype, shape=(height, width, channels), data=data, colour_space=colour_space)
+
+
+def read_no_buffers(header: Mapping[str, Any], frames: Sequence[Data]) -> None:
+    """Raises Refused where there are some."""
+    if read_buffers(header, frames):
+        raise Refused("bad_request", f"buffers: {header.get('op')} takes none.")
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a server allows; its welcome says so. Pixels are height * width; bytes are of all buffers of a message."""
+
+    max_side: int = 16384  # of a texture or a content
+    max_window_pixels: int = 4 * 2**20
+    max_result_bytes: int = 64 * 2**20
+    max_content_pixels: int = 16 * 2**20
+    max_requests: int = 64  # waiting or running, of one client
+    max_train_bytes: int = 256 * 2**20  # of all maps of one training
+    max_train_side: int = 8192  # of each of its maps
+    max_train_jobs: int = 4  # waiting or running, of one key
+    tile: int = 512  # windows that end at multiples of ceil(side / ceil(side / tile)) pixels are cheapest
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Limits":
+        """The limits in a welcome. Limits that it does not give keep their defaults."""
+        return cls(**{each.name: Fields(values).whole(each.name, 1, MAX_ID, each.default) for each in fields(cls)})  # type: ignore[arg-type]

@@ -1,0 +1,118 @@
+"""What a training is asked with is read, or refused by a sentence that names the field."""
+
+import json
+from typing import Any
+
+import pytest
+
+from blender_addon.client.map_names import PARTS
+from blender_addon.protocol import training, wire
+from blender_addon.protocol.wire import Limits, Refused, parse_request
+from server.model import header as model_header
+from trainer.swatch.derive import CAN
+
+TOKEN = "0123456789abcdef" * 2
+PIXELS = bytes(64 * 64 * 3)
+
+
+def described(
+    name: str = "basecolor", shape: tuple[int, int, int] = (64, 64, 3), dtype: str = "uint8"
+) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": list(shape)}
+
+
+def train(*maps: tuple[dict[str, Any], bytes], **changes: Any) -> list[bytes]:
+    maps = maps or ((described(), PIXELS),)
+    header = {"op": "train", "id": 7, "token": TOKEN, "name": "wall", "buffers": [each for each, _ in maps]} | changes
+    return [b"TX1j", json.dumps(header).encode(), *(data for _, data in maps)]
+
+
+def refused(frames: list[bytes], limits: Limits = Limits()) -> Refused:  # noqa: B008, it is frozen
+    with pytest.raises(Refused) as error:
+        parse_request(frames, limits)
+    assert error.value.id == 7
+    return error.value
+
+
+WRONG = {
+    "token": [None, 7, "", "ab", TOKEN.upper(), TOKEN + "0", "../" + TOKEN[3:], "g" * 32],
+    "name": [
+        None,
+        7,
+        "",
+        "Wall",
+        "a b",
+        "../wall",
+        "a/b",
+        "a.b",
+        ".wall",
+        "-wall",
+        "a" * 65,
+        "con",
+        "com1",
+        "a\0b",
+        "é",
+    ],
+    "metres": [0, -1, 10_001, "2", True, [2]],
+    "category": [7, None, "x" * 65, "a\nb"],
+    "corners": [
+        7,
+        [],
+        [0] * 7,
+        [0] * 9,
+        [0] * 7 + [1.01],
+        [0] * 7 + [-0.01],
+        [0] * 7 + ["1"],
+        [[0, 0]] * 4,
+        [True] * 8,
+    ],
+    "aspect": [0, 17, -1, "1", True],
+    "swatch_size": [63, 4097, 1.5, "512"],
+    "keep_light": [1, None, "yes"],
+    "derive": ["normal", [], ["ao"], ["normal", "normal"], [7]],
+    "replace": [1, None, "yes"],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_field_out_of_range_is_named(name: str) -> None:
+    for value in WRONG[name]:
+        error = refused(train(**{name: value}))
+        assert error.code == "bad_request", value
+        assert str(error).startswith(f"{name}: "), value
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(), ("normal",), ("basecolor", "basecolor"), ("basecolor", "shine"), ("basecolor", "../x"), ("", "basecolor")],
+)
+def test_the_maps_must_be_known_and_the_base_colour_among_them(names: tuple[str, ...]) -> None:
+    frames = train(buffers=[described(name) for name in names])[:2] + [PIXELS] * len(names)
+    error = refused(frames)
+    assert (error.code, str(error)[:9]) == ("bad_request", "buffers: ")
+
+
+def test_maps_over_a_limit_are_too_large_and_the_text_says_how_large_they_may_be() -> None:
+    long = bytes(65 * 1 * 1)
+    limits = Limits(max_train_side=64, max_train_bytes=2 * len(PIXELS) - 1)
+    assert "at most 64 a side" in str(refused(train((described(shape=(1, 65, 1)), long)), limits))
+    assert "at most 64 a side" in str(refused(train((described(shape=(65, 1, 1)), long)), limits))
+    two = train((described(), PIXELS), (described("normal"), PIXELS))
+    assert refused(two, limits).code == "too_large"
+    assert f"at most {2 * len(PIXELS) - 1} are taken" in str(refused(two, limits))
+    request = parse_request(train(), limits)
+    assert isinstance(request, wire.Train)
+    assert request.bytes == len(PIXELS)
+
+
+def test_a_4k_set_of_five_maps_fits_the_usual_limit() -> None:
+    channels = {"basecolor": 3, "normal": 3, "roughness": 1, "ao": 1, "height": 2}  # bytes a pixel
+    assert sum(channels.values()) * 4096 * 4096 <= Limits().max_train_bytes
+
+
+def test_the_wire_knows_the_parts_and_guesses_of_the_trainer_and_the_bounds_of_model_files() -> None:
+    """It cannot import them: it stands below them all."""
+    assert set(training.PARTS) == {"basecolor", *PARTS}
+    assert set(training.GUESSED) == set(CAN)
+    assert (wire.MIN_METRES, wire.MAX_METRES) == model_header.METRES
+    assert wire.MAX_CATEGORY == model_header.MAX_CATEGORY
