@@ -132,6 +132,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "quilt": {"swatch"},
         "training": {"swatch", "loss", "descriptor"},
         "judge": {"swatch", "loss"},
+        "starter": {"swatch", "quilt", "judge"},
     },
 }
 # Which rooms of another package a package may enter.

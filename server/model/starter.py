@@ -1,0 +1,18 @@
+"""The starter library: what materials it has. trainer/starter draws and learns them; nothing here needs that."""
+
+from dataclasses import dataclass
+
+FOLDER = "starter"  # within the user's folder of programs' data
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarterMaterial:
+    """A material of the library: the name of its model, its kind, what is drawn, and how wide that is in metres."""
+
+    name: str
+    category: str
+    about: str
+    metres: float
+
+
+STARTER = (StarterMaterial(name="bricks", category="Masonry", about="old red bricks in running bond", metres=1.35),)
