@@ -127,7 +127,7 @@ def _faces(canvas: Canvas, bricks: _Bricks, inside: Field, fine: Field, pits: Fi
     worn = 0.0016 + 0.0030 * smoothstep(-0.3, 1.6, canvas.noise("worn", 0.12, 0.01, 1.4))
     near = np.clip(1 - inside / worn, 0, 1)
     face -= 0.75 * worn * (1 - np.sqrt(np.clip(1 - near * near, 0, 1)))  # a rounded edge
-    face += 1.6 * np.minimum(inside, 0)  # the sides
+    face += 4 * np.minimum(inside, 0)  # the sides
     deep: Field = np.maximum(face, -0.03)
     return deep
 
