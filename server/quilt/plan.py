@@ -384,19 +384,25 @@ class Plan:
         return torch.where(count > 0, mean, 256 * self.settings.variance)
 
     def _repeats_at(self, index: Tensor, stage: int, places: Tensor) -> Tensor:
-        """As `_repeats`, of one patch, at these places in plan pixels: (places,)."""
+        """The prices of places that show again what patches nearby show, of one patch in 1/256: (places,).
+
+        Differs from `_repeats`: a price is as large as the area in common, and prices add up. A lattice leaves few
+        places, so what has been shown twice would be shown a third time.
+        """
         rows, columns = places.unbind(1)
-        worst = torch.zeros(len(places), dtype=torch.int64)
-        pitch = max(1, round(WIDE * self.axes[0].side / self.axes[0].patches / self.settings.factor))
+        total = torch.zeros(len(places), dtype=torch.int64)
+        pitch = max(1, round(self.axes[0].side / self.axes[0].patches / self.settings.factor))
         for down in range(-NEAR, NEAR + 1):
             for across in range(-NEAR, NEAR + 1):
                 number = (index + torch.tensor([down, across])) % torch.tensor(self.shape)
                 if int(RANKS[number[0] % 2, number[1] % 2]) >= stage or bool((number == index).all()):
                     continue
                 place = self._places[number[0], number[1]][None].div(self.settings.factor, rounding_mode="floor")
-                apart = self._apart(place, 0, rows)[0].maximum(self._apart(place, 1, columns)[0])
-                worst = worst.maximum((REPEATS * (pitch - apart)).div(pitch, rounding_mode="floor"))
-        return worst
+                common = [
+                    (pitch - self._apart(place, axis, line)[0]).clamp(min=0) for axis, line in ((0, rows), (1, columns))
+                ]
+                total += (REPEATS * common[0] * common[1]).div(pitch**2, rounding_mode="floor")
+        return total
 
     # ---------------------------------------------------------------------------------------------------- finer search
 
