@@ -15,4 +15,9 @@ class StarterMaterial:
     metres: float
 
 
-STARTER = (StarterMaterial(name="bricks", category="Masonry", about="old red bricks in running bond", metres=1.35),)
+STARTER = (
+    StarterMaterial(name="bricks", category="Masonry", about="old red bricks in running bond", metres=1.35),
+    StarterMaterial(name="stone_wall", category="Masonry", about="rough sandstone in lime mortar", metres=2.0),
+    StarterMaterial(name="tiles", category="Tiles", about="glazed tiles, made by hand", metres=0.9),
+    StarterMaterial(name="plaster", category="Plaster", about="lime plaster, laid on with a trowel", metres=2.0),
+)

@@ -118,7 +118,7 @@ def _edges(canvas: Canvas, bricks: _Bricks) -> Field:
 def _faces(canvas: Canvas, bricks: _Bricks, inside: Field, fine: Field, pits: Field) -> Field:
     """Heights of the bricks' faces; they fall off beyond their edges."""
     rolls = canvas.of_each(canvas.noise("rolls", 0.07, 0.012, 1.6), bricks.ids, "rolls of each")
-    creases = canvas.of_each(canvas.noise("creases", 0.022, 0.002, 1.3, (0.45, 1.6)), bricks.ids, "creases of each")
+    creases = canvas.of_each(canvas.noise("creases", 0.022, 0.0035, 1.5, (0.5, 1.5)), bricks.ids, "creases of each")
     folds = -np.abs(canvas.of_each(canvas.noise("folds", 0.05, 0.004, 1.5, (0.6, 1.5)), bricks.ids, "folds of each"))
     rough = bricks.uniform(0.35, 1.0)
     face = bricks.each(0.0, 0.0011) + bricks.each(0.0, 0.022) * bricks.y + bricks.each(0.0, 0.007) * bricks.x
@@ -136,13 +136,13 @@ def _mortar(canvas: Canvas, inside: Field) -> tuple[Field, Field]:
     """Heights of the mortar, and its grains of sand, from -1 to 1 and more."""
     filled = canvas.noise("filled", 0.16, 0.02, 1.5)
     lumps = canvas.noise("lumps", 0.018, 0.002, 1.3)
-    grains = canvas.noise("grains", 0.0035, 0.0, 0.4)
+    grains = canvas.noise("grains", 0.006, 0.002, 0.6)
     gravel = canvas.specks("gravel", 22000, 0.0016, 0.5)
     holes = canvas.specks("holes", 1500, 0.003, 0.8)
     recess = 0.0052 - 0.0016 * filled.clip(-1.5, 1.6)
     # Struck with the trowel: it climbs a little at the bricks.
     climbs = 0.0011 * np.exp(-np.clip(-inside, 0, None) / np.float32(0.0018))
-    height = -recess + climbs + 0.0005 * lumps + 0.00022 * grains + 0.0006 * gravel - 0.0022 * np.minimum(holes, 1)
+    height = -recess + climbs + 0.0005 * lumps + 0.00022 * grains + 0.0005 * gravel - 0.0022 * np.minimum(holes, 1)
     return height.astype(np.float32), grains
 
 

@@ -6,13 +6,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from server.model.starter import STARTER, StarterMaterial
-from trainer.starter import bricks, fields, learning, surface
+from trainer.starter import bricks, fields, learning, plaster, stone_wall, surface, tiles
 from trainer.starter.fields import Canvas
 from trainer.starter.surface import Drawn, Surface, drawn
 
 SIDE = 1024  # pixels of a drawing
 
-DRAWN_BY: Mapping[str, Callable[[Canvas], Surface]] = MappingProxyType({"bricks": bricks.draw})
+DRAWN_BY: Mapping[str, Callable[[Canvas], Surface]] = MappingProxyType(
+    {
+        "bricks": bricks.draw,
+        "stone_wall": stone_wall.draw,
+        "tiles": tiles.draw,
+        "plaster": plaster.draw,
+    }
+)
 
 
 def draw(material: StarterMaterial, side: int = SIDE) -> Drawn:
