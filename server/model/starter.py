@@ -20,4 +20,8 @@ STARTER = (
     StarterMaterial(name="stone_wall", category="Masonry", about="rough sandstone in lime mortar", metres=2.0),
     StarterMaterial(name="tiles", category="Tiles", about="glazed tiles, made by hand", metres=0.9),
     StarterMaterial(name="plaster", category="Plaster", about="lime plaster, laid on with a trowel", metres=2.0),
+    StarterMaterial(name="planks", category="Wood", about="weathered boards of larch, nailed", metres=1.2),
+    StarterMaterial(name="gravel", category="Ground", about="gravel of many rocks, 4 to 40 mm", metres=0.8),
+    StarterMaterial(name="fabric", category="Fabric", about="woollen tweed, a herringbone twill", metres=0.16),
+    StarterMaterial(name="leaves", category="Ground", about="fallen leaves on the soil of a wood", metres=1.0),
 )

@@ -179,6 +179,11 @@ def smoothstep(low: float | Field, high: float | Field, values: Field) -> Field:
     return smooth
 
 
+def ink(colour: Sequence[float] | Sequence[Sequence[float]]) -> Colour:
+    """A single colour, or several of them, as numbers that fields of colours are made with."""
+    return np.asarray(colour, np.float32)
+
+
 def mix(first: Colour, second: Colour | Sequence[float], share: Field | float) -> Colour:
     """From the first colour to the second, by the share of the second. Colours are fields of three channels or one."""
     weight = share[..., None] if isinstance(share, np.ndarray) else np.float32(share)

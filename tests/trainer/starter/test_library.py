@@ -60,7 +60,7 @@ def test_normals_are_the_slopes_of_the_height(name: str) -> None:
     found = found * material.relief / (material.metres / SIDE)
     gentle = found.abs().amax(1, keepdim=True) < 3  # steeper ones have a z of few steps of 1/255
     difference = (told - found).abs()[gentle.expand_as(told)]
-    assert float(gentle.float().mean()) > 0.9
+    assert float(gentle.float().mean()) > 0.8  # stones have steep sides
     assert float(difference.mean()) < 0.02
     assert float((told * found).sum() / (told.norm() * found.norm())) > 0.98
 
