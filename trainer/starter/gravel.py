@@ -20,6 +20,7 @@ from trainer.starter.textures import Texture, Textures
 METRES = 0.8
 STONES = 4600  # on a canvas of METRES
 RADIUS, SPREAD = 0.0080, 0.45  # the median, in metres, and the deviation of its logarithm
+HIGHEST = 0.012  # metres above the mean height that a stone's middle comes to lie
 SMALLEST, LARGEST = 0.0024, 0.024
 DIRT, SAND, DUST = (0.150, 0.118, 0.085), (0.215, 0.170, 0.122), (0.235, 0.198, 0.152)
 
@@ -105,7 +106,10 @@ def _drop(pile: Pile, random: np.random.Generator, textures: Textures, radius: f
     uneven = (
         radius * (0.016 * texture.clouds + 0.011 * texture.lumps) * (1.2 - worn) + np.float32(0.00008) * texture.grains
     )
-    top = upper + uneven + pile.rest(patch, lower, inside, 0.86)
+    level = pile.rest(patch, lower, inside, 0.82)
+    if level > pile.mean_height() + HIGHEST:
+        return  # it rolls away
+    top = upper + uneven + level
     seen = pile.put(patch, top, inside)
     if seen.any():
         y, x = (np.broadcast_to(each, seen.shape)[seen] for each in (patch.y, patch.x))

@@ -59,23 +59,23 @@ class Decay:
 
 STATES = (
     Decay(
-        share=0.20, colour=(0.235, 0.155, 0.085), blotch=(0.140, 0.080, 0.042), vein=(0.30, 0.215, 0.13),
+        share=0.20, colour=(0.195, 0.125, 0.066), blotch=(0.140, 0.080, 0.042), vein=(0.30, 0.215, 0.13),
         roughness=0.70, curl=0.7, holes=0.3,
     ),  # tan     Decay
     Decay(
-        share=0.13, colour=(0.350, 0.275, 0.185), blotch=(0.240, 0.180, 0.115), vein=(0.42, 0.34, 0.24),
+        share=0.13, colour=(0.285, 0.215, 0.138), blotch=(0.240, 0.180, 0.115), vein=(0.42, 0.34, 0.24),
         roughness=0.75, curl=0.8, holes=0.3,
     ),  # bleached     Decay
     Decay(
-        share=0.15, colour=(0.225, 0.180, 0.130), blotch=(0.130, 0.098, 0.068), vein=(0.29, 0.24, 0.18),
+        share=0.15, colour=(0.175, 0.135, 0.094), blotch=(0.130, 0.098, 0.068), vein=(0.29, 0.24, 0.18),
         roughness=0.80, curl=0.6, holes=0.6,
     ),  # grey     Decay
     Decay(
-        share=0.21, colour=(0.135, 0.076, 0.041), blotch=(0.075, 0.043, 0.025), vein=(0.19, 0.12, 0.07),
+        share=0.21, colour=(0.115, 0.064, 0.034), blotch=(0.075, 0.043, 0.025), vein=(0.19, 0.12, 0.07),
         roughness=0.66, curl=0.6, holes=0.4,
     ),  # brown     Decay
     Decay(
-        share=0.13, colour=(0.066, 0.043, 0.028), blotch=(0.040, 0.027, 0.019), vein=(0.095, 0.063, 0.04),
+        share=0.13, colour=(0.058, 0.037, 0.024), blotch=(0.040, 0.027, 0.019), vein=(0.095, 0.063, 0.04),
         roughness=0.62, curl=0.3, holes=0.8,
     ),  # rotting     Decay
     Decay(
@@ -112,28 +112,42 @@ class Leaf:
     """A leaf around the origin, as points `step` metres apart at most, with their colours and roughness."""
 
     def __init__(
-        self, random: np.random.Generator, textures: Textures, step: float, state: Decay, species: Species
+        self,
+        random: np.random.Generator,
+        textures: Textures,
+        step: float,
+        state: Decay,
+        species: Species,
+        scrap: float | None = None,
     ) -> None:
+        """`scrap`: only what is left of it, a piece of about this radius in metres."""
         self._random, self._species, self._state = random, species, state
         self.length = float(random.uniform(*species.length))
         self.turn = float(random.uniform(0, 2 * np.pi))  # where its tip points, radians clockwise from the right
         self._upside = bool(random.random() < 0.5)
-        blade = self._blade(textures, step)
+        blade = self._blade(textures, step, scrap)
         self.points = self._dried(blade)
         self.colour = self._coloured(blade)
         rough = state.roughness + (0.0 if self._upside else 0.08)
         self.roughness: Field = np.asarray(rough + 0.05 * blade.texture.clouds, np.float32)
 
-    def _blade(self, textures: Textures, step: float) -> Blade:
+    def _blade(self, textures: Textures, step: float, scrap: float | None) -> Blade:
         random = self._random
         half = 1.25 * self._species.width + 0.05
-        along = np.linspace(0, 1, int(self.length / step) + 1, dtype=np.float32)
-        across = np.linspace(-half, half, int(2 * half * self.length / step) + 1, dtype=np.float32)
-        a, b = np.meshgrid(along, across, indexing="ij")
+        low, high = np.array([0, -half]), np.array([1, half])
+        if scrap:
+            middle, reach = random.uniform((0.2, -0.5 * half), (0.8, 0.5 * half)), 1.6 * scrap / self.length
+            low, high = np.maximum(low, middle - reach), np.minimum(high, middle + reach)
+        counts = ((high - low) * self.length / step).astype(int) + 2
+        lines = (np.linspace(*each, dtype=np.float32) for each in zip(low, high, counts, strict=True))
+        a, b = np.meshgrid(*lines, indexing="ij")
         texture = textures.window(random, a.shape)
         rim = np.asarray(self._outline(a, b) + np.float32(0.006) * texture.lumps)
+        if scrap:
+            torn = scrap / self.length * (1 + np.float32(0.35) * texture.clouds + np.float32(0.12) * texture.lumps)
+            rim = np.minimum(rim, torn - np.hypot(a - np.float32(middle[0]), b - np.float32(middle[1])))
         inside = rim > 0
-        if random.random() < 0.7 * self._state.holes:  # eaten, and torn
+        if not scrap and random.random() < 0.7 * self._state.holes:  # eaten, and torn
             inside &= texture.clouds + 0.12 * texture.lumps < random.uniform(1.5, 2.6)
             inside &= random.choice([-1, 1]) * (a - 0.5) + 0.10 * texture.clouds < random.uniform(0.1, 0.9)
         a, b, rim = a[inside], b[inside], rim[inside]

@@ -16,10 +16,10 @@ from trainer.starter.surface import Surface
 from trainer.starter.textures import Textures
 
 METRES = 1.0
-CRUMBS, SCRAPS, PEBBLES, TWIGS, LEAVES = 3600, 4200, 90, 110, 600  # on a canvas of METRES
+CRUMBS, SCRAPS, LEAVES = 3600, 2600, 600  # on a canvas of METRES
+PEBBLE_EVERY, TWIG_EVERY = 30, 6
 SOIL, CRUMB = (0.058, 0.042, 0.030), (0.082, 0.060, 0.042)
 PEBBLE = ((0.26, 0.24, 0.21), (0.16, 0.155, 0.15), (0.30, 0.24, 0.17), (0.40, 0.37, 0.33))
-SCRAP = ((0.20, 0.135, 0.078), (0.13, 0.078, 0.043), (0.075, 0.048, 0.03), (0.28, 0.215, 0.145), (0.20, 0.165, 0.12))
 BARK = ((0.105, 0.080, 0.060), (0.075, 0.052, 0.038), (0.150, 0.125, 0.100))
 
 
@@ -33,18 +33,14 @@ def draw(canvas: Canvas) -> Surface:
         radius = float(np.exp(random.normal(np.log(0.0022), 0.5)))
         colour = ink(CRUMB) * np.exp(random.normal(-0.1, 0.25))
         _bit(pile, random, textures, Stone(random, min(radius, 0.009), faces=14, worn=0.7), colour, 0.93, 0.6)
-    for number in range(round(SCRAPS * area)):
-        if number % (SCRAPS // PEBBLES) == 0:
+    scraps, leaves = round(SCRAPS * area), round(LEAVES * area)
+    for number in range(scraps):
+        if number % PEBBLE_EVERY == 0:
             stone = Stone(random, float(random.uniform(0.003, 0.010)), faces=11, worn=random.uniform(0.2, 0.8))
             _bit(pile, random, textures, stone, ink(PEBBLE[random.integers(len(PEBBLE))]), 0.75, 0.8)
-        scrap = Stone(
-            random, float(np.exp(random.normal(np.log(0.0055), 0.45))), faces=8, worn=0.1, flat=(0.03, 0.08), tilt=0.25
-        )
-        colour = ink(SCRAP[random.integers(len(SCRAP))]) * np.exp(random.normal(-0.15, 0.25))
-        _bit(pile, random, textures, scrap, colour, 0.8, 0.9)
-    leaves = round(LEAVES * area)
+        _leaf(pile, random, textures, 0.0, float(np.exp(random.normal(np.log(0.0065), 0.5))))
     for number in range(leaves):
-        if number % max(1, LEAVES // TWIGS) == 0:
+        if number % TWIG_EVERY == 0:
             _twig(pile, random)
         _leaf(pile, random, textures, number / leaves)
     return _finished(canvas, pile.surface())
@@ -114,22 +110,22 @@ def _twig(pile: Pile, random: np.random.Generator) -> None:
     pile.scatter(pile.lie(whole, 0.85), colour.astype(np.float32), 0.85)
 
 
-def _leaf(pile: Pile, random: np.random.Generator, textures: Textures, late: float) -> None:
-    """A leaf; `late`, from 0 to 1: of those that fall late fewer are rotten."""
+def _leaf(pile: Pile, random: np.random.Generator, textures: Textures, late: float, scrap: float | None = None) -> None:
+    """A leaf, or a scrap of this radius in metres. `late`, from 0 to 1: of those that fall late fewer are rotten."""
     shares = np.array([each.share for each in STATES])
     shares[4] *= 2.2 * (1 - late)
     shares[5:] *= 0.2 + 1.6 * late
     state = STATES[random.choice(len(STATES), p=shares / shares.sum())]
     species = SPECIES[random.choice(len(SPECIES), p=[each.share for each in SPECIES])]
     step = 0.66 * pile.canvas.pixel
-    leaf = Leaf(random, textures, step, state, species)
-    if len(leaf.points.z) < 50:
+    leaf = Leaf(random, textures, step, state, species, scrap)
+    if len(leaf.points.z) < 20:
         return
-    y, x = pile.low_place(random, 0.4 * leaf.length, 2)
+    y, x = pile.low_place(random, scrap or 0.4 * leaf.length, 2)
     points = Points(leaf.points.y + np.float32(y), leaf.points.x + np.float32(x), leaf.points.z)
-    lying = pile.lie(points, 0.93)
+    lying = pile.lie(points, 0.90)
     pile.scatter(lying, leaf.colour, leaf.roughness)
-    if random.random() < 0.75:
+    if not scrap and random.random() < 0.75:
         at = int(np.argmin(leaf.points.x * np.cos(leaf.turn) + leaf.points.y * np.sin(leaf.turn)))
         start = float(lying.y[at]), float(lying.x[at]), float(lying.z[at]) - 0.0004
         stalk, _, across = rod(

@@ -13,7 +13,7 @@ from trainer.starter.fields import Canvas, Colour, Field, Mask, Patch
 from trainer.starter.surface import Surface
 
 FINE = 2
-STEEPEST = 0.18  # metres up for each metre along, of what lies on others
+COARSE = 16  # samples
 
 
 class Points(NamedTuple):
@@ -42,6 +42,10 @@ class Pile:
         best = int(np.argmin(self.height[row, column].max(1)))
         return float(places[0, best, 0]), float(places[1, best, 0])
 
+    def mean_height(self) -> float:
+        """Of some points all over the pile, in metres."""
+        return float(self.height[::16, ::16].mean())
+
     def rest(self, patch: Patch, bottom: Field, inside: Mask, share: float) -> float:
         """How high a thing lies whose lower side is `bottom`, so that `share` of it is above what lies there.
 
@@ -65,16 +69,28 @@ class Pile:
         self.roughness.reshape(-1)[places] = roughness
 
     def lie(self, points: Points, share: float) -> Points:
-        """A thing made of points, its height from its own zero, as it lies: tilted like the ground, at rest on it."""
-        some = slice(None, None, max(1, len(points.z) // 400))
-        y, x = points.y[some] - points.y.mean(), points.x[some] - points.x.mean()
-        gaps = self.height.reshape(-1)[self._places(points)[some]] - points.z[some]
-        (level, down, right), *_ = np.linalg.lstsq(np.stack([np.ones_like(y), y, x], 1), gaps, rcond=None)
-        down, right = np.clip((down, right), -STEEPEST, STEEPEST)
-        plane = np.float32(level) + np.float32(down) * y + np.float32(right) * x
-        left = np.quantile(gaps - plane, share)
-        z = points.z + np.float32(level + left) + np.float32(down) * (points.y - points.y.mean())
-        return Points(points.y, points.x, z + np.float32(right) * (points.x - points.x.mean()))
+        """A limp thing, made of points, as it lies: it follows the ground over some centimetres, and rests on it.
+
+        `points`: its height from its own zero. `share`: of it is above what lies there, as in `rest`.
+        """
+        ground = self._smooth_ground(points)
+        some = slice(None, None, max(1, len(ground) // 600))
+        gaps = self.height.reshape(-1)[self._places(points)[some]] - points.z[some] - ground[some]
+        return Points(points.y, points.x, points.z + ground + np.float32(np.quantile(gaps, share)))
+
+    def _smooth_ground(self, points: Points) -> Field:
+        """The height below points, without what is smaller than about two steps of COARSE samples."""
+        coarse = self.height[::COARSE, ::COARSE]
+        for axis in (0, 1, 0, 1):
+            coarse = (2 * coarse + np.roll(coarse, 1, axis) + np.roll(coarse, -1, axis)) / 4
+        scale = np.float32(self.canvas.side / len(coarse) * self.canvas.pixel)
+        y, x = points.y / scale, points.x / scale
+        row, column = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
+        v, u = y - row, x - column
+        rows, columns = ((each % len(coarse), (each + 1) % len(coarse)) for each in (row, column))
+        upper = coarse[rows[0], columns[0]] * (1 - u) + coarse[rows[0], columns[1]] * u
+        lower = coarse[rows[1], columns[0]] * (1 - u) + coarse[rows[1], columns[1]] * u
+        return np.asarray(upper * (1 - v) + lower * v, np.float32)
 
     def scatter(self, points: Points, colour: Colour, roughness: Field | float) -> None:
         """Show a thing made of points, less than 0.7 samples apart, where they are higher than what lies there."""
