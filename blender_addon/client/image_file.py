@@ -493,7 +493,7 @@ class _Draft:
                     raise ImageFileError(f"{path} is a folder. Add a file name.")
             self._file = self._part.open("xb", buffering=0)
         except OSError as error:
-            raise ImageFileError(_advice(error, path)) from error
+            raise ImageFileError(advice(error, path)) from error
 
     @property
     def is_open(self) -> bool:
@@ -540,13 +540,14 @@ class _Draft:
             yield
         except OSError as error:
             self.discard()
-            raise ImageFileError(_advice(error, self.path)) from error
+            raise ImageFileError(advice(error, self.path)) from error
         except BaseException:  # Ctrl-C: the last row on the disk may be incomplete
             self.discard()
             raise
 
 
-def _advice(error: OSError, path: Path) -> str:
+def advice(error: OSError, path: Path) -> str:
+    """Why a picture was not written, and what to do, in a sentence."""
     reason = error.strerror or str(error)
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:

@@ -11,6 +11,8 @@ Source: TIFF 6.0 (Adobe, 1992), sections 2 to 7; the strips are those of Blender
 """
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -36,19 +38,51 @@ class TiffPicture:
     data: bytearray
 
 
+@dataclass(frozen=True, kw_only=True)
+class TiffLayout:
+    """Where the samples of such a TIFF lie."""
+
+    shape: tuple[int, int, int]  # height, width, channels
+    bits: int  # per sample, 8 or 16
+    strips: tuple[tuple[int, int], ...]  # from top to bottom: offset and length in bytes, both inside the file
+
+
 def read_picture(path: Path) -> TiffPicture:
     """The picture in this file. Raises PictureError."""
+    with reading(path, "Save it as an uncompressed TIFF."), path.open("rb") as file:
+        return _read(file)
+
+
+@contextmanager
+def reading(path: Path, advice: str) -> Iterator[None]:
+    """Turn what goes wrong while a picture is read into PictureError."""
     try:
-        with path.open("rb") as file:
-            return _read(file)
+        yield
     except OSError as error:
         why = error.strerror or error
         raise PictureError(f"The picture {path} cannot be read: {why}. Begin again from the picture itself.") from error
     except (ValueError, struct.error) as error:
-        raise PictureError(f"{path} cannot be read: {error}. Save it as an uncompressed TIFF.") from None
+        raise PictureError(f"{path} cannot be read: {error}. {advice}") from None
 
 
 def _read(file: BinaryIO) -> TiffPicture:
+    layout = layout_of(file)
+    height, width, channels = layout.shape
+    size = height * width * channels * layout.bits // 8
+    if size > MOST_BYTES:
+        raise ValueError(f"it is too large, {width} x {height} pixels")
+    data = bytearray(size)
+    view, start = memoryview(data), 0
+    for offset, count in layout.strips:
+        file.seek(offset)
+        if file.readinto(view[start : start + count]) != count:  # type: ignore[attr-defined]
+            raise ValueError("it is cut off")
+        start += count
+    return TiffPicture(shape=layout.shape, dtype=f"uint{layout.bits}", data=data)
+
+
+def layout_of(file: BinaryIO) -> TiffLayout:
+    """Where the samples lie. Raises ValueError or struct.error where it is not such a TIFF."""
     length = file.seek(0, 2)
     tags = _Tags(file, length)
     width, height = tags.one(256), tags.one(257)
@@ -65,23 +99,15 @@ def _read(file: BinaryIO) -> TiffPicture:
     if channels == 4 and tags.all(338) != (2,):  # ExtraSamples
         raise ValueError("its alpha is associated")
     row_bytes = width * channels * bits[0] // 8
-    if height * row_bytes > MOST_BYTES:
-        raise ValueError(f"it is too large, {width} x {height} pixels")
     offsets, counts = tags.all(273), tags.all(279)
     rows = min(height, tags.one(278, height))
     if rows < 1 or not len(offsets) == len(counts) == -(-height // rows):
         raise ValueError("strips are missing")
     whole = [min(rows, height - index * rows) * row_bytes for index in range(len(offsets))]
-    if list(counts) != whole or any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
+    strips = tuple(zip(offsets, counts, strict=True))
+    if list(counts) != whole or any(offset + count > length for offset, count in strips):
         raise ValueError("it is cut off")
-    data = bytearray(height * row_bytes)
-    view, start = memoryview(data), 0
-    for offset, count in zip(offsets, counts, strict=True):
-        file.seek(offset)
-        if file.readinto(view[start : start + count]) != count:  # type: ignore[attr-defined]
-            raise ValueError("it is cut off")
-        start += count
-    return TiffPicture(shape=(height, width, channels), dtype=f"uint{bits[0]}", data=data)
+    return TiffLayout(shape=(height, width, channels), bits=bits[0], strips=strips)
 
 
 class _Tags:
