@@ -5,6 +5,7 @@
     texget brick --window 900,600,300x200                    left, top, width x height: a part of the same texture
     texget brick --map all -o brick_{map}.tif                one file for each map, height in 16 bits
     texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
+    texget brick --for unreal -o Textures                    T_brick_BC.png, T_brick_ORM.png, …, packed and named for it
     texget brick --seeds 0-15 -o out/brick.png               out/brick-0000.png, out/brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
@@ -24,21 +25,23 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
 from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
+from blender_addon.client.texture_sets import ENGINES
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
 from server import __version__
 from server.cli.bar import Bar
+from server.cli.export_files import Painter, export_files
 from server.cli.stylize_files import Plan, planned, stylize_files
 from server.client.client import Client, ServerUnreachable, TimedOut
 from server.client.stylized import StyleParameters, Stylizer
@@ -82,6 +85,8 @@ def _run(argv: Sequence[str] | None) -> int:
             _print_completion(arguments.print_completion)
         elif arguments.stylize is not None:
             _stylize(arguments)
+        elif arguments.model is not None and arguments.engine is not None:
+            _export(arguments)
         elif arguments.model is not None:
             _paint(arguments)
         elif arguments.models is not None:
@@ -136,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         metavar="FILE",
         help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png, or "
-        "PICTURE-MODEL.png)",
+        "PICTURE-MODEL.png); with --for, the folder",
     )
     parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
     parser.add_argument(
@@ -148,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
         "--orm",
         action="store_true",
         help="one picture named orm instead of the maps ao (red), roughness (green) and metallic (blue)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="engine",
+        choices=ENGINES,
+        help="all maps as PNG with the names, the packing and the normals of this engine, and a MaterialX document",
     )
     parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
     style = parser.add_argument_group("pictures in the style of the model")
@@ -202,23 +213,6 @@ def _joined(argv: Sequence[str]) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- painting
 
 
-class _Painter(Protocol):
-    """What paints: a client of a server, or this process."""
-
-    def paint(
-        self,
-        model: str,
-        *,
-        seed: int,
-        size: tuple[int, int],
-        sink: Sink,
-        window: tuple[int, int, int, int] | None,
-        maps: Sequence[str] | None,
-        depth: Any,
-        progress: Callable[[int], None],
-    ) -> None: ...
-
-
 def _paint(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     size = parse_size(SIZE if arguments.size is None else arguments.size)
@@ -247,7 +241,7 @@ def _paint(arguments: argparse.Namespace) -> None:
 
 
 def _paint_all(
-    painter: _Painter,
+    painter: Painter,
     arguments: argparse.Namespace,
     template: str,
     size: Size,
@@ -276,6 +270,43 @@ def _paint_all(
                 bar.written(path)
 
 
+def _export(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "with --for", "window", "map", "depth", "normals", "orm")
+    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    check_folder(Path(arguments.output or "."))
+    if arguments.models is not None:
+        from server.client.local_painter import LocalPainter
+
+        library = Library(Path(arguments.models))
+        known = {each.name: each.facts.texels_per_metre for each in library.entries() if each.facts}
+        painter = LocalPainter(library, arguments.device, arguments.precision)
+        _export_all(painter, arguments, known.get(arguments.model))
+        return
+    with Client(_not_secret(arguments.connect), tell=_tell) as client:
+        told = {each.name: each.facts.get("texels_per_metre") for each in client.list()}
+        _export_all(client, arguments, told.get(arguments.model))
+
+
+def _export_all(painter: Painter, arguments: argparse.Namespace, texels_per_metre: float | None) -> None:
+    size = parse_size(SIZE if arguments.size is None else arguments.size)
+    seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
+    pixels = size.whole.pixels
+    with Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
+        for index, seed in enumerate(seeds):
+            for path in export_files(
+                painter,
+                arguments.model,
+                arguments.engine,
+                Path(arguments.output or "."),
+                seed=seed,
+                several=arguments.seeds is not None,
+                size=size,
+                texels_per_metre=texels_per_metre,
+                progress=partial(bar.advance, index * pixels),
+            ):
+                bar.written(path)
+
+
 def _sink(arguments: argparse.Namespace, template: str, seed: int, digits: int, written: list[Path]) -> Sink:
     """The sink for the files of one seed. Their paths come into `written` when they are about to be written."""
 
@@ -290,7 +321,7 @@ def _sink(arguments: argparse.Namespace, template: str, seed: int, digits: int, 
     return DirectxNormals(sink) if arguments.normals == "directx" else sink
 
 
-def _maps_of(painter: _Painter, model: str) -> Sequence[str]:
+def _maps_of(painter: Painter, model: str) -> Sequence[str]:
     """Names of all maps of a model. To learn them it paints the smallest texture; errors are those of any texture."""
     memory = MemorySink()
     painter.paint(
@@ -307,7 +338,7 @@ def _maps_of(painter: _Painter, model: str) -> Sequence[str]:
 
 
 def _stylize(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm")
+    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm", "engine")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
     plan = planned(arguments.stylize, arguments.output, arguments.model)
@@ -370,6 +401,7 @@ def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
     """Raise BadRequest for options that have no meaning then."""
     for name in names:
         if getattr(arguments, name) not in (None, False):
+            name = "for" if name == "engine" else name
             raise BadRequest(f"--{name.replace('_', '-')} has no meaning {when}; leave it out.")
 
 

@@ -229,7 +229,7 @@ def test_a_terminal_has_a_bar(
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path) -> None:
     """As head in texget | head."""
-    for number in range(2000):
+    for number in range(4000):  # more than a pipe takes
         (tmp_path / f"model{number}.safetensors").touch()
     command = [sys.executable, "-m", "server.cli.texget", "--models", str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
