@@ -6,6 +6,7 @@ import bpy
 
 from .loop import handlers, pump
 from .panel import (
+    export_operators,
     gallery,
     material_operators,
     menus,
@@ -32,6 +33,7 @@ _MODULES = (
     operators,
     variation_operators,
     material_operators,
+    export_operators,
     style_operators,
     server_operators,
     presets,

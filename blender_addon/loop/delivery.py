@@ -1,7 +1,7 @@
 """A delivery: what happens in Blender with the result of one task, and how it is taken back.
 
 A texture goes into a material, with a preview first (TextureDelivery). A stylized picture or sequence becomes an image
-(StyleDelivery). The pump drives them all.
+(StyleDelivery). An export leaves Blender as it is (ExportDelivery). The pump drives them all.
 """
 
 import traceback
@@ -146,6 +146,26 @@ class StyleDelivery(Delivery):
         if self.pending:
             self.pending = False
             self.task.cancel("Cancelled, because another file was opened.")
+
+
+class ExportDelivery(Delivery):
+    """An export changes nothing in Blender: it only ends."""
+
+    def __init__(self, task: Task, prepared: Prepared) -> None:
+        super().__init__(task)
+        self.prepared: Prepared | None = prepared  # to begin again; None once another file was opened
+
+    def advance(self, others: Iterable[Delivery]) -> None:
+        self.pending = not self.task.ended
+
+    def take_back(self) -> None:
+        self.pending = False
+
+    def withdraw(self) -> None:
+        """Nothing is shown."""
+
+    def file_closed(self) -> None:
+        self.prepared = None
 
 
 def _tidy() -> None:

@@ -24,6 +24,7 @@ class TEXSERVER_MT_object(bpy.types.Menu):
         layout.operator("texserver.measure")
         layout.operator("texserver.upgrade")
         layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
+        layout.operator("texserver.export_set", icon="EXPORT")
         layout.separator()
         layout.operator("texserver.refresh")
         layout.operator("texserver.preferences", icon="PREFERENCES")

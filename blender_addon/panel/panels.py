@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..material import legacy, live, materials
+from ..material import export, legacy, live, materials
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
@@ -109,6 +109,10 @@ class _MaterialPanel(Panel):
             _draw_first_values(layout, context.scene.texserver)
         if is_ours(material):
             layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
+        if export.has_textures(material):
+            row = layout.row()
+            row.operator_context = "INVOKE_DEFAULT"
+            row.operator("texserver.export_set", icon="EXPORT")
 
 
 def _hides_textures(context: Any) -> bool:

@@ -33,6 +33,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Clear": ("Leeren", "Vider"),
     "Clear History": ("Verlauf leeren", "Vider l'historique"),
     "Mark as Asset": ("Als Asset markieren", "Marquer comme ressource"),
+    "Export Set": ("Satz exportieren", "Exporter le jeu"),
     "Unwrap": ("Abwickeln", "Déplier"),
     "Measure": ("Messen", "Mesurer"),
     "Model's Own Scale": ("Maßstab des Modells", "Échelle du modèle"),

@@ -38,7 +38,10 @@ class ChildProcess:
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            self.close_input()
+        return code
 
     def close_input(self) -> None:
         """Tell a program that watches its input to end."""

@@ -110,8 +110,6 @@ class Installation:
         self.state, self.message = state, message
 
     def _ended(self, code: int) -> None:
-        assert self._process
-        self._process.close_input()
         self._process, was = None, self.state
         if self._asked_to_stop is not None:
             self.state, self.message = "idle", "The setup was cancelled."

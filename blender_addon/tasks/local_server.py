@@ -135,8 +135,6 @@ class LocalServer:
 
     def _ended(self, code: int) -> None:
         asked, starting = self._asked_to_stop is not None, self.state == "starting"
-        if self._process:
-            self._process.close_input()
         self._process = None
         if self._next is not None:
             following, self._next = self._next, None

@@ -17,6 +17,7 @@ from ..client.sinks import Painting
 from ..protocol import wire
 from ..protocol.pairing import Pairing
 from .catalogue import Catalogue
+from .export_task import ExportOrder, ExportTask
 from .history import History, HistoryEntry
 from .picture_task import PictureOrder, PictureTask
 from .sequence_task import ContentSource, SequenceOrder, SequenceTask
@@ -123,6 +124,12 @@ class AddonSession:
         with suppress(OSError):  # writing the first frame reports it
             order.folder.mkdir(parents=True, exist_ok=True)
         task = SequenceTask(self._new_id(), order, self.connection, source, **self._task_options)
+        self.tasks.append(task)
+        return task
+
+    def order_export(self, order: ExportOrder) -> ExportTask:
+        """Add the task that writes a texture set."""
+        task = ExportTask(self._new_id(), order, self.connection, **self._task_options)
         self.tasks.append(task)
         return task
 

@@ -41,6 +41,7 @@ FILES = (
     "wandering",
     "stylizing",
     "setting_up",
+    "exporting",
 )
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}

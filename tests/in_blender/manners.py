@@ -36,7 +36,7 @@ def extended(name: str) -> list[Any]:
 def test_the_menu_has_everything_that_is_done_to_objects() -> None:
     """F3 searches the menus."""
     shown = names(draw(menus.TEXSERVER_MT_object, bpy.context))
-    wanted = {"generate", "generate_new_seed", "variations", "unwrap", "measure", "upgrade", "mark_asset"}
+    wanted = {"generate", "generate_new_seed", "variations", "unwrap", "measure", "upgrade", "mark_asset", "export_set"}
     assert {f"texserver.{each}" for each in wanted} <= shown
 
 
@@ -75,6 +75,7 @@ def test_another_seed_is_painted_from_the_menu() -> None:
         ("unwrap", lambda: bpy.ops.object.mode_set(mode="EDIT"), "Leave Edit Mode first"),
         ("upgrade", lambda: None, "was not made by an earlier version"),
         ("mark_asset", lambda: None, "was not made by Texserver"),
+        ("export_set", lambda: None, "shows no textures of Texserver"),
         ("show_material", lambda: None, "This works in the 3D View"),
     ],
 )

@@ -1,0 +1,105 @@
+"""The task that writes a texture set for an engine. No bpy here.
+
+Packing takes seconds, so a process of its own does it: the Python at hand runs client/export_set.py, which needs the
+standard library alone.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..client.connection import Connection
+from ..client.export_set import ERROR, FILE, SHARE
+from .child_process import ChildProcess, last_lines, new_log
+from .task import PATIENCE_S, Task
+
+TAIL_BYTES: Final = 64 * 1024
+PACKAGE: Final = Path(__file__).parents[1]
+_PROGRAM: Final = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOrder:
+    """What to write."""
+
+    title: str  # for one line of a panel
+    job: str  # of client.export_set.job_of()
+    workshop: Path  # a folder with the pictures of the job that had no file; it is removed at the end
+
+
+class ExportTask(Task):
+    """Writes the set. `written` are its files at the end."""
+
+    def __init__(
+        self,
+        id: int,
+        order: ExportOrder,
+        connection: Connection,
+        *,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(id, connection, patience_s=patience_s, clock=clock)
+        self.order = order
+        self.written: list[Path] = []
+        self._log = order.workshop / "log"
+        self._process: ChildProcess | None = None
+        self._share = 0.0
+
+    @property
+    def title(self) -> str:
+        return self.order.title
+
+    @property
+    def fraction(self) -> float:
+        return 1.0 if self.state == "done" else self._share
+
+    def _advance(self) -> None:
+        if self._process is None:
+            self._begin()
+            return
+        code = self._process.poll()
+        lines = last_lines(self._log, TAIL_BYTES)
+        shares = [line.removeprefix(SHARE) for line in lines if line.startswith(SHARE)]
+        self._share = float(shares[-1]) if shares else 0.0
+        if code is None:
+            return
+        if code == 0:
+            self.written = [Path(line.removeprefix(FILE)) for line in lines if line.startswith(FILE)]
+            self.note = f"{len(self.written)} files are written to {self.written[0].parent}."
+            self._end("done", "")
+            return
+        said = next((line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)), "")
+        last = lines[-1].strip() if lines else f"it ended with code {code}"
+        self._end("failed", said or f"The export failed: {last}. Try again.")
+
+    def _begin(self) -> None:
+        try:
+            job = self.order.workshop / "job.json"
+            job.write_text(self.order.job, "utf-8")
+            log = new_log(self._log)
+            try:
+                module = f"{PACKAGE.name}.client.export_set"
+                command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(PACKAGE.parent), module, str(job)]
+                self._process = ChildProcess(command, log, self.order.workshop)
+            finally:
+                os.close(log)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            self._end(
+                "failed", f"The export cannot begin: {why}. Make room in {self.order.workshop.parent}, or try again."
+            )
+            return
+        self.state, self.message = "running", ""
+
+    def _stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.close()
+        shutil.rmtree(self.order.workshop, ignore_errors=True)
