@@ -10,6 +10,7 @@ import dataclasses
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from trainer.batch import as_json, check_all, exit_code, fingerprint, make_all, 
 from trainer.descriptor.descriptors import SET_ITERATIONS, choose_descriptor
 from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
 from trainer.quilt_job import QuiltJob
+from trainer.report import Report
 from trainer.swatch.materials import Found, Material, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
@@ -42,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = from_options(TrainingConfig, options)
-        say = _say(config.quiet)
+        if config.leave_with_parent:
+            threading.Thread(target=_leave_with_parent, daemon=True).start()
+        report = Report(wanted=config.progress_lines)
+        say = report.say if report.wanted else _say(config.quiet)
         found = _found(config, say)
         tasks = _tasks(config, found.materials)
         if config.ignored:
@@ -53,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _stop_requests(config.quiet) as stop:
             outcomes = check_all(tasks, config, stop, say)
             if any(outcome.state == "not begun" for outcome in outcomes):
-                make_all(outcomes, _kind_of_job(config, say), stop, say)
+                make_all(outcomes, _kind_of_job(config, say, report), stop, say)
         if len(outcomes) > 1:
             say(f"\n{table(outcomes)}")
         if config.json:
@@ -67,20 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code(outcomes)
 
 
-def _kind_of_job(config: TrainingConfig, say: Say) -> Callable[[Task], Job]:
+def _kind_of_job(config: TrainingConfig, say: Say, report: Report) -> Callable[[Task], Job]:
     """A function that makes the job for a task."""
     recipe, device = config.recipe, choose_device(config.device)
     if recipe.arch == "quilt":
-        return lambda task: QuiltJob(task, recipe, device, config, say)
+        return lambda task: QuiltJob(task, recipe, device, config, say, report)
     descriptor = choose_descriptor(config.descriptor, config.vgg_weights, device, say)
     if recipe.kind == "style":
-        return lambda task: StyleJob(task, recipe, device, config, say, descriptor=descriptor)
+        return lambda task: StyleJob(task, recipe, device, config, say, report, descriptor=descriptor)
 
     def texture(task: Task) -> Job:
         share = SET_ITERATIONS if config.guessed or task.material.parts else 1
         iterations = config.iterations or round(share * descriptor.iterations)
         steps = dataclasses.replace(recipe, iterations=iterations)
-        return TextureJob(task, steps, device, config, say, descriptor=descriptor)
+        return TextureJob(task, steps, device, config, say, report, descriptor=descriptor)
 
     return texture
 
@@ -145,6 +150,14 @@ def _output(config: TrainingConfig, name: str, *, alone: bool) -> Path:
     except OSError as error:
         raise UnusableOutput(f"{path.parent} cannot be written to: {error.strerror}. Choose another --out.") from error
     return path
+
+
+def _leave_with_parent() -> None:
+    """In a thread. Not through sys.stdin, whose lock must be free at exit."""
+    with suppress(OSError, AttributeError):  # there was no standard input from the start
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    os._exit(1)
 
 
 def _say(quiet: bool) -> Say:

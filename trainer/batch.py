@@ -30,7 +30,10 @@ from trainer.training.checkpoint import UnusableCheckpoint, checkpoint_path
 from trainer.training_config import TrainingConfig
 
 State = Literal["not begun", "up to date", "made", "refused", "failed", "stopped"]
-SHAPELESS = ("swatch", "out", "again", "json", "resume", "quiet", "device")  # options that shape no model
+SHAPELESS = (  # options that shape no model
+    *("swatch", "out", "again", "json", "resume", "quiet", "device"),
+    *("model_only", "progress_lines", "leave_with_parent"),
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -101,7 +104,7 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Sa
 def _unusable(task: Task, config: TrainingConfig) -> str:
     """Why a picture of the task cannot be used, or ""."""
     try:
-        swatch = read_swatch(task.material.path, config.swatch_size or config.recipe.swatch_size)
+        swatch = read_swatch(task.material.path, config.swatch_size or config.recipe.swatch_size, config.straighten)
         read_map_set(swatch, task.material.parts)
     except (TexserverError, ValueError) as error:
         return str(error)

@@ -41,6 +41,7 @@ from trainer.judge.pictures import (
     write_picture,
 )
 from trainer.progress import Progress
+from trainer.report import Report
 from trainer.swatch.contents import Contents, find_contents
 from trainer.swatch.map_set import MapSet, read_map_set
 from trainer.swatch.materials import Material
@@ -59,6 +60,8 @@ SWATCH_SIDE = 2048  # the longer side of the swatch's picture, at most
 LATTICE_SIDE = 1024  # the picture is reduced to this shorter side, or up to twice as much, to find a lattice
 GROWTH_FRAMES = 16
 GROWTH_SIDE = 192
+FRAME = 384  # side of a frame that is reported, at most
+REPORT_EVERY = 10  # iterations
 SHOWN = 384  # shorter side of the contents on a style's sheet
 
 
@@ -90,11 +93,13 @@ class Job(ABC):
         device: torch.device,
         config: TrainingConfig,
         say: Say,
+        report: Report,
     ) -> None:
         self.task, self.material, self.output = task, task.material, task.output
-        self.recipe, self.device, self.config, self.say = recipe, device, config, say
+        self.recipe, self.device, self.config, self.say, self.report = recipe, device, config, say, report
         self.swatch_size = config.swatch_size or recipe.swatch_size
-        self.swatch = read_swatch(self.material.path, self.swatch_size)
+        report.at(0.02, "Reading the picture.")
+        self.swatch = read_swatch(self.material.path, self.swatch_size, config.straighten)
         self.picture = as_picture(self.swatch.pixels)
         self.started = time.monotonic()
 
@@ -111,7 +116,7 @@ class Job(ABC):
         for warning in swatch.warnings:
             self.say(f"  Warning: {warning}")
         self._introduce_more()
-        write_picture(self._beside("swatch"), thumbnail(self.picture, SWATCH_SIDE))
+        self._leave("swatch", lambda: thumbnail(self.picture, SWATCH_SIDE))
 
     @abstractmethod
     def _introduce_more(self) -> None:
@@ -130,8 +135,21 @@ class Job(ABC):
         """Remove the unfinished model of an earlier training, now that there is a finished one."""
         self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}{UNFINISHED}").unlink(missing_ok=True)
 
-    def _beside(self, what: str) -> Path:
-        return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}.png")
+    def _beside(self, what: str, suffix: str = ".png") -> Path:
+        return self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}.{what}{suffix}")
+
+    def _leave(self, what: str, draw: Callable[[], Picture]) -> None:
+        """Draw a picture and write it beside the model, unless only the model is wanted."""
+        if not self.config.model_only:
+            write_picture(self._beside(what), draw())
+
+    def _say_written(self, took_s: float) -> None:
+        sheet = "" if self.config.model_only else f" and its contact sheet {self._beside('sheet')}"
+        self.say(f"Wrote {self.output}{sheet} ({took_s:.0f} s).")
+
+    def _report_picture(self, picture: Picture) -> None:
+        """The growing texture, for the program that waits for the model."""
+        self.report.picture(self._beside("growth", ".rgb"), thumbnail(picture, FRAME))
 
 
 class NetworkJob(Job):
@@ -144,10 +162,11 @@ class NetworkJob(Job):
         device: torch.device,
         config: TrainingConfig,
         say: Say,
+        report: Report,
         *,
         descriptor: NetworkDescriptor,
     ) -> None:
-        super().__init__(task, recipe, device, config, say)
+        super().__init__(task, recipe, device, config, say, report)
         self.descriptor = descriptor
 
     def run(self, stop: Stop) -> bool:
@@ -188,7 +207,11 @@ class NetworkJob(Job):
                 shown.show(progress.step, f"loss {progress.loss:.4f}, rate {progress.rate:.1e}")
                 if progress.step % every == 0 or progress.step in (1, every // 4, every // 2):
                     frames.append((progress.step, self._frame(training)))
-                    write_picture(self._beside("growth"), filmstrip(frames))
+                    self._leave("growth", lambda: filmstrip(frames))
+                    self._report_picture(frames[-1][1])
+                if progress.step % REPORT_EVERY == 0:
+                    share = progress.step / self.recipe.iterations
+                    self.report.at(0.05 + 0.9 * share, f"Learning, step {progress.step} of {self.recipe.iterations}.")
                 if progress.step % CHECKPOINT_EVERY == 0:
                     write_checkpoint(checkpoint, training.state(), belongs_to)
                 if stop.requested:
@@ -228,8 +251,8 @@ class NetworkJob(Job):
     def _show(self, painter: Any, training: Training[Any]) -> None:
         took = time.monotonic() - self.started
         title = f"{self.output.stem}: {training.step} iterations in {took:.0f} s, looked at with {self.descriptor.name}"
-        write_picture(self._beside("sheet"), self._sheet(painter, title))
-        self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
+        self._leave("sheet", lambda: self._sheet(painter, title))
+        self._say_written(took)
 
     def _belongs_to(self) -> dict[str, object]:
         return {
@@ -309,7 +332,7 @@ def drawn_over(pixels: Tensor, lattice: Lattice, draw: Callable[[Tensor, Lattice
 
 
 def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Say) -> None:
-    """Say which maps there are and how they repeat. The lattice is drawn into the file `picture`."""
+    """Say which maps there are and how they repeat. `picture`: the file that will show the lattice."""
     name_maps(maps, say)
     if lattice:
         (y1, x1), (y2, x2) = lattice.periods()
@@ -317,7 +340,6 @@ def introduce_maps(maps: MapSet, lattice: Lattice | None, picture: Path, say: Sa
             f"  It repeats by ({y1:.1f}, {x1:.1f}) and ({y2:.1f}, {x2:.1f}) pixels down and across, strength "
             f"{lattice.strength:.2f}: {picture} shows it; --lattice none turns it off."
         )
-        write_picture(picture, drawn_over(maps.pixels[:, :3], lattice, lattice_picture))
 
 
 def name_maps(maps: MapSet, say: Say) -> None:
@@ -349,6 +371,8 @@ class TextureJob(NetworkJob):
 
     def _introduce_more(self) -> None:
         introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
+        if lattice := self.lattice:
+            self._leave("lattice", lambda: drawn_over(self.set.pixels[:, :3], lattice, lattice_picture))
 
     def _frame(self, training: Training[Any]) -> Picture:
         return as_picture(base_colour(training.generator, 0, (GROWTH_SIDE, GROWTH_SIDE)))
@@ -361,7 +385,7 @@ class TextureJob(NetworkJob):
 
     def _show(self, painter: Any, training: Training[Any]) -> None:
         if len(self.set.maps) > 1:
-            write_picture(self._beside("maps"), map_sheet(painter, self.set.pixels, self.output.stem))
+            self._leave("maps", lambda: map_sheet(painter, self.set.pixels, self.output.stem))
         super()._show(painter, training)
 
     def _belongs_to_more(self) -> dict[str, object]:

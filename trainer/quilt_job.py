@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from server import __version__
+from server.model.lattice import Lattice
 from server.model.maps import Map, channels_of
 from server.network.devices import prepare
 from server.network.model_file import Model, write_model
 from server.quilt.quilt import Quilt
-from trainer.job import GROWTH_SIDE, Job, Stop, drawn_over, introduce_maps, lattice_of, name_maps, strongest
+from trainer.job import FRAME, GROWTH_SIDE, Job, Stop, drawn_over, introduce_maps, lattice_of, name_maps, strongest
 from trainer.judge.map_sheet import map_sheet
 from trainer.judge.pictures import (
     Picture,
@@ -24,16 +25,18 @@ from trainer.judge.pictures import (
     filmstrip,
     quilt_sheet,
     thumbnail,
-    write_picture,
 )
 from trainer.progress import Progress
 from trainer.quilt.learning import ROUNDS, choose_sizes, learn_prices, unpriced
 from trainer.swatch.courses import courses_picture, find_courses
 from trainer.swatch.light import levelled
 from trainer.swatch.map_set import read_map_set
+from trainer.swatch.periods import lattice_picture
 from trainer.swatch.tiling import tiles
 
-GROWN, FRAME = 1024, 384  # sides of the texture that is painted for a frame of NAME.growth.png, and of the frame
+GROWN = 1024  # side of the texture that is painted for a frame of NAME.growth.png
+REPORTED = 512  # likewise, of one that is reported
+REPORT_ROUNDS = 2  # after which a texture is reported
 SHOWN = 512  # side of the texture that is painted for the thumbnail
 CONTAINS = "the photograph"  # what such a model file contains, told among its training facts
 
@@ -54,17 +57,25 @@ class QuiltJob(Job):
         if len(self.set.maps) > 1:
             self.wraps = both(self.wraps, tiles(self.set.pixels))
         self.wraps = both(self.wraps, whole(self.set.pixels))
+        self.lattice: Lattice | None = None
+        self.courses: Lattice | None = None
+
+    def _find_pattern(self) -> None:
+        self.report.at(0.15, "Looking for a pattern.")
         self.lattice = lattice_of(self.set, self.config.periods)
         self.courses = None if self.lattice or self.config.periods != "auto" else strongest(self.set, find_courses)
 
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end. What was learned so far is written either way."""
+        if self.report.wanted:
+            self.report.at(0.05, "Sewing a first texture.")
+            self._report_texture(reduced(self._unpriced()))
+        self._find_pattern()
         self._introduce()
         if self.config.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
-        quilt = unpriced(
-            stored(self.set.pixels[0], self.set.maps), self.set.maps, self.wraps, self.lattice or self.courses
-        )
+        self.report.at(0.3, "Learning.")
+        quilt = self._unpriced()
         small = reduced(quilt)
         frames: list[tuple[int, Picture]] = []
         self._grow(frames, 0, small)
@@ -74,6 +85,9 @@ class QuiltJob(Job):
             while done < ROUNDS and not stop.requested:
                 done = next(rounds)
                 shown.show(done)
+                self.report.at(0.35 + 0.6 * done / ROUNDS, f"Learning, round {done} of {ROUNDS}.")
+                if done % REPORT_ROUNDS == 0:
+                    self._report_texture(small)
         quilt.prices = small.prices
         quilt.forget()
         path = self._write(quilt, small, done)
@@ -84,11 +98,23 @@ class QuiltJob(Job):
         self._show(quilt, small)
         return True
 
+    def _unpriced(self) -> Quilt:
+        """A quilt that has learned nothing so far."""
+        pixels = stored(self.set.pixels[0], self.set.maps)
+        return unpriced(pixels, self.set.maps, self.wraps, self.lattice or self.courses)
+
+    def _report_texture(self, small: Quilt) -> None:
+        if self.report.wanted:
+            side = max(GROWTH_SIDE, min(REPORTED, *small.settings.plan))
+            self._report_picture(as_picture(base_colour(small, 0, (side, side))))
+
     def _grow(self, frames: list[tuple[int, Picture]], done: int, small: Quilt) -> None:
         """Add a frame to NAME.growth.png: a texture about as wide as the swatch, scaled down if that is large."""
+        if self.config.model_only:
+            return
         side = max(GROWTH_SIDE, min(GROWN, *small.settings.plan))
         frames.append((done, thumbnail(as_picture(base_colour(small, 0, (side, side))), FRAME)))
-        write_picture(self._beside("growth"), filmstrip(frames, "the texture after so many rounds of learning"))
+        self._leave("growth", lambda: filmstrip(frames, "the texture after so many rounds of learning"))
 
     def _introduce_more(self) -> None:
         if any(self.wraps):
@@ -96,15 +122,18 @@ class QuiltJob(Job):
             self.say(f"  It tiles {how}: pieces may run over its border.")
         if not self.courses:
             introduce_maps(self.set, self.lattice, self._beside("lattice"), self.say)
+            if lattice := self.lattice:
+                self._leave("lattice", lambda: drawn_over(self.set.pixels[:, :3], lattice, lattice_picture))
             return
         name_maps(self.set, self.say)
-        wave, picture = self.courses.basis[0], self._beside("lattice")
+        courses = self.courses
+        wave, picture = courses.basis[0], self._beside("lattice")
         way = "down" if abs(wave[0]) > abs(wave[1]) else "across"
         self.say(
             f"  Its courses come every {1 / math.hypot(*wave):.1f} pixels {way}, strength "
-            f"{self.courses.strength:.2f}: {picture} shows them; --lattice none turns it off."
+            f"{courses.strength:.2f}: {picture} shows them; --lattice none turns it off."
         )
-        write_picture(picture, drawn_over(self.set.pixels[:, :3], self.courses, courses_picture))
+        self._leave("lattice", lambda: drawn_over(self.set.pixels[:, :3], courses, courses_picture))
 
     def _write(self, quilt: Quilt, small: Quilt, done: int) -> Path:
         """Write the model and return its file."""
@@ -138,14 +167,12 @@ class QuiltJob(Job):
     def _show(self, quilt: Quilt, small: Quilt) -> None:
         painter = prepare(quilt, self.device)
         if len(self.set.maps) > 1:
-            write_picture(self._beside("maps"), map_sheet(painter, self.set.pixels, self.output.stem))
+            self._leave("maps", lambda: map_sheet(painter, self.set.pixels, self.output.stem))
         took = time.monotonic() - self.started
         title = f"{self.output.stem}: a quilt, made in {took:.0f} s"
-        write_picture(
-            self._beside("sheet"),
-            quilt_sheet(painter, prepare(reduced(quilt), self.device), quilt.settings.factor, self.picture, title),
-        )
-        self.say(f"Wrote {self.output} and its contact sheet {self._beside('sheet')} ({took:.0f} s).")
+        factor, small_painter = quilt.settings.factor, prepare(reduced(quilt), self.device)
+        self._leave("sheet", lambda: quilt_sheet(painter, small_painter, factor, self.picture, title))
+        self._say_written(took)
 
 
 def reduced(quilt: Quilt) -> Quilt:

@@ -15,6 +15,7 @@ from trainer.descriptor.descriptors import CHOICES
 from trainer.swatch.derive import CAN, parse_names
 from trainer.swatch.map_set import parse_map
 from trainer.swatch.periods import parse_lattice
+from trainer.swatch.straighten import Straighten
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training.recipe import KINDS, STYLE, SWATCH_SIZES, Recipe
 
@@ -54,6 +55,18 @@ class TrainingConfig:
     )
     category: str | None = field(
         default=None, metadata=flag("what kind of material it is, such as Masonry, for lists", metavar="NAME")
+    )
+    corners: str | None = field(
+        default=None,
+        metadata=flag(
+            "the part to learn, made a rectangle: four points y,x;y,x;y,x;y,x as fractions of the picture, clockwise "
+            "from top left",
+            metavar="POINTS",
+        ),
+    )
+    aspect: float | None = field(
+        default=None,
+        metadata=flag("width over height of that part in reality (default: as its sides say)", metavar="N"),
     )
     keep_light: bool = field(
         default=False, metadata=flag("for a quilt: leave slow light and drift of colour in the swatch")
@@ -129,11 +142,22 @@ class TrainingConfig:
     )
     resume: bool = field(default=False, metadata=flag("go on from the checkpoint of a training that was cut off"))
     quiet: bool = field(default=False, metadata=flag("say nothing but errors"))
+    model_only: bool = field(default=False, metadata=flag("write the model without pictures beside it"))
+    progress_lines: bool = field(
+        default=False, metadata=flag("for programs: tell the progress on standard output, one JSON object a line")
+    )
+    leave_with_parent: bool = field(
+        default=False, metadata=flag("exit when standard input closes: the program that started it has ended")
+    )
 
     def __post_init__(self) -> None:
         if not self.swatch:
             raise UnusableSwatch("No swatch was given: name a picture or a folder of pictures.")
-        _ = self.recipe, self.periods, self.map_files, self.guessed  # each raises what makes no sense
+        _ = self.recipe, self.periods, self.map_files, self.guessed, self.straighten  # each raises what makes no sense
+        if self.aspect is not None and self.corners is None:
+            raise ValueError("--aspect belongs to --corners. Name the corners, or leave it out.")
+        if self.corners is not None and self.kind != "texture":
+            raise ValueError("--corners is for textures; a style is learned from a whole picture.")
         if self.kind != "texture" and (self.map_files or self.guessed):
             raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
         if self.metres is not None and self.kind != "texture":
@@ -167,6 +191,11 @@ class TrainingConfig:
                 raise ValueError(f"--map {name} is given twice. Name one file for each map.")
             files[name] = path
         return files
+
+    @cached_property
+    def straighten(self) -> Straighten | None:
+        """The part of the pictures that is learned; None: all of them."""
+        return None if self.corners is None else Straighten.parse(self.corners, self.aspect)
 
     @cached_property
     def guessed(self) -> tuple[str, ...]:

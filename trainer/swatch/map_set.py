@@ -7,7 +7,7 @@ Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1]; 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from server.network.normals import central_steps
 from trainer.swatch.derive import NOTE, derived
 from trainer.swatch.relief import STEEPEST, levelled
 from trainer.swatch.samples import Samples, read_samples
+from trainer.swatch.straighten import turned
 from trainer.swatch.swatch import MIN_SIDE_PX, Swatch, UnusableSwatch
 
 FLAT = 4 / 255  # standard deviation; a flatter map holds nothing but JPEG noise
@@ -81,7 +82,8 @@ def read_map_set(
         for take in takes:
             if take.map == NORMAL.name:
                 values = _sized(_of_normals(path, samples), (height, width))
-                found[NORMAL.name] = _normals(path, values, part, notes)
+                values = _normals(path, values, part, notes)
+                found[NORMAL.name] = turned(values, swatch.angle)
                 continue
             if (own_values := _of_one(path, samples, take, notes)) is None:
                 continue
@@ -126,9 +128,11 @@ def _read(path: Path, swatch: Swatch) -> Samples:
         raise UnusableSwatch(str(error)) from error
     if not np.isfinite(samples.values).all():
         raise UnusableSwatch(f"{quoted(path)} holds pixels that are infinite or no numbers (NaN): export it again.")
+    if swatch.straighten is not None:
+        samples = replace(samples, values=swatch.straighten.values(samples.values))
     height, width = samples.values.shape[:2]
     own_height, own_width = swatch.original_size
-    if abs(height * own_width - width * own_height) > 0.01 * height * own_width:
+    if abs(height * own_width - width * own_height) > max(0.01 * height * own_width, max(own_width, own_height)):
         raise UnusableSwatch(
             f"{quoted(path)} is {width} x {height} pixels and the swatch {own_width} x {own_height}: "
             "they do not show the same area. Use maps of one set."

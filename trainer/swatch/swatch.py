@@ -33,6 +33,7 @@ from server.files.picture_file import (
     stored_picture,
 )
 from trainer.swatch.samples import Samples, is_exr, read_samples
+from trainer.swatch.straighten import Straighten
 
 # relu3_4, the deepest layer of VGG-19 that the descriptor uses, sees 48 x 48 pixels. On less than 64 pixels nearly all
 # of its cells would see the padding around the picture, and its Gram matrix would describe the border.
@@ -63,10 +64,12 @@ class Swatch:
     name: str  # of the model: a-z, 0-9, - and _, never empty
     path: Path
     pixels: Tensor  # (1, 3, height, width) float32 in [0, 1], sRGB-encoded
-    original_size: tuple[int, int]  # (height, width) as seen upright, before scaling
+    original_size: tuple[int, int]  # (height, width) as seen upright and straightened, before scaling
     sha256: str  # of the file's bytes
     notes: tuple[str, ...]  # a sentence for each conversion
     warnings: tuple[str, ...]  # a sentence for each problem: what will suffer and what to do
+    straighten: Straighten | None = None  # which part of the picture it is; the other maps are cut likewise
+    angle: float = 0.0  # by which its top edge fell to the right in the picture, in radians
 
 
 def model_name(path: Path) -> str:
@@ -92,8 +95,10 @@ def _in_latin(text: str) -> str:
     return anyascii(text)
 
 
-def read_swatch(path: Path, size: int | None) -> Swatch:
+def read_swatch(path: Path, size: int | None, straighten: Straighten | None = None) -> Swatch:
     """Read one picture and scale its shorter side down to `size` pixels (None: as it is). It is never scaled up.
+
+    `straighten`: the part that is wanted, made a rectangle before.
 
     Scaling is Lanczos on sRGB-encoded values, as image editors do it.
 
@@ -107,6 +112,16 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
         data = picture_bytes(path)
         with guarded(path):
             image, stored, notes = _decode(path, data)
+    angle = 0.0
+    if straighten is not None:
+        angle = straighten.angle(image.height, image.width)
+        image = straighten.picture(image)
+        notes.append(f"The part between the corners was made {image.width} x {image.height} pixels.")
+        if min(image.size) < MIN_SIDE_PX:
+            raise UnusableSwatch(
+                f"The part of {quoted(path)} between the corners has only {image.width} x {image.height} pixels: "
+                f"choose one of at least {MIN_SIDE_PX} px on its shorter side, better {2 * USEFUL_SIDE_PX}."
+            )
     width, height = image.size
     shorter = min(width, height)
     if size is not None and shorter > size:
@@ -125,6 +140,8 @@ def read_swatch(path: Path, size: int | None) -> Swatch:
         sha256=hashlib.sha256(data).hexdigest(),
         notes=tuple(notes),
         warnings=tuple(said for said in (too_small(pixels), content, blocks) if said),
+        straighten=straighten,
+        angle=angle,
     )
 
 
