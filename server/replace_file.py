@@ -13,10 +13,10 @@ class UnusableOutput(TexserverError):
     """A file could not be written. The old file of that name, if any, is unchanged."""
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Replace the file at `path` in one step, and wait until it is on the disk. Raises UnusableOutput.
+def replace_file(path: Path, data: bytes, mode: int = 0o666, *, durable: bool = True) -> None:
+    """Replace the file at `path` in one step. Raises UnusableOutput.
 
-    `mode`: permissions of the file, before the user's umask.
+    `mode`: permissions of the file, before the user's umask. `durable`: wait until it is on the disk.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     part = path.parent / f".{path.name[:40]}.{token_hex(4)}.part"
@@ -25,7 +25,8 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
             with open(os.open(part, flags, mode), "wb") as file:  # noqa: PTH123, of a descriptor
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(part, path)  # noqa: PTH105, Path.replace would hide the pair fsync, replace
         except BaseException:
             with suppress(OSError):
@@ -33,6 +34,8 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
             raise
     except OSError as error:
         raise unwritten(path, error) from error
+    if not durable:
+        return
     with suppress(OSError):  # the new file stands complete; not every file system can sync a folder
         _sync_folder(path.parent)
 

@@ -244,6 +244,17 @@ class Shelf:
         more = entries and begin + len(entries) < len(names)
         return entries, len(names), entries[-1]["name"] if more else ""
 
+    def hurry(self) -> None:
+        """There is a new file: look at once."""
+        self._next_scan = self._clock()
+
+    def verdict(self, name: str) -> tuple[str, str]:
+        """Of the file that is there now: its hash once it is served, or why it cannot be used; both "" before."""
+        shelved = self._shelved.get(name)
+        if shelved is None or shelved.checked is None or shelved.checked != _stamp(shelved.path):
+            return "", ""
+        return shelved.version.sha256 if shelved.version and not shelved.reason else "", shelved.reason
+
     def counts(self) -> Mapping[str, int]:
         """How many models are ready, broken and being checked."""
         states = Counter(shelved.state for shelved in self._shelved.values())

@@ -1,6 +1,7 @@
 """texserver keys: who may use the server. texserver --pairing: what to paste on another machine.
 
     texserver keys add anna           a key of that name, and its pairing line if the server runs
+    texserver keys add anna --may-train    likewise, and whoever has it may have models trained
     texserver keys list               the names of all keys
     texserver keys revoke anna        it opens nothing any more; a running server disconnects who uses it
     texserver --pairing               the pairing line of the key "default", or of another: --pairing anna
@@ -32,7 +33,7 @@ def keys_command(argv: Sequence[str]) -> int:
     path = keys_file()
     match arguments.do:
         case "add":
-            add_key(path, arguments.name)
+            add_key(path, arguments.name, may_train=arguments.may_train)
             _tell(f"The key {arguments.name!r} is made.")
             file = arguments.connection_file or default_connection_file()
             if file.exists():
@@ -45,7 +46,8 @@ def keys_command(argv: Sequence[str]) -> int:
         case _:
             keys = read_keys(path)
             for name, secret in {**keys.of_clients(), WORKERS: keys.worker}.items() if keys else ():
-                print(f"{name:40} {fingerprint(public_key(secret))}")
+                may = "  may train" if keys and name in keys.trainers else ""
+                print(f"{name:40} {fingerprint(public_key(secret))}{may}")
     return 0
 
 
@@ -89,5 +91,6 @@ def _parser() -> argparse.ArgumentParser:
         if name != "list":
             command.add_argument("name", metavar="NAME", help="of the key, such as anna-laptop")
         if name == "add":
+            command.add_argument("--may-train", action="store_true", help="this key may have models trained")
             command.add_argument("--connection-file", type=Path, metavar="FILE", help="of the running server")
     return parser

@@ -36,6 +36,10 @@ class KeyRing:
         """The name of a client's key, given in hexadecimal; None for one that is revoked."""
         return self._names.get(public)
 
+    def may_train(self, name: str) -> bool:
+        """Whether the key of that name was allowed to have models trained."""
+        return name in self._keys.trainers
+
     def is_workers(self, public: str) -> bool:
         """Whether this is the key of workers on other machines."""
         return public == public_key(self._keys.worker).hex()

@@ -42,6 +42,7 @@ class ServerKeys:
     client: bytes = field(repr=False)
     worker: bytes = field(repr=False)
     named: Mapping[str, bytes] = field(repr=False, default_factory=dict)
+    trainers: frozenset[str] = frozenset()  # names of those that may have models trained
 
     def of_clients(self) -> Mapping[str, bytes]:
         """All secret keys of clients, by name."""
@@ -57,7 +58,7 @@ class ServerKeys:
     def for_workers(self) -> Keys:
         return Keys(server=public_key(self.server), client=self.worker)
 
-    def added(self, name: str) -> "ServerKeys":
+    def added(self, name: str, *, may_train: bool = False) -> "ServerKeys":
         """With a new key of that name. Raises UnusableKeys."""
         if not _NAME.fullmatch(name):
             raise UnusableKeys(
@@ -67,7 +68,8 @@ class ServerKeys:
             raise UnusableKeys(f"There is a key {name!r} already. Choose another name, or revoke that one first.")
         if len(self.named) >= MAX_KEYS:
             raise UnusableKeys(f"There are {MAX_KEYS} keys already. Revoke some first.")
-        return replace(self, named={**self.named, name: new_key()})
+        trainers = self.trainers | {name} if may_train else self.trainers
+        return replace(self, named={**self.named, name: new_key()}, trainers=trainers)
 
     def revoked(self, name: str) -> "ServerKeys":
         """Without that key; the two that there always are become others. Raises UnusableKeys."""
@@ -76,7 +78,8 @@ class ServerKeys:
         if name == WORKERS:
             return replace(self, worker=new_key())
         self.for_clients(name)
-        return replace(self, named={each: key for each, key in self.named.items() if each != name})
+        named = {each: key for each, key in self.named.items() if each != name}
+        return replace(self, named=named, trainers=self.trainers - {name})
 
 
 def state_folder() -> Path:
@@ -104,11 +107,11 @@ def keep_keys(path: Path | None = None) -> ServerKeys:
     return keys
 
 
-def add_key(path: Path, name: str) -> ServerKeys:
-    """Make a key of that name. Raises UnusableKeys, UnusableOutput."""
+def add_key(path: Path, name: str, *, may_train: bool = False) -> ServerKeys:
+    """Make a key of that name, which may or may not have models trained. Raises UnusableKeys, UnusableOutput."""
     keep_keys(path)
     with file_lock(path, wait=True):
-        keys = _present(path).added(name)
+        keys = _present(path).added(name, may_train=may_train)
         _write_keys(path, keys)
     return keys
 
@@ -140,7 +143,10 @@ def read_keys(path: Path) -> ServerKeys | None:
             raise ValueError
         if not all(map(_NAME.fullmatch, named)):
             raise ValueError
-        return ServerKeys(**found, named=named)
+        trainers = content.get("trainers", [])
+        if not isinstance(trainers, list) or not set(trainers) <= set(named):
+            raise ValueError
+        return ServerKeys(**found, named=named, trainers=frozenset(trainers))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -155,6 +161,8 @@ def _write_keys(path: Path, keys: ServerKeys) -> None:
     content: dict[str, object] = {"format": FORMAT} | {role: getattr(keys, role).hex() for role in _ROLES}
     if keys.named:
         content["named"] = {name: key.hex() for name, key in keys.named.items()}
+    if keys.trainers:
+        content["trainers"] = sorted(keys.trainers)
     _write(path, content)
 
 

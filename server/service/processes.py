@@ -22,7 +22,7 @@ from typing import Any
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
 # Ctrl-C in a terminal is for the server, which lets its workers finish; it reaches all of a process group.
-_OWN_GROUP: dict[str, Any] = (
+OWN_GROUP: dict[str, Any] = (
     {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
     if sys.platform == "win32"
     else {"process_group": 0}
@@ -170,7 +170,7 @@ class Processes:
         process.has_reported = False
         process.id = token_hex(8).encode()
         try:
-            process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **_OWN_GROUP)
+            process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **OWN_GROUP)
         except OSError as error:  # no memory or no process left, for now
             log.warning("worker=%s cannot be started: %s", process.config.name, error.strerror or error)
             process.again = process.started + SLOWEST_RESTART_S

@@ -33,12 +33,13 @@ from server.service.file_lock import Taken, file_lock
 from server.service.gate import Gate
 from server.service.inbox import Inbox
 from server.service.key_ring import CLIENTS, OWN_WORKERS, WORKERS, KeyRing
-from server.service.keys import remove_connection_file, running_server, write_connection_file
+from server.service.keys import DEFAULT, remove_connection_file, running_server, write_connection_file
 from server.service.outbox import Outbox
 from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
-from server.service.server_config import ServerConfig, Unservable, parse_endpoint
+from server.service.server_config import ServerConfig, Unservable, as_host, is_loopback, parse_endpoint
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
+from server.service.training import Training
 from server.worker.worker_config import WorkerConfig
 
 IO_THREADS = 3  # so that encrypting megabytes for one client does not keep another waiting
@@ -128,22 +129,27 @@ class Server:
 
     def _open_clients(self) -> None:
         config = self.config
+        shelf, limits = Shelf(config.models), wire.Limits(max_side=config.max_side)
+        self.training = Training(config.models, shelf, limits, self._why_no_training)
+        self._stack.callback(self.training.close)
         self.front = Front(
-            Shelf(config.models),
-            limits=wire.Limits(max_side=config.max_side),
+            shelf,
+            limits=limits,
             cache_bytes=config.cache * 2**20,
             watchdog_s=config.watchdog,
             blocked=lambda client, size: self.outbox.blocked(client, size),
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
             transport=self._transport,
+            training=self.training,
         )
         secret = None if config.no_auth or self._ring is None else self._ring.server
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
         self.clients = router(self.context, config.bind, CLIENTS, secret, most)
         self._stack.callback(self.clients.close, linger=0)
-        self.peers = Peers(2 * most, ALL_COMING_BYTES)
-        self.inbox = Inbox(self.clients, most, self._cut_client)
+        whole = max(most, wire.MAX_HEADER_BYTES + limits.max_train_bytes)  # of all frames of a message
+        self.peers = Peers(whole + most, ALL_COMING_BYTES)
+        self.inbox = Inbox(self.clients, whole, self._cut_client)
         self._watch_connections(self.clients, self.peers)
         self.far_workers = Peers(2 * most, ALL_COMING_BYTES)
         self.outbox = Outbox(self.clients, self._forget, taken=self.peers.taken)
@@ -233,7 +239,8 @@ class Server:
             more = self.front.work()
             self._send()
             more_to_check = self.front.shelf.step()
-            events = dict(self._poller.poll(0 if more or more_to_check else TICK_MS))
+            more_to_store = self.training.step()
+            events = dict(self._poller.poll(0 if more or more_to_check or more_to_store else TICK_MS))
             if self._ends.socket.fileno() in events:
                 self._ends.clear()
             if self._gate.socket in events:
@@ -418,6 +425,19 @@ class Server:
     def _name_of(self, peer: Peer) -> str | None:
         """The name of a client's key, "" without keys; None for one that is revoked."""
         return "" if self.config.no_auth or self._ring is None else self._ring.name_of(peer.public_key)
+
+    def _why_no_training(self, origin: Origin) -> str:
+        """Why this client may not have models trained, as a sentence; "" if it may."""
+        if self.config.no_training:
+            return "This server trains no models: it was started with --no-training."
+        if origin.key in ("", DEFAULT) and is_loopback(as_host(origin.peer)):
+            return ""
+        if self._ring is not None and self._ring.may_train(origin.key):
+            return ""
+        return (
+            "This client may not have models trained. The server's owner can give it a key that may: "
+            "texserver keys add NAME --may-train."
+        )
 
     def _ending(self, now: float) -> int | None:
         """After the first signal: the exit code once nothing is left to do, or no time for it."""

@@ -49,6 +49,7 @@ class ServerConfig:
         default=16384,
         metadata=flag(f"longest side of a texture or a picture, up to {MAX_SIDE} (default: %(default)s)", metavar="PX"),
     )
+    no_training: bool = field(default=False, metadata=flag("have no models trained for clients"))
     watchdog: float = field(
         default=30.0,
         metadata=flag(
@@ -101,6 +102,12 @@ def parse_endpoint(text: str) -> tuple[str, str]:
     if not found or (found[2] != "*" and int(found[2]) > 65535):  # ZeroMQ would take it modulo 65536
         raise Unservable(f"{text!r} is no endpoint; write tcp://ADDRESS:PORT, such as tcp://0.0.0.0:7733.")
     return found[1], found[2]
+
+
+def as_host(address: str) -> str:
+    """An address as it stands in an endpoint: IPv6 in brackets; IPv4 that came through IPv6 as IPv4."""
+    address = address.removeprefix("::ffff:")
+    return f"[{address}]" if ":" in address else address
 
 
 def is_loopback(host: str) -> bool:

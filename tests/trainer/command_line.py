@@ -59,7 +59,12 @@ def command(*arguments: object, cwd: Path) -> Ended:
 
 
 def child(
-    before: str, *arguments: object, cwd: Path, stdout: IO[str] | int = subprocess.PIPE, full_disk: bool = False
+    before: str,
+    *arguments: object,
+    cwd: Path,
+    stdout: IO[str] | int = subprocess.PIPE,
+    stdin: int | None = None,
+    full_disk: bool = False,
 ) -> subprocess.Popen[str]:
     """The same command line in its own process, after the lines `before`.
 
@@ -68,7 +73,7 @@ def child(
     script = "\n".join(map(textwrap.dedent, (TINY_SIZES, before, "import sys; sys.exit(command.main(sys.argv[1:]))")))
     line = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
     env = environment(without="COVERAGE_") if full_disk else environment()
-    return subprocess.Popen(line, cwd=cwd, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:

@@ -3,8 +3,10 @@
 Most tests call `main` in this process on a small picture. Signals and full disks need a process of their own.
 """
 
+import json
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -113,6 +115,39 @@ def test_another_run_gives_the_same_file_of_tensors_and_the_same_textures(
     assert one.state_dict().keys() == other.state_dict().keys()
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
     assert torch.equal(texture(one, 5, (200, 300)), texture(other, 5, (200, 300)))
+
+
+def test_a_program_is_told_line_by_line_and_gets_the_model_alone(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "wet.safetensors"
+    run = command("--swatch", photo, *CPU, "--out", out, "--progress-lines", "--model-only", cwd=tmp_path)
+    assert (run.code, run.err) == (0, "")
+    lines = [json.loads(line) for line in run.out.splitlines()]
+    fractions = [line["fraction"] for line in lines if "fraction" in line]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] > 0.9
+    kinds = ["picture" if "picture" in line else line["text"] for line in lines]
+    assert kinds.index("picture") < kinds.index("Looking for a pattern.")
+    last = next(line for line in reversed(lines) if "picture" in line)
+    assert Path(last["picture"]).stat().st_size == last["height"] * last["width"] * 3
+    assert files(out.parent) == ["wet.growth.rgb", "wet.safetensors"]
+    assert read_facts(out).swatch.width == 144
+
+
+def test_the_trainer_leaves_with_the_program_that_started_it(photo: Path, tmp_path: Path) -> None:
+    endless = "from trainer import quilt_job; quilt_job.ROUNDS = 10**6"
+    process = child(
+        endless, "--swatch", photo, *CPU, "--out", tmp_path, "--leave-with-parent", cwd=tmp_path, stdin=subprocess.PIPE
+    )
+    wait_for(tmp_path / "wet_gravel.growth.png", process)
+    assert process.poll() is None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(60) == 1
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    assert not (tmp_path / "wet_gravel.safetensors").exists()
 
 
 @pytest.mark.usefixtures("_small")

@@ -37,7 +37,8 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "descriptor": (["builtin"], "builtin"),
     "vgg_weights": (["vgg.pth"], Path("vgg.pth")), "lattice": (["none"], "none"),
     "colour": ([], True), "again": ([], True), "json": (["made.json"], Path("made.json")),
-    "resume": ([], True), "quiet": ([], True),
+    "resume": ([], True), "quiet": ([], True), "corners": (["0,0;0,1;1,1;1,0"], "0,0;0,1;1,1;1,0"),
+    "aspect": (["1.5"], 1.5), "model_only": ([], True), "progress_lines": ([], True), "leave_with_parent": ([], True),
 }  # fmt: skip
 
 
@@ -45,8 +46,10 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
 def test_every_field_has_a_flag_that_sets_it_alone(name: str) -> None:
     arguments, value = GIVEN[name]
     others = () if name == "swatch" else ("--swatch", "brick.jpg")
+    needed = {"corners": "0,0;0,1;1,1;1,0"} if name == "aspect" else {}
+    others += tuple(each for given in needed.items() for each in (f"--{given[0]}", given[1]))
     config = parsed(*others, f"--{name.replace('_', '-')}", *arguments)
-    assert config == replace(PLAIN, **{name: value})
+    assert config == replace(PLAIN, **needed, **{name: value})
     assert type(getattr(config, name)) is type(value)
 
 
@@ -75,6 +78,10 @@ def test_a_swatch_must_be_named() -> None:
         ({"derive": "normal", "kind": "style"}, "for textures"),
         ({"map": ("ao=x.png",), "kind": "style"}, "for textures"),
         ({"metres": 1.0, "kind": "style"}, "for textures"),
+        ({"corners": "0,0;0,1;1,1;1,0", "kind": "style"}, "for textures"),
+        ({"corners": "0,0;1,0;1,1;0,1"}, "clockwise"),
+        ({"aspect": 1.5}, "belongs to --corners"),
+        ({"corners": "0,0;0,1;1,1;1,0", "aspect": 0.0}, "from 1/16 to 16"),
         ({"metres": 0.0}, "from 0.001 to 10000"),
         ({"metres": float("nan")}, "from 0.001 to 10000"),
         ({"category": ""}, "1 to 64"),
