@@ -70,6 +70,15 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> list[argparse.ArgumentParser]:
     return used
 
 
+def options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Of a program, and of the commands that it takes."""
+    yield from parser._option_string_actions
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from options(command)
+
+
 def targets() -> set[str]:
     return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
 
@@ -106,7 +115,9 @@ def test_an_option_that_is_named_is_one_of_our_programs(document: Path, parsers:
     for name, main in PROGRAMS.items():
         with pytest.raises(ParsedError):
             main(needed.get(name, []))
-    known = {option for parser in parsers for option in parser._option_string_actions} | OTHERS_OPTIONS
+    with pytest.raises(ParsedError):
+        serve.main(["keys", "list"])
+    known = {option for parser in parsers for option in options(parser)} | OTHERS_OPTIONS
     text = " ".join(re.findall(r"`[^`]*`", document.read_text("utf-8")))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z](?![\w=]*\.)", text)) <= known
 

@@ -24,7 +24,8 @@ def test_without_flags_the_defaults_are_those_of_the_fields() -> None:
 GIVEN: dict[str, tuple[list[str], Any]] = {
     "models": (["some/models"], Path("some/models")), "bind": (["tcp://0.0.0.0:7733"], "tcp://0.0.0.0:7733"),
     "device": (["cuda:0,1"], "cuda:0,1"), "workers": (["3"], 3), "precision": (["exact"], "exact"),
-    "connection_file": (["here.json"], Path("here.json")), "no_auth": ([], True), "cache": (["0"], 0),
+    "connection_file": (["here.json"], Path("here.json")), "no_auth": ([], True), "no_training": ([], True),
+    "cache": (["0"], 0),
     "max_side": (["65536"], 65536), "watchdog": (["0.5"], 0.5), "drain": (["0"], 0.0),
     "bind_workers": (["tcp://[::1]:*"], "tcp://[::1]:*"), "worker_of": (["line"], "line"),
     "leave_with_parent": ([], True), "metrics_port": (["9000"], 9000), "log_level": (["debug"], "debug"),
