@@ -6,8 +6,9 @@ from typing import Any, Final
 import bpy
 
 from ..tasks import state
+from ..tasks.environments import Environment, environments
 from ..tasks.installation import bundled, default_folder, is_current
-from ..tasks.installer import Environment, Order, environments
+from ..tasks.installer import Order
 
 MODELS: Final = "models"  # of the server that is set up, beside its environment
 

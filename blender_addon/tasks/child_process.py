@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+_RUN: Final = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+)
 LAST_WAIT_S: Final = 0.3  # for the program's end, when Blender quits
 
 
@@ -84,6 +87,16 @@ class ChildProcess:
         if sys.platform != "win32" and self._process.poll() is None:
             with suppress(OSError):
                 os.killpg(self._process.pid, number)
+
+
+def module_command(module: str, arguments: Sequence[str]) -> list[str]:
+    """How to run a module of this package as a program, such as "tasks.installer", by the Python at hand.
+
+    That may be Blender's own, which is told nothing of it: the package is found by the new process alone.
+    """
+    package = Path(__file__).parents[1]
+    found = [str(package.parent), f"{package.name}.{module}"]
+    return [sys.executable, "-I", "-B", "-c", _RUN, *found, *arguments]
 
 
 def new_log(path: Path) -> int:

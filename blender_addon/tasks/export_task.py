@@ -6,7 +6,6 @@ standard library alone.
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +14,10 @@ from typing import Final
 
 from ..client.connection import Connection
 from ..client.export_set import ERROR, FILE, SHARE
-from .child_process import ChildProcess, last_lines, new_log
+from .child_process import ChildProcess, last_lines, module_command, new_log
 from .task import PATIENCE_S, Task
 
 TAIL_BYTES: Final = 64 * 1024
-PACKAGE: Final = Path(__file__).parents[1]
-_PROGRAM: Final = (
-    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +81,7 @@ class ExportTask(Task):
             job.write_text(self.order.job, "utf-8")
             log = new_log(self._log)
             try:
-                module = f"{PACKAGE.name}.client.export_set"
-                command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(PACKAGE.parent), module, str(job)]
+                command = module_command("client.export_set", [str(job)])
                 self._process = ChildProcess(command, log, self.order.workshop)
             finally:
                 os.close(log)

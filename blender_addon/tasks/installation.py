@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from . import installer
-from .child_process import ChildProcess, absolute, last_lines, log_size, new_log
-from .installer import Environment, Order
+from .child_process import ChildProcess, absolute, last_lines, log_size, module_command, new_log
+from .environments import Environment, digest_of
+from .installer import SAYS, Order
 
 State = Literal["idle", "installing", "removing", "failed"]
 
@@ -82,7 +82,7 @@ class Installation:
 
     def tail(self, lines: int) -> list[str]:
         """The last lines of the log."""
-        return [line.removeprefix(installer.SAYS) for line in last_lines(self.log, TAIL_BYTES)][-lines:]
+        return [line.removeprefix(SAYS) for line in last_lines(self.log, TAIL_BYTES)][-lines:]
 
     def close(self) -> None:
         """For quitting: end it within a third of a second. The next setup removes what it leaves."""
@@ -98,8 +98,7 @@ class Installation:
         try:
             log = new_log(self.log)
             try:
-                command = [sys.executable, "-I", installer.__file__, *arguments]
-                self._process = ChildProcess(command, log, self.log.parent)
+                self._process = ChildProcess(module_command("tasks.installer", arguments), log, self.log.parent)
             finally:
                 os.close(log)
         except (OSError, ValueError) as error:
@@ -126,9 +125,7 @@ class Installation:
     def _said(self) -> str:
         """The last sentence of the installer."""
         lines = last_lines(self.log, TAIL_BYTES)
-        return next(
-            (line.removeprefix(installer.SAYS) for line in reversed(lines) if line.startswith(installer.SAYS)), ""
-        )
+        return next((line.removeprefix(SAYS) for line in reversed(lines) if line.startswith(SAYS)), "")
 
 
 def default_folder() -> Path:
@@ -152,4 +149,4 @@ def is_current(environment: Environment, wheel: Path) -> bool:
 
 @lru_cache(maxsize=4)
 def _digest(wheel: Path, changed: float) -> str:
-    return installer.digest_of(wheel)
+    return digest_of(wheel)

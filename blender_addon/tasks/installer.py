@@ -1,15 +1,14 @@
 """The program that sets up a server: a virtual environment of its own with texserver in it. No bpy here.
 
-    python -I installer.py install --folder DIR --wheel FILE --device cpu [--wheels DIR] [--leave-with-parent]
-    python -I installer.py remove --folder DIR
+    python -m blender_addon.tasks.installer install --folder DIR --wheel FILE --device cpu [--wheels DIR]
+    python -m blender_addon.tasks.installer remove --folder DIR
 
-The add-on runs it in a process of its own, by whatever Python is at hand: Blender's own will do, since this file needs
-the standard library alone and installs nothing into the Python that runs it. It uses `uv` where there is one, or else
+The add-on runs it in a process of its own, by whatever Python is at hand: Blender's own will do, since this needs the
+standard library alone and installs nothing into the Python that runs it. It uses `uv` where there is one, or else
 `pip` of a Python 3.11 or newer; Blender's own Python is the last choice, as the base of the virtual environment.
 
-An environment cannot be moved, so it is made where it stays, and a marker is written into it last. One without a marker
-was not finished; it is made anew. Several can lie in one folder, for an update must not harm what works: the earlier
-ones go once the new one runs. Each run holds a lock on the folder for as long as anything that it started lives.
+An environment that was not finished is made anew; earlier ones go once the new one runs. Each run holds a lock on the
+folder for as long as anything that it started lives.
 
 Everything is told on standard output. A line that begins with "setup: " is for people; the last one says what has
 failed and what to do. The exit code is 0 when all is done, and 1 otherwise.
@@ -28,15 +27,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-Device = Literal["cpu", "cuda"]
+from .environments import MARKER, OURS, Device, Environment, digest_of, ours, python_in, version_of
 
 SAYS: Final = "setup: "
-MARKER: Final = "texserver-is-ready.json"
-OURS: Final = "made-by-texserver.txt"  # a folder without it is somebody else's, and stays
 LOCK: Final = "setup.lock"
 NEEDS_BYTES: Final[dict[Device, int]] = {"cpu": 2 * 10**9, "cuda": 12 * 10**9}
 OLDEST: Final = (3, 11)
@@ -44,8 +40,6 @@ OLDEST: Final = (3, 11)
 PYTHONS: Final = ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "python", "py")
 KEPT_CHARACTERS: Final = 20_000  # of what a program says, to tell why it failed
 
-_NAME = re.compile(r"texserver-[\w.]+-(cpu|cuda)-[0-9a-f]{8}")
-_WHEEL = re.compile(r"texserver-([\w.]+)-py3-none-any\.whl")
 _IS_THERE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys.maxsize > 2**32)"
 _CHECK = """
 import json, torch, server.service.serve
@@ -82,62 +76,12 @@ class Order:
     wheels: Path | None = None  # a folder that holds everything else; then no network is used
 
 
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """A finished environment, as its marker tells of it."""
-
-    folder: Path
-    version: str  # of texserver
-    wheel: str  # SHA-256
-    device: Device
-    python: Path
-    note: str  # for people; "" where all is as they asked
-
-    @classmethod
-    def read(cls, folder: Path) -> "Environment | None":
-        """The finished environment in this folder, None where there is none."""
-        try:
-            told = json.loads((folder / MARKER).read_text("utf-8"))
-            found = cls(
-                folder=folder,
-                version=str(told["version"]),
-                wheel=str(told["wheel"]),
-                device="cuda" if told["device"] == "cuda" else "cpu",
-                python=python_in(folder),
-                note=str(told["note"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return found if found.python.exists() else None
-
-
-def environments(folder: Path) -> list[Environment]:
-    """All finished ones, the newest first."""
-    found = [each for path in _ours(folder) if (each := Environment.read(path))]
-    return sorted(found, key=lambda each: (each.folder / MARKER).stat().st_mtime, reverse=True)
-
-
-def python_in(environment: Path) -> Path:
-    """The interpreter of a virtual environment."""
-    return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-
-
-def version_of(wheel: Path) -> str:
-    """The version in the name of texserver's wheel. Raises SetupError."""
-    named = _WHEEL.fullmatch(wheel.name)
-    if not named or not wheel.is_file():
-        raise SetupError(f"{wheel} is not a wheel of texserver. Install the add-on again, from a release.")
-    return named[1]
-
-
-def digest_of(wheel: Path) -> str:
-    """SHA-256 of a file."""
-    return sha256(wheel.read_bytes()).hexdigest()
-
-
 def install(order: Order, run: "Runner") -> Environment:
     """Set the server up, unless it is set up already. Raises SetupError."""
-    version, digest = version_of(order.wheel), digest_of(order.wheel)
+    try:
+        version, digest = version_of(order.wheel), digest_of(order.wheel)
+    except ValueError as error:
+        raise SetupError(f"{error}. Install the add-on again, from a release.") from None
     if order.device == "cuda" and sys.platform == "darwin":
         raise SetupError("This computer has no CUDA. Choose the processor.")
     if order.wheels is not None and not order.wheels.is_dir():
@@ -161,7 +105,7 @@ def install(order: Order, run: "Runner") -> Environment:
                 raise
             ready = Environment.read(target)
             assert ready
-        for path in _ours(order.folder):
+        for path in ours(order.folder):
             if path != target:
                 shutil.rmtree(path, ignore_errors=True)
     return ready
@@ -172,7 +116,7 @@ def remove(folder: Path) -> None:
     if not folder.is_dir():
         return
     with _disk(folder), _alone(folder):
-        for path in _ours(folder):
+        for path in ours(folder):
             say(f"Removing {path.name} …")
             (path / MARKER).unlink(missing_ok=True)  # first: one that is half removed is none
             shutil.rmtree(path)
@@ -415,13 +359,6 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- folders
-
-
-def _ours(folder: Path) -> list[Path]:
-    """The environments in the folder, finished or not."""
-    with suppress(OSError):
-        return [each for each in sorted(folder.iterdir()) if _NAME.fullmatch(each.name) and (each / OURS).is_file()]
-    return []
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import bpy
 import pytest
 from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.panel import panels, preferences, server_setup
-from bl_ext.user_default.texserver.tasks import child_process, installation, installer, state
+from bl_ext.user_default.texserver.tasks import child_process, environments, installation, installer, state
 from inside import EXTENSION, MODELS, PYTHON, generate, until
 from strict_layout import Drawn, draw, names, texts
 
@@ -86,7 +86,7 @@ def until_running() -> None:
 def test_the_extension_has_brought_the_server_of_its_version() -> None:
     wheel = installation.bundled()
     assert wheel is not None
-    assert installer.version_of(wheel) == "0.2.0"
+    assert environments.version_of(wheel) == "0.2.0"
 
 
 def test_from_nothing_to_a_texture_by_three_buttons(computer: Path) -> None:

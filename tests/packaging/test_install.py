@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blender_addon.tasks.environments import environments
 from blender_addon.tasks.installation import Installation
-from blender_addon.tasks.installer import Order, environments
+from blender_addon.tasks.installer import Order
 from blender_addon.tasks.local_server import LocalServer
 from server import __version__
 

@@ -161,7 +161,12 @@ def test_wheels_that_are_listed_empty_or_not_at_all_are_found(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "stray",
-    ["wheels/pyzmq-27.3.0-cp311-cp311-win_arm64.whl", "wheels/README", "other-1.0-py3-none-any.whl"],
+    [
+        "wheels/pyzmq-27.3.0-cp311-cp311-win_arm64.whl",
+        "wheels/README",
+        "other-1.0-py3-none-any.whl",
+        "server/texserver-9.9-py3-none-any.whl",
+    ],
 )
 def test_a_wheel_that_is_not_listed_is_found(stray: str, tmp_path: Path) -> None:
     (found,) = manifest_lint.problems(extension(tmp_path / "a.zip", stray=(stray,)))

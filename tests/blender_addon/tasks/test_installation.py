@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from blender_addon.tasks import installer
+from blender_addon.tasks.environments import MARKER, Environment, environments, python_in
 from blender_addon.tasks.installation import GRACE_S, Installation, is_current
-from blender_addon.tasks.installer import MARKER, Environment, Order, environments, python_in
+from blender_addon.tasks.installer import Order
 
 pytestmark = [
     pytest.mark.timeout(60),
