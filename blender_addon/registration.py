@@ -8,6 +8,7 @@ from .loop import handlers, pump
 from .panel import (
     export_operators,
     gallery,
+    keys,
     material_operators,
     menus,
     operators,
@@ -60,6 +61,7 @@ def register() -> None:
     preferences.apply_limits()
     gallery.open_icons()
     menus.extend()
+    keys.register()
     translations.register()
     pump.start(style_orders.after_render)
     handlers.register()
@@ -69,6 +71,7 @@ def unregister() -> None:
     """Undo register() in reverse order. All tasks end."""
     handlers.unregister()
     translations.unregister()
+    keys.unregister()
     menus.restore()
     pump.stop()
     gallery.close_icons()

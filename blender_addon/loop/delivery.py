@@ -51,13 +51,17 @@ class Delivery(ABC):
 
 
 class TextureDelivery(Delivery):
-    """Puts a texture onto the objects of its target."""
+    """Puts a texture onto the objects of its target, by an assignment that may show a preview already."""
 
-    def __init__(self, task: TextureTask, target: Target) -> None:
+    def __init__(self, task: TextureTask, assignment: Assignment) -> None:
         super().__init__(task)
         self.texture_task = task
-        self.target = target
-        self.assignment = Assignment(target)
+        self.assignment = assignment
+
+    @property
+    def target(self) -> Target:
+        """Where the texture goes."""
+        return self.assignment.target
 
     def advance(self, others: Iterable[Delivery]) -> None:
         try:
@@ -83,7 +87,7 @@ class TextureDelivery(Delivery):
             task.note = " ".join(self.assignment.notes)
             self.pending = False
             _tidy()
-            _push_undo(f"Texture {task.title}")
+            push_undo(f"Texture {task.title}")
         else:
             self.take_back()
 
@@ -130,7 +134,7 @@ class StyleDelivery(Delivery):
         try:
             self._show(self.task)
             _tidy()
-            _push_undo(self.task.title)
+            push_undo(self.task.title)
         except Exception as error:  # a defect, ours or Blender's; the pump must go on
             traceback.print_exc()
             self.task.fail(f"The picture is painted but could not be shown: {error}. See the system console for more.")
@@ -172,6 +176,7 @@ def _tidy() -> None:
     state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])
 
 
-def _push_undo(message: str) -> None:
+def push_undo(message: str) -> None:
+    """Make a step for undo of what was done outside of an operator that makes one itself."""
     if not bpy.app.background:
         bpy.ops.ed.undo_push(message=message)

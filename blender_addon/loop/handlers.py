@@ -1,7 +1,7 @@
 """What Blender reports: a file was opened, undo, redo or saving is about to happen, a mesh changed, a render ended.
 
-Nothing is done before a file is opened: if opening fails, the present file stays. No preview is saved: whoever opens
-the file has no task that would replace the preview by the texture.
+Nothing is done before a file is opened: if opening fails, the present file stays. No preview is saved, nor a variation
+that is tried on: whoever opens the file has no task that would replace it by the texture.
 """
 
 from typing import Any, Final
@@ -11,7 +11,7 @@ from bpy.app.handlers import persistent
 
 from ..material import materials
 from ..material.content import Renders
-from . import pump
+from . import pump, trial
 
 
 def register() -> None:
@@ -41,6 +41,7 @@ def _before_undo_or_redo(*_: Any) -> None:
 @persistent  # type: ignore[untyped-decorator]
 def _before_saving(*_: Any) -> None:
     pump.withdraw()
+    trial.take_off(push=False)
     materials.pack_waiting()
 
 

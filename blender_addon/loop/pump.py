@@ -13,7 +13,7 @@ import bpy
 from ..material import content, measure
 from ..tasks import state
 from ..tasks.task import Task
-from . import status_bar
+from . import status_bar, trial
 from .delivery import Delivery
 
 BUSY_S: Final = 0.03  # from one step to the next
@@ -45,6 +45,7 @@ def stop() -> None:
     """When the extension is disabled. No preview is left behind."""
     if bpy.app.timers.is_registered(_turn):
         bpy.app.timers.unregister(_turn)
+    trial.take_off()
     for delivery in pending():
         delivery.take_back()
     status_bar.clear()
@@ -55,6 +56,7 @@ def stop() -> None:
 
 def file_opened() -> None:
     """Another file was opened: everything for the earlier file ends."""
+    trial.forget()
     for delivery in _deliveries.values():
         delivery.file_closed()
     rendered.clear()
@@ -111,6 +113,7 @@ def step() -> None:
     for id in [id for id in _deliveries if session.task(id) is None]:
         del _deliveries[id]
     content.put_back()
+    trial.tick()
     if changed:
         measure.measure_again(changed)
         changed.clear()

@@ -12,6 +12,8 @@ import bpy
 
 from ..client.sinks import PaintedMap
 from ..protocol.errors import TexserverError
+from ..tasks import state
+from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
 from ..tasks.task import Painted
 from . import legacy, live, measure
@@ -111,8 +113,8 @@ class Assignment:
         self._is_new = False  # whether the material was made for this
         self._before: list[SlotBefore] = []
         self._shown_before: ShownBefore | None = None  # what a material showed that is updated
-        self._replaced: list[Reference] = []  # images and groups to remove when unused: shown before, or as a preview
-        self._previews: frozenset[int] = frozenset()  # session identifiers of the preview's images
+        self._replaced: list[Reference] = []  # images and groups that were shown before, to remove when unused
+        self._previews: frozenset[int] = frozenset()  # session identifiers of the images of all previews
         self._loaded: dict[str, Reference] = {}  # images by map that are not shown yet
 
     @property
@@ -143,8 +145,9 @@ class Assignment:
         material = self._material.get() if self._material else None
         if material is None:
             material = self._choose(objects, painted)
-        self._replaced += [Reference.to("images", each) for each in images_of(material).values() if each is not None]
-        self._replaced += [Reference.to("node_groups", each) for each in groups_of(material)]
+        earlier = _shown_by(material)
+        if not self.preview_shown:
+            self._replaced += earlier
         images = {map.name: self._image(painted, map, preview) for map in painted.painting.maps}
         self._show(material, objects, painted, images)
         for each in objects:
@@ -153,12 +156,12 @@ class Assignment:
                 self._before.append(before)
         self._loaded = {}
         if preview:
+            if self.preview_shown:
+                remove_unused(earlier)
             self.preview_shown = True
-            self._replaced += [Reference.to("images", each) for each in images.values()]
-            self._replaced += [Reference.to("node_groups", each) for each in groups_of(material)]
-            self._previews = frozenset(each.session_uid for each in images.values())
+            self._previews |= {each.session_uid for each in images.values()}
         else:
-            remove_unused(self._replaced)
+            remove_unused((*self._replaced, *earlier))
             self._replaced = []
             for map in painted.painting.maps:  # the earlier image may have had the name until now
                 name_image(images[map.name], painted.painting, map)
@@ -183,6 +186,7 @@ class Assignment:
             images,
             self.target.mapping,
             unit=first.per_unit if first and all(densities) else None,
+            lattice=_lattice_of(painted),
             replace_links=self.target.replace_links,
             ours=ours,
         )
@@ -224,6 +228,7 @@ class Assignment:
     def revert(self) -> None:
         """Restore what was there before the preview. What somebody has changed or removed since then stays so."""
         material = self._material.get() if self._material else None
+        shown = _shown_by(material) if material is not None else []
         if material is not None and (not self.preview_shown or self._is_seen(material)):
             for each in reversed(self._before):
                 each.bring_back(material)
@@ -231,13 +236,19 @@ class Assignment:
                 bpy.data.materials.remove(material)
             elif self._shown_before:
                 restore(material, self._shown_before)
-        remove_unused((*self._replaced, *self._loaded.values()))
+        remove_unused((*self._replaced, *shown, *self._loaded.values()))
         self._replaced, self._loaded = [], {}
 
     def withdraw(self) -> None:
         """Take back the preview and all loaded images. Both can come again."""
         self.revert()
         self.preview_shown, self._material, self._previews = False, None, frozenset()
+
+    @property
+    def material(self) -> Any:
+        """The material that shows a preview of this one now; None if there is none, or it shows something else."""
+        material = self._material.get() if self._material and self.preview_shown else None
+        return material if material is not None and material.users and self._is_seen(material) else None
 
     def _is_seen(self, material: Any) -> bool:
         """Whether the material still shows the preview. Another task may have put its texture there since."""
@@ -276,6 +287,18 @@ class Assignment:
             return thing.active_material
         index = own_slot(thing, faces)
         return None if index is None else thing.material_slots[index].material
+
+
+def _lattice_of(painted: Painted) -> Lattice | None:
+    """Of the pattern of a texture, as far as the server still has its model."""
+    model = state.session().catalogue.get(painted.painting.model) if state.is_open() else None
+    return model.lattice if model and model.sha256 == painted.painting.sha256 else None
+
+
+def _shown_by(material: Any) -> list[Reference]:
+    """The images and the group that our nodes of a material show."""
+    images = [Reference.to("images", each) for each in images_of(material).values() if each is not None]
+    return [*images, *(Reference.to("node_groups", each) for each in groups_of(material))]
 
 
 def lay_along(material: Any, projection: Projection) -> None:

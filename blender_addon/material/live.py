@@ -23,17 +23,21 @@ from typing import Any, Final
 
 import bpy
 
+from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
 from .marks import MARK, is_ours
 from .measure import ALONG_U, ALONG_V
+from .pieces import piece, steps_of
+from .wiring import Wiring
 
 NAME: Final = "Texserver Material"
-VERSION: Final = 1
+VERSION: Final = 2  # 1 had no VARY
 PART: Final = "material"  # what the group's node in a material is marked with
 
 SIZE, OFFSET_X, OFFSET_Y, ROTATION, BLEND = "Size", "Offset X", "Offset Y", "Rotation", "Blend"
 HUE, VALUE, AO, ROUGH_MIN, ROUGH_MAX = "Hue", "Value", "AO", "Roughness Min", "Roughness Max"
 STRENGTH, DISPLACEMENT = "Normal Strength", "Displacement"
+VARY: Final = "Vary per Object"
 OUTPUTS: Final = {  # with the maps that each is for
     "Base Color": ("basecolor", "NodeSocketColor"),
     "Metallic": ("metallic", "NodeSocketFloat"),
@@ -46,8 +50,6 @@ GLTF_OCCLUSION: Final = "Occlusion"
 EXPORTED: Final = "occlusion in glTF"
 _STEEPEST: Final = 0.05  # the z of a normal; below it a slope has no end
 _HARD: Final = 0.001  # a blend that is seen as none
-_COLUMN: Final = 200  # from node to node, in the editor's units
-_ROW: Final = 170
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class Input:
     subtype: str = "NONE"
     maps: tuple[str, ...] = ()  # it has a meaning where one of these is shown; always, if there are none
     about: str = ""
+    since: int = 1  # the first version of the group that has it
 
 
 _FAR: Final = 1e4
@@ -89,6 +92,9 @@ INPUTS: Final = (
         maps=("height",),
         about="Depth of the relief, from its lowest to its highest point",
     ),
+    Input(
+        name=VARY, default=0, low=0, high=1, subtype="FACTOR", since=2, about="1: each object shows another piece of it"
+    ),
 )
 
 
@@ -99,6 +105,7 @@ class Showing:
     images: Mapping[str, Any]  # by map
     projection: Projection
     size: tuple[int, int]  # height, width of the texture in pixels
+    lattice: Lattice | None = None  # the two steps (y, x) in pixels by which the model's pattern repeats
 
 
 def node_of(tree: Any) -> Any:
@@ -116,7 +123,19 @@ def showing(node: Any) -> Showing | None:
         each[MARK]: each.image for each in group.nodes if each.type == "TEX_IMAGE" and MARK in each and each.image
     }
     told = group[MARK]
-    return Showing(images=images, projection=told["projection"], size=tuple(told["size"]))
+    steps = told.get("lattice")
+    lattice = (tuple(steps[:2]), tuple(steps[2:])) if steps else None
+    return Showing(images=images, projection=told["projection"], size=tuple(told["size"]), lattice=lattice)
+
+
+def is_current(node: Any) -> bool:
+    """Whether the group of a node has all inputs of this version."""
+    return bool(node.node_tree[MARK]["version"] >= VERSION)
+
+
+def inputs_of(node: Any) -> list[Input]:
+    """The inputs that our group's node has; one of an earlier version has fewer."""
+    return [each for each in INPUTS if each.name in node.inputs]
 
 
 def value(node: Any, name: str) -> float:
@@ -134,16 +153,23 @@ def set_values(node: Any, values: Mapping[str, float]) -> None:
 def build(shown: Showing) -> Any:
     """A new group that shows this. Whoever uses it gives it to a node."""
     group: Any = bpy.data.node_groups.new(NAME, "ShaderNodeTree")  # type: ignore[arg-type]
-    for each in INPUTS:
-        socket = group.interface.new_socket(each.name, in_out="INPUT", socket_type="NodeSocketFloat")
-        socket.subtype = each.subtype
-        socket.default_value, socket.min_value, socket.max_value = each.default, each.low, each.high
-        socket.description = each.about
-    for name, (_, kind) in OUTPUTS.items():
-        group.interface.new_socket(name, in_out="OUTPUT", socket_type=kind)
+    for version in range(1, VERSION + 1):  # Blender keeps values and links by the order in which sockets were made
+        for each in [each for each in INPUTS if each.since == version]:
+            _add_input(group, each)
+        for name, (_, kind) in OUTPUTS.items() if version == 1 else ():
+            group.interface.new_socket(name, in_out="OUTPUT", socket_type=kind)
     group[MARK] = {"version": VERSION, "projection": shown.projection, "size": list(shown.size)}
+    if shown.lattice:
+        group[MARK]["lattice"] = [float(each) for step in shown.lattice for each in step]
     _Group(group, shown)
     return group
+
+
+def _add_input(group: Any, input: Input) -> None:
+    socket = group.interface.new_socket(input.name, in_out="INPUT", socket_type="NodeSocketFloat")
+    socket.subtype = input.subtype
+    socket.default_value, socket.min_value, socket.max_value = input.default, input.low, input.high
+    socket.description = input.about
 
 
 def describe_to_gltf(node: Any) -> None:
@@ -189,85 +215,6 @@ def _has_occlusion(group: Any) -> bool:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- wiring
-
-Value = Any  # a socket, a number, or three numbers
-
-
-class _Wiring:
-    """Nodes made as expressions; each stands right of what it depends on."""
-
-    def __init__(self, tree: Any) -> None:
-        self.tree = tree
-        self._depths: dict[str, int] = {}
-        self._rows: dict[int, int] = {}
-
-    def node(self, kind: str, *inputs: Value, **settings: Any) -> Any:
-        """A node with these settings; `inputs` from the first on, None leaves one as it is."""
-        node = self.tree.nodes.new(kind)
-        for name, setting in settings.items():
-            setattr(node, name, setting)
-        for socket, given in zip(node.inputs, inputs, strict=False):
-            self.set(socket, given)
-        self._place(node)
-        return node
-
-    def set(self, socket: Any, given: Value) -> None:
-        """Give an input a value, or link it to an output."""
-        if isinstance(given, bpy.types.NodeSocket):
-            self.tree.links.new(given, socket)
-        elif given is not None:
-            socket.default_value = given
-
-    def math(self, operation: str, *inputs: Value) -> Any:
-        return self.node("ShaderNodeMath", *inputs, operation=operation).outputs[0]
-
-    def vector(self, operation: str, *inputs: Value) -> Any:
-        """The vector that a Vector Math node gives; its number for DOT_PRODUCT and LENGTH."""
-        outputs = self.node("ShaderNodeVectorMath", *inputs, operation=operation).outputs
-        return outputs["Value" if operation in ("DOT_PRODUCT", "LENGTH") else "Vector"]
-
-    def scale(self, vector: Value, by: Value) -> Any:
-        node = self.node("ShaderNodeVectorMath", vector, operation="SCALE")
-        self.set(node.inputs["Scale"], by)
-        self._place(node)
-        return node.outputs["Vector"]
-
-    def combine(self, x: Value, y: Value, z: Value = 0.0) -> Any:
-        return self.node("ShaderNodeCombineXYZ", x, y, z).outputs[0]
-
-    def separate(self, vector: Value) -> tuple[Any, Any, Any]:
-        x, y, z = self.node("ShaderNodeSeparateXYZ", vector).outputs
-        return x, y, z
-
-    def transform(self, vector: Value, source: str, target: str) -> Any:
-        node = self.node("ShaderNodeVectorTransform", vector, vector_type="VECTOR")
-        node.convert_from, node.convert_to = source, target
-        return node.outputs[0]
-
-    def turn(self, vector: Value, angle: Value) -> Any:
-        """Around z, to the left."""
-        node = self.node("ShaderNodeVectorRotate", vector, rotation_type="Z_AXIS")
-        self.set(node.inputs["Angle"], angle)
-        self._place(node)
-        return node.outputs[0]
-
-    def mix(self, factor: Value, first: Value, second: Value, blend: str = "MIX") -> Any:
-        node = self.node("ShaderNodeMix", data_type="RGBA", blend_type=blend)
-        for identifier, given in (("Factor_Float", factor), ("A_Color", first), ("B_Color", second)):
-            self.set(next(each for each in node.inputs if each.identifier == identifier), given)
-        self._place(node)
-        return next(each for each in node.outputs if each.identifier == "Result_Color")
-
-    def _place(self, node: Any) -> None:
-        before = [self._depths.get(link.from_node.name, 0) for socket in node.inputs for link in socket.links]
-        depth = 1 + max(before, default=0)
-        if self._depths.get(node.name) != depth:
-            self._depths[node.name] = depth
-            row = self._rows[depth] = self._rows.get(depth, -1) + 1
-            node.location = (depth * _COLUMN, -row * _ROW)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Side:
     """One projection of the texture: where its pixels lie, and the axes (in real lengths) along which they lie."""
@@ -277,27 +224,29 @@ class _Side:
     slope: Any = None  # a function from a slope (x, y) in the texture to a vector in the object's own directions
 
 
-def _lay(wiring: _Wiring, metres: Any, given: Mapping[str, Any]) -> Any:
+def _lay(wiring: Wiring, metres: Any, given: Mapping[str, Any]) -> Any:
     """From lengths on the object to coordinates in the texture."""
     moved = wiring.vector("SUBTRACT", metres, wiring.combine(given[OFFSET_X], given[OFFSET_Y]))
     turned = wiring.turn(moved, wiring.math("MULTIPLY", given[ROTATION], -1.0))
     none = wiring.combine(0.0, 0.0)  # the exporter's values are not for the renderer
-    node = wiring.node("ShaderNodeMapping", turned, none, none, wiring.vector("DIVIDE", (1, 1, 1), given[_TILE]))
+    node = wiring.node(
+        "ShaderNodeMapping", turned, given[_PIECE], none, wiring.vector("DIVIDE", (1, 1, 1), given[_TILE])
+    )
     node[MARK] = "mapping"
     return node.outputs[0]
 
 
-def _direction(wiring: _Wiring, colour: Any) -> Any:
+def _direction(wiring: Wiring, colour: Any) -> Any:
     """The direction that a normal map's colour means."""
     return wiring.vector("MULTIPLY_ADD", colour, (2, 2, 2), (-1, -1, -1))
 
 
-def _object_scale(wiring: _Wiring) -> Any:
+def _object_scale(wiring: Wiring) -> Any:
     axes = [wiring.transform(axis, "OBJECT", "WORLD") for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
     return wiring.combine(*(wiring.vector("LENGTH", each) for each in axes))
 
 
-def _tilt(wiring: _Wiring, colours: Sequence[Any], sides: Sequence[_Side], scale: Any, given: Mapping[str, Any]) -> Any:
+def _tilt(wiring: Wiring, colours: Sequence[Any], sides: Sequence[_Side], scale: Any, given: Mapping[str, Any]) -> Any:
     """The surface's normal, tilted by the slopes of a normal map from all sides."""
     gradient: Any = None
     for colour, side in zip(colours, sides, strict=True):
@@ -312,13 +261,15 @@ def _tilt(wiring: _Wiring, colours: Sequence[Any], sides: Sequence[_Side], scale
     return wiring.vector("NORMALIZE", wiring.vector("SUBTRACT", wiring.vector("ADD", normal, world), along))
 
 
-# ---------------------------------------------------------------------------------------------------------------- box
+# ------------------------------------------------------------------------------------------------------------- shared
 #
-# What box mapping computes is the same for all materials. It stands in two groups that all share: Blender takes a
-# tenth of a second to make so many nodes in one tree, and the artist's window would wait.
+# What box mapping computes is the same for all materials, and so is the choice of a piece. They stand in groups that
+# all share: Blender takes a tenth of a second to make so many nodes in one tree, and the artist's window would wait.
 
 _BOX: Final = "Box"
 _BOX_NORMAL: Final = "Box Normal"
+_PIECE: Final = "Piece"  # the shared group, and what it gives: how far the texture is moved, in repeats of it
+_STEPS: Final = ("Step 1", "Step 2", "Counts")
 _TILE: Final = "Tile"  # width and height of the texture, in units of length
 _PLACES: Final = ("Top", "Right", "Front")  # in the order of the sides
 _WEIGHTS, _SIGNS, _SCALE = "Weights", "Signs", "Scale"
@@ -331,7 +282,7 @@ def is_shared(group: Any) -> bool:
     return mark == EXPORTED or (hasattr(mark, "get") and "shared" in mark)
 
 
-def _box(wiring: _Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+def _box(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
     """Coordinates from above, from the right and from the front, and how much each is seen.
 
     Seen from outside, no side is mirrored, and walls stand upright.
@@ -364,7 +315,7 @@ def _box(wiring: _Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _box_normal(wiring: _Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+def _box_normal(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
     """The surface's normal, tilted by a normal map that is seen from three sides."""
     right, front, up = wiring.separate(given[_SIGNS])
     sideways, forwards, upwards = wiring.separate(given[_WEIGHTS])
@@ -380,10 +331,15 @@ def _box_normal(wiring: _Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"Normal": _tilt(wiring, [given[name] for name in _PLACES], sides, given[_SCALE], given)}
 
 
+def _piece(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Where this object's piece of the texture lies."""
+    return {_PIECE: piece(wiring, given[VARY], *(given[name] for name in _STEPS))}
+
+
 _SHARED: Final[dict[str, tuple[Any, dict[str, str], dict[str, str]]]] = {  # what makes it, its inputs, its outputs
     _BOX: (
         _box,
-        {OFFSET_X: _NUMBER, OFFSET_Y: _NUMBER, ROTATION: _NUMBER, BLEND: _NUMBER, _TILE: _VECTOR},
+        {OFFSET_X: _NUMBER, OFFSET_Y: _NUMBER, ROTATION: _NUMBER, BLEND: _NUMBER, _TILE: _VECTOR, _PIECE: _VECTOR},
         {**dict.fromkeys(_PLACES, _VECTOR), _WEIGHTS: _VECTOR, _SIGNS: _VECTOR, _SCALE: _VECTOR},
     ),
     _BOX_NORMAL: (
@@ -396,6 +352,7 @@ _SHARED: Final[dict[str, tuple[Any, dict[str, str], dict[str, str]]]] = {  # wha
         },
         {"Normal": _VECTOR},
     ),
+    _PIECE: (_piece, {VARY: _NUMBER, **dict.fromkeys(_STEPS, _VECTOR)}, {_PIECE: _VECTOR}),
 }
 
 
@@ -412,13 +369,10 @@ def _shared(part: str) -> Any:
         for name, kind in sockets.items():
             group.interface.new_socket(name, in_out=way, socket_type=kind)
     group[MARK] = mark
-    wiring = _Wiring(group)
+    wiring = Wiring(group)
     given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
     found = make(wiring, given)
-    output = wiring.node("NodeGroupOutput")
-    for name, socket in found.items():
-        wiring.set(output.inputs[name], socket)
-    output.location.x = max(each.location.x for each in group.nodes) + 2 * _COLUMN
+    wiring.end(found)
     return group
 
 
@@ -429,20 +383,19 @@ class _Group:
     """Makes the nodes of one group."""
 
     def __init__(self, tree: Any, shown: Showing) -> None:
-        self.wiring = wiring = _Wiring(tree)
+        self.wiring = wiring = Wiring(tree)
         self.shown = shown
         self.given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
         height, width = shown.size
         size = self.given[SIZE]
         self.given[_TILE] = wiring.combine(size, wiring.math("MULTIPLY", size, height / width), 1.0)
+        steps = dict(zip(_STEPS, steps_of(shown.size, shown.lattice), strict=True))
+        self.given[_PIECE] = self._use(_PIECE, {VARY: self.given[VARY], **steps}).outputs[0]
         self.scale: Any = None
         self.box: Any = None
         sides = self._sides()
         colours = {map: self._sample(map, image, sides) for map, image in shown.images.items()}
-        output = wiring.node("NodeGroupOutput")
-        for name, given in self._outputs(colours, sides).items():
-            wiring.set(output.inputs[name], given)
-        output.location.x = max(each.location.x for each in tree.nodes) + 2 * _COLUMN
+        wiring.end(self._outputs(colours, sides))
 
     def _outputs(self, colours: Mapping[str, Sequence[Any]], sides: Sequence[_Side]) -> dict[str, Any]:
         wiring, given = self.wiring, self.given

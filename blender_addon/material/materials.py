@@ -7,14 +7,14 @@ Other people's work stays, unless the user asked to replace it. The group's inpu
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import bpy
 
 from ..client.sinks import PaintedMap, Painting
-from ..tasks.placement import size_text, tile_width
+from ..tasks.placement import Lattice, size_text, tile_width
 from ..tasks.relief import Method, Projection, depth, relief_of
 from ..tasks.task import Painted
 from . import legacy, live
@@ -158,13 +158,14 @@ def show(
     mapping: TextureMapping,
     *,
     unit: tuple[float, float] | None,
+    lattice: Lattice | None,
     replace_links: bool,
     ours: bool = True,
 ) -> Linked:
     """Show images, by map, in a material: in our node if it has one, else in a new one.
 
-    `unit`: how long a unit of the UV map is along u and v, None where there is no usable one. `ours`: the material was
-    made here, so it is marked.
+    `unit`: how long a unit of the UV map is along u and v, None where there is no usable one. `lattice`: of the model's
+    pattern. `ours`: the material was made here, so it is marked.
     """
     if material.node_tree is None and bpy.app.version < (5, 0, 0):
         material.use_nodes = True
@@ -189,7 +190,7 @@ def show(
         displace = displace if "displace" in mapping.asked else displaces(material)
     without_uv = unit is None and projection == "UV"
     projection = "BOX" if without_uv else projection
-    shown = live.Showing(images=images, projection=projection, size=painting.size)
+    shown = live.Showing(images=images, projection=projection, size=painting.size, lattice=lattice)
     node = graph.show(shown)
     live.set_values(node, wanted)
     node[UNIT] = unit or (1.0, 1.0)
@@ -210,15 +211,33 @@ def projection_of(material: Any) -> Projection | None:
 
 def set_projection(material: Any, projection: Projection) -> None:
     """Lay the texture onto the object in another way."""
-    node = live.node_of(material.node_tree)
-    shown = live.showing(node)
+    shown = live.showing(live.node_of(material.node_tree))
     if shown and shown.projection != projection:
-        before = Reference.to("node_groups", node.node_tree)
-        _Graph(material.node_tree, False).show(
-            live.Showing(images=shown.images, projection=projection, size=shown.size), node
-        )
-        live.describe_to_gltf(node)
-        remove_unused([before])
+        _rebuild(material, replace(shown, projection=projection))
+
+
+def _rebuild(material: Any, shown: live.Showing) -> None:
+    """Give our node another group. Its values and links stay."""
+    node = live.node_of(material.node_tree)
+    before = Reference.to("node_groups", node.node_tree)
+    _Graph(material.node_tree, False).show(shown, node)
+    live.describe_to_gltf(node)
+    remove_unused([before])
+
+
+def varies(material: Any) -> bool:
+    """Whether each object shows another piece of the texture."""
+    node = live.node_of(material.node_tree)
+    return bool(live.showing(node) and live.VARY in node.inputs and live.value(node, live.VARY) > 0.5)
+
+
+def set_varies(material: Any, vary: bool) -> None:
+    """Let each object show another piece of the texture, or all the same. A group of an earlier version is rebuilt."""
+    node = live.node_of(material.node_tree)
+    if shown := live.showing(node):
+        if not live.is_current(node):
+            _rebuild(material, shown)
+        live.set_values(node, {live.VARY: float(vary)})
 
 
 def set_displace(material: Any, displace: bool) -> None:
@@ -274,7 +293,7 @@ class ShownBefore:
             mark=material[MARK].to_dict() if is_ours(material) else {},
             nodes=frozenset(each.name for each in tree.nodes if is_ours(each)),
             group=Reference.to("node_groups", node.node_tree) if shown else None,
-            values={each.name: live.value(node, each.name) for each in live.INPUTS} if shown else {},
+            values={each.name: live.value(node, each.name) for each in live.inputs_of(node)} if shown else {},
             linked=bool(node and node.get(LINKED)),
             unit=tuple(node.get(UNIT, ())) if node else (),
             method=material.displacement_method,
@@ -337,7 +356,7 @@ def _hide_unused(node: Any) -> None:
     maps: Collection[str] = shown.images if shown else ()
     for name, (map, _) in live.OUTPUTS.items():
         node.outputs[name].hide = map not in maps
-    for each in live.INPUTS:
+    for each in live.inputs_of(node):
         node.inputs[each.name].hide = not applies(each, shown)
 
 

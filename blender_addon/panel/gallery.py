@@ -12,6 +12,7 @@ import bpy.utils.previews
 
 from ..tasks import state
 from ..tasks.catalogue import Kind
+from ..tasks.task import Painted
 
 Item = tuple[str, str, str, int, int]
 
@@ -59,6 +60,11 @@ def forget_variations() -> None:
     for task in state.session().variations:
         for path in task.result.files.values() if task.result else ():
             forget(path)
+
+
+def picture(painted: Painted) -> Path:
+    """The file that shows a texture best: its base colour."""
+    return painted.files.get("basecolor") or next(iter(painted.files.values()))
 
 
 def model_icon(name: str) -> int:

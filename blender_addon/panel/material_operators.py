@@ -1,10 +1,11 @@
 """The operators for a material that is there: its UV map, an upgrade of its nodes, the asset browser."""
 
+import random
 from typing import Any
 
 import bpy
 
-from ..material import assignment, legacy, live, measure, unwrap
+from ..material import assignment, legacy, live, measure, pieces, unwrap
 from ..material.marks import MARK, is_ours
 from ..tasks import state
 from .operator import FINISHED, Operator, Outcome
@@ -117,4 +118,56 @@ class TEXSERVER_OT_upgrade(Operator):
         return FINISHED
 
 
-CLASSES = (TEXSERVER_OT_mark_asset, TEXSERVER_OT_unwrap, TEXSERVER_OT_measure, TEXSERVER_OT_upgrade)
+class _Piece(Operator):
+    """An operator for which piece of a texture the selected objects show."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if context.object is None or context.object.library:
+            cls.poll_message_set("Select an object that is not linked from another file")
+            return False
+        return True
+
+    def set(self, thing: Any) -> None:
+        """For one object."""
+        raise NotImplementedError
+
+    def execute(self, context: Any) -> Outcome:
+        for each in {context.object, *context.selected_objects}:
+            if not each.library:
+                self.set(each)
+                each.update_tag()
+        return FINISHED
+
+
+class TEXSERVER_OT_dice_piece(_Piece):
+    """Show another piece of the texture on the selected objects. The material must vary per object"""
+
+    bl_idname = "texserver.dice_piece"
+    bl_label = "Another Piece"
+
+    def set(self, thing: Any) -> None:
+        thing[pieces.PROPERTY] = random.randrange(1, pieces.MOST)
+
+
+class TEXSERVER_OT_clear_piece(_Piece):
+    """Let the selected objects show the piece that follows from their names again"""
+
+    bl_idname = "texserver.clear_piece"
+    bl_label = "Usual Piece"
+
+    def set(self, thing: Any) -> None:
+        if pieces.PROPERTY in thing:
+            del thing[pieces.PROPERTY]
+
+
+CLASSES = (
+    TEXSERVER_OT_dice_piece,
+    TEXSERVER_OT_clear_piece,
+    TEXSERVER_OT_mark_asset,
+    TEXSERVER_OT_unwrap,
+    TEXSERVER_OT_measure,
+    TEXSERVER_OT_upgrade,
+)

@@ -22,6 +22,8 @@ class TEXSERVER_MT_object(bpy.types.Menu):
         layout.separator()
         layout.operator("texserver.unwrap", icon="UV")
         layout.operator("texserver.measure")
+        layout.operator("texserver.dice_piece")
+        layout.operator("texserver.clear_piece")
         layout.operator("texserver.upgrade")
         layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
         layout.operator("texserver.export_set", icon="EXPORT")

@@ -38,6 +38,17 @@ class Operator(bpy.types.Operator):
         return CANCELLED
 
 
+def has_object(operator: Any, context: Any) -> bool:
+    """Whether the active object can get a texture; for poll()."""
+    if context.object is None:
+        operator.poll_message_set("Select the object for the texture")
+        return False
+    if context.object.type not in WITH_MATERIALS:
+        operator.poll_message_set("The active object cannot have a material. Select a mesh, a curve or a text")
+        return False
+    return True
+
+
 class PaintingOperator(Operator):
     """An operator that begins a task. From a button it returns at once; from a script it runs to the end."""
 
@@ -49,13 +60,7 @@ class PaintingOperator(Operator):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        if context.object is None:
-            cls.poll_message_set("Select the object for the texture")
-            return False
-        if context.object.type not in WITH_MATERIALS:
-            cls.poll_message_set("The active object cannot have a material. Select a mesh, a curve or a text")
-            return False
-        return True
+        return has_object(cls, context)
 
     def prepare(self, context: Any) -> Prepared:
         """What to begin. Raises NotOrdered or NotAssigned."""

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import bpy
 
-from ..loop import pump
+from ..loop import pump, trial
 from ..loop.delivery import TextureDelivery
-from ..material.assignment import Target, target_for
+from ..material import legacy
+from ..material.assignment import Assignment, Target, objects_of, target_for
 from ..material.materials import TextureMapping
 from ..material.slots import selected
 from ..protocol.errors import TexserverError
@@ -21,7 +22,7 @@ from . import preferences
 from .settings import CUSTOM, MAPS, first_texels
 
 MOST_SEED: Final = 2**31 - 1  # the limit of a Blender property; the server's is higher
-VARIATION_SIDE: Final = 256
+VARIATION_SIDE: Final = 512  # as large as a preview
 MIN_SIDE: Final = 16
 _MAPPING: Final = frozenset({"projection", "blend", "texels", "displacement", "displace"})
 
@@ -38,11 +39,13 @@ class PreparedTexture:
     target: Target
     folder: Path | None = None  # for the files; None: the cache
     suffix: str = ".tif"
+    tried: Assignment | None = None  # shows the same as a variation that is tried on
 
     def begin(self) -> TextureTask:
-        """Begin. The pump does the rest."""
+        """Begin. The pump does the rest. A variation that is tried on and not kept is taken off."""
+        trial.take_off()
         task = state.session().order(self.order, self.folder, self.suffix)
-        pump.deliver(TextureDelivery(task, self.target))
+        pump.deliver(TextureDelivery(task, self.tried or Assignment(self.target)))
         return task
 
 
@@ -71,22 +74,26 @@ def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture
     active = context.object
     others = context.selected_objects if settings.all_selected else ()
     objects = selected(active, others) if active else []
-    mapping = TextureMapping(
-        projection=settings.mapping,
-        blend=settings.blend,
-        texels=given.get("texels") or first_texels(context.scene.texserver, order.model),
-        displacement=settings.displacement,
-        displace=settings.displace,
-        asked=frozenset({"projection" if name == "mapping" else name for name in given}) & _MAPPING,
-    )
     target = target_for(
         objects,
         slot=settings.target,
-        mapping=mapping,
+        mapping=_mapping(context, order.model, given),
         replace_links=settings.replace_links,
         pack=(place := folder(chosen)) is None,
     )
     return PreparedTexture(order=order, target=target, folder=place, suffix=chosen.file_format)
+
+
+def _mapping(context: Any, model: str, given: dict[str, Any]) -> TextureMapping:
+    settings = Settings(context.scene.texserver, given)
+    return TextureMapping(
+        projection=settings.mapping,
+        blend=settings.blend,
+        texels=given.get("texels") or first_texels(context.scene.texserver, model),
+        displacement=settings.displacement,
+        displace=settings.displace,
+        asked=frozenset({"projection" if name == "mapping" else name for name in given}) & _MAPPING,
+    )
 
 
 def again(context: Any, entry: Any, *, side: int | None = None) -> PreparedTexture:
@@ -110,16 +117,37 @@ def again(context: Any, entry: Any, *, side: int | None = None) -> PreparedTextu
     return _prepare(context, order)
 
 
-def variations(context: Any) -> list[TextureOrder]:
-    """Orders for small pictures of several seeds. Raises NotOrdered."""
+def variations(context: Any, first: int | None = None) -> list[TextureOrder]:
+    """Orders for small textures of several seeds, from `first` on or from the scene's seed. Raises NotOrdered."""
     settings = context.scene.texserver
     model = chosen_model(settings.model)
     size = (VARIATION_SIDE, VARIATION_SIDE)
     if model.lattice:
         size = whole_periods(model.lattice, size)
-    maps = tuple(name for name in model.maps if name == "basecolor") or model.maps[:1]
-    first = TextureOrder(model=model.name, seed=settings.seed, size=size, maps=maps)
-    return [replace(first, seed=(first.seed + each) % (MOST_SEED + 1)) for each in range(settings.variations)]
+    begin = settings.seed if first is None else first
+    one = TextureOrder(model=model.name, seed=begin, size=size, maps=_maps(Settings(settings, {}), model))
+    return [replace(one, seed=(begin + each) % (MOST_SEED + 1)) for each in range(settings.variations)]
+
+
+def tried_on(context: Any, model: str) -> Target:
+    """Where a variation of this model is tried on. Raises NotOrdered, NotAssigned."""
+    settings = context.scene.texserver
+    objects = selected(context.object, context.selected_objects if settings.all_selected else ())
+    material = context.object.active_material
+    if settings.target == "ADD" or (settings.target == "UPDATE" and material and legacy.is_legacy(material)):
+        raise NotOrdered(
+            "A variation could not be taken off this material again. Choose New Material or Update or New as the "
+            "target, and upgrade a material of an earlier version."
+        )
+    return target_for(objects, slot=settings.target, mapping=_mapping(context, model, {}))
+
+
+def kept(context: Any, on: trial.Trial) -> PreparedTexture:
+    """The variation that is tried on, at the chosen size. Raises NotOrdered, NotAssigned."""
+    prepared = prepare(context, model=on.model, seed=on.seed)
+    target = replace(on.assignment.target, pack=prepared.target.pack)
+    objects_of(target)
+    return replace(prepared, order=replace(prepared.order, preview=None), target=target, tried=trial.hand_over(target))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,32 +7,21 @@ from typing import Any
 
 import bpy
 
-from ..material import export, legacy, live, materials
+from ..material import export, legacy, live, materials, pieces
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
 from . import gallery, orders, preferences, presets
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
 from .orders import NotOrdered
+from .panel import Panel, hides_textures
 from .server_drawing import draw_server
 from .settings import CUSTOM, MAPS, model_texels
+from .variation_panel import VariationsPanel
 
 MOST_JOBS = 8
 MOST_HISTORY = 8
-FEW = 4  # variations, in two columns
 _BEGIN_A_BLOCK = {live.SIZE, live.HUE, live.ROUGH_MIN, live.STRENGTH}
-
-
-class Panel:
-    """What all panels share: where they are."""
-
-    bl_region_type = "UI"
-    bl_category = "Texserver"
-    bl_space_type = "VIEW_3D"
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        return cls.bl_space_type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
 
 
 class _MainPanel(Panel):
@@ -97,7 +86,7 @@ class _MaterialPanel(Panel):
         layout.use_property_decorate = False
         node = live.node_of(tree)
         if shown := live.showing(node):
-            if _hides_textures(context):
+            if hides_textures(context):
                 layout.operator("texserver.show_material", icon="SHADING_TEXTURE")
             column = layout.column()
             column.enabled = material.library is None
@@ -115,12 +104,6 @@ class _MaterialPanel(Panel):
             row.operator("texserver.export_set", icon="EXPORT")
 
 
-def _hides_textures(context: Any) -> bool:
-    """Whether the 3D View is shaded in a way that shows no material."""
-    space = context.space_data
-    return bool(space and space.type == "VIEW_3D" and space.shading.type in ("SOLID", "WIREFRAME"))
-
-
 def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Showing) -> None:
     layout.prop(material.texserver_live, "mapping")
     if thing.type == "MESH":
@@ -131,8 +114,8 @@ def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Sh
         if shown.projection == "UV":
             row.operator("texserver.measure", text="Measure")
     aligned = layout.column(align=True)
-    for each in live.INPUTS:
-        if not materials.applies(each, shown):
+    for each in live.inputs_of(node):
+        if each.name == live.VARY or not materials.applies(each, shown):
             continue
         if each.name in _BEGIN_A_BLOCK:
             aligned = layout.column(align=True)
@@ -143,6 +126,13 @@ def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Sh
             aligned.prop(socket, "default_value", text=each.name, slider=each.subtype == "FACTOR")
     if "height" in shown.images:
         layout.prop(material.texserver_live, "displace")
+    row = layout.row(align=True)
+    row.prop(material.texserver_live, "vary")
+    if materials.varies(material):
+        row.operator("texserver.dice_piece", text="", icon="FILE_REFRESH")
+        if pieces.PROPERTY in thing:
+            row.operator("texserver.clear_piece", text="", icon="X")
+        layout.label(text="Each object shows another piece of it.")
 
 
 def _draw_first_values(layout: Any, settings: Any) -> None:
@@ -157,33 +147,6 @@ def _draw_first_values(layout: Any, settings: Any) -> None:
     if orders.has_height(settings):
         layout.prop(settings, "displace")
         layout.prop(settings, "displacement")
-
-
-class _VariationsPanel(Panel):
-    bl_label = "Variations"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context: Any) -> None:
-        layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
-        row = layout.row(align=True)
-        row.prop(settings, "variations", text="Seeds")
-        row.operator("texserver.variations", text="Show")
-        columns, scale = (2, 5.3) if len(session.variations) <= FEW else (3, 3.5)  # to fill the sidebar's width
-        grid = layout.grid_flow(columns=columns, even_columns=True, row_major=True)
-        for task in session.variations:
-            cell = grid.column(align=True)
-            if task.result:
-                cell.template_icon(gallery.icon(next(iter(task.result.files.values()))), scale=scale)
-            else:
-                cell.label(text="" if task.state == "waiting" else task.state.capitalize())
-            use = cell.row()
-            use.operator_context = "INVOKE_DEFAULT"
-            button = use.operator("texserver.use_variation", text=str(task.order.seed))
-            button.model, button.seed = task.order.model, task.order.seed
-        for task in session.variations:
-            if task.state == "failed":
-                draw_text(layout, task.message, icon="ERROR")
-                break
 
 
 class JobsPanel(Panel):
@@ -244,7 +207,7 @@ def _for_editor(space: str, short: str) -> list[type]:
     """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_main"
     classes = [type(main, (_MainPanel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": main})]
-    for panel in (_MaterialPanel, _VariationsPanel, JobsPanel, _HistoryPanel):
+    for panel in (_MaterialPanel, VariationsPanel, JobsPanel, _HistoryPanel):
         name = f"TEXSERVER_PT_{short}_{panel.bl_label.lower()}"
         classes.append(
             type(name, (panel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": name, "bl_parent_id": main})

@@ -5,6 +5,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
+from ..loop import trial
 from ..material import assignment, live, materials
 from ..tasks import state
 from ..tasks.relief import Projection
@@ -103,6 +104,7 @@ def _model_changed(self: "TEXSERVER_PG_settings", context: Any) -> None:
         ready = state.session().catalogue.ready("texture")
         name = self.model or (ready[0].name if ready else "")
         if any(task.order.model != name for task in state.session().variations):
+            trial.take_off()
             gallery.forget_variations()
             state.session().vary([])
 
@@ -225,6 +227,19 @@ class TEXSERVER_PG_live(bpy.types.PropertyGroup):
         if live.showing(live.node_of(self.id_data.node_tree)):
             materials.set_displace(self.id_data, displace)
 
+    def _get_vary(self) -> bool:
+        return materials.varies(self.id_data)
+
+    def _set_vary(self, vary: bool) -> None:
+        materials.set_varies(self.id_data, vary)
+
+    vary: BoolProperty(
+        name="Vary per Object",
+        description="Each object shows another piece of the texture, with no image added. A larger texture has more "
+        "pieces. Regular materials move by whole periods",
+        get=_get_vary,
+        set=_set_vary,
+    )
     mapping: EnumProperty(name="Mapping", items=MAPPINGS, get=_get_mapping, set=_set_mapping)
     displace: BoolProperty(name="Displace Surface", description=_DISPLACE, get=_get_displace, set=_set_displace)
 

@@ -8,7 +8,8 @@ from ..tasks import state
 from . import orders, preferences, style_orders
 from .drawing import draw_latest, draw_messages, draw_text
 from .orders import NotOrdered
-from .panels import JobsPanel, Panel
+from .panel import Panel
+from .panels import JobsPanel
 from .server_drawing import draw_server
 
 

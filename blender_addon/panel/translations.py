@@ -23,6 +23,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Generate Another Seed": ("Mit anderem Startwert erzeugen", "Générer une autre graine"),
     "Again": ("Noch einmal", "Encore"),
     "Use This One": ("Diese verwenden", "Utiliser celle-ci"),
+    "Next Variations": ("Weitere Variationen", "Variations suivantes"),
+    "Next": ("Weitere", "Suivantes"),
+    "Try": ("Anprobieren", "Essayer"),
+    "Try the Next": ("Die nächste anprobieren", "Essayer la suivante"),
+    "Keep": ("Behalten", "Garder"),
+    "Take Off": ("Wieder abnehmen", "Retirer"),
+    "Another Piece": ("Anderes Stück", "Autre morceau"),
+    "Usual Piece": ("Übliches Stück", "Morceau habituel"),
     "Retry": ("Wiederholen", "Réessayer"),
     "Show": ("Zeigen", "Afficher"),
     "Show Variations": ("Variationen zeigen", "Afficher les variations"),
@@ -89,6 +97,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "AO": ("AO", "AO"),
     "Roughness Min": ("Rauheit min.", "Rugosité min."),
     "Roughness Max": ("Rauheit max.", "Rugosité max."),
+    "Vary per Object": ("Je Objekt anders", "Varier par objet"),
     "Normal Strength": ("Normalenstärke", "Force des normales"),
     # styles
     "Style": ("Stil", "Style"),
@@ -105,6 +114,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Output": ("Ausgabe", "Sortie"),
     # states and short messages
     "Nothing painted yet": ("Noch nichts gemalt", "Rien de peint"),
+    "Click a seed to try it on the object": (
+        "Startwert anklicken, um ihn anzuprobieren",
+        "Cliquer une graine pour l'essayer",
+    ),
+    "Each object shows another piece of it.": (
+        "Jedes Objekt zeigt ein anderes Stück.",
+        "Chaque objet en montre un autre morceau.",
+    ),
     "None yet.": ("Noch keine.", "Aucune."),
     "Finished textures are listed here.": ("Fertige Texturen stehen hier.", "Les textures finies sont listées ici."),
     # preferences

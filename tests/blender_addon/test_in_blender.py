@@ -38,6 +38,7 @@ FILES = (
     "failing",
     "drawing",
     "scripting",
+    "varying",
     "wandering",
     "stylizing",
     "setting_up",

@@ -299,7 +299,7 @@ def test_variations_are_pictures_with_their_seeds(editor: str) -> None:
     assert bpy.ops.texserver.variations() == {"FINISHED"}
     panel = drawn(editor)["Variations"]
     assert len([each for each in panel if each.kind == "template_icon"]) == 4
-    assert [each.text for each in panel if each.name == "texserver.use_variation"] == ["40", "41", "42", "43"]
+    assert [each.text for each in panel if each.name == "texserver.try_variation"] == ["40", "41", "42", "43"]
 
 
 def test_variations_that_are_on_their_way_or_failed_are_drawn_too(editor: str) -> None:
@@ -308,7 +308,7 @@ def test_variations_that_are_on_their_way_or_failed_are_drawn_too(editor: str) -
     with Paused():
         session.vary([TextureOrder(model="tiny", seed=fresh_seed(), size=(64, 64))])
         turn()
-        assert names(drawn(editor)["Variations"]) >= {"texserver.use_variation"}
+        assert names(drawn(editor)["Variations"]) >= {"texserver.try_variation"}
     session.vary([TextureOrder(model="granite", seed=1, size=(64, 64))])
     until(lambda: session.variations[0].ended, "an error")
     panel = drawn(editor)["Variations"]

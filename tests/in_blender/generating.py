@@ -144,7 +144,7 @@ def test_a_material_is_one_node_with_values_to_change(mapping: str) -> None:
     assert types == ["BSDF_PRINCIPLED", "GROUP", "OUTPUT_MATERIAL"]
     group = live(material).node_tree
     assert group.name.startswith("Texserver Material")
-    assert group["texserver"]["version"] == 1
+    assert group["texserver"]["version"] == 2
     assert group["texserver"]["projection"] == mapping
     assert value(material, "Blend") == pytest.approx(0.35)
     assert live(material).inputs["Blend"].hide == (mapping != "BOX")

@@ -100,14 +100,17 @@ def test_generate_paints_a_whole_series() -> None:
 # ---------------------------------------------------------------------------------------------------------- variations
 
 
-def test_variations_are_small_pictures_of_the_next_seeds() -> None:
+MAPS = ("basecolor", "normal", "roughness", "metallic", "ao", "height")
+
+
+def test_variations_are_small_textures_of_the_next_seeds() -> None:
     settings = bpy.context.scene.texserver
     settings.model, settings.seed, settings.variations = "stone", 7, 3
     before = everything()
     assert bpy.ops.texserver.variations() == {"FINISHED"}
     tasks = state.session().variations
     assert [(task.state, task.order.seed, task.order.maps) for task in tasks] == [
-        ("done", seed, ("basecolor",)) for seed in (7, 8, 9)
+        ("done", seed, MAPS) for seed in (7, 8, 9)
     ]
     assert all(path.is_file() for task in tasks if task.result for path in task.result.files.values())
     assert everything() == before

@@ -8,10 +8,11 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import bpy
 import pytest
-from bl_ext.user_default.texserver.loop import pump
+from bl_ext.user_default.texserver.loop import pump, trial
 from bl_ext.user_default.texserver.material.assignment import NotAssigned
 from bl_ext.user_default.texserver.panel import orders, preferences
 from bl_ext.user_default.texserver.panel.orders import NotOrdered
@@ -101,6 +102,48 @@ class Artist:
                 material.texserver_live.displace = self.random.random() < 0.5
                 live(material).inputs["Size"].default_value *= 2
 
+    def vary(self) -> None:
+        """Small textures of some seeds, now and then the next ones."""
+        bpy.context.scene.texserver.model = self.random.choice(("tiny", "tiles", "stone"))
+        bpy.context.scene.texserver.variations = 2
+        more = state.session().variations and self.random.random() < 0.5
+        (bpy.ops.texserver.next_variations if more else bpy.ops.texserver.variations)()
+
+    def try_on(self) -> None:
+        """One of them, on the objects that are chosen or on others."""
+        if self.random.random() < 0.5:
+            self._choose()
+        bpy.context.scene.texserver.all_selected = self.random.random() < 0.3
+        bpy.context.scene.texserver.target = self.random.choice(("UPDATE", "UPDATE", "NEW", "ADD"))
+        self._call(bpy.ops.texserver.step_variation, step=self.random.choice((-1, 1)))
+
+    def take_off(self) -> None:
+        self._call(bpy.ops.texserver.take_off_variation)
+
+    def keep(self) -> None:
+        """As the button does, so that it may be cancelled."""
+        bpy.context.scene.texserver.size = "512"
+        if on := trial.current():
+            try:
+                self.tasks.append(orders.kept(bpy.context, on).begin())
+            except (NotAssigned, NotOrdered) as error:
+                self.told.append(str(error))
+
+    def vary_per_object(self) -> None:
+        """Another piece for each."""
+        for material in [each for each in bpy.data.materials if live(each)]:
+            material.texserver_live.vary = self.random.random() < 0.5
+        self._choose()
+        self._call(self.random.choice((bpy.ops.texserver.dice_piece, bpy.ops.texserver.clear_piece)))
+
+    def _call(self, operator: Any, **given: Any) -> None:
+        """An operator, if it can be called; what it says is kept."""
+        if operator.poll():
+            try:
+                operator(**given)
+            except RuntimeError as error:
+                self.told.append(str(error).strip())
+
     def unwrap(self) -> None:
         self._choose()
         if bpy.ops.texserver.unwrap.poll():
@@ -181,6 +224,7 @@ class Artist:
         *(4 * (go_on,)),
         *(cancel, cancel_all, retry),
         *(change_a_material, change_a_material, unwrap, select_faces, select_faces),
+        *(vary, vary, try_on, try_on, try_on, try_on, take_off, keep, keep, vary_per_object),
         *(add_object, add_object, delete_object, copy_object, rename),
         *(new_material, delete_material, delete_image, delete_nodes),
         *(new_file, save_and_reopen, save_elsewhere, clear),
@@ -196,7 +240,8 @@ def unused() -> set[int]:
 
     It brings back what it replaced when it is cancelled, and loads its maps one by one before it shows them.
     """
-    assignments = [each.assignment for each in pump.pending()]
+    on = trial.current()
+    assignments = [*(each.assignment for each in pump.pending()), *([on.assignment] if on else [])]
     kept = {each.uid for one in assignments for each in (*one._replaced, *one._loaded.values())}
     made = (*ours(bpy.data.images), *ours(bpy.data.node_groups))
     return {each.session_uid for each in made if each.users == 0} - kept

@@ -35,6 +35,8 @@ DRAWN_S: Final = 0.15  # until Blender has drawn what was just changed
 STEP_S: Final = 0.005
 ROUNDS: Final = 3  # of what is timed: the best tells what it takes, the others what the machine did beside it
 
+BESIDE: Final = ("variation_scenes",)
+
 Steps = Generator[float, None, Any]
 
 
@@ -876,7 +878,7 @@ VARIATIONS_BELOW: Final = 90  # the same while Material is closed
 
 def scene_pictures() -> Steps:
     """The pictures of the README, with trained models: a small still life, and what the add-on shows beside it."""
-    _open_from_the_start("jobs", "history")
+    open_from_the_start("jobs", "history")
     desk = yield from new_file()
     yield from still_life(desk)
     yield from _toggle(desk, MATERIAL_BELOW)
@@ -991,13 +993,13 @@ def _active(name: str) -> None:
     bpy.data.objects[name].select_set(True)
 
 
-def _open_from_the_start(*names: str) -> None:
-    """Sub-panels that are closed until someone opens them."""
-    for name in names:
+def open_from_the_start(*names: str, close: tuple[str, ...] = ()) -> None:
+    """Sub-panels that are closed until someone opens them, and some that are open."""
+    for name in (*names, *close):
         for editor in ("view", "shader"):
             kind = getattr(bpy.types, f"TEXSERVER_PT_{editor}_{name}")
             bpy.utils.unregister_class(kind)
-            kind.bl_options = set()
+            kind.bl_options = {"DEFAULT_CLOSED"} if name in close else set()
             bpy.utils.register_class(kind)
 
 
@@ -1023,13 +1025,20 @@ def _install() -> dict[str, Any]:
     raise AssertionError("this Blender takes none of the zips")
 
 
+def _scene(name: str) -> Callable[[], Steps]:
+    """From this file or from those beside it."""
+    modules = (sys.modules["harness"], *map(importlib.import_module, BESIDE))
+    found: Callable[[], Steps] = next(vars(each)[f"scene_{name}"] for each in modules if f"scene_{name}" in vars(each))
+    return found
+
+
 def _play() -> Steps:
     bpy.context.preferences.view.use_save_prompt = False
     yield 0.3
     _write("install", _install())
     for name in TASK["scenes"]:
         try:
-            told = yield from globals()[f"scene_{name}"]()
+            told = yield from _scene(name)()
         except Exception:
             wrong = traceback.format_exc()
             yield from take(f"wrong-{name}")
@@ -1054,6 +1063,8 @@ def _tick() -> float:
     os._exit(code)
 
 
+sys.modules["harness"] = sys.modules["__main__"]  # for the files of scenes beside this one
+sys.path.insert(0, str(Path(__file__).parent))
 faulthandler.enable()  # says where it was, if Blender crashes
 bpy.context.preferences.view.show_splash = False
 _steps = _play()

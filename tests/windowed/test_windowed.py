@@ -48,6 +48,7 @@ SCENES = (
     "escape_foreign",
     "cross",
     "live",
+    "try_on",
     "workspace",
     "undo",
     "undo_set",
@@ -360,6 +361,24 @@ def test_a_value_of_a_material_is_seen_at_once_and_paints_nothing(played: Stage)
     )
     assert sum(ImageStat.Stat(black).mean) < 0.5 * sum(ImageStat.Stat(as_made).mean)
     assert max(ImageStat.Stat(ImageChops.difference(as_made, turned)).mean) > 1
+
+
+def test_a_variation_is_tried_on_by_a_click_and_comes_off_by_escape_the_cross_and_undo(played: Stage) -> None:
+    told = played.fact("try_on")
+    first, second = 31, 32
+    assert told["seconds"] < 1
+    assert told["gap_ms"] < 10 * GAP_MS
+    assert told["first"] == [str(first), first]
+    assert told["second"] == [str(second), second]
+    assert told["undone"] == told["redone"] == told["escaped_elsewhere"] == [str(first), first]
+    assert told["undone_twice"] == told["escaped"] == told["crossed"] == ["", None]
+    assert told["unchanged"]
+    assert told["unchanged_again"]
+    assert told["jobs"] == 0
+    assert told["while_painting"] == [str(first), None]
+    assert told["kept"] == [str(first), None, [1024, 1024]]
+    assert told["images"]
+    assert told["operators"] == []
 
 
 def test_the_status_bar_is_empty_after_a_change_of_workspace(played: Stage) -> None:
