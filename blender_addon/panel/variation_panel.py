@@ -28,7 +28,7 @@ class VariationsPanel(Panel):
             return
         on = trial.current()
         _draw_trial(layout, on)
-        if on and hides_textures(context):
+        if hides_textures(context):
             layout.operator("texserver.show_material", icon="SHADING_TEXTURE")
         columns, scale = (2, 5.3) if len(tasks) <= FEW else (3, 3.5)  # to fill the sidebar's width
         grid = layout.grid_flow(columns=columns, even_columns=True, row_major=True)

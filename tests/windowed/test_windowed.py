@@ -367,7 +367,7 @@ def test_a_variation_is_tried_on_by_a_click_and_comes_off_by_escape_the_cross_an
     told = played.fact("try_on")
     first, second = 31, 32
     assert told["seconds"] < 1
-    assert told["gap_ms"] < 10 * GAP_MS
+    assert told["ours_ms"] < 10 * GAP_MS
     assert told["first"] == [str(first), first]
     assert told["second"] == [str(second), second]
     assert told["undone"] == told["redone"] == told["escaped_elsewhere"] == [str(first), first]
