@@ -172,6 +172,20 @@ class ExportDelivery(Delivery):
         self.prepared = None
 
 
+class LibraryDelivery(StyleDelivery):
+    """Shows a published library. It has nothing to do with the file that is open, so it goes on in another one."""
+
+    def advance(self, others: Iterable[Delivery]) -> None:
+        if not self.task.ended:
+            return
+        self.pending = False
+        if self.task.state == "done":
+            self._show(self.task)
+
+    def file_closed(self) -> None:
+        """It goes on."""
+
+
 def _tidy() -> None:
     state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])
 

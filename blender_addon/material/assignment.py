@@ -6,6 +6,7 @@ only names and session identifiers, and looks everything up again at each step.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import bpy
@@ -13,6 +14,7 @@ import bpy
 from ..client.sinks import PaintedMap
 from ..protocol.errors import TexserverError
 from ..tasks import state
+from ..tasks.library import LISTED
 from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
 from ..tasks.task import Painted
@@ -262,7 +264,14 @@ class Assignment:
         usable = current is not None and current.library is None
         material = current if usable and (slot == "ADD" or (slot == "UPDATE" and is_ours(current))) else None
         self._is_new = material is None
+        if current is not None and current.library and slot == "UPDATE" and is_ours(current):
+            self._tell(
+                f"{current.name} is linked from another file, so it stays as it is. {thing.name} got a new material. "
+                "Make it local to change it."
+            )
         if material is not None and slot == "UPDATE":
+            if material.asset_data and material[MARK].get("published") and not _is_library(bpy.data.filepath):
+                material.asset_clear()  # a copy from a library; that one stays as it is
             if material.asset_data:
                 self._tell(f"{material.name} is an asset, so it stays as it is. {thing.name} got a new material.")
                 material = None
@@ -287,6 +296,11 @@ class Assignment:
             return thing.active_material
         index = own_slot(thing, faces)
         return None if index is None else thing.material_slots[index].material
+
+
+def _is_library(path: str) -> bool:
+    """Whether a .blend file belongs to a library that was published here."""
+    return bool(path) and (Path(path).parent / LISTED).exists()
 
 
 def _lattice_of(painted: Painted) -> Lattice | None:

@@ -4,22 +4,47 @@ Blender keeps references to an enum's items, so the list is kept here while it i
 catalogue changes.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import bpy
 import bpy.utils.previews
 
 from ..tasks import state
-from ..tasks.catalogue import Kind
+from ..tasks.catalogue import Kind, ListedModel
 from ..tasks.task import Painted
 
 Item = tuple[str, str, str, int, int]
 
 _NONE: Item = ("NONE", "No models yet", "Press Refresh when the server runs", 0, 0)
+_NOTHING: Item = ("NONE", "Nothing found", "Empty the search field", 0, 0)
+_ALL: Item = ("ALL", "All", "Models of all kinds", 0, 0)
 _icons: Any = None
 _items: dict[Kind, list[Item]] = {"texture": [_NONE], "style": [_NONE]}
+_categories: list[Item] = [_ALL]
 _made_for: dict[Kind, object] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which models the gallery shows."""
+
+    search: str = ""
+    category: str = ""  # "": all
+    favourites: bool = False
+    chosen: str = ""  # which is always there, or the gallery would show another one as chosen
+
+    def takes(self, model: ListedModel, favourites: Collection[str]) -> bool:
+        """Whether to show a model."""
+        if model.name == self.chosen:
+            return True
+        named = all(word in f"{model.name} {model.category}".lower() for word in self.search.lower().split())
+        return named and self.category in ("", model.category) and (not self.favourites or model.name in favourites)
+
+
+EVERYTHING: Final = Wanted()
 
 
 def open_icons() -> None:
@@ -73,8 +98,15 @@ def model_icon(name: str) -> int:
 
 
 def items(self: Any, context: Any) -> list[Item]:
-    """Items for the gallery of textures, by name."""
-    return _items_of("texture")
+    """Items for the gallery of textures, by name: those that are searched for, and the chosen one."""
+    known = get_category(self) > 0
+    wanted = Wanted(
+        search=self.search.strip(),
+        category=self.category if known else "",
+        favourites=self.favourites,
+        chosen=self.model,
+    )
+    return _items_of("texture", wanted)
 
 
 def styles(self: Any, context: Any) -> list[Item]:
@@ -103,8 +135,8 @@ def set_style(self: Any, number: int) -> None:
 
 
 def search_models(self: Any, context: Any, text: str) -> list[str]:
-    """Names of textures that contain the text."""
-    return _named(items(self, context), text)
+    """Names of textures that contain the text, whatever the gallery shows."""
+    return [each.name for each in state.session().catalogue.ready("texture") if text.lower() in each.name.lower()]
 
 
 def search_styles(self: Any, context: Any, text: str) -> list[str]:
@@ -112,14 +144,41 @@ def search_styles(self: Any, context: Any, text: str) -> list[str]:
     return _named(styles(self, context), text)
 
 
-def _items_of(kind: Kind) -> list[Item]:
-    catalogue, items = state.session().catalogue, _items[kind]
-    if _made_for.get(kind) != (catalogue, catalogue.version):
+def categories(self: Any, context: Any) -> list[Item]:
+    """Items for the choice of a category; the first is for all."""
+    names = sorted({each.category for each in state.session().catalogue.ready("texture") if each.category})
+    wanted = [_ALL, *((name, name, "", 0, index) for index, name in enumerate(names, 1))]
+    if wanted != _categories:
+        _categories[:] = wanted
+    return _categories
+
+
+def has_categories() -> bool:
+    """Whether any model has one."""
+    return len(categories(None, None)) > 1
+
+
+def get_category(self: Any) -> int:
+    """The number of the chosen category, or of "all" if it is not listed."""
+    return _number(categories(self, None), self.category)
+
+
+def set_category(self: Any, number: int) -> None:
+    """A category was chosen; "" is all."""
+    self.category = categories(self, None)[number][0] if number else ""
+
+
+def _items_of(kind: Kind, wanted: Wanted = EVERYTHING) -> list[Item]:
+    session = state.session()
+    catalogue, items = session.catalogue, _items[kind]
+    key = (catalogue, catalogue.version, wanted, session.favourites.names)
+    if _made_for.get(kind) != key:
         ready = catalogue.ready(kind)
-        items[:] = [(each.name, each.name, "", model_icon(each.name), index) for index, each in enumerate(ready)]
+        found = [each for each in ready if wanted.takes(each, session.favourites.names)]
+        items[:] = [(each.name, each.name, "", model_icon(each.name), index) for index, each in enumerate(found)]
         if not items:
-            items[:] = [_NONE]
-        _made_for[kind] = (catalogue, catalogue.version)
+            items[:] = [_NOTHING if ready else _NONE]
+        _made_for[kind] = key
     return items
 
 
@@ -128,7 +187,7 @@ def _number(items: list[Item], name: str) -> int:
 
 
 def _choose(settings: Any, item: Item) -> None:
-    if item is not _NONE:
+    if item not in (_NONE, _NOTHING):
         settings.model = item[0]
 
 

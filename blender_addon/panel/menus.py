@@ -25,8 +25,12 @@ class TEXSERVER_MT_object(bpy.types.Menu):
         layout.operator("texserver.dice_piece")
         layout.operator("texserver.clear_piece")
         layout.operator("texserver.upgrade")
+        layout.operator("texserver.match_material", icon="EYEDROPPER")
         layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
         layout.operator("texserver.export_set", icon="EXPORT")
+        layout.operator("texserver.publish_library")
+        layout.operator("texserver.register_library")
+        layout.operator("texserver.drop_gone")
         layout.separator()
         layout.operator("texserver.refresh")
         layout.operator("texserver.preferences", icon="PREFERENCES")
@@ -47,7 +51,27 @@ def _in_slot_menu(self: Any, context: Any) -> None:
         layout.operator("texserver.upgrade")
 
 
-_PLACES = (("VIEW3D_MT_object", _in_object_menu), ("MATERIAL_MT_context_menu", _in_slot_menu))
+def _in_button_menu(self: Any, context: Any) -> None:
+    """Of the right mouse button over a material slot, or over a material's name."""
+    pointer = getattr(context, "button_pointer", None)
+    if isinstance(pointer, bpy.types.MaterialSlot | bpy.types.Material):
+        _in_slot_menu(self, context)
+        self.layout.operator("texserver.match_material")
+
+
+def _for_faces(self: Any, context: Any) -> None:
+    self.layout.separator()
+    self.layout.operator_context = "INVOKE_DEFAULT"
+    self.layout.operator("texserver.assign_to_faces", text="Texserver: Assign to Faces")
+
+
+_PLACES = (
+    ("VIEW3D_MT_object", _in_object_menu),
+    ("MATERIAL_MT_context_menu", _in_slot_menu),
+    ("UI_MT_button_context_menu", _in_button_menu),
+    ("VIEW3D_MT_edit_mesh_faces", _for_faces),
+    ("ASSETBROWSER_MT_context_menu", _for_faces),
+)
 
 
 def extend() -> None:

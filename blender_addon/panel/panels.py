@@ -13,6 +13,7 @@ from ..tasks import state
 from ..tasks.placement import size_text
 from . import gallery, orders, preferences, presets
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
+from .library_panel import LibraryPanel
 from .orders import NotOrdered
 from .panel import Panel, hides_textures
 from .server_drawing import draw_server
@@ -37,8 +38,7 @@ class _MainPanel(Panel):
         first = next((model.name for model in session.catalogue.ready("texture")), "")
         if not first:
             return
-        layout.template_icon_view(settings, "gallery", show_labels=True, scale=6, scale_popup=5)
-        layout.prop(settings, "model", text="", icon="TEXTURE", placeholder=first)
+        _draw_gallery(layout, settings, settings.model or first)
 
         row = layout.row(align=True)
         row.prop(settings, "size", expand=True)
@@ -73,6 +73,21 @@ class _MainPanel(Panel):
         draw_messages(layout)
 
 
+def _draw_gallery(layout: Any, settings: Any, chosen: str) -> None:
+    """The models by picture, those that are searched for, and the chosen one by name."""
+    row = layout.row(align=True)
+    row.prop(settings, "search", text="", icon="VIEWZOOM", placeholder="Search")
+    if gallery.has_categories():
+        row.prop(settings, "category_shown", text="")
+    row.prop(settings, "favourites", text="", icon="SOLO_ON")
+    scale = preferences.get().thumbnails
+    layout.template_icon_view(settings, "gallery", show_labels=True, scale=scale, scale_popup=scale)
+    row = layout.row(align=True)
+    row.prop(settings, "model", text="", icon="TEXTURE", placeholder=chosen)
+    star = "SOLO_ON" if chosen in state.session().favourites.names else "SOLO_OFF"
+    row.operator("texserver.favourite", text="", icon=star).model = chosen
+
+
 class _MaterialPanel(Panel):
     """Changes the active object's material at once; before there is one of ours, what a new one begins with."""
 
@@ -97,6 +112,7 @@ class _MaterialPanel(Panel):
         else:
             _draw_first_values(layout, context.scene.texserver)
         if is_ours(material):
+            layout.operator("texserver.match_material", icon="EYEDROPPER")
             layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
         if export.has_textures(material):
             row = layout.row()
@@ -207,7 +223,7 @@ def _for_editor(space: str, short: str) -> list[type]:
     """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_main"
     classes = [type(main, (_MainPanel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": main})]
-    for panel in (_MaterialPanel, VariationsPanel, JobsPanel, _HistoryPanel):
+    for panel in (_MaterialPanel, VariationsPanel, LibraryPanel, JobsPanel, _HistoryPanel):
         name = f"TEXSERVER_PT_{short}_{panel.bl_label.lower()}"
         classes.append(
             type(name, (panel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": name, "bl_parent_id": main})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..protocol.pairing import NoServer, Pairing, find_server, parse_pairing
 from ..tasks import state
@@ -138,6 +138,26 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
         max=1000,
         update=_apply_limits,
     )
+    thumbnails: FloatProperty(
+        name="Thumbnails",
+        description="How large the gallery's pictures are in the panel, in heights of a button",
+        default=6,
+        min=3,
+        max=14,
+        step=100,
+        precision=0,
+    )
+    library_folder: StringProperty(
+        name="Library Folder",
+        description="Folder for the asset library. Empty: a folder of Blender",
+        subtype="DIR_PATH",
+    )
+    library_side: EnumProperty(
+        name="Library Size",
+        description="Pixels a side of the textures in the asset library",
+        items=(("512", "512", ""), ("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", "")),
+        default="1024",
+    )
     patience_s: IntProperty(
         name="Give Up After",
         description="Seconds without new pixels from the server before a job fails. It can then be retried",
@@ -175,6 +195,9 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
         layout.prop(self, "file_format")
         layout.prop(self, "cache_folder")
         layout.prop(self, "cache_gb", text="Cache (GB)")
+        layout.prop(self, "thumbnails")
+        layout.prop(self, "library_folder")
+        layout.prop(self, "library_side")
         layout.prop(self, "patience_s", text="Give Up After (s)")
 
 

@@ -147,6 +147,21 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
         get=gallery.get_model,
         set=gallery.set_model,
     )
+    search: StringProperty(
+        name="Search", description="Show models in the gallery whose names contain this", options={"TEXTEDIT_UPDATE"}
+    )
+    category: StringProperty(name="Category", options={"HIDDEN"})
+    category_shown: EnumProperty(
+        name="Category",
+        description="Show models of one kind in the gallery",
+        items=gallery.categories,
+        get=gallery.get_category,
+        set=gallery.set_category,
+    )
+    favourites: BoolProperty(
+        name="Favourites",
+        description="Show only favourites in the gallery. The star beside a model's name marks it as one",
+    )
     size: EnumProperty(
         name="Size", description="Pixels a side: a larger texture shows more area", items=SIZES, default="1024"
     )

@@ -6,16 +6,14 @@ written it. Standard library only, no bpy.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Final
 
 from ..protocol import wire
+from . import kept_file
 
 FORMAT: Final = 1
-MAX_FILE_BYTES: Final = 2**20
 MOST: Final = 50
 
 
@@ -102,16 +100,9 @@ class History:
             self.message = f"The history {what}. A new one was started; the old one is kept as {aside}."
 
     def _save(self) -> None:
-        """Differs from the add-on's other files: not synced to the disk, because Blender's window would wait for it."""
-        content = {"format": FORMAT, "entries": [asdict(each) for each in self.entries]}
-        part = self._path.with_name(f".{self._path.name[:40]}.{token_hex(4)}.part")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(wire.Json().dumps(content))
-            part.replace(self._path)
+            kept_file.write(self._path, {"format": FORMAT, "entries": [asdict(each) for each in self.entries]})
         except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
             self._saved = False
             self.message = (
                 f"The history was not saved as {self._path}: {error.strerror or error}. Free some space, or make the "
@@ -123,9 +114,5 @@ class History:
 
 def _entries(path: Path) -> tuple[HistoryEntry, ...]:
     """The entries of the file. Raises OSError, ValueError, RecursionError, wire.Refused."""
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    content = wire.Json().loads(data)
-    if len(data) > MAX_FILE_BYTES or not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError("not a history")
+    content = kept_file.read(path, format=FORMAT)
     return tuple(HistoryEntry.read(each) for each in wire.Fields(content).objects("entries", wire.MAX_ITEMS))

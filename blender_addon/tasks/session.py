@@ -18,7 +18,9 @@ from ..protocol import wire
 from ..protocol.pairing import Pairing
 from .catalogue import Catalogue
 from .export_task import ExportOrder, ExportTask
+from .favourites import Favourites
 from .history import History, HistoryEntry
+from .library_task import LibraryOrder, LibraryTask
 from .picture_task import PictureOrder, PictureTask
 from .sequence_task import ContentSource, SequenceOrder, SequenceTask
 from .task import PATIENCE_S, NameFiles, Painted, Task
@@ -51,6 +53,7 @@ class AddonSession:
         self.files = TextureFiles(folder / "textures", CACHE_BYTES)
         self.previews = TextureFiles(folder / "previews", PREVIEW_BYTES)
         self.history = History(folder / "history.json")
+        self.favourites = Favourites(folder / "favourites.json")
         self.tasks: list[Task] = []
         self.variations: list[TextureTask] = []  # small pictures of several seeds, to pick one from
         self.patience_s = PATIENCE_S
@@ -130,6 +133,12 @@ class AddonSession:
     def order_export(self, order: ExportOrder) -> ExportTask:
         """Add the task that writes a texture set."""
         task = ExportTask(self._new_id(), order, self.connection, **self._task_options)
+        self.tasks.append(task)
+        return task
+
+    def publish(self, order: LibraryOrder) -> LibraryTask:
+        """Add the task for an asset library."""
+        task = LibraryTask(self._new_id(), order, self.connection, scratch=self.folder, **self._task_options)
         self.tasks.append(task)
         return task
 

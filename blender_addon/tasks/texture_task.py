@@ -51,8 +51,8 @@ class TextureTask(Task):
         self.order = order
         self.preview: Painted | None = None
         self._name = name
-        self._small = _FileDownload(connection, order, order.preview, name_preview) if order.preview else None
-        self._full: _FileDownload | None = None
+        self._small = FileDownload(connection, order, order.preview, name_preview) if order.preview else None
+        self._full: FileDownload | None = None
 
     @property
     def title(self) -> str:
@@ -69,14 +69,14 @@ class TextureTask(Task):
             self._advance_preview(self._small)
             return
         if self._full is None:  # only now: the preview must not share the server with it
-            self._full = _FileDownload(self._connection, self.order, self.order.size, self._name)
+            self._full = FileDownload(self._connection, self.order, self.order.size, self._name)
         download = self._full.download
         download.tick()
         self.state, self.message = download.state, download.message
         self.result = self._full.painted()
         self._watch(download)
 
-    def _advance_preview(self, small: "_FileDownload") -> None:
+    def _advance_preview(self, small: "FileDownload") -> None:
         self.message = small.download.message
         if small.download.tick():
             self._watch(small.download)
@@ -90,7 +90,7 @@ class TextureTask(Task):
                 each.download.cancel()
 
 
-class _FileDownload:
+class FileDownload:
     """A download into files."""
 
     def __init__(self, connection: Connection, order: TextureOrder, size: Size, name: NameFiles) -> None:

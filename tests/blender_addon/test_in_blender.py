@@ -39,6 +39,7 @@ FILES = (
     "drawing",
     "scripting",
     "varying",
+    "publishing",
     "wandering",
     "stylizing",
     "setting_up",

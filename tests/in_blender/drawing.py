@@ -10,7 +10,7 @@ import pytest
 from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.panel import gallery, panels, preferences
 from bl_ext.user_default.texserver.protocol.pairing import Keys, Pairing, new_key
-from bl_ext.user_default.texserver.tasks import state
+from bl_ext.user_default.texserver.tasks import favourites, state
 from bl_ext.user_default.texserver.tasks.history import HistoryEntry
 from bl_ext.user_default.texserver.tasks.texture_task import TextureOrder
 from inside import LARGE, Paused, begin, begin_order, connect, fresh_seed, generate, turn, until, until_ended
@@ -39,7 +39,7 @@ def drawn(editor: str) -> dict[str, list[Drawn]]:
         if panel.bl_space_type == editor:
             assert panel.poll(bpy.context)
             found[panel.bl_label] = draw(panel, bpy.context)
-    assert list(found) == ["Texserver", "Material", "Variations", "Jobs", "History"]
+    assert list(found) == ["Texserver", "Material", "Variations", "Library", "Jobs", "History"]
     return found
 
 
@@ -314,6 +314,75 @@ def test_variations_that_are_on_their_way_or_failed_are_drawn_too(editor: str) -
     panel = drawn(editor)["Variations"]
     assert "Failed" in texts(panel)
     assert session.variations[0].message in texts(panel)
+
+
+def test_a_variation_that_is_tried_on_is_marked_and_can_be_kept_or_taken_off(editor: str) -> None:
+    chosen = bpy.context.scene.texserver
+    chosen.model, chosen.seed = "stone", 40
+    bpy.ops.texserver.variations()
+    assert "Click a seed to try it on the object" in texts(drawn(editor)["Variations"])
+    bpy.ops.texserver.try_variation(seed=41)
+    panel = drawn(editor)["Variations"]
+    assert "#41 on Cube" in texts(panel)
+    assert names(panel) >= {f"texserver.{each}_variation" for each in ("keep", "take_off", "step")}
+
+
+def test_the_gallery_shows_what_is_searched_for_and_always_the_chosen_one(editor: str) -> None:
+    connect()
+    chosen = bpy.context.scene.texserver
+    chosen.model = "tiny"
+
+    def shown() -> list[str]:
+        return [each[0] for each in gallery.items(chosen, bpy.context)]
+
+    assert shown() == ["stone", "tiles", "tiny"]
+    chosen.search = "til"
+    assert shown() == ["tiles", "tiny"]
+    assert chosen.gallery == "tiny"
+    chosen.gallery = "tiles"
+    assert chosen.model == "tiles"
+    chosen.search = ""
+    chosen.favourites = True
+    assert shown() == ["tiles"]
+    assert bpy.ops.texserver.favourite(model="stone") == {"FINISHED"}
+    try:
+        assert shown() == ["stone", "tiles"]
+        assert favourites.Favourites(preferences.folder() / "favourites.json").names == {"stone"}
+    finally:
+        bpy.ops.texserver.favourite(model="stone")
+    assert shown() == ["tiles"]
+    chosen.model, chosen.favourites, chosen.search = "", False, "granite"
+    assert shown() == ["NONE"]
+    assert chosen.gallery == "NONE"
+    assert {"search", "favourites", "texserver.favourite"} <= names(drawn(editor)["Texserver"])
+
+
+def test_the_gallery_shows_models_of_one_kind(editor: str) -> None:
+    connect()
+    catalogue, chosen = state.session().catalogue, bpy.context.scene.texserver
+    assert "category_shown" not in names(drawn(editor)["Texserver"])
+    catalogue.models = tuple(
+        replace(each, category={"stone": "Masonry", "tiles": "Floors"}.get(each.name, "")) for each in catalogue.models
+    )
+    catalogue.version += 1
+    assert "category_shown" in names(drawn(editor)["Texserver"])
+    assert [each[0] for each in gallery.categories(chosen, bpy.context)] == ["ALL", "Floors", "Masonry"]
+    chosen.category_shown = "Masonry"
+    chosen.model = "stone"
+    assert [each[0] for each in gallery.items(chosen, bpy.context)] == ["stone"]
+    chosen.category_shown = "ALL"
+    assert len(gallery.items(chosen, bpy.context)) == 3
+
+
+def test_the_library_says_what_is_new(editor: str, tmp_path: Path) -> None:
+    preferences.get().library_folder = str(tmp_path / "library")
+    connect()
+    panel = drawn(editor)["Library"]
+    assert "0 published, 3 new or changed" in texts(panel)
+    assert {"texserver.publish_library", "texserver.register_library"} <= names(panel)
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "texserver_library.json").write_text("{")
+    assert "is damaged" in texts(drawn(editor)["Library"])
 
 
 def test_history(editor: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import addon_utils
@@ -42,17 +43,24 @@ def test_the_menu_has_everything_that_is_done_to_objects() -> None:
 
 def test_the_menus_are_there_once_and_go_with_the_extension() -> None:
     for _ in range(2):
-        assert [len(extended(name)) for name, _ in menus._PLACES] == [1, 1]
+        assert [len(extended(name)) for name, _ in menus._PLACES] == [1] * 5
         addon_utils.disable(EXTENSION)
-        assert [len(extended(name)) for name, _ in menus._PLACES] == [0, 0]
+        assert [len(extended(name)) for name, _ in menus._PLACES] == [0] * 5
         addon_utils.enable(EXTENSION)
 
 
 def test_the_entries_can_be_drawn() -> None:
     for _, entry in menus._PLACES:
         layout = Entries()
-        entry(type("Menu", (), {"layout": layout})(), bpy.context)
+        over = SimpleNamespace(object=bpy.context.object, button_pointer=bpy.context.object.material_slots[0])
+        entry(SimpleNamespace(layout=layout), over)
         assert layout.drawn
+
+
+def test_the_right_mouse_button_over_something_else_has_no_entry_of_ours() -> None:
+    layout = Entries()
+    menus._in_button_menu(SimpleNamespace(layout=layout), SimpleNamespace(button_pointer=bpy.context.object))
+    assert layout.drawn == []
 
 
 def test_another_seed_is_painted_from_the_menu() -> None:

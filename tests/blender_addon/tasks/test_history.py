@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.tasks.history import FORMAT, MAX_FILE_BYTES, History, HistoryEntry
+from blender_addon.tasks import kept_file
+from blender_addon.tasks.history import FORMAT, History, HistoryEntry
 
 BRICK = HistoryEntry(
     model="brick",
@@ -142,7 +143,7 @@ DAMAGED = {
     "endless number": b'{"format":1,"entries":[{"seed":' + b"9" * 5000 + b"}]}",
     "NaN": b'{"format":NaN}',
     "twice": b'{"format":1,"format":1}',
-    "huge": content() + b" " * MAX_FILE_BYTES,
+    "huge": content() + b" " * kept_file.MAX_BYTES,
     "entries of text": b'{"format":1,"entries":["brick"]}',
     "negative seed": content(seed=-1),
     "seed as text": content(seed="7"),
