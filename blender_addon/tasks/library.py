@@ -35,6 +35,7 @@ OTHER: Final = "Other"  # models without a category
 MOST_BYTES: Final = 2**24
 _NAMESPACE: Final = uuid.UUID("b4c2a3f6-5a0e-4d1b-9a53-6f1f0f9a7d10")
 _SEPARATORS: Final = re.compile(r"[:/\\\s]+")
+_RESERVED: Final = re.compile(r"con|prn|aux|nul|(com|lpt)\d")  # names of devices on Windows, whatever follows a dot
 _LINE: Final = re.compile(r"([0-9a-fA-F-]{36}):([^:]*):")
 
 
@@ -171,7 +172,8 @@ def catalogue_id(category: str) -> str:
 def file_of(model: str) -> str:
     """The name of a model's .blend file. Different models have different ones, even where case does not count."""
     plain = re.sub(r"[^a-z0-9_-]", "_", model.lower())[:60]
-    return f"{plain}.blend" if plain == model else f"{plain}_{crc32(model.encode(errors='surrogatepass')):08x}.blend"
+    keeps = plain == model and not _RESERVED.fullmatch(plain)
+    return f"{plain}.blend" if keeps else f"{plain}_{crc32(model.encode(errors='surrogatepass')):08x}.blend"
 
 
 def _path(category: str) -> str:

@@ -136,6 +136,13 @@ class Artist:
         self._choose()
         self._call(self.random.choice((bpy.ops.texserver.dice_piece, bpy.ops.texserver.clear_piece)))
 
+    def use_a_library_s_material(self) -> None:
+        """On faces, and its model and seed for what comes next."""
+        names = [each.name for each in bpy.data.materials]
+        if names:
+            self._call(bpy.ops.texserver.assign_to_faces, material=self.random.choice(names))
+        self._call(bpy.ops.texserver.match_material)
+
     def _call(self, operator: Any, **given: Any) -> None:
         """An operator, if it can be called; what it says is kept."""
         if operator.poll():
@@ -225,6 +232,7 @@ class Artist:
         *(cancel, cancel_all, retry),
         *(change_a_material, change_a_material, unwrap, select_faces, select_faces),
         *(vary, vary, try_on, try_on, try_on, try_on, take_off, keep, keep, vary_per_object),
+        *(use_a_library_s_material, use_a_library_s_material),
         *(add_object, add_object, delete_object, copy_object, rename),
         *(new_material, delete_material, delete_image, delete_nodes),
         *(new_file, save_and_reopen, save_elsewhere, clear),

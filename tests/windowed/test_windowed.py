@@ -49,6 +49,8 @@ SCENES = (
     "cross",
     "live",
     "try_on",
+    "wander",
+    "library",
     "workspace",
     "undo",
     "undo_set",
@@ -379,6 +381,28 @@ def test_a_variation_is_tried_on_by_a_click_and_comes_off_by_escape_the_cross_an
     assert told["kept"] == [str(first), None, [1024, 1024]]
     assert told["images"]
     assert told["operators"] == []
+
+
+def test_no_walk_with_undo_and_redo_leaves_anything_behind(played: Stage) -> None:
+    for told in played.fact("wander"):
+        assert told["unused"] == [], told["done"]
+        assert told["leftovers"] == []
+        for text in told["said"]:
+            assert text.endswith("."), text
+
+
+def test_materials_are_dragged_from_the_asset_browser_onto_objects_and_faces(played: Stage) -> None:
+    told = played.fact("library")
+    assert told["state"] == "done", told["message"]
+    assert told["unchanged"]
+    assert told["ours_ms"] < 10 * GAP_MS
+    for drop in (told["dropped"], told["dropped_again"]):
+        assert drop["ours"]
+        assert drop["local"]
+        assert drop["image"]
+    assert told["on_faces"] == {"slots": [0, 0, 0, 0, 1, 0], "ours": True}
+    assert told["other_seed"]["seed"] == "77"
+    assert told["other_seed"]["model"] in told["published"]
 
 
 def test_the_status_bar_is_empty_after_a_change_of_workspace(played: Stage) -> None:
