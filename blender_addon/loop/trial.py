@@ -10,7 +10,7 @@ from typing import Any
 
 from ..material.assignment import Assignment, NotAssigned, Target
 from ..material.marks import MARK
-from ..tasks.task import Painted
+from ..tasks.painted import Painted
 from .delivery import Delivery, TextureDelivery, push_undo
 
 

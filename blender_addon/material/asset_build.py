@@ -1,7 +1,8 @@
 """Makes the .blend files of an asset library: one material each, marked as an asset, with a preview on a ball.
 
 This runs in a second Blender without a window, so it takes no time of the artist's and cannot touch their file. That
-Blender loads this package by its path, so the extension need not be enabled there.
+Blender loads this package by its path, so the extension need not be enabled there. What it loads needs no zmq, which is
+on the path only of a Blender with the extension.
 """
 
 import json
@@ -14,12 +15,11 @@ from secrets import token_hex
 from typing import Any, Final
 
 import bpy
-import zmq
 
 from ..client.sinks import PaintedMap, Painting
-from ..tasks.library_task import BUILT, FAILED
+from ..tasks.library import BUILT, FAILED
+from ..tasks.painted import Painted
 from ..tasks.placement import tile_width
-from ..tasks.task import Painted
 from .marks import MARK
 from .materials import TextureMapping, load_image, new_material, show
 from .studio import Studio
@@ -33,10 +33,8 @@ def command(job: Path) -> list[str]:
     As a Python module, Blender has no program; then Python itself runs it.
     """
     root = Path(__file__).parents[1]
-    paths = [*sys.path, str(Path(zmq.__file__).parents[1])]  # Blender may have taken it off its path again
     code = (
         "import bpy, sys, importlib.util as util\n"
-        f"sys.path.extend(each for each in {paths!r} if each not in sys.path)\n"
         f"spec = util.spec_from_file_location({PACKAGE!r}, {str(root / '__init__.py')!r}, "
         f"submodule_search_locations=[{str(root)!r}])\n"
         "module = util.module_from_spec(spec)\n"

@@ -15,9 +15,9 @@ from ..client.sinks import PaintedMap
 from ..protocol.errors import TexserverError
 from ..tasks import state
 from ..tasks.library import LISTED
+from ..tasks.painted import Painted
 from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
-from ..tasks.task import Painted
 from . import legacy, live, measure
 from .marks import MARK, is_ours
 from .materials import (

@@ -14,9 +14,9 @@ from typing import Any, Final
 import bpy
 
 from ..client.sinks import PaintedMap, Painting
+from ..tasks.painted import Painted
 from ..tasks.placement import Lattice, size_text, tile_width
 from ..tasks.relief import Method, Projection, depth, relief_of
-from ..tasks.task import Painted
 from . import legacy, live
 from .marks import MARK, is_ours
 from .references import Reference

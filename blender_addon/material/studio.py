@@ -1,6 +1,6 @@
 """A studio for previews: a material on a ball, rendered by Cycles on the processor, which needs no window.
 
-The ball is as large against the texture as is good to see: one and a half repeats across. Light comes from the upper
+The ball is a little wider than one repeat of the texture. Light comes from the upper
 left, as in Blender's own previews, with a second one from behind and an even grey around.
 """
 
@@ -12,7 +12,7 @@ import bpy
 
 SIDE: Final = 256  # pixels of a preview, as large as Blender shows them
 SAMPLES: Final = 24
-REPEATS: Final = 1.5  # of the texture, across the ball
+REPEATS: Final = 1.1  # of the texture, across the ball
 MARGIN: Final = 1.06
 
 
@@ -24,8 +24,8 @@ class Studio:
         self.scene: Any = bpy.context.scene
         self.ball = self._ball()
         self.camera = self._camera()
-        self._sun(energy=3.2, turned=(math.radians(42), math.radians(-28), 0), angle=0.25)
-        self._sun(energy=1.2, turned=(math.radians(-115), math.radians(35), 0), angle=0.5)
+        self._sun(energy=3.6, turned=(math.radians(42), math.radians(-28), 0), angle=0.25)
+        self._sun(energy=0.4, turned=(math.radians(-115), math.radians(35), 0), angle=0.5)
         self._settings()
 
     def photograph(self, material: Any, width: float, path: Path) -> None:
@@ -73,7 +73,7 @@ class Studio:
         if bpy.app.version < (5, 0, 0):
             world.use_nodes = True
         background = next(each for each in world.node_tree.nodes if each.type == "BACKGROUND")
-        background.inputs["Color"].default_value = (0.35, 0.35, 0.37, 1)
+        background.inputs["Color"].default_value = (0.27, 0.27, 0.29, 1)
         scene.render.engine = "CYCLES"
         cycles = scene.cycles
         cycles.device, cycles.samples, cycles.max_bounces = "CPU", SAMPLES, 4

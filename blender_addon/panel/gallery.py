@@ -14,7 +14,7 @@ import bpy.utils.previews
 
 from ..tasks import state
 from ..tasks.catalogue import Kind, ListedModel
-from ..tasks.task import Painted
+from ..tasks.painted import Painted
 
 Item = tuple[str, str, str, int, int]
 

@@ -17,13 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from ..protocol import wire
 from ..protocol.errors import TexserverError
 from . import kept_file
-from .catalogue import ListedModel
+
+if TYPE_CHECKING:  # a second Blender without zmq reads this module, too
+    from .catalogue import ListedModel
 
 FORMAT: Final = 1
 MAKES: Final = 1  # of the materials; a new number has all of them made again
@@ -32,6 +34,7 @@ CATALOGUES: Final = "blender_assets.cats.txt"
 TEXTURES: Final = "textures"
 ROOT: Final = "Texserver"  # the catalogue above ours
 OTHER: Final = "Other"  # models without a category
+BUILT, FAILED = "texserver-built ", "texserver-failed "  # what the second Blender says of each model, in lines
 MOST_BYTES: Final = 2**24
 _NAMESPACE: Final = uuid.UUID("b4c2a3f6-5a0e-4d1b-9a53-6f1f0f9a7d10")
 _SEPARATORS: Final = re.compile(r"[:/\\\s]+")
@@ -74,7 +77,7 @@ class LibraryEntry:
             textures=names[1:],
         )
 
-    def is_of(self, model: ListedModel, side: int, texels_per_metre: float) -> bool:
+    def is_of(self, model: "ListedModel", side: int, texels_per_metre: float) -> bool:
         """Whether these files are what this model gives now."""
         mine = self.sha256, self.side, self.texels_per_metre, self.category, self.makes
         return mine == (model.sha256, side, texels_per_metre, model.category or OTHER, MAKES)
@@ -103,15 +106,15 @@ class Library:
             ) from None
         self.entries = {each.model: each for each in listed}
 
-    def changed(self, models: Iterable[ListedModel], side: int, texels: Mapping[str, float]) -> list[ListedModel]:
+    def changed(self, models: "Iterable[ListedModel]", side: int, texels: Mapping[str, float]) -> "list[ListedModel]":
         """The models whose files are missing or made from something else. `texels`: per metre, by model."""
         return [each for each in models if not self._has(each, side, texels[each.name])]
 
-    def _has(self, model: ListedModel, side: int, texels_per_metre: float) -> bool:
+    def _has(self, model: "ListedModel", side: int, texels_per_metre: float) -> bool:
         entry = self.entries.get(model.name)
         return entry is not None and entry.is_of(model, side, texels_per_metre) and (self.folder / entry.file).exists()
 
-    def gone(self, models: Iterable[ListedModel]) -> list[LibraryEntry]:
+    def gone(self, models: "Iterable[ListedModel]") -> list[LibraryEntry]:
         """Entries of models that are not among these."""
         there = {each.name for each in models}
         return [each for name, each in self.entries.items() if name not in there]

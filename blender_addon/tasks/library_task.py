@@ -18,14 +18,14 @@ from ..client.connection import Connection
 from . import kept_file
 from .catalogue import ListedModel
 from .child_process import ChildProcess, last_lines, log_size, new_log, read_log
-from .library import MAKES, OTHER, TEXTURES, Library, LibraryEntry, LibraryError, catalogue_id, file_of
+from .library import BUILT, FAILED, MAKES, OTHER, TEXTURES, Library, LibraryEntry, LibraryError, catalogue_id, file_of
+from .painted import Painted
 from .placement import Size, whole_periods
-from .task import PATIENCE_S, Painted, Task
+from .task import PATIENCE_S, Task
 from .texture_files import TextureFiles
 from .texture_task import FileDownload, TextureOrder
 
 FORMAT: Final = 1
-BUILT, FAILED = "texserver-built ", "texserver-failed "  # what the other Blender says of each model, in lines
 PAINTING: Final = 0.7  # of the time, about
 SILENT_S: Final = 300.0  # of the other Blender, before it is ended
 TAIL_BYTES: Final = 16 * 1024

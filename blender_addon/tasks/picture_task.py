@@ -9,8 +9,9 @@ from pathlib import Path
 from ..client.connection import Connection
 from ..client.picture_reader import PictureError
 from ..client.sinks import FileSink, Painting
+from .painted import Painted
 from .style_task import StyleParameters, StyleTask
-from .task import PATIENCE_S, NameFiles, Painted
+from .task import PATIENCE_S, NameFiles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,10 @@ from .export_task import ExportOrder, ExportTask
 from .favourites import Favourites
 from .history import History, HistoryEntry
 from .library_task import LibraryOrder, LibraryTask
+from .painted import Painted
 from .picture_task import PictureOrder, PictureTask
 from .sequence_task import ContentSource, SequenceOrder, SequenceTask
-from .task import PATIENCE_S, NameFiles, Painted, Task
+from .task import PATIENCE_S, NameFiles, Task
 from .texture_files import TextureFiles
 from .texture_task import TextureOrder, TextureTask
 

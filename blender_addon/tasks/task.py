@@ -7,25 +7,17 @@ All tasks stand in the session's list and take turns. The kinds are TextureTask 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..client.connection import Connection
 from ..client.download import Download, State
 from ..client.sinks import Painting
+from .painted import Painted
 
 PATIENCE_S: Final = 120.0  # without a new pixel, before a task fails
 
 NameFiles = Callable[[Painting], Sequence[Path]]  # the files of a painting, in the order of its maps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Painted:
-    """The finished files of one painting, by map."""
-
-    painting: Painting
-    files: dict[str, Path]
 
 
 class Task(ABC):

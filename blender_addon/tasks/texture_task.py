@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from ..client.connection import Connection
 from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
+from .painted import Painted
 from .placement import Size, size_text
-from .task import PATIENCE_S, NameFiles, Painted, Task
+from .task import PATIENCE_S, NameFiles, Task
 
 
 @dataclass(frozen=True, kw_only=True)

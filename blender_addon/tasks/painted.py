@@ -1,0 +1,14 @@
+"""The files of a finished painting. No bpy and no zmq here: a second Blender, which has no zmq, reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..client.sinks import Painting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painted:
+    """The finished files of one painting, by map."""
+
+    painting: Painting
+    files: dict[str, Path]
