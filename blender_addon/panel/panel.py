@@ -1,4 +1,4 @@
-"""What all panels share: where they are, and what the view beside them shows."""
+"""What all panels share: where they are, and what the view beside them shows. No bpy here."""
 
 from typing import Any
 
