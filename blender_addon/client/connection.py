@@ -42,6 +42,7 @@ GIVE_UP_S: Final = 10.0  # without an answer, before the next attempt
 FIRST_PAUSE_S: Final = 0.1  # between two attempts; doubled each time, up to
 LONGEST_PAUSE_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 30.0  # before an unanswered request is sent again
+SLOWEST_BYTES_S: Final = 128 * 1024  # at which a request is still on its way
 GREETING_S: Final = 0.4  # to find out why a server hung up
 MOST_MESSAGES: Final = 64  # that ZeroMQ holds in each direction, and that one tick reads
 MAX_FRAME_BYTES: Final = wire.Limits().max_result_bytes  # a server that sends more is disconnected
@@ -192,7 +193,10 @@ class Connection:
                 asked.heard_at = self._clock()
 
     def _overdue(self, asked: "_Asked") -> bool:
-        return asked.heard_at is not None and self._clock() - asked.heard_at > ANSWER_WITHIN_S
+        if asked.heard_at is None or self._clock() - asked.heard_at <= ANSWER_WITHIN_S:
+            return False
+        coming = sum(each.bytes for each in self._outstanding.values())  # whatever is large delays all that follows
+        return self._clock() - asked.heard_at > ANSWER_WITHIN_S + coming / SLOWEST_BYTES_S
 
     def _post(self, link: "_Link", message: wire.Request) -> None:
         link.post(wire.encode(message, self._letter, self._codecs))
@@ -327,6 +331,10 @@ class _Asked:
     frames: list[bytes | bytearray | memoryview]
     then: Then
     heard_at: float | None = None  # when it was sent on this link, or its latest progress came
+
+    @property
+    def bytes(self) -> int:
+        return sum(memoryview(frame).nbytes for frame in self.frames)
 
 
 @dataclass

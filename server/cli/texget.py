@@ -8,6 +8,7 @@
     texget brick --for unreal -o Textures                    T_brick_BC.png, T_brick_ORM.png, …, packed and named for it
     texget brick --seeds 0-15 -o out/brick.png               out/brick-0000.png, out/brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
+    texget wall --train photo.jpg --metres 2                 a new model on the server, from a photograph or a folder
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
     texget brick --connect studio.line                       with a server on another machine, by its pairing line
     texget brick --models models                             without a server, on a device of this machine
@@ -43,8 +44,10 @@ from server import __version__
 from server.cli.bar import Bar
 from server.cli.export_files import Painter, export_files
 from server.cli.stylize_files import Plan, planned, stylize_files
+from server.cli.train_files import ONLY_TRAINING, add_training_flags, list_jobs, train_files
 from server.client.client import Client, ServerUnreachable, TimedOut
 from server.client.stylized import StyleParameters, Stylizer
+from server.client.trained import TrainingFailed
 from server.errors import BadRequest, Refused, TexserverError
 from server.files.map_sinks import DirectxNormals, OrmSink, maps_for_orm
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
@@ -83,6 +86,8 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         if arguments.print_completion is not None:
             _print_completion(arguments.print_completion)
+        elif arguments.train is not None or arguments.jobs:
+            _train(arguments)
         elif arguments.stylize is not None:
             _stylize(arguments)
         elif arguments.model is not None and arguments.engine is not None:
@@ -98,7 +103,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return FAILED if isinstance(error, ServerUnreachable) else MISTAKEN
     except TexserverError as error:
         print(f"texget: {printable(str(error))}", file=sys.stderr)
-        may_work_later = isinstance(error, TimedOut | UnusableOutput | ImageFileError) or (
+        may_work_later = isinstance(error, TimedOut | UnusableOutput | ImageFileError | TrainingFailed) or (
             isinstance(error, Refused) and error.code in MAY_WORK_LATER
         )
         return FAILED if may_work_later else MISTAKEN
@@ -113,6 +118,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise BadRequest(f"{message}; see texget --help.")
+
+
+class _Joined(argparse.Action):
+    """An option that may be given again: its values, with commas between them."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is None else f"{before},{values}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,7 +156,12 @@ def _parser() -> argparse.ArgumentParser:
         help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png, or "
         "PICTURE-MODEL.png); with --for, the folder",
     )
-    parser.add_argument("--map", metavar="NAME", help="which map, or several: a,b (default: all)")
+    parser.add_argument(
+        "--map",
+        metavar="NAME",
+        action=_Joined,
+        help="which map, or several: a,b (default: all); with --train: NAME=FILE",
+    )
     parser.add_argument(
         "--normals",
         choices=("opengl", "directx"),
@@ -183,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         "own, for unrelated pictures (default: first)",
     )
     style.add_argument("--overwrite", action="store_true", help="for several pictures: make existing ones again, too")
+    add_training_flags(parser)
     parser.add_argument("--device", default="auto", metavar="NAME", help="for --models: auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--precision",
@@ -214,6 +233,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 def _paint(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "without --train", *ONLY_TRAINING)
     _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     size = parse_size(SIZE if arguments.size is None else arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
@@ -337,7 +357,19 @@ def _maps_of(painter: Painter, model: str) -> Sequence[str]:
     return tuple(memory.pixels)
 
 
+def _train(arguments: argparse.Namespace) -> None:
+    when = "with --train" if arguments.train is not None else "with --jobs"
+    _refuse(arguments, when, "size", "window", "seeds", "depth", "normals", "orm", "engine", "output", "models")
+    _refuse(arguments, when, "stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    with Client(_not_secret(arguments.connect), tell=_tell) as client:
+        if arguments.train is not None:
+            train_files(client, arguments)
+        else:
+            list_jobs(client)
+
+
 def _stylize(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "without --train", *ONLY_TRAINING)
     _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm", "engine")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")

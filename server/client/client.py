@@ -7,6 +7,7 @@
         brick = client.texture("brick", seed=7, size=2048)      # {"basecolor": (2048, 2048, 3) uint8}
         client.save("wall.png", "brick", seed=7, size=(4096, 16384))
         frame = client.stylize("starry_night", frame).image     # (height, width, 3) uint8, sRGB
+        client.train("wall", {"basecolor": photo}, metres=2.0)  # a new model, on the server
 
 The server may restart between two calls. Sizes are (height, width) or one number for both, windows (top, left, height,
 width), in pixels; a window wraps around both edges. Only one thread at a time may use a client.
@@ -19,7 +20,7 @@ from functools import partial
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, Unpack
 
 import numpy as np
 import zmq
@@ -31,10 +32,12 @@ from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import FileSink, MemorySink, Sink
 from blender_addon.client.style_download import StyleDownload
 from blender_addon.client.texture_download import TextureDownload
+from blender_addon.client.training import ServerTraining, new_token
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import find_server
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
+from server.client.trained import TrainingFailed, TrainingOptions, request_for
 from server.errors import Refused, TexserverError
 from server.msgpack_codec import CODECS
 
@@ -207,6 +210,61 @@ class Client(Stylizer):
         )
         self._run(job, progress)
         return job.statistics
+
+    def train(
+        self,
+        name: str,
+        maps: Mapping[str, NDArray[Any]],
+        *,
+        progress: Callable[[ServerTraining], None] = lambda training: None,
+        **options: Unpack[TrainingOptions],
+    ) -> str:
+        """Have the server make a model of these maps, and wait for it. Returns the sha256 of the model file.
+
+        `maps`: (height, width, channels) uint8 or uint16, by the names that docs/PROTOCOL.md lists, `basecolor` among
+        them. `progress` receives how it is: `fraction`, `message`, and `picture`, the growing texture. If this is
+        interrupted, the server goes on; trainings() tells how it is. Raises TrainingFailed, BadRequest, and what
+        texture() raises.
+        """
+        training = self.begin_training(name, maps, **options)
+        self.follow(training, progress)
+        return training.sha256
+
+    def begin_training(
+        self, name: str, maps: Mapping[str, NDArray[Any]], **options: Unpack[TrainingOptions]
+    ) -> ServerTraining:
+        """As train(), without waiting: to be given to follow() or cancel_training()."""
+        if (welcome := self._connection.welcome) is None:
+            raise ServerUnreachable(self._connection.reason)
+        return ServerTraining(self._connection, new_token(), request_for(welcome, name, maps, options))
+
+    def follow(
+        self, training: ServerTraining, progress: Callable[[ServerTraining], None] = lambda training: None
+    ) -> None:
+        """Wait until a training has ended. Raises as train()."""
+        patience = _Patience(self._timeout_s)
+        steps = 0
+        while True:
+            self._connection.tick()
+            if not training.tick():
+                break
+            steps += self._connection.state == "ready"
+            if patience.ends(steps):
+                raise ServerUnreachable(self._connection.reason)
+            progress(training)
+            self._look()
+        progress(training)
+        if training.state != "done":
+            raise TrainingFailed(training.message)
+
+    def cancel_training(self, training: ServerTraining) -> None:
+        """End a training on the server. Raises as train()."""
+        training.leave()
+        self._answer(partial(wire.CancelJob, token=training.token), wire.Job)
+
+    def trainings(self) -> tuple[Mapping[str, Any], ...]:
+        """The trainings of this client's key in the last day, the latest first; docs/PROTOCOL.md explains them."""
+        return self._answer(wire.ListJobs, wire.Jobs).jobs
 
     def _run(self, job: Download, progress: Callable[[int], None]) -> None:
         patience = _Patience(self._timeout_s)

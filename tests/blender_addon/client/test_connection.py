@@ -347,6 +347,28 @@ def test_a_request_that_got_lost_is_sent_again(server: FakeServer, monkeypatch: 
     assert server.asked(wire.Generate)[0] == server.asked(wire.Generate)[2]
 
 
+def test_what_is_large_has_time_to_get_there(server: FakeServer) -> None:
+    """A slow line: neither it nor what was asked meanwhile is sent again, and the server is not taken to hang."""
+    clock = [0.0]
+    server.script = lambda request: [] if isinstance(request, wire.Stylize | wire.Generate) else None
+    pixels = bytes(2048 * 1024 * 3)
+    content = wire.Buffer(name="content", dtype="uint8", shape=(1024, 2048, 3), data=pixels)
+    with connected(lambda: server.pairing, clock=lambda: clock[0]) as connection:
+        until(connection, lambda: connection.state == "ready")
+        large = connection.ask(partial(wire.Stylize, model="ink", content=content), lambda reply: None)
+        small = connection.ask(generate, lambda reply: None)
+        until(connection, lambda: server.asked(wire.Generate))
+        for s in (module.ANSWER_WITHIN_S + 1, len(pixels) / module.SLOWEST_BYTES_S):
+            clock[0] = s
+            for _ in range(50):
+                connection.tick()
+                time.sleep(0.002)
+        assert [each.id for each in server.asked(wire.Stylize)] == [large]
+        assert [each.id for each in server.asked(wire.Generate)] == [small]
+        clock[0] += 2 * module.ANSWER_WITHIN_S
+        until(connection, lambda: len(server.asked(wire.Stylize)) == 2)
+
+
 def test_progress_is_a_sign_of_life(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     heard: list[wire.Reply] = []
