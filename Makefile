@@ -25,7 +25,7 @@ setup: .venv/ready
 # of bricks, stay in demo/ for the commands of the README.
 demo: setup
 	mkdir -p demo
-	$(RUN) -c "from pathlib import Path; from trainer.judge.pictures import write_picture; from trainer.swatch.leaves import leaves; write_picture(Path('demo/leaves.png'), leaves())"
+	$(RUN) -c "from pathlib import Path; from trainer.judge.pictures import write_picture; from trainer.starter.library import chosen, draw; from trainer.starter.photograph import photograph; write_picture(Path('demo/leaves.png'), photograph(draw(*chosen(['leaves']), 768)))"
 	$(RUN) -c "from pathlib import Path; from tests.drawn import running_bond; from trainer.judge.pictures import as_picture, write_picture; write_picture(Path('demo/bricks.png'), as_picture(running_bond()))"
 	$(RUN) -m trainer --swatch demo/leaves.png --out demo/models/leaves.safetensors
 	.venv/bin/texserver --models demo/models --connection-file demo/connection.json & server=$$!; \

@@ -28,7 +28,8 @@ from server.network.texture import texture_bytes
 from server.quilt.quilt import Quilt
 from trainer.quilt.learning import learn_prices, unpriced
 from trainer.quilt_job import reduced
-from trainer.swatch.leaves import leaves
+from trainer.starter.library import chosen, draw
+from trainer.starter.photograph import photograph
 from trainer.swatch.swatch import read_swatch
 
 Floats = NDArray[np.float32]
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     device = choose_device(options.device)
-    drawn = torch.from_numpy(leaves()).permute(2, 0, 1)[None].float() / 255
+    drawn = torch.from_numpy(photograph(draw(*chosen(["leaves"]), 768))).permute(2, 0, 1)[None].float() / 255
     pixels = read_swatch(options.swatch, 1024).pixels if options.swatch else drawn
     size = Size(options.size, options.size)
     quilts = {maps: prepare(learned(pixels, maps), device) for maps in (1, 5)}
