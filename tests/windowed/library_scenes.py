@@ -26,6 +26,7 @@ from harness import (
 from mathutils import Vector
 
 TILE = 48  # pixels from the corner of the browser to the middle of its first tile
+NEXT = 112  # from there to the next one
 PUBLISHED_S = 300.0
 
 
@@ -54,11 +55,11 @@ def scene_library() -> Steps:
     yield from take("library-panel")
     browser = yield from open_browser(desk)
     yield from take("library-browser")
-    told["dropped"] = yield from drop(desk, browser, cube())
+    told["dropped"] = yield from drop(desk, browser, cube(), 0)
     bpy.ops.mesh.primitive_cube_add(location=(2.5, 2.5, 0))
     second = bpy.context.object
     yield DRAWN_S
-    told["dropped_again"] = yield from drop(desk, browser, second)
+    told["dropped_again"] = yield from drop(desk, browser, second, len(task.made) - 1)
     yield from take("library-dropped")
     told["on_faces"] = yield from onto_faces(browser, second)
     told["other_seed"] = yield from another_seed(desk)
@@ -84,10 +85,10 @@ def open_browser(desk: Desk) -> Steps:
     return browser
 
 
-def drop(desk: Desk, browser: Desk, thing: Any) -> Steps:
-    """Drag the first asset onto an object, as a hand does; what the object shows then."""
+def drop(desk: Desk, browser: Desk, thing: Any, index: int) -> Steps:
+    """Drag an asset onto an object, as a hand does; what the object shows then."""
     region, view = browser.region("WINDOW"), desk.region("WINDOW")
-    start = (region.x + TILE, region.y + region.height - TILE)
+    start = (region.x + TILE + index * NEXT, region.y + region.height - TILE)
     space = desk.area.spaces.active
     at = view3d_utils.location_3d_to_region_2d(view, space.region_3d, thing.matrix_world @ Vector((0, 0, 0)))
     end = (int(view.x + at.x), int(view.y + at.y))
