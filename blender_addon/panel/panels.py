@@ -143,6 +143,7 @@ def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Sh
     if "height" in shown.images:
         layout.prop(material.texserver_live, "displace")
     row = layout.row(align=True)
+    row.use_property_split = False  # the label needs the whole width
     row.prop(material.texserver_live, "vary")
     if materials.varies(material):
         row.operator("texserver.dice_piece", text="", icon="FILE_REFRESH")
