@@ -44,6 +44,7 @@ def scene_try_on() -> Steps:
     """Click a variation, another one, undo, redo, Esc over the view and over the panel, the cross, and Keep."""
     open_from_the_start("variations", close=("material", "jobs", "history"))
     desk = yield from new_file()
+    addon("panel.preferences").get().thumbnails = 3  # or the variations lie below the window
     chosen = settings()
     maps = [each.name for each in session().catalogue.ready("texture") if len(each.maps) > 1]
     chosen.model = maps[0] if maps else chosen.model
@@ -97,6 +98,7 @@ def scene_try_on() -> Steps:
     told["kept"] = [*state(), list(image_of(cube()).size)]
     told["images"] = len(of_ours()["images"]) == len(task.order.maps)
     told["operators"] = running_operators()
+    addon("panel.preferences").get().thumbnails = 6
     open_from_the_start("material", "jobs", close=("variations", "history"))
     return told
 
