@@ -12,10 +12,13 @@ ICONS: Final = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOS
 MARGIN: Final = 3.2  # heights of a button: the tabs, and the panel's edges
 
 
-def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 0) -> None:
-    """A sentence, in lines that fit into the region, or of at most `width` characters."""
+def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 0, beside: int = 0) -> None:
+    """A sentence, in lines that fit into the region, or of at most `width` characters.
+
+    `beside`: how many buttons with an icon stand beside it.
+    """
     column = layout.column(align=True)
-    most, length = (width, len) if width else (_room(icon != "NONE"), _length)
+    most, length = (width, len) if width else (_room(beside + (icon != "NONE")), _length)
     line = ""
     for word in text.split():
         longer = f"{line} {word}".strip()
@@ -35,13 +38,13 @@ def _length(text: str) -> float:
     return float(measured.dimensions(0, text)[0])
 
 
-def _room(has_icon: bool) -> float:
-    """Pixels for a line of text in the region that is being drawn."""
+def _room(icons: int) -> float:
+    """Pixels for a line of text in the region that is being drawn, beside so many icons."""
     preferences: Any = bpy.context.preferences
     region: Any = bpy.context.region
     unit = 20 * preferences.system.ui_scale  # the height of a button, and the width of an icon
     width = region.width if region and region.width > 1 else 13 * unit
-    return float(max(width - MARGIN * unit - has_icon * unit, 4 * unit))
+    return float(max(width - MARGIN * unit - icons * unit, 4 * unit))
 
 
 def draw_progress(layout: Any, task: Task) -> None:

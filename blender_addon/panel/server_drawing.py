@@ -22,7 +22,7 @@ def draw_server(layout: Any, chosen: Any) -> None:
     if ready:  # always one line: the buttons below must not move while a task runs
         row.label(text=session.state_line, icon="LINKED")
     else:
-        draw_text(row.column(), session.state_line, icon="UNLINKED")
+        draw_text(row.column(), _without_paths(session.state_line), icon="UNLINKED", beside=2)
     row.operator("texserver.refresh", text="", icon="FILE_REFRESH")
     row.operator("texserver.preferences", text="", icon="PREFERENCES")
     if not ready:
@@ -35,11 +35,16 @@ def draw_server(layout: Any, chosen: Any) -> None:
         draw_text(layout, session.catalogue.message, icon="ERROR")
 
 
+def _without_paths(text: str) -> str:
+    """For people without a terminal, who have the buttons below: that no server runs, not which file is missing."""
+    return "No texserver runs here." if text.startswith("No texserver runs here") else text
+
+
 def _draw_ways_to_one(layout: Any, chosen: Any) -> None:
     server, setup = state.local_server(), state.installation()
     if setup.busy:
         row = layout.row(align=True)
-        draw_text(row.column(), setup.message, icon="IMPORT")
+        draw_text(row.column(), setup.message, icon="IMPORT", beside=1)
         row.operator("texserver.cancel_setup", text="", icon="X")
         return
     for each in (setup, server):

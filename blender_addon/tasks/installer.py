@@ -147,8 +147,13 @@ class Runner:
             raise SetupError(said.strip() or f"{command[0]} ended with code {code}")
         return said
 
-    def attempt(self, command: Sequence[str | Path], folder: Path, *, within_s: float | None = None) -> tuple[int, str]:
-        """Its exit code and the end of what it said. Ends it, and this program, when the add-on has gone."""
+    def attempt(
+        self, command: Sequence[str | Path], folder: Path, *, within_s: float | None = None, aloud: bool = True
+    ) -> tuple[int, str]:
+        """Its exit code and the end of what it said. Ends it, and this program, when the add-on has gone.
+
+        `within_s`: how long it may be silent. `aloud`: what it says is passed on.
+        """
         inherited = (self.keeps,) if self.keeps is not None and sys.platform != "win32" else ()
         hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows
         try:
@@ -167,7 +172,7 @@ class Runner:
         with process:
             try:
                 for piece in self._pieces(process, within_s):
-                    print(piece, end="", flush=True)
+                    print(piece if aloud else "", end="", flush=True)
                     said = (said + piece)[-KEPT_CHARACTERS:]
             except BaseException:
                 process.kill()
@@ -265,7 +270,7 @@ def _find_python(run: Runner, folder: Path) -> list[str]:
         if not found:
             continue
         command = [found, "-3"] if name == "py" else [found]
-        code, said = run.attempt([*command, "-I", "-c", _IS_THERE], folder, within_s=30)
+        code, said = run.attempt([*command, "-I", "-c", _IS_THERE], folder, within_s=30, aloud=False)
         told = re.search(r"^(\d+)\.(\d+) True\s*$", said, re.M)
         if code == 0 and told and (int(told[1]), int(told[2])) >= OLDEST:
             return command
