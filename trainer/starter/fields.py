@@ -150,15 +150,10 @@ class Canvas:
 
     def shifted(self, field: Field, down: Field, across: Field) -> Field:
         """The field as it is at other places: `down` and `across` metres away from each pixel, between its pixels."""
-        v = (self.y + down) / np.float32(self.pixel) - np.float32(0.5)
-        u = (self.x + across) / np.float32(self.pixel) - np.float32(0.5)
-        row, column = np.floor(v).astype(np.int32), np.floor(u).astype(np.int32)
-        fv, fu = v - row, u - column
-        rows, columns = (row % self.side, (row + 1) % self.side), (column % self.side, (column + 1) % self.side)
-        upper = field[rows[0], columns[0]] * (1 - fu) + field[rows[0], columns[1]] * fu
-        lower = field[rows[1], columns[0]] * (1 - fu) + field[rows[1], columns[1]] * fu
-        between: Field = (upper * (1 - fv) + lower * fv).astype(np.float32)
-        return between
+        half = np.float32(0.5)
+        return between(
+            field, (self.y + down) / np.float32(self.pixel) - half, (self.x + across) / np.float32(self.pixel) - half
+        )
 
     def of_each(self, field: Field, ids: Ids, name: str) -> Field:
         """The field with a random shift for each object, so that what is on one does not go on over the next."""
@@ -170,6 +165,17 @@ class Canvas:
 
 
 # ---------------------------------------------------------------------------------------------------- putting together
+
+
+def between(field: Field, row: Field, column: Field) -> Field:
+    """The field between its pixels, at places given as rows and columns of it, wrapped."""
+    top, left = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)
+    fv, fu = row - top, column - left
+    rows, columns = ((each % side, (each + 1) % side) for each, side in zip((top, left), field.shape, strict=True))
+    upper = field[rows[0], columns[0]] * (1 - fu) + field[rows[0], columns[1]] * fu
+    lower = field[rows[1], columns[0]] * (1 - fu) + field[rows[1], columns[1]] * fu
+    values: Field = (upper * (1 - fv) + lower * fv).astype(np.float32)
+    return values
 
 
 def smoothstep(low: float | Field, high: float | Field, values: Field) -> Field:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.starter.fields import Canvas, Colour, Field, Mask, Patch
+from trainer.starter.fields import Canvas, Colour, Field, Mask, Patch, between
 from trainer.starter.surface import Surface
 
 FINE = 2
@@ -80,17 +80,13 @@ class Pile:
 
     def _smooth_ground(self, points: Points) -> Field:
         """The height below points, without what is smaller than about two steps of COARSE samples."""
-        coarse = self.height[::COARSE, ::COARSE]
+        count = self.canvas.side // COARSE
+        lines = np.arange(count) * self.canvas.side // count
+        coarse = self.height[np.ix_(lines, lines)]
         for axis in (0, 1, 0, 1):
             coarse = (2 * coarse + np.roll(coarse, 1, axis) + np.roll(coarse, -1, axis)) / 4
-        scale = np.float32(self.canvas.side / len(coarse) * self.canvas.pixel)
-        y, x = points.y / scale, points.x / scale
-        row, column = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
-        v, u = y - row, x - column
-        rows, columns = ((each % len(coarse), (each + 1) % len(coarse)) for each in (row, column))
-        upper = coarse[rows[0], columns[0]] * (1 - u) + coarse[rows[0], columns[1]] * u
-        lower = coarse[rows[1], columns[0]] * (1 - u) + coarse[rows[1], columns[1]] * u
-        return np.asarray(upper * (1 - v) + lower * v, np.float32)
+        step = np.float32(self.canvas.metres / count)
+        return between(coarse, points.y / step, points.x / step)
 
     def scatter(self, points: Points, colour: Colour, roughness: Field | float) -> None:
         """Show a thing made of points, less than 0.7 samples apart, where they are higher than what lies there."""
