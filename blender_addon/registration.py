@@ -6,6 +6,7 @@ import bpy
 
 from .loop import handlers, pump
 from .panel import (
+    corners,
     export_operators,
     gallery,
     keys,
@@ -21,6 +22,8 @@ from .panel import (
     style_operators,
     style_orders,
     style_panels,
+    training_operators,
+    training_panels,
     translations,
     variation_operators,
 )
@@ -39,6 +42,9 @@ _MODULES = (
     library_operators,
     style_operators,
     server_operators,
+    training_operators,
+    corners,
+    training_panels,
     presets,
     panels,
     style_panels,
@@ -72,6 +78,7 @@ def register() -> None:
 def unregister() -> None:
     """Undo register() in reverse order. All tasks end."""
     handlers.unregister()
+    corners.close_view()
     translations.unregister()
     keys.unregister()
     menus.restore()

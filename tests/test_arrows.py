@@ -63,9 +63,12 @@ def test_imports_run_from_trainer_to_server_to_add_on_and_never_back() -> None:
         assert not back, f"{named(path)} imports {back}"
 
 
+BLENDERS = {"bpy", "blf", "bmesh", "bl_operators", "bl_ui", "bpy_extras", "gpu", "gpu_extras"}
+
+
 def test_the_add_on_needs_the_standard_library_zmq_and_bpy_alone() -> None:
     """And reaches its own files relatively, so that they load as an extension and as a plain package alike."""
-    allowed = sys.stdlib_module_names | {"zmq", "bpy", "blf", "bmesh", "bl_operators", "bl_ui"}
+    allowed = sys.stdlib_module_names | {"zmq", *BLENDERS}
     for path in python_files("blender_addon"):
         tree = parsed(path)
         absolute = [

@@ -81,8 +81,11 @@ def _read(file: BinaryIO) -> TiffPicture:
     return TiffPicture(shape=layout.shape, dtype=f"uint{layout.bits}", data=data)
 
 
-def layout_of(file: BinaryIO) -> TiffLayout:
-    """Where the samples lie. Raises ValueError or struct.error where it is not such a TIFF."""
+def layout_of(file: BinaryIO, *, any_alpha: bool = False) -> TiffLayout:
+    """Where the samples lie. Raises ValueError or struct.error where it is not such a TIFF.
+
+    `any_alpha`: associated alpha is taken too, as Blender writes it with 16 bits; it is all the same where it is 1.
+    """
     length = file.seek(0, 2)
     tags = _Tags(file, length)
     width, height = tags.one(256), tags.one(257)
@@ -96,7 +99,7 @@ def layout_of(file: BinaryIO) -> TiffLayout:
         raise ValueError("it is compressed, or its rows are in another order")
     if tags.one(262) != (1 if channels == 1 else 2):  # PhotometricInterpretation
         raise ValueError("its colours are neither RGB nor grey")
-    if channels == 4 and tags.all(338) != (2,):  # ExtraSamples
+    if channels == 4 and tags.all(338) != (2,) and not (any_alpha and tags.all(338) == (1,)):  # ExtraSamples
         raise ValueError("its alpha is associated")
     row_bytes = width * channels * bits[0] // 8
     offsets, counts = tags.all(273), tags.all(279)

@@ -28,16 +28,16 @@ _ADVICE: Final = "Save it as a PNG of 8 or 16 bits, not interlaced."
 
 
 class PictureRows:
-    """The rows of one picture, each once. Use it in a `with` block. Raises PictureError."""
+    """The rows of one picture, each once. Use it in a `with` block. Raises PictureError. `any_alpha`: see layout_of."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, any_alpha: bool = False) -> None:
         self.path = path
         with reading(path, _ADVICE):
             self._file = path.open("rb")
         try:
             with reading(path, _ADVICE):
                 is_png = self._file.read(8) == _PNG
-                self.raster, self._rows = (_png if is_png else _tiff)(self._file)
+                self.raster, self._rows = _png(self._file) if is_png else _tiff(self._file, any_alpha)
         except BaseException:
             self._file.close()
             raise
@@ -54,8 +54,8 @@ class PictureRows:
             return b"".join(row for _, row in zip(range(count), self._rows, strict=False))
 
 
-def _tiff(file: BinaryIO) -> tuple[Raster, Iterator[bytes]]:
-    layout = layout_of(file)
+def _tiff(file: BinaryIO, any_alpha: bool) -> tuple[Raster, Iterator[bytes]]:
+    layout = layout_of(file, any_alpha=any_alpha)
     height, width, channels = layout.shape
     raster = Raster(width=width, height=height, channels=channels, depth=layout.bits)
 

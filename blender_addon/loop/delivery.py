@@ -50,18 +50,16 @@ class Delivery(ABC):
         """Take back what is shown so far; advance() shows it again."""
 
 
-class TextureDelivery(Delivery):
-    """Puts a texture onto the objects of its target, by an assignment that may show a preview already."""
+class SurfaceDelivery(Delivery):
+    """Puts a texture onto objects by an assignment; None where there is no object."""
 
-    def __init__(self, task: TextureTask, assignment: Assignment) -> None:
+    def __init__(self, task: Task, assignment: Assignment | None) -> None:
         super().__init__(task)
-        self.texture_task = task
         self.assignment = assignment
 
-    @property
-    def target(self) -> Target:
-        """Where the texture goes."""
-        return self.assignment.target
+    @abstractmethod
+    def _advance(self, others: Iterable[Delivery]) -> None:
+        """Show what the task has by now. Raises NotAssigned."""
 
     def advance(self, others: Iterable[Delivery]) -> None:
         try:
@@ -74,29 +72,12 @@ class TextureDelivery(Delivery):
                 f"The texture is painted but could not be put on the object: {error}. See the system console for more."
             )
 
-    def _advance(self, others: Iterable[Delivery]) -> None:
-        task = self.texture_task
-        if not task.ended:
-            if task.preview and self._may_preview(others):
-                self.assignment.show(task.preview, preview=True)
-        elif task.state == "done" and task.result:
-            if not self.assignment.load(task.result):
-                return
-            state.session().remember(task.result)  # first: the history has it even if the object is gone
-            self.assignment.show(task.result)
-            task.note = " ".join(self.assignment.notes)
-            self.pending = False
-            _tidy()
-            push_undo(f"Texture {task.title}")
-        else:
-            self.take_back()
-
-    def _may_preview(self, others: Iterable[Delivery]) -> bool:
-        """Whether a preview can be taken back later. Not if one is shown, nor over another delivery's preview."""
-        if self.assignment.preview_shown or not self.assignment.previews:
+    def _may_preview(self, assignment: Assignment, others: Iterable[Delivery]) -> bool:
+        """Whether a preview can be taken back later. Not over another delivery's preview."""
+        if not assignment.previews:
             return False
-        assignments = (each.assignment for each in others if isinstance(each, TextureDelivery))
-        return not any(each.preview_shown and self.assignment.meets(each) for each in assignments)
+        assignments = (each.assignment for each in others if isinstance(each, SurfaceDelivery) and each is not self)
+        return not any(each and each.preview_shown and assignment.meets(each) for each in assignments)
 
     def _fail(self, why: str) -> None:
         self.task.fail(why)
@@ -105,16 +86,49 @@ class TextureDelivery(Delivery):
 
     def take_back(self) -> None:
         self.pending = False
-        self.assignment.revert()
+        if self.assignment:
+            self.assignment.revert()
+
+    def withdraw(self) -> None:
+        if self.pending and self.assignment:
+            self.assignment.withdraw()
+
+
+class TextureDelivery(SurfaceDelivery):
+    """Puts the texture of one task onto the objects of its target."""
+
+    assignment: Assignment
+
+    def __init__(self, task: TextureTask, assignment: Assignment) -> None:
+        super().__init__(task, assignment)
+        self.texture_task = task
+
+    @property
+    def target(self) -> Target:
+        """Where the texture goes."""
+        return self.assignment.target
+
+    def _advance(self, others: Iterable[Delivery]) -> None:
+        task = self.texture_task
+        if not task.ended:
+            if task.preview and not self.assignment.preview_shown and self._may_preview(self.assignment, others):
+                self.assignment.show(task.preview, preview=True)
+        elif task.state == "done" and task.result:
+            if not self.assignment.load(task.result):
+                return
+            state.session().remember(task.result)  # first: the history has it even if the object is gone
+            self.assignment.show(task.result)
+            task.note = " ".join(self.assignment.notes)
+            self.pending = False
+            tidy()
+            push_undo(f"Texture {task.title}")
+        else:
+            self.take_back()
 
     def file_closed(self) -> None:
         if self.pending:
             self.pending = False  # nothing to revert: the objects are gone
             self.task.cancel("Cancelled, because another file was opened. Press Generate to paint it for this file.")
-
-    def withdraw(self) -> None:
-        if self.pending:
-            self.assignment.withdraw()
 
 
 class StyleDelivery(Delivery):
@@ -133,7 +147,7 @@ class StyleDelivery(Delivery):
             return
         try:
             self._show(self.task)
-            _tidy()
+            tidy()
             push_undo(self.task.title)
         except Exception as error:  # a defect, ours or Blender's; the pump must go on
             traceback.print_exc()
@@ -186,7 +200,8 @@ class LibraryDelivery(StyleDelivery):
         """It goes on."""
 
 
-def _tidy() -> None:
+def tidy() -> None:
+    """Bring the cache below its limit, without the files that Blender shows."""
     state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])
 
 

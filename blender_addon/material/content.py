@@ -15,6 +15,7 @@ from typing import Any, Final
 import bpy
 
 from ..tasks.style_task import NoContent
+from . import map_file
 from .references import Reference
 
 RENDER_RESULT: Final = "Render Result"
@@ -101,20 +102,18 @@ def _said(error: RuntimeError) -> str:
 @contextmanager
 def _output(scene: Any, *, as_seen: bool) -> Iterator[None]:
     """Change the scene's output settings while the block runs."""
+    with kept_output(scene):
+        map_file.set_output(scene.render.image_settings, screen_colours=not as_seen)
+        yield
+
+
+@contextmanager
+def kept_output(scene: Any) -> Iterator[None]:
+    """The scene's output settings are the same after the block as before."""
     output = scene.render.image_settings
     groups = (output, output.view_settings, output.display_settings)
     before = [_values(each) for each in groups]
     try:
-        if hasattr(output, "media_type"):
-            output.media_type = "IMAGE"
-        output.file_format, output.color_mode, output.color_depth = "TIFF", "RGBA", "8"
-        output.tiff_codec = "NONE"
-        if not as_seen:  # screen colours in, screen colours out
-            output.color_management = "OVERRIDE"
-            output.display_settings.display_device = "sRGB"
-            view = output.view_settings
-            view.view_transform, view.look = "Standard", "None"
-            view.exposure, view.gamma, view.use_curve_mapping = 0, 1, False
         yield
     finally:
         for group, values in zip(groups, before, strict=True):

@@ -5,6 +5,7 @@ from typing import Any
 import bpy
 
 from ..material import legacy
+from . import training_panels
 
 
 class TEXSERVER_MT_object(bpy.types.Menu):
@@ -19,6 +20,7 @@ class TEXSERVER_MT_object(bpy.types.Menu):
         layout.operator("texserver.generate", icon="MATERIAL")
         layout.operator("texserver.generate_new_seed", icon="FILE_REFRESH")
         layout.operator("texserver.variations")
+        layout.menu(training_panels.TEXSERVER_MT_picture.bl_idname, icon="FILE_IMAGE")
         layout.separator()
         layout.operator("texserver.unwrap", icon="UV")
         layout.operator("texserver.measure")
@@ -71,6 +73,7 @@ _PLACES = (
     ("UI_MT_button_context_menu", _in_button_menu),
     ("VIEW3D_MT_edit_mesh_faces", _for_faces),
     ("ASSETBROWSER_MT_context_menu", _for_faces),
+    ("IMAGE_MT_image", training_panels.in_image_menu),
 )
 
 

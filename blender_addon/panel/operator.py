@@ -81,7 +81,7 @@ class PaintingOperator(Operator):
         manager = context.window_manager
         self.timer = manager.event_timer_add(WATCH_S, window=context.window)
         manager.modal_handler_add(self)
-        status_bar.say(context.workspace, f"{self.doing} {self.task.title}. Esc over the panel cancels it.")
+        status_bar.say(context.workspace, f"{self.doing} {self.task.title}. Esc over the panel cancels it.".lstrip())
         pump.redraw()
         return {"RUNNING_MODAL"}
 

@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from ..loop import pump
 from ..loop.delivery import ExportDelivery, Prepared, StyleDelivery, TextureDelivery
+from ..loop.training_delivery import TrainingDelivery
 from ..material.assignment import objects_of
 from ..tasks import state
 from . import orders, preferences
@@ -82,7 +83,7 @@ class TEXSERVER_OT_retry(PaintingOperator):
             target = replace(delivery.target, pack=folder is None)
             order = delivery.texture_task.order
             prepared = PreparedTexture(order=order, target=target, folder=folder, suffix=chosen.file_format)
-        elif isinstance(delivery, StyleDelivery | ExportDelivery):
+        elif isinstance(delivery, StyleDelivery | ExportDelivery | TrainingDelivery):
             prepared = delivery.prepared
             if prepared is None:
                 raise NotOrdered("That job was for another file. Start it again from the panel.")

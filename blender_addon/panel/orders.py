@@ -55,41 +55,52 @@ def prepare(context: Any, **given: Any) -> PreparedTexture:
     Raises NotOrdered or NotAssigned.
     """
     settings = Settings(context.scene.texserver, given)
-    model = chosen_model(settings.model)
+    order = order_for(settings, chosen_model(settings.model))
+    return _prepare(context, order, **given)
+
+
+def order_for(settings: "Settings", model: ListedModel) -> TextureOrder:
+    """The texture of this model that the settings describe. Raises NotOrdered."""
     size = _size(settings, model)
-    order = TextureOrder(
+    return TextureOrder(
         model=model.name,
         seed=settings.seed,
         size=size,
         maps=_maps(settings, model),
         preview=preview_size(size, model.lattice),
     )
-    return _prepare(context, order, **given)
 
 
 def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture:
     """This order, with a target from the settings. Raises NotOrdered or NotAssigned."""
-    settings = Settings(context.scene.texserver, given)
     chosen = preferences.get()
-    active = context.object
+    texels = given.get("texels") or first_texels(context.scene.texserver, order.model)
+    target = target_of(context, context.object, texels, **given)
+    return PreparedTexture(order=order, target=target, folder=folder(chosen), suffix=chosen.file_format)
+
+
+def target_of(context: Any, active: Any, texels: float, /, **given: Any) -> Target:
+    """Where the settings want a texture of so many texels per metre, if `active` is the active object.
+
+    Raises NotAssigned.
+    """
+    settings = Settings(context.scene.texserver, given)
     others = context.selected_objects if settings.all_selected else ()
-    objects = selected(active, others) if active else []
-    target = target_for(
-        objects,
+    return target_for(
+        selected(active, others) if active else [],
         slot=settings.target,
-        mapping=_mapping(context, order.model, given),
+        mapping=_mapping(context, texels, given),
         replace_links=settings.replace_links,
-        pack=(place := folder(chosen)) is None,
+        pack=folder(preferences.get()) is None,
     )
-    return PreparedTexture(order=order, target=target, folder=place, suffix=chosen.file_format)
 
 
-def _mapping(context: Any, model: str, given: dict[str, Any]) -> TextureMapping:
+def _mapping(context: Any, texels: float, given: dict[str, Any]) -> TextureMapping:
     settings = Settings(context.scene.texserver, given)
     return TextureMapping(
         projection=settings.mapping,
         blend=settings.blend,
-        texels=given.get("texels") or first_texels(context.scene.texserver, model),
+        texels=texels,
         displacement=settings.displacement,
         displace=settings.displace,
         asked=frozenset({"projection" if name == "mapping" else name for name in given}) & _MAPPING,
@@ -139,7 +150,9 @@ def tried_on(context: Any, model: str) -> Target:
             "A variation could not be taken off this material again. Choose New Material or Update or New as the "
             "target, and upgrade a material of an earlier version."
         )
-    return target_for(objects, slot=settings.target, mapping=_mapping(context, model, {}))
+    return target_for(
+        objects, slot=settings.target, mapping=_mapping(context, first_texels(context.scene.texserver, model), {})
+    )
 
 
 def kept(context: Any, on: trial.Trial) -> PreparedTexture:

@@ -11,7 +11,7 @@ from ..material import export, legacy, live, materials, pieces
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
-from . import gallery, orders, preferences, presets
+from . import gallery, orders, preferences, presets, training_panels
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
 from .library_panel import LibraryPanel
 from .orders import NotOrdered
@@ -35,6 +35,8 @@ class _MainPanel(Panel):
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
         session.wanted = True
         draw_server(layout, preferences.get())
+        if session.connection.state == "ready":
+            training_panels.draw_buttons(layout)
         first = next((model.name for model in session.catalogue.ready("texture")), "")
         if not first:
             return
@@ -70,6 +72,7 @@ class _MainPanel(Panel):
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.generate", icon="MATERIAL")
         draw_latest(layout)
+        training_panels.draw_growing(layout)
         draw_messages(layout)
 
 
@@ -173,6 +176,7 @@ class JobsPanel(Panel):
 
     def draw(self, context: Any) -> None:
         layout, session = self.layout, state.session()  # type: ignore[attr-defined]
+        training_panels.draw_server_jobs(layout)
         if not session.tasks:
             layout.label(text="None yet.")
             return

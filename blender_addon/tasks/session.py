@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from ..client.connection import Connection
 from ..client.sinks import Painting
+from ..client.training import ServerTraining
 from ..protocol import wire
 from ..protocol.pairing import Pairing
-from .catalogue import Catalogue
+from .catalogue import Catalogue, ListedModel
 from .export_task import ExportOrder, ExportTask
 from .favourites import Favourites
 from .history import History, HistoryEntry
@@ -24,9 +25,11 @@ from .library_task import LibraryOrder, LibraryTask
 from .painted import Painted
 from .picture_task import PictureOrder, PictureTask
 from .sequence_task import ContentSource, SequenceOrder, SequenceTask
+from .server_jobs import ServerJobs
 from .task import PATIENCE_S, NameFiles, Task
 from .texture_files import TextureFiles
 from .texture_task import TextureOrder, TextureTask
+from .training_task import PictureSource, TrainingOrder, TrainingTask
 
 AT_ONCE: Final = 2  # tasks: one keeps the server busy, and with two a small one need not wait for a large one
 TICK_S: Final = 0.04  # of ticking tasks, so that Blender's window stays responsive
@@ -59,6 +62,7 @@ class AddonSession:
         self.variations: list[TextureTask] = []  # small pictures of several seeds, to pick one from
         self.patience_s = PATIENCE_S
         self.wanted = False  # whether somebody has used it yet
+        self.fetched: set[str] = set()  # tokens of trainings whose materials have come
         self.waiting: int | None = None  # requests in the server's queue, as it last said
         self._find = find
         self._client = client
@@ -70,6 +74,7 @@ class AddonSession:
     def _open(self) -> None:
         self.connection = Connection(self._find, client=self._client)
         self.catalogue = Catalogue(self.connection, self.folder / "thumbnails")
+        self.server_jobs = ServerJobs(self.connection)
         self._status_at = 0.0
         self._status: int | None = None  # id of the request
         self._list_at = float("inf")
@@ -105,7 +110,7 @@ class AddonSession:
             (task.id, task.state, round(task.fraction, 2), task.message, task.note, task.seen)
             for task in (*self.tasks, *self.variations)
         )
-        return self.catalogue.version, self.state_line, self.connection.state, told
+        return self.catalogue.version, self.state_line, self.connection.state, self.server_jobs.jobs, told
 
     # ----------------------------------------------------------------------------------------------------------- tasks
 
@@ -140,6 +145,40 @@ class AddonSession:
     def publish(self, order: LibraryOrder) -> LibraryTask:
         """Add the task for an asset library."""
         task = LibraryTask(self._new_id(), order, self.connection, scratch=self.folder, **self._task_options)
+        self.tasks.append(task)
+        return task
+
+    def learn(
+        self,
+        order: TrainingOrder,
+        *,
+        source: PictureSource | None = None,
+        training: ServerTraining | None = None,
+        paint: Callable[[ListedModel], TextureOrder] | None = None,
+        folder: Path | None = None,
+        suffix: str = ".tif",
+    ) -> TrainingTask:
+        """Add the task that makes a model from a picture, or follows a training that the server does already.
+
+        `paint` says which texture of the finished model is wanted; its files go into `folder`, or else the cache.
+        """
+        name = partial(_name, self._files_in(folder), suffix)
+
+        def texture(model: ListedModel) -> TextureTask:
+            assert paint
+            return self._texture_task(paint(model), name)
+
+        task = TrainingTask(
+            self._new_id(),
+            order,
+            self.connection,
+            self.catalogue,
+            partial(_name, self.previews, ".png"),
+            source=source,
+            training=training,
+            paint=texture if paint else None,
+            **self._task_options,
+        )
         self.tasks.append(task)
         return task
 
@@ -211,14 +250,18 @@ class AddonSession:
             return
         self.connection.tick()
         self.catalogue.tick()
+        self.server_jobs.tick()
         self._ask_status()
-        running: list[Task] = [task for task in (*self.variations, *self.tasks) if not task.ended][:AT_ONCE]
+        under_way = [task for task in (*self.variations, *self.tasks) if not task.ended]
+        painting = [task for task in under_way if not isinstance(task, TrainingTask)]
+        running: list[Task] = [*painting[:AT_ONCE], *(task for task in under_way if task not in painting)]
         until = self._clock() + TICK_S
         for index in range(len(running)):  # each is the first in its turn
             running[(index + self._turn) % len(running)].tick()
             if self._clock() > until:
                 break
         self._turn += 1
+        self.fetched |= {task.token for task in self.tasks if isinstance(task, TrainingTask) and task.state == "done"}
         ended = [task for task in self.tasks if task.ended]
         for task in ended[:-MOST_ENDED]:
             self.tasks.remove(task)
@@ -227,20 +270,21 @@ class AddonSession:
         """Ask the server for its models and its status, at once."""
         self.wanted = True
         self.catalogue.refresh()
+        self.server_jobs.refresh()
         self._status_at = 0.0
 
     def reconnect(self) -> None:
         """Connect to another server. All tasks end."""
         for task in (*self.tasks, *self.variations):
-            task.cancel("Cancelled: another server was chosen. Press Retry to use that one.")
+            task.leave("Cancelled: another server was chosen. Press Retry to use that one.")
         self.catalogue.close()
         self.connection.close()
         self._open()
 
     def close(self) -> None:
-        """End everything at once, without waiting."""
+        """End everything at once, without waiting. What the server learns it goes on learning."""
         for task in (*self.tasks, *self.variations):
-            task.cancel()
+            task.leave()
         self.catalogue.close()
         self.connection.close()
 

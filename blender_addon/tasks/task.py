@@ -72,6 +72,10 @@ class Task(ABC):
         if not self.ended:
             self._end("cancelled", why)
 
+    def leave(self, why: str = "Cancelled.") -> None:
+        """End, because nobody is left here to wait. The same as cancel() for what needs us."""
+        self.cancel(why)
+
     def fail(self, why: str) -> None:
         """Call this when the result is unusable. `why` is for people."""
         self.result = None

@@ -16,14 +16,14 @@ import coverage
 import numpy as np
 import pytest
 
-from server.model.maps import MATERIAL
+from server.model.maps import BASE_COLOUR, MATERIAL
 from server.model.torus import Size, Window
 from server.network.generator import Generator
 from server.network.model_file import write_model
 from server.network.texture import texture_bytes
 from tests.models import tiny_model, tiny_style
 from tests.packaging.bare_blender import python_of
-from tests.server.session import Session, environment
+from tests.server.session import ROOT, SERVER, Session, environment
 
 pytestmark = pytest.mark.blender
 
@@ -31,6 +31,8 @@ INSIDE = Path(__file__).resolve().parents[1] / "in_blender"
 FILES = (
     "generating",
     "sets",
+    "reading_maps",
+    "learning",
     "metres",
     "targets",
     "manners",
@@ -84,6 +86,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def training_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """Another, which gets more and more models."""
+    home = tmp_path_factory.mktemp("training")
+    write_model(home / "models" / "tiny.safetensors", tiny_model(1, name="tiny"))
+    write_model(home / "models" / "stone.safetensors", tiny_model(3, name="stone", maps=MATERIAL))
+    with Session(home / "models", home, command=quick_trainer(home)) as session:
+        yield session
+
+
+def quick_trainer(home: Path) -> list[str]:
+    """A server whose trainer is quick_trainer.py, with models for it to give."""
+    folder = home / "quick"
+    (folder / "trainer").mkdir(parents=True)
+    code = f"import runpy\nrunpy.run_path({str(Path(__file__).with_name('quick_trainer.py'))!r}, run_name='__main__')\n"
+    (folder / "trainer" / "__init__.py").touch()  # or the real one would be found before it
+    (folder / "trainer" / "__main__.py").write_text(code)
+    guessed = [each for each in MATERIAL if each.name in ("basecolor", "normal", "height", "roughness")]
+    for name, maps in (("one", [BASE_COLOUR]), ("guessed", guessed), ("set", MATERIAL)):
+        write_model(folder / f"{name}.safetensors", tiny_model(5, name=name, maps=maps))
+    return ["env", f"PYTHONPATH={folder}{os.pathsep}{ROOT}", f"QUICK_TRAINER={folder}", *SERVER]
+
+
 def truth(generator: Generator, seed: int, size: Size) -> np.ndarray:
     """(height, width, channels of all maps) uint8, computed here; those of 16 bits are rounded as a reader would."""
     maps = [each.numpy() for each in texture_bytes(generator, seed, size, Window(0, 0, size.height, size.width))]
@@ -112,7 +137,8 @@ def home(
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("version", BLENDERS)
-def test_in_blender(version: str, file: str, home: Path, server: Session, tmp_path: Path) -> None:
+def test_in_blender(version: str, file: str, home: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    server: Session = request.getfixturevalue("training_server" if file == "learning" else "server")
     report = tmp_path / "report.xml"
     command = [
         *(str(python_of(version)), "-I", str(INSIDE / "run.py"), str(INSIDE / f"{file}.py")),

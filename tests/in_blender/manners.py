@@ -17,14 +17,6 @@ SMALL = {"width": 64, "height": 64}
 PACKAGE = Path(menus.__file__).parents[1]
 
 
-class Entries(StrictLayout):
-    """A layout that also knows submenus."""
-
-    def menu(self, name: str) -> None:
-        assert hasattr(bpy.types, name)
-        self.drawn.append(name)
-
-
 def extended(name: str) -> list[Any]:
     """Our functions in one of Blender's menus."""
     functions = getattr(getattr(bpy.types, name).draw, "_draw_funcs", ())
@@ -43,22 +35,22 @@ def test_the_menu_has_everything_that_is_done_to_objects() -> None:
 
 def test_the_menus_are_there_once_and_go_with_the_extension() -> None:
     for _ in range(2):
-        assert [len(extended(name)) for name, _ in menus._PLACES] == [1] * 5
+        assert [len(extended(name)) for name, _ in menus._PLACES] == [1] * 6
         addon_utils.disable(EXTENSION)
-        assert [len(extended(name)) for name, _ in menus._PLACES] == [0] * 5
+        assert [len(extended(name)) for name, _ in menus._PLACES] == [0] * 6
         addon_utils.enable(EXTENSION)
 
 
 def test_the_entries_can_be_drawn() -> None:
     for _, entry in menus._PLACES:
-        layout = Entries()
+        layout = StrictLayout()
         over = SimpleNamespace(object=bpy.context.object, button_pointer=bpy.context.object.material_slots[0])
         entry(SimpleNamespace(layout=layout), over)
         assert layout.drawn
 
 
 def test_the_right_mouse_button_over_something_else_has_no_entry_of_ours() -> None:
-    layout = Entries()
+    layout = StrictLayout()
     menus._in_button_menu(SimpleNamespace(layout=layout), SimpleNamespace(button_pointer=bpy.context.object))
     assert layout.drawn == []
 

@@ -64,6 +64,12 @@ class StrictLayout:
         elif kind == "operator":
             one.name = given["operator"]
             return _Button(one)
+        elif kind == "operator_menu_enum":
+            one.name = given["operator"]
+            assert given["property"] in _Button(one)._rna.properties
+        elif kind == "menu":
+            one.name = given["menu"]
+            assert hasattr(bpy.types, one.name), f"there is no menu {one.name}"
         elif kind in _MAKES_A_LAYOUT:
             return StrictLayout(self.drawn)
         else:

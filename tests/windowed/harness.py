@@ -343,7 +343,7 @@ def our_parts() -> dict[str, tuple[Any, str]]:
         "receive": (addon("client.connection").Connection, "tick"),
         "remember": (session, "remember"),
         "tidy": (session, "tidy"),
-        "undo": (addon("loop.delivery"), "_push_undo"),
+        "undo": (addon("loop.delivery"), "push_undo"),
         "begin": (sinks.FileSink, "begin"),
         "write": (sinks.FileSink, "write"),
         "finish": (sinks.FileSink, "finish"),

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from blender_addon.client.map_files import NORMALS, best_of
 from blender_addon.client.map_names import PARTS, PREVIEW, Named, named
 from server.files.picture_file import SUFFIXES, UnusablePicture, foreign_in, mode_of, pictures_in, quoted
 from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL
 from trainer.swatch.samples import EXR_SUFFIX, glance
 from trainer.swatch.swatch import UnusableSwatch, model_name
 
-NORMALS = ("normal_gl", NORMAL.name, "normal_dx")  # the first of them that a set has is taken
 LOOKED_AT = 64  # pixels along each side
 COLOURFUL = 0.05  # the least difference between the channels of a pixel that has a colour
-# Of formats that hold the same map, the one with more depth.
-_BETTER_FORMATS = (EXR_SUFFIX, ".tif", ".tiff", ".png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +141,10 @@ def _set_of(
     maps = {
         part: [path for path in paths if _may_hold(part, path, names[path].plain)] for part, paths in by_part.items()
     }
-    parts = {part: _best(paths, names) for part, paths in maps.items() if part in PARTS and paths}
+    parts = {part: best_of(paths, names) for part, paths in maps.items() if part in PARTS and paths}
     if not colours or not parts:
         return None
-    colour = _best(colours, names)
+    colour = best_of(colours, names)
     parts = {part: parts[part] for part in PARTS if part in parts}
     kept = {BASE_COLOUR.name: colour, **parts}
     normals = [part for part in NORMALS if part in parts]
@@ -174,17 +172,6 @@ def _name(path: Path) -> str:
 def _in(folder: Path) -> Path:
     """A file of the folder's name, whose dots are no suffix."""
     return Path(f"{folder.resolve().name}.set")
-
-
-def _best(paths: Sequence[Path], names: Mapping[Path, Named]) -> Path:
-    """Of several files of one map: the first variant, the largest, in the deepest format."""
-
-    def rank(path: Path) -> tuple[object, ...]:
-        name, suffix = names[path], path.suffix.lower()
-        depth = _BETTER_FORMATS.index(suffix) if suffix in _BETTER_FORMATS else len(_BETTER_FORMATS)
-        return name.variant, not name.plain, -name.size, depth, path.name
-
-    return min(paths, key=rank)
 
 
 def _is_grey(part: str) -> bool:

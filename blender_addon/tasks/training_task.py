@@ -1,0 +1,261 @@
+"""The task that makes a material from a picture: reads the maps, has the server learn them, and paints the texture.
+
+    reading      the maps as samples, by a PictureSource (material/map_pictures.py)
+    learning     the server's trainer at work; the growing texture comes as pictures from time to time
+    painting     the finished model's texture, as any other (texture_task.py)
+
+The server's trainer needs no client: close() leaves it at work, and cancel() ends it. No bpy here.
+
+    TexserverError
+    └── NoMaps    there are no pixels to learn from
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from ..client.connection import Connection
+from ..client.image_file import ImageFileError, open_image
+from ..client.sinks import PaintedMap, Painting
+from ..client.straighten import WHOLE, Corners, proportion, small_view
+from ..client.training import ServerTraining, new_token
+from ..protocol.errors import TexserverError
+from ..protocol.wire import Buffer, Train
+from .catalogue import Catalogue, ListedModel
+from .painted import Painted
+from .task import PATIENCE_S, NameFiles, Task
+from .texture_task import TextureTask
+
+READ_S: Final = 0.03  # of reading per tick
+PLACEHOLDER: Final = 512  # pixels of its longer side
+LEARNING: Final = (0.05, 0.85)  # of the whole task
+LISTED_WITHIN_S: Final = 60.0  # after the training
+
+
+class NoMaps(TexserverError):
+    """There are no pixels to learn from. The text says what to do."""
+
+
+class PictureSource(Protocol):
+    """Gives the maps of a material, a little at each step."""
+
+    buffers: list[Buffer]  # by map, complete when step() returns False; the base colour is the first
+
+    def step(self) -> bool:
+        """Read a little more. False when all is read. Raises NoMaps."""
+
+    def close(self) -> None:
+        """Nothing more is needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOrder:
+    """What to learn, and how it is called."""
+
+    name: str  # of the model
+    metres: float  # width of what is learned, in reality; 0: not known
+    category: str = ""
+    corners: Corners = WHOLE  # of what is learned, in the picture
+    derive: tuple[str, ...] = ()  # maps to be guessed from the base colour
+    replace: bool = False  # a model of that name
+
+    def request(self, buffers: Sequence[Buffer], *, id: int, token: str) -> Train:
+        """What the server is asked for."""
+        corners = None if self.corners == WHOLE else tuple(each for x, y in self.corners for each in (y, x))
+        return Train(
+            id=id,
+            token=token,
+            name=self.name,
+            buffers=tuple(buffers),
+            metres=self.metres,
+            category=self.category,
+            corners=corners,
+            derive=self.derive or None,
+            replace=self.replace,
+        )
+
+
+Paint = Callable[[ListedModel], TextureTask]
+
+
+class TrainingTask(Task):
+    """`preview` changes: the picture itself, then the growing texture; `result` is the finished model's texture.
+
+    `paint` None: only the model is made. `training`: one that the server does already; then there is no source.
+    """
+
+    def __init__(
+        self,
+        id: int,
+        order: TrainingOrder,
+        connection: Connection,
+        catalogue: Catalogue,
+        name_preview: NameFiles,
+        *,
+        source: PictureSource | None = None,
+        training: ServerTraining | None = None,
+        paint: Paint | None = None,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(id, connection, patience_s=patience_s, clock=clock)
+        self.order = order
+        self.preview: Painted | None = None
+        self.texels = 0.0  # per metre, of the preview and then of the result
+        self.picture: Path | None = None  # file of the growing texture, for the panel
+        self._catalogue = catalogue
+        self._name_preview = name_preview
+        self._source = source
+        self._training = training
+        self._paint = paint
+        self._texture: TextureTask | None = None
+        self._shown: Buffer | None = None  # the growing texture that is the preview
+        self._pictures = 0
+        self._high = 1.0  # height of what is learned over its width
+        self._learned_at = 0.0
+        self._steps = self._work()
+
+    @property
+    def title(self) -> str:
+        return self.order.name if self.ended else f"Learning {self.order.name}"
+
+    @property
+    def fraction(self) -> float:
+        if self.state == "done":
+            return 1.0
+        first, last = LEARNING
+        if self._texture:
+            return last + (1 - last) * self._texture.fraction
+        return first + (last - first) * self._training.fraction if self._training else 0.0
+
+    @property
+    def token(self) -> str:
+        """Of the training on the server, "" before it is sent."""
+        return self._training.token if self._training else ""
+
+    def leave(self, why: str = "Cancelled.") -> None:
+        """End here, while the server goes on. Before anything was sent it is a cancellation."""
+        if self._training and not self.ended:
+            self._training.leave()
+            self._training = None
+        self.cancel(why)
+
+    def forget_target(self) -> None:
+        """The objects are gone: make the model and paint nothing."""
+        self._paint = None
+
+    def _advance(self) -> None:
+        try:
+            next(self._steps)
+        except StopIteration:
+            return
+        except (NoMaps, ImageFileError) as error:
+            self._end("failed", str(error))
+
+    def _work(self) -> Iterator[None]:
+        """From the picture to the texture; ends with the task."""
+        if self._training is None:
+            assert self._source
+            yield from self._read(self._source)
+        assert self._training
+        yield from self._learn(self._training)
+        if not self.ended:
+            yield from self._wait_for_model()
+
+    def _read(self, source: PictureSource) -> Iterator[None]:
+        self.state, self.message = "running", "Reading the picture."
+        until = self._clock() + READ_S
+        while source.step():
+            if self._clock() > until:
+                yield
+                until = self._clock() + READ_S
+        self._training = ServerTraining(
+            self._connection, new_token(), partial(self.order.request, source.buffers), clock=self._clock
+        )
+        source.close()
+        first = source.buffers[0]
+        self._high = proportion(self.order.corners, *first.shape[:2])
+        if first.dtype == "uint8" and first.shape[2] == 3:
+            for view in small_view(first, self.order.corners, PLACEHOLDER):
+                self._training.tick()  # the maps are on their way meanwhile
+                if view is None:
+                    yield
+                else:
+                    self._show(view)
+
+    def _learn(self, training: ServerTraining) -> Iterator[None]:
+        while training.tick():
+            self.state, self.message = "running", training.message
+            if training.picture is not None and training.picture is not self._shown:
+                self._shown = training.picture
+                self._show(training.picture, min(1.0, self._high))  # the trainer shows as much as the shorter side
+            yield
+        if training.state != "done":
+            self._end(training.state, training.message)
+
+    def _wait_for_model(self) -> Iterator[None]:
+        """Until the model is listed, and its texture painted."""
+        self.message = "Waiting for the new model."
+        self._learned_at = self._clock()
+        self._catalogue.refresh()
+        yield
+        while True:
+            model = self._catalogue.get(self.order.name) if self._catalogue.settled else None
+            if model and model.state == "ready":
+                break
+            if self._clock() - self._learned_at > LISTED_WITHIN_S:
+                why = f"It says: {model.reason}" if model and model.reason else "Press Refresh."
+                self._end("failed", f"The server has learned {self.order.name} but does not list it. {why}")
+                return
+            if self._catalogue.settled:
+                self._catalogue.refresh()
+            yield
+        if self._paint is None:
+            self._end("done", f"{self.order.name} is in the gallery.")
+            return
+        texels = model.texels_per_metre or (model.swatch[1] if model.swatch else 1024) / (self.order.metres or 1)
+        self._texture = texture = self._paint(model)
+        while texture.tick():
+            self.message = texture.message
+            if texture.preview:
+                self.preview, self.texels = texture.preview, texels
+            yield
+        self.result, self.texels = texture.result, texels
+        self._end(texture.state, texture.message)
+
+    def _show(self, picture: Buffer, share: float = 1.0) -> None:
+        """Make a picture the preview, that shows this share of the width of what is learned."""
+        height, width, channels = picture.shape
+        painted_map = PaintedMap(name="basecolor", channels=channels, colour_space="srgb", depth=8)
+        self._pictures += 1
+        painting = Painting(
+            model=self.order.name,
+            sha256=f"{self._pictures:08x}",
+            seed=self.id,
+            size=(height, width),
+            window=(0, 0, height, width),
+            maps=(painted_map,),
+            precision="",
+            software="",
+            server=self._connection.place,
+        )
+        (path,) = self._name_preview(painting)
+        with open_image(path, width=width, height=height, channels=channels, srgb=True, durable=False) as file:
+            file.write_rows(picture.data)
+        self.picture = path
+        if self.order.metres:  # or else nobody knows how large it is on the object
+            self.texels = width / (share * self.order.metres)
+            self.preview = Painted(painting=painting, files={"basecolor": path})
+
+    def _stop(self) -> None:
+        with suppress(ValueError):  # it is what ends the task now
+            self._steps.close()  # type: ignore[attr-defined]
+        for each in (self._training, self._texture):
+            if each:
+                each.cancel()
+        if self._source:
+            self._source.close()
