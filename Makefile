@@ -21,18 +21,18 @@ setup: .venv/ready
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch .venv/ready
 
-# Learns fallen leaves from a drawn picture, serves the model, and asks for 2048 x 1024 pixels of it. The picture, and one
-# of bricks, stay in demo/ for the commands of the README.
+# Makes three materials of the starter library and shows them lit, serves them, and asks for 2048 x 1024 pixels of one.
+# Two pictures stay in demo/ for the commands of the README: leaves and bricks.
 demo: setup
 	mkdir -p demo
-	$(RUN) -c "from pathlib import Path; from trainer.judge.pictures import write_picture; from trainer.starter.library import chosen, draw; from trainer.starter.photograph import photograph; write_picture(Path('demo/leaves.png'), photograph(draw(*chosen(['leaves']), 768)))"
+	$(RUN) -c "from pathlib import Path; from trainer.judge.pictures import write_picture; from server.model.starter import chosen; from trainer.starter.library import draw; from trainer.starter.photograph import photograph; write_picture(Path('demo/leaves.png'), photograph(draw(*chosen(['leaves']), 768)))"
 	$(RUN) -c "from pathlib import Path; from tests.drawn import running_bond; from trainer.judge.pictures import as_picture, write_picture; write_picture(Path('demo/bricks.png'), as_picture(running_bond()))"
-	$(RUN) -m trainer --swatch demo/leaves.png --out demo/models/leaves.safetensors
+	$(RUN) -m trainer.starter --out demo/models --sheet demo/starter.png bricks stone_wall leaves
 	.venv/bin/texserver --models demo/models --connection-file demo/connection.json & server=$$!; \
 	for second in 1 2 3 4 5 6 7 8 9 10; do [ -e demo/connection.json ] || sleep 1; done; \
-	.venv/bin/texget leaves --connect demo/connection.json --seed $(DEMO_SEED) --size 2048x1024 \
-		--output demo/leaves-2048x1024.png; code=$$?; kill $$server; wait $$server; exit $$code
-	@echo "Look at demo/leaves-2048x1024.png (it tiles without a seam) and demo/models/leaves.sheet.png."
+	.venv/bin/texget stone_wall --connect demo/connection.json --seed $(DEMO_SEED) --size 2048x1024 --map basecolor \
+		--output demo/wall-2048x1024.png; code=$$?; kill $$server; wait $$server; exit $$code
+	@echo "Look at demo/starter.png (materials, lit) and demo/wall-2048x1024.png (it tiles without a seam)."
 
 # The Blender extension as two zips, and the static repository that gives each Blender its own: dist/extension/.
 addon: setup

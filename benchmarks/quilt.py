@@ -21,6 +21,7 @@ from torch import Tensor
 
 from server.model.architecture import PRESETS
 from server.model.maps import BASE_COLOUR, MATERIAL
+from server.model.starter import chosen
 from server.model.torus import Size
 from server.network.devices import choose_device, prepare
 from server.network.generator import Generator
@@ -28,7 +29,7 @@ from server.network.texture import texture_bytes
 from server.quilt.quilt import Quilt
 from trainer.quilt.learning import learn_prices, unpriced
 from trainer.quilt_job import reduced
-from trainer.starter.library import chosen, draw
+from trainer.starter.library import draw
 from trainer.starter.photograph import photograph
 from trainer.swatch.swatch import read_swatch
 

@@ -19,6 +19,7 @@ from server.service import serve
 from trainer import __main__ as trainer
 from trainer import evaluate
 from trainer.descriptor import distillation
+from trainer.starter import __main__ as starter
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -28,6 +29,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], Any]] = {
     ".venv/bin/texget": texget.main,
     "trainer": trainer.main,
     "trainer.evaluate": evaluate.main,
+    "trainer.starter": starter.main,
     "trainer.descriptor.distillation": distillation.main,
 }
 OTHERS_OPTIONS = {"--python"}  # Blender's

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +32,7 @@ from trainer.report import Report
 from trainer.swatch.materials import Found, Material, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
+from trainer.with_parent import leave_with_parent
 
 ADVICE = "use --map to name it beside its base colour, or --colour to learn it as a picture"
 STOPPING = b"\nStopping after this step, then saving. Once more ends it at once, without saving.\n"
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = from_options(TrainingConfig, options)
         if config.leave_with_parent:
-            threading.Thread(target=_leave_with_parent, daemon=True).start()
+            leave_with_parent()
         report = Report(wanted=config.progress_lines)
         say = report.say if report.wanted else _say(config.quiet)
         found = _found(config, say)
@@ -150,14 +150,6 @@ def _output(config: TrainingConfig, name: str, *, alone: bool) -> Path:
     except OSError as error:
         raise UnusableOutput(f"{path.parent} cannot be written to: {error.strerror}. Choose another --out.") from error
     return path
-
-
-def _leave_with_parent() -> None:
-    """In a thread. Not through sys.stdin, whose lock must be free at exit."""
-    with suppress(OSError, AttributeError):  # there was no standard input from the start
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-    os._exit(1)
 
 
 def _say(quiet: bool) -> Say:

@@ -12,6 +12,7 @@
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
     texget brick --connect studio.line                       with a server on another machine, by its pairing line
     texget brick --models models                             without a server, on a device of this machine
+    texget --starter                                         lists the starter library, and what of it is made
 
 Textures are written part by part, so memory stays small at any size, and appear under their name when complete. Every
 file names the model, seed, size and window that it shows, so it can be made again. The pixels are the same with and
@@ -52,6 +53,8 @@ from server.errors import BadRequest, Refused, TexserverError
 from server.files.map_sinks import DirectxNormals, OrmSink, maps_for_orm
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
 from server.model.library import Entry, Library
+from server.model.models_folder import models_folder
+from server.model.starter import STARTER, state_of
 from server.model.torus import Size, Window, check_seed
 from server.precision import PRECISIONS
 from server.printable import printable
@@ -88,6 +91,8 @@ def _run(argv: Sequence[str] | None) -> int:
             _print_completion(arguments.print_completion)
         elif arguments.train is not None or arguments.jobs:
             _train(arguments)
+        elif arguments.starter:
+            _list_starter(arguments)
         elif arguments.stylize is not None:
             _stylize(arguments)
         elif arguments.model is not None and arguments.engine is not None:
@@ -142,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         f"{ENVIRONMENT}, or else the server of this machine)",
     )
     parser.add_argument("--models", metavar="DIR", help="paint without a server, with the models of this folder")
+    parser.add_argument(
+        "--starter",
+        action="store_true",
+        help="list the materials of the starter library, and whether they are made in the folder --models (default: "
+        "that of texserver)",
+    )
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seed", default="0", metavar="N", help="each seed gives another texture (default: %(default)s)"
@@ -534,6 +545,26 @@ def _list_server(connect: str | None) -> None:
     if not models:
         print("The server has no models. Train one: python -m trainer --swatch PHOTO")
     _print_list([(model.name, _told(model.state, model.reason, model.facts)) for model in models])
+
+
+def _list_starter(arguments: argparse.Namespace) -> None:
+    if arguments.model is not None:
+        raise BadRequest("starter: it lists the library; leave the model out, or --starter.")
+    folder = models_folder() if arguments.models is None else Path(arguments.models)
+    said = {"ready": "ready", "outdated": "ready, of an earlier version", "missing": "not made yet"}
+    states = {each: state_of(each, folder) for each in STARTER}
+    _print_list(
+        [
+            (each.name, f"{each.category:9}  {each.metres:4g} m  {said.get(state, 'another model')}: {each.about}")
+            for each, state in states.items()
+        ]
+    )
+    if "missing" in states.values():
+        print(
+            f"texserver makes them in {folder}; so does python -m trainer.starter, without a server."
+            if arguments.models is None
+            else f"This makes them: python -m trainer.starter --out {folder}"
+        )
 
 
 def _print_list(lines: Sequence[tuple[str, str]]) -> None:

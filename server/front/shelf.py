@@ -32,6 +32,7 @@ FILES_AT_ONCE = 64  # that a scan looks at before it looks at the clock
 PAGE_BYTES = 58 * 1024  # of the entries of one page, so that a header stays under 60 KiB
 MAX_REASON = 300  # characters
 RETRY_MS = 500
+COMING_RETRY_MS = 2000
 FIT_SIDES = (256, 512, 1024, 2048, 4096)
 
 Stamp = tuple[int, ...]  # it differs if the file has changed
@@ -57,6 +58,14 @@ class StillChecking(Refused):
     def __init__(self, name: str) -> None:
         text = f"The model {name!r} is still being checked; try again in a moment."
         super().__init__("busy", text, retry_ms=RETRY_MS)
+
+
+class StillComing(Refused):
+    """The model is being made."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        text = f"The model {name!r} is not there yet: {reason}."
+        super().__init__("busy", text, retry_ms=COMING_RETRY_MS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,6 +130,7 @@ class Shelf:
         self.problem = ""
         self._clock = clock
         self._shelved: dict[str, _Shelved] = {}
+        self._coming: Mapping[str, Mapping[str, Any]] = {}  # entries of models that are being made, by name
         self._names: list[str] | None = []  # sorted; None when they must be sorted anew
         self._queue: OrderedDict[str, None] = OrderedDict()  # to be checked
         self._scan: Iterator[None] | None = None
@@ -136,6 +146,8 @@ class Shelf:
         """The version that is served under this name. Raises UnknownModel, StillChecking."""
         shelved = self._shelved.get(name)
         if shelved is None:
+            if name in self._coming:
+                raise StillComing(name, self._coming[name]["reason"])
             raise UnknownModel(name, self._sorted())
         if shelved.version:
             return shelved.version
@@ -144,6 +156,10 @@ class Shelf:
         if name in self._queue:
             self._queue.move_to_end(name, last=False)  # somebody waits for it
         raise StillChecking(name)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name, in whatever state."""
+        return name in self._shelved
 
     def content(self, name: str, sha256: str) -> bytes | FilePlace:
         """The model file of this hash: its bytes, or where it lies if it is large.
@@ -237,10 +253,12 @@ class Shelf:
         entries: list[Mapping[str, Any]] = []
         size = 0
         for name in names[begin : begin + limit]:
-            size += self._shelved[name].entry_bytes + 1
+            shelved = self._shelved.get(name)
+            entry = shelved.entry if shelved else self._coming[name]
+            size += (shelved.entry_bytes if shelved else len(json.dumps(entry))) + 1
             if size > PAGE_BYTES:
                 break
-            entries.append(self._shelved[name].entry)
+            entries.append(entry)
         more = entries and begin + len(entries) < len(names)
         return entries, len(names), entries[-1]["name"] if more else ""
 
@@ -255,6 +273,13 @@ class Shelf:
             return "", ""
         return shelved.version.sha256 if shelved.version and not shelved.reason else "", shelved.reason
 
+    def expect(self, coming: Mapping[str, str]) -> None:
+        """List models that are being made beside those that are there. By name, why each is not there, after "it"."""
+        self._coming = {
+            name: {"name": name, "state": "checking", "reason": reason[:MAX_REASON]} for name, reason in coming.items()
+        }
+        self._names = None
+
     def counts(self) -> Mapping[str, int]:
         """How many models are ready, broken and being checked."""
         states = Counter(shelved.state for shelved in self._shelved.values())
@@ -267,7 +292,7 @@ class Shelf:
 
     def _sorted(self) -> list[str]:
         if self._names is None:
-            self._names = sorted(self._shelved)
+            self._names = sorted(self._shelved.keys() | self._coming.keys())
         return self._names
 
     # ---------------------------------------------------------------------------------------------------------- work

@@ -1,8 +1,29 @@
-"""The starter library: what materials it has. trainer/starter draws and learns them; nothing here needs that."""
+"""The starter library: which materials it has, and which of them are there.
 
+trainer/starter draws and learns them; nothing here needs that.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-FOLDER = "starter"  # within the user's folder of programs' data
+from server import __version__
+from server.errors import TexserverError
+from server.model.header import SUFFIX, BrokenModel, read_facts
+
+State = Literal["ready", "outdated", "missing", "another"]  # made by an earlier version; a model of somebody's own
+
+FACT = "starter"  # among the training facts of such a model: the name of its material
+RELIEF = "relief"  # another: metres between heights of 0 and 1
+
+
+class UnknownStarter(TexserverError):
+    """A name that the library does not have."""
+
+    def __init__(self, name: str) -> None:
+        known = ", ".join(each.name for each in STARTER)
+        super().__init__(f"The starter library has no {name[:60]!a}. It has: {known}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +34,10 @@ class StarterMaterial:
     category: str
     about: str
     metres: float
+
+    def path(self, folder: Path) -> Path:
+        """The file of its model in this folder."""
+        return folder / f"{self.name}{SUFFIX}"
 
 
 STARTER = (
@@ -25,3 +50,25 @@ STARTER = (
     StarterMaterial(name="fabric", category="Fabric", about="woollen tweed, a herringbone twill", metres=0.16),
     StarterMaterial(name="leaves", category="Ground", about="fallen leaves on the soil of a wood", metres=1.0),
 )
+
+
+def chosen(names: Sequence[str]) -> list[StarterMaterial]:
+    """The materials of these names, or all; in the library's order. Raises UnknownStarter."""
+    for name in names:
+        if all(name != each.name for each in STARTER):
+            raise UnknownStarter(name)
+    return [each for each in STARTER if not names or each.name in names]
+
+
+def state_of(material: StarterMaterial, folder: Path) -> State:
+    """Whether its model is in the folder. A file that cannot be read counts as another's: it is left as it is."""
+    path = material.path(folder)
+    if not path.exists():
+        return "missing"
+    try:
+        training = read_facts(path).training
+    except BrokenModel:
+        return "another"
+    if training.get(FACT) != material.name:
+        return "another"
+    return "ready" if training.get("trainer") == __version__ else "outdated"

@@ -1,6 +1,7 @@
 """texserver: hosts the models of a folder, paints textures with them and puts pictures into a style.
 
-    texserver --models models                            for clients on this machine
+    texserver                                            the starter library, for clients on this machine
+    texserver --models models                            the models of another folder
     texserver --models models --bind tcp://0.0.0.0:7733  for other machines too
     texserver --pairing                                  prints the line to paste there
     texserver --worker-of FILE                           this machine's device works for the server of that file's line

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
@@ -39,6 +40,7 @@ from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
 from server.service.server_config import ServerConfig, Unservable, as_host, is_loopback, parse_endpoint
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
+from server.service.starter import StarterLibrary
 from server.service.training import Training
 from server.worker.worker_config import WorkerConfig
 
@@ -97,7 +99,9 @@ class Server:
     # ---------------------------------------------------------------------------------------------------- starting
 
     def _check_surroundings(self) -> None:
-        if not self.config.models.is_dir():
+        if self.config.models is None:
+            self._make_own_folder()
+        elif not self.config.models.is_dir():
             raise Unservable(
                 f"There is no models folder {self.config.models}. Train a model (python -m trainer --swatch PHOTO) or "
                 "name another folder."
@@ -129,8 +133,8 @@ class Server:
 
     def _open_clients(self) -> None:
         config = self.config
-        shelf, limits = Shelf(config.models), wire.Limits(max_side=config.max_side)
-        self.training = Training(config.models, shelf, limits, self._why_no_training)
+        shelf, limits = Shelf(config.folder), wire.Limits(max_side=config.max_side)
+        self.training = Training(config.folder, shelf, limits, self._why_no_training)
         self._stack.callback(self.training.close)
         self.front = Front(
             shelf,
@@ -201,8 +205,21 @@ class Server:
         configs = worker_configs(self._worker_config, self.config.device, self.config.workers)
         self.processes = Processes(configs, command=command)
         self._stack.callback(self.processes.stop)
+        said = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="texserver-")))
+        self.starter = StarterLibrary(self.config.starters, self.config.folder, self.front.shelf, said)
+        self._stack.callback(self.starter.close)
         self._stack.callback(remove_connection_file, self.file)
         self._write_connection_file()
+
+    def _make_own_folder(self) -> None:
+        folder = self.config.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unservable(
+                f"The folder of models {folder} cannot be made: {error.strerror or error}. Name another one: "
+                "texserver --models DIR."
+            ) from error
 
     def _write_connection_file(self) -> None:
         keys = None if self.config.no_auth or self._ring is None else self._ring.for_clients
@@ -210,8 +227,11 @@ class Server:
 
     def announce(self) -> None:
         """Print what is served, and where. Nothing secret: what is printed may end up in a log."""
-        files = sum(1 for each in self.config.models.iterdir() if each.name.endswith(".safetensors"))
-        print(f"texserver {__version__} serves {self.config.models} ({files} files) at {self._place.endpoint}.")
+        folder = self.config.folder
+        files = sum(1 for each in folder.iterdir() if each.name.endswith(".safetensors"))
+        print(f"texserver {__version__} serves {folder} ({files} files) at {self._place.endpoint}.")
+        if self.starter.introduction:
+            print(self.starter.introduction)
         print(f"Local clients find the server through {self.file}.")
         if not self.config.no_auth:
             print("Clients on other machines need a pairing line: texserver --pairing prints it.")
@@ -239,6 +259,7 @@ class Server:
             more = self.front.work()
             self._send()
             more_to_check = self.front.shelf.step()
+            self.starter.step()
             more_to_store = self.training.step()
             events = dict(self._poller.poll(0 if more or more_to_check or more_to_store else TICK_MS))
             if self._ends.socket.fileno() in events:

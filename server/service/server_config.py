@@ -1,11 +1,14 @@
 """What can be chosen when a server starts. The flags of texserver are made from these fields."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.config_flags import flag
 from server.errors import TexserverError
+from server.model.models_folder import models_folder
+from server.model.starter import StarterMaterial, chosen
 from server.model.torus import MAX_SIDE, MIN_SIDE
 from server.precision import PRECISIONS, Precision
 
@@ -20,8 +23,18 @@ class Unservable(TexserverError):
 class ServerConfig:
     """The choices for one server. Raises Unservable for what makes no sense, or would let anybody use the server."""
 
-    models: Path = field(
-        default=Path("models"), metadata=flag("the folder of models (default: %(default)s)", metavar="DIR")
+    models: Path | None = field(
+        default=None,
+        metadata=flag(
+            f"the folder of models (default: {models_folder()}, where the starter library is made)", metavar="DIR"
+        ),
+    )
+    starter: str | None = field(
+        default=None,
+        metadata=flag(
+            "what of the starter library is made: all, none, or names with commas (default: all, with --models none)",
+            metavar="NAMES",
+        ),
     )
     bind: str = field(
         default="tcp://127.0.0.1:*",
@@ -75,7 +88,19 @@ class ServerConfig:
     metrics_port: int | None = field(default=None, metadata=flag("figures for Prometheus, on loopback", metavar="PORT"))
     log_level: str = field(default="info", metadata=flag("how much to log (default: %(default)s)", choices=LOG_LEVELS))
 
+    @property
+    def folder(self) -> Path:
+        """The folder of models: the one that was named, or the user's own."""
+        return models_folder() if self.models is None else self.models
+
+    @property
+    def starters(self) -> Sequence[StarterMaterial]:
+        """What of the starter library is to be made, if it is missing. Raises UnknownStarter."""
+        wanted = self.starter or ("all" if self.models is None else "none")
+        return [] if wanted == "none" else chosen([] if wanted == "all" else wanted.split(","))
+
     def __post_init__(self) -> None:
+        _ = self.starters  # raises what makes no sense
         host, _ = parse_endpoint(self.bind)
         if self.bind_workers is not None:
             parse_endpoint(self.bind_workers)

@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import msgpack
@@ -103,15 +103,19 @@ class Session:
         command: Sequence[str] = SERVER,
         ready: bool = True,
         threads: int = 1,
+        named: bool = True,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`named`: the models folder is named to it. `variables`: more of its environment."""
         self.models, self.home = models, home
-        environ = environment(home) | {"OMP_NUM_THREADS": str(threads)}
+        environ = environment(home) | {"OMP_NUM_THREADS": str(threads)} | variables
+        folder = ("--models", str(models)) if named else ()
         self.file = home / "runtime" / "texserver" / "connection.json"
         self.log_path, self.out_path = home / "log", home / "out"
         precise = () if "--precision" in arguments else ("--precision", "exact")
         with self.log_path.open("ab") as log, self.out_path.open("wb") as out:
             self.popen = subprocess.Popen(
-                [*command, "--models", str(models), "--device", "cpu", *precise, *arguments],
+                [*command, *folder, "--device", "cpu", *precise, *arguments],
                 env=environ,
                 cwd=home,
                 stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from server import __version__
 from server.model.header import SwatchFacts
 from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR, MATERIAL
+from server.model.starter import FACT, RELIEF
 from server.network.model_file import Model
 from trainer.judge.pictures import as_picture, base_colour, thumbnail
 from trainer.quilt.learning import ROUNDS, learn_prices, unpriced
@@ -37,7 +38,9 @@ def learned(drawn: Drawn, made_from: str) -> Iterator[int | Model]:
         training={
             "arch": "quilt",
             "contains": CONTAINS,
+            FACT: drawn.name,
             "metres": drawn.metres,
+            RELIEF: round(drawn.relief, 6),
             "category": drawn.category,
             "rounds": ROUNDS,
             "finished": True,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from server.model.starter import STARTER, StarterMaterial
+from server.model.starter import StarterMaterial
 from trainer.starter import bricks, fabric, gravel, learning, leaves, planks, plaster, stone_wall, tiles
 from trainer.starter.fields import Canvas
 from trainer.starter.surface import Drawn, Surface, drawn
@@ -51,12 +51,3 @@ def _used_by(*names: str) -> list[str]:
                 found.add(name)
                 left.append(name)
     return sorted(found)
-
-
-def chosen(names: list[str]) -> list[StarterMaterial]:
-    """The materials of these names, or all; in the library's order. Raises ValueError."""
-    known = [each.name for each in STARTER]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"The starter library has no {name[:60]!r}. It has: {', '.join(known)}.")
-    return [each for each in STARTER if not names or each.name in names]

@@ -29,6 +29,7 @@ from server.cli.texget import (
 from server.client import local_painter
 from server.errors import BadRequest, Refused, TexserverError
 from server.model.maps import BASE_COLOUR, Map
+from server.model.starter import STARTER
 from server.model.torus import Size, Window
 from server.network.devices import paintable
 from server.network.model_file import read_model, write_model
@@ -390,6 +391,17 @@ def test_without_a_model_they_are_listed(folder: Path, capsys: pytest.CaptureFix
         == "brick  ready, basecolor, swatch 320x256, lattice: whole periods at 512x512, 1024x1024, 2048x2048, 4096x4096"
     )
     assert grass == "grass  ready, basecolor, swatch 320x256, no lattice: any size"
+
+
+def test_the_starter_library_is_listed_without_a_server(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "models" / "brick.safetensors").rename(folder / "models" / "bricks.safetensors")
+    assert main(["--starter", "--models", "models"]) == 0
+    *lines, advice = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [each.name for each in STARTER]
+    assert re.fullmatch(r"bricks +Masonry +1\.35 m  another model: old red bricks in running bond", lines[0])
+    assert re.fullmatch(r"tiles +Tiles +0\.9 m  not made yet: glazed tiles, made by hand", lines[2])
+    assert advice == "This makes them: python -m trainer.starter --out models"
+    assert main(["brick", "--starter"]) == 2
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

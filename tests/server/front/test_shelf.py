@@ -16,7 +16,7 @@ import pytest
 
 from blender_addon.protocol import wire
 from server.front import shelf as shelf_module
-from server.front.shelf import FilePlace, Shelf, StillChecking, UnusableModel
+from server.front.shelf import FilePlace, Shelf, StillChecking, StillComing, UnusableModel
 from server.model import checking
 from server.model.library import Library, UnknownModel
 from server.msgpack_codec import CODECS
@@ -102,6 +102,26 @@ def test_a_model_that_was_checked_can_be_had(folder: Path, models: list[bytes]) 
     assert brick.facts.lattice == TINY_LATTICE
     assert shelf.content("brick", brick.sha256) == models[0]
     assert shelf.counts() == {"ready": 2, "broken": 0, "checking": 0}
+
+
+def test_models_that_are_being_made_are_listed_until_they_are_there(folder: Path, models: list[bytes]) -> None:
+    shelf = Watched(folder).look()
+    shelf.expect({"grass": "it is there", "sand": "it is being drawn"})
+    assert list(shelf.listed()) == ["brick", "grass", "sand"]
+    assert shelf.listed()["grass"]["state"] == "ready"
+    assert shelf.listed()["sand"] == {"name": "sand", "state": "checking", "reason": "it is being drawn"}
+    with pytest.raises(StillComing, match="The model 'sand' is not there yet: it is being drawn") as refusal:
+        shelf.get("sand")
+    assert refusal.value.code == "busy"
+    assert refusal.value.retry_ms
+    (folder / "sand.safetensors").write_bytes(models[2])
+    shelf.hurry()
+    assert not shelf.step()
+    assert shelf.has("sand")
+    assert shelf.listed()["sand"]["state"] == "ready"
+    (folder / "sand.safetensors").unlink()
+    shelf.expect({})
+    assert list(shelf.look().listed()) == ["brick", "grass"]
 
 
 def test_an_entry_tells_what_a_client_must_know(folder: Path, models: list[bytes]) -> None:

@@ -22,7 +22,8 @@ def test_without_flags_the_defaults_are_those_of_the_fields() -> None:
 
 
 GIVEN: dict[str, tuple[list[str], Any]] = {
-    "models": (["some/models"], Path("some/models")), "bind": (["tcp://0.0.0.0:7733"], "tcp://0.0.0.0:7733"),
+    "models": (["some/models"], Path("some/models")), "starter": (["bricks,planks"], "bricks,planks"),
+    "bind": (["tcp://0.0.0.0:7733"], "tcp://0.0.0.0:7733"),
     "device": (["cuda:0,1"], "cuda:0,1"), "workers": (["3"], 3), "precision": (["exact"], "exact"),
     "connection_file": (["here.json"], Path("here.json")), "no_auth": ([], True), "no_training": ([], True),
     "cache": (["0"], 0),

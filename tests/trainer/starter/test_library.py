@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from server.model.maps import HEIGHT, NORMAL
-from server.model.starter import STARTER
+from server.model.starter import STARTER, UnknownStarter, chosen
 from trainer.starter import library
-from trainer.starter.library import DRAWN_BY, chosen, recipe_of
+from trainer.starter.library import DRAWN_BY, recipe_of
 from trainer.starter.surface import Drawn
 from trainer.swatch.relief import slopes
 
@@ -88,5 +88,5 @@ def test_another_side_or_material_is_another_recipe() -> None:
 
 
 def test_a_name_that_is_not_in_the_library_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no 'brick'\. It has: bricks"):
+    with pytest.raises(UnknownStarter, match=r"no 'brick'\. It has: bricks"):
         chosen(["brick"])

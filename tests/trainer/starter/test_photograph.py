@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from server.model.starter import chosen
 from trainer.starter.fields import Canvas
-from trainer.starter.library import chosen, draw
+from trainer.starter.library import draw
 from trainer.starter.photograph import photograph
 from trainer.starter.surface import Surface, drawn
 from trainer.swatch.swatch import read_swatch
