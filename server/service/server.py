@@ -28,6 +28,7 @@ from server.front.figures import short
 from server.front.front import Front
 from server.front.origin import Origin
 from server.front.shelf import Shelf
+from server.front.training_desk import NoTraining
 from server.model.work import FromFront, GoOn, Here, ModelPiece, encode
 from server.service.end_signals import EndSignals
 from server.service.file_lock import Taken, file_lock
@@ -134,8 +135,9 @@ class Server:
     def _open_clients(self) -> None:
         config = self.config
         shelf, limits = Shelf(config.folder), wire.Limits(max_side=config.max_side)
-        self.training = Training(config.folder, shelf, limits, self._why_no_training)
-        self._stack.callback(self.training.close)
+        self.training = None if config.no_training else Training(config.folder, shelf, limits, self._why_no_training)
+        if self.training is not None:
+            self._stack.callback(self.training.close)
         self.front = Front(
             shelf,
             limits=limits,
@@ -145,7 +147,7 @@ class Server:
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
             transport=self._transport,
-            training=self.training,
+            training=self.training or NoTraining("This server trains no models: it was started with --no-training."),
         )
         secret = None if config.no_auth or self._ring is None else self._ring.server
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
@@ -260,7 +262,7 @@ class Server:
             self._send()
             more_to_check = self.front.shelf.step()
             self.starter.step()
-            more_to_store = self.training.step()
+            more_to_store = self.training is not None and self.training.step()
             events = dict(self._poller.poll(0 if more or more_to_check or more_to_store else TICK_MS))
             if self._ends.socket.fileno() in events:
                 self._ends.clear()
@@ -449,8 +451,6 @@ class Server:
 
     def _why_no_training(self, origin: Origin) -> str:
         """Why this client may not have models trained, as a sentence; "" if it may."""
-        if self.config.no_training:
-            return "This server trains no models: it was started with --no-training."
         if origin.key in ("", DEFAULT) and is_loopback(as_host(origin.peer)):
             return ""
         if self._ring is not None and self._ring.may_train(origin.key):
