@@ -5,6 +5,7 @@ left, as in Blender's own previews, with a second one from behind and an even gr
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +83,8 @@ class Studio:
         render.resolution_x = render.resolution_y = SIDE
         render.resolution_percentage = 100
         render.film_transparent = True
+        render.threads_mode = "FIXED"  # the artist goes on working
+        render.threads = max(1, (os.cpu_count() or 2) // 2)
         render.image_settings.file_format = "PNG"
         render.image_settings.color_mode = "RGBA"
         scene.view_settings.view_transform = "Standard"

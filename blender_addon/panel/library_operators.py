@@ -20,13 +20,22 @@ class TEXSERVER_OT_publish_library(PaintingOperator):
 
     bl_idname = "texserver.publish_library"
     bl_label = "Publish Library"
-    doing = "Publishing"
 
     everything: BoolProperty(name="Everything", description="Also models that have not changed", options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: Any) -> bool:
         return True  # it needs no object
+
+    def invoke(self, context: Any, event: Any) -> Outcome:
+        """Only begin: Blender saves nothing by itself while an operator waits, and this takes minutes."""
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            self.prepare(context).begin()
+        except NotOrdered as error:
+            return self.fail(error)
+        return FINISHED
 
     def prepare(self, context: Any) -> library_orders.PreparedLibrary:
         return library_orders.prepare(everything=self.everything)

@@ -210,6 +210,13 @@ class LibraryTask(Task):
         if self._download:
             self._download.download.cancel()
         self._builder.stop()
+        self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Of a Blender that was ended in the midst of its work."""
+        with suppress(OSError):
+            for path in self.order.folder.glob(".*.part.*"):
+                path.unlink(missing_ok=True)
 
 
 class _Builder:

@@ -191,6 +191,7 @@ def test_a_cancelled_job_leaves_no_process_and_no_draft(folder: Path) -> None:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert task.state == "cancelled"
+    assert not list(folder.glob("*.part*"))
     publish()
     assert sorted(path.stem for path in folder.glob("*.blend")) == MODELS
 
