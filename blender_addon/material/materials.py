@@ -108,10 +108,22 @@ def remove_unused(things: Iterable[Reference]) -> None:
     for reference in things:
         thing = reference.get()
         if is_ours(thing) and thing.users == 0:
+            _removed.add(reference.uid)
             getattr(bpy.data, reference.collection).remove(thing)
     groups: Any = bpy.data.node_groups
     for group in [each for each in groups if live.is_shared(each) and each.users == 0]:
         groups.remove(group)
+
+
+_removed: set[int] = set()  # session identifiers of what was removed here
+
+
+def remove_again() -> None:
+    """Remove what undo has brought back without users. A group would keep its images in the file that is saved."""
+    data: Any = bpy.data
+    for things in (data.node_groups, data.images):  # groups use images
+        for each in [each for each in things if each.session_uid in _removed and each.users == 0]:
+            things.remove(each)
 
 
 # ----------------------------------------------------------------------------------------------------------- materials
