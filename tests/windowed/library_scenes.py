@@ -31,7 +31,7 @@ PUBLISHED_S = 300.0
 
 
 def scene_library() -> Steps:
-    """Publish by a click, show it in an Asset Browser, drag onto two objects, and onto faces."""
+    """Publish by a click, show it in an Asset Browser, drag onto an object and onto one of its faces."""
     open_from_the_start("library", close=("material", "jobs"))
     desk = yield from new_file()
     chosen = addon("panel.preferences").get()
@@ -55,13 +55,17 @@ def scene_library() -> Steps:
     yield from take("library-panel")
     browser = yield from open_browser(desk)
     yield from take("library-browser")
-    told["dropped"] = yield from drop(desk, browser, cube(), 0)
-    bpy.ops.mesh.primitive_cube_add(location=(2.5, 2.5, 0))
-    second = bpy.context.object
-    yield DRAWN_S
-    told["dropped_again"] = yield from drop(desk, browser, second, len(task.made) - 1)
+    told["dropped"] = yield from drop(desk, browser, cube(), 0, (0, 0, 0))
+    cube().data.materials.append(bpy.data.materials.new("Other"))
+    top = next(each for each in cube().data.polygons if each.normal.z > 0.9)
+    top.material_index = 1
+    cube().data.update()
+    yield 4 * DRAWN_S
+    told["dropped_on_top"] = yield from drop(desk, browser, cube(), len(task.made) - 1, (0, 0, 1), slot=1)
+    told["sides"] = cube().material_slots[0].material.name
     yield from take("library-dropped")
-    told["on_faces"] = yield from onto_faces(browser, second)
+    bpy.ops.mesh.primitive_cube_add(location=(2.5, 2.5, 0))
+    told["on_faces"] = yield from onto_faces(browser, bpy.context.object)
     told["other_seed"] = yield from another_seed(desk)
     bpy.ops.preferences.asset_library_remove(index=len(bpy.context.preferences.filepaths.asset_libraries) - 1)
     open_from_the_start("material", "jobs", close=("library", "history"))
@@ -85,12 +89,14 @@ def open_browser(desk: Desk) -> Steps:
     return browser
 
 
-def drop(desk: Desk, browser: Desk, thing: Any, index: int) -> Steps:
-    """Drag an asset onto an object, as a hand does; what the object shows then."""
+def drop(
+    desk: Desk, browser: Desk, thing: Any, index: int, point: tuple[float, float, float], *, slot: int = 0
+) -> Steps:
+    """Drag an asset onto a point of an object, as a hand does; what the object's slot shows then."""
     region, view = browser.region("WINDOW"), desk.region("WINDOW")
     start = (region.x + TILE + index * NEXT, region.y + region.height - TILE)
     space = desk.area.spaces.active
-    at = view3d_utils.location_3d_to_region_2d(view, space.region_3d, thing.matrix_world @ Vector((0, 0, 0)))
+    at = view3d_utils.location_3d_to_region_2d(view, space.region_3d, thing.matrix_world @ Vector(point))
     end = (int(view.x + at.x), int(view.y + at.y))
     window = desk.window
     for dx in (2, 0):
@@ -106,12 +112,13 @@ def drop(desk: Desk, browser: Desk, thing: Any, index: int) -> Steps:
     yield DRAWN_S
     window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=end[0], y=end[1])
     yield 3 * DRAWN_S
-    material = thing.active_material
+    material = thing.material_slots[slot].material
+    images = addon("material.materials").images_of(material) if material else {}
     return {
         "material": material.name if material else "",
         "ours": addon("material.marks").is_ours(material),
         "local": material is not None and material.library is None and material.asset_data is None,
-        "image": image_of(thing).name if material and image_of(thing) else "",
+        "images": len(images),
     }
 
 
@@ -140,6 +147,7 @@ def another_seed(desk: Desk) -> Steps:
     bpy.ops.object.select_all(action="DESELECT")
     cube().select_set(True)
     bpy.ops.texserver.match_material()
+    cube().active_material_index = 0
     chosen = settings()
     chosen.seed, chosen.size = 77, "512"
     with desk.override():

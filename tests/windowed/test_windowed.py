@@ -396,10 +396,11 @@ def test_materials_are_dragged_from_the_asset_browser_onto_objects_and_faces(pla
     assert told["state"] == "done", told["message"]
     assert told["unchanged"]
     assert told["ours_ms"] < 10 * GAP_MS
-    for drop in (told["dropped"], told["dropped_again"]):
+    for drop in (told["dropped"], told["dropped_on_top"]):
         assert drop["ours"]
         assert drop["local"]
-        assert drop["image"]
+        assert drop["images"]
+    assert told["sides"] == told["dropped"]["material"] != told["dropped_on_top"]["material"]
     assert told["on_faces"] == {"slots": [0, 0, 0, 0, 1, 0], "ours": True}
     assert told["other_seed"]["seed"] == "77"
     assert told["other_seed"]["model"] in told["published"]
