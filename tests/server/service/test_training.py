@@ -288,12 +288,15 @@ def test_a_trainer_that_fails_is_told_in_a_sentence_without_paths(
     desk.until("done", "b")
 
 
-def test_a_trainer_that_hangs_is_ended(serve: Open, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_that_hangs_is_ended(serve: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module_run.ModuleRun.__init__, "__kwdefaults__", {"silent_s": 1.0, "clock": time.monotonic})
     desk = serve()
     desk.take(name="slow")
+    desk.until("running")
+    assert desk.service._run is not None
+    pid = desk.service._run[1].pid
     assert "was ended" in desk.until("failed").text
-    assert not runs(pid_of(home, "slow"))
+    assert not runs(pid)
 
 
 def test_a_full_disk_is_a_failed_job(serve: Open, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
