@@ -42,7 +42,7 @@ def _before_undo_or_redo(*_: Any) -> None:
 def _before_saving(*_: Any) -> None:
     pump.withdraw()
     trial.take_off(push=False)
-    materials.remove_again()
+    materials.remove_replaced()
     materials.pack_waiting()
 
 

@@ -30,6 +30,7 @@ from .materials import (
     load_image,
     name_image,
     new_material,
+    note_replaced,
     projection_of,
     remove_unused,
     restore,
@@ -148,6 +149,7 @@ class Assignment:
         if material is None:
             material = self._choose(objects, painted)
         earlier = _shown_by(material)
+        note_replaced(earlier)
         if not self.preview_shown:
             self._replaced += earlier
         images = {map.name: self._image(painted, map, preview) for map in painted.painting.maps}

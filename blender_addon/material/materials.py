@@ -104,25 +104,34 @@ def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
 
 def remove_unused(things: Iterable[Reference]) -> None:
     """Remove those of these images and node groups that were made here and have no users."""
+    things = list(things)
+    note_replaced(things)
     things = sorted(things, key=lambda each: each.collection != "node_groups")  # groups use images
     for reference in things:
         thing = reference.get()
         if is_ours(thing) and thing.users == 0:
-            _removed.add(reference.uid)
             getattr(bpy.data, reference.collection).remove(thing)
     groups: Any = bpy.data.node_groups
     for group in [each for each in groups if live.is_shared(each) and each.users == 0]:
         groups.remove(group)
 
 
-_removed: set[int] = set()  # session identifiers of what was removed here
+_replaced: set[int] = set()  # session identifiers of images and groups that gave way to others here
 
 
-def remove_again() -> None:
-    """Remove what undo has brought back without users. A group would keep its images in the file that is saved."""
+def note_replaced(things: Iterable[Reference]) -> None:
+    """Other images and groups are shown in place of these, at least for now."""
+    _replaced.update(each.uid for each in things)
+
+
+def remove_replaced() -> None:
+    """Remove what gave way and has no users: undo may bring back what nobody restores any more.
+
+    Blender does not save a group without users, but it would save the images in it.
+    """
     data: Any = bpy.data
     for things in (data.node_groups, data.images):  # groups use images
-        for each in [each for each in things if each.session_uid in _removed and each.users == 0]:
+        for each in [each for each in things if each.session_uid in _replaced and each.users == 0]:
             things.remove(each)
 
 
