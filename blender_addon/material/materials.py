@@ -131,7 +131,7 @@ def remove_replaced() -> None:
     """
     data: Any = bpy.data
     for things in (data.node_groups, data.images):  # groups use images
-        for each in [each for each in things if each.session_uid in _replaced and each.users == 0]:
+        for each in [each for each in things if each.session_uid in _replaced and is_ours(each) and each.users == 0]:
             things.remove(each)
 
 
