@@ -101,8 +101,8 @@ class TEXSERVER_AP_preferences(bpy.types.AddonPreferences):
     )
     models_folder: StringProperty(
         name="Models",
-        description="Folder with the .safetensors models for the local server. Empty: that of the server that was set "
-        "up here",
+        description="Folder with the .safetensors models for the local server. Empty: a folder of its own, into which "
+        "it makes the starter library",
         subtype="DIR_PATH",
     )
     storage: EnumProperty(

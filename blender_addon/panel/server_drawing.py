@@ -53,7 +53,7 @@ def _draw_ways_to_one(layout: Any, chosen: Any) -> None:
     if server.state not in ("stopped", "failed"):
         return
     there = server_setup.environment_of(chosen)
-    if there or chosen.server_command.strip() or chosen.models_folder.strip() or shutil.which("texserver"):
+    if there or chosen.server_command.strip() or shutil.which("texserver"):
         layout.operator("texserver.start_server", icon="PLAY")
     elif not chosen.pairing.strip():
         if server_setup.needs_access(chosen):

@@ -1,7 +1,7 @@
 """The server on this computer: where it is set up, whether it can be, and its start, as the preferences say."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import bpy
 
@@ -9,8 +9,6 @@ from ..tasks import state
 from ..tasks.environments import Environment, environments
 from ..tasks.installation import bundled, default_folder, is_current
 from ..tasks.installer import Order
-
-MODELS: Final = "models"  # of the server that is set up, beside its environment
 
 
 def folder_of(chosen: Any) -> Path:
@@ -59,21 +57,17 @@ def needs_access(chosen: Any) -> bool:
 
 
 def start(chosen: Any) -> str:
-    """Start the server. Returns why it is not started, "" if it is."""
+    """Start the server, which without a folder of models makes the starter library and serves it.
+
+    Returns why it is not started, "" if it is.
+    """
     found, command, models = environment_of(chosen), chosen.server_command.strip(), chosen.models_folder.strip()
-    ours = found is not None and not command
-    folder = Path(bpy.path.abspath(models)) if models else None
-    if folder is None and not ours:
-        return "Choose the folder of models in the add-on's preferences first."
-    if folder is None:
-        folder = folder_of(chosen) / MODELS
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return f"The folder of models {folder} cannot be made: {error.strerror}. Choose another one."
-    options = ["--device", "cpu"] if found and ours and found.device == "cpu" else []
+    options: list[str] = []
+    if found and not command:
+        command = str(found.python)
+        options = ["--device", "cpu"] if found.device == "cpu" else []
     server = state.local_server()
-    server.start(str(found.python) if found and ours else command, folder, extra=options)
+    server.start(command, Path(bpy.path.abspath(models)) if models else None, extra=options)
     if server.state == "failed":
         return server.message
     state.session().refresh()

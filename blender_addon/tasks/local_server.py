@@ -102,8 +102,8 @@ class LocalServer:
         if program is None:
             self._tell(
                 "failed",
-                "There is no program texserver on the PATH. Install texserver, or give the path of the Python that has "
-                "it.",
+                "There is no program texserver on the PATH. Set a server up, or give the path of the Python that has "
+                "texserver.",
             )
             return
         arguments = ["--models", str(absolute(models))] if models is not None else []

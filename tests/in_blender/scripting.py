@@ -309,8 +309,10 @@ def test_no_operator_is_left_out_here() -> None:
 # -------------------------------------------------------------------------------------------------------- local server
 
 
-def test_a_local_server_without_a_folder_of_models_is_refused() -> None:
-    assert refusal(bpy.ops.texserver.start_server).startswith("Choose the folder of models")
+def test_without_any_server_the_way_to_one_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    preferences.get().setup_folder = str(tmp_path)
+    assert "no program texserver on the PATH. Set a server up" in refusal(bpy.ops.texserver.start_server)
 
 
 def test_a_local_server_that_cannot_be_started_is_explained(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def computer(tmp_path: Path, no_server: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(shutil, "which", _which(shutil.which))
     chosen = preferences.get()
     chosen.setup_folder, chosen.setup_wheels = str(tmp_path / "server"), str(tmp_path)
+    chosen.models_folder = str(tmp_path / "models")  # or the server would draw and learn the starter library
+    (tmp_path / "models").mkdir()
     yield tmp_path / "server"
     state.local_server().close()
 
@@ -102,8 +104,7 @@ def test_from_nothing_to_a_texture_by_three_buttons(computer: Path) -> None:
     assert (setup.state, setup.message) == ("idle", "")
     until_running()
 
-    (models,) = computer.glob("models")
-    shutil.copy(MODELS / "tiny.safetensors", models)
+    shutil.copy(MODELS / "tiny.safetensors", preferences.get().models_folder)
     until(lambda: bpy.ops.texserver.refresh() and state.session().catalogue.models, "the model")
     assert "texserver.setup_server" not in names(sidebar())
     generate(seed=7, width=64, height=64)
@@ -120,18 +121,22 @@ def test_the_preferences_say_what_is_set_up_and_take_it_away(computer: Path) -> 
     assert "texserver.setup_server" not in names(shown())
     preferences.get().setup_device = "CUDA"
     assert "Update Server" in texts(shown())
-    models = computer / "models"
-    (models / "mine.safetensors").touch()
+    mine = computer / "models" / "mine.safetensors"
+    mine.parent.mkdir()
+    mine.touch()
     assert bpy.ops.texserver.remove_server() == {"FINISHED"}
     setup, server = state.installation(), state.local_server()
     until(lambda: setup.tick() or not setup.busy, "its removal")
     until(lambda: server.tick() or not server.message, "the server's end")
     assert [path.name for path in computer.iterdir()] == ["models"]
-    assert (models / "mine.safetensors").exists()
+    assert mine.exists()
     assert server_setup.environment_of(preferences.get()) is None
 
 
-def test_the_server_runs_on_the_device_that_was_chosen(computer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_runs_on_the_device_that_was_chosen_and_makes_the_starter_library(
+    computer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preferences.get().models_folder = ""
     given: list[Any] = []
     monkeypatch.setattr(type(state.local_server()), "start", lambda self, *all, **options: given.append((all, options)))
     set_up()
@@ -140,7 +145,7 @@ def test_the_server_runs_on_the_device_that_was_chosen(computer: Path, monkeypat
     assert environment is not None
     assert (command, models, options) == (
         str(environment.python),
-        computer / "models",
+        None,
         {"extra": ["--device", "cpu"]},
     )
 
