@@ -11,12 +11,12 @@ The server's trainer needs no client: close() leaves it at work, and cancel() en
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from ..client.connection import Connection
 from ..client.image_file import ImageFileError, open_image
@@ -29,6 +29,8 @@ from .catalogue import Catalogue, ListedModel
 from .painted import Painted
 from .task import PATIENCE_S, NameFiles, Task
 from .texture_task import TextureTask
+
+Step = TypeVar("Step")
 
 READ_S: Final = 0.03  # of reading per tick
 PLACEHOLDER: Final = 512  # pixels of its longer side
@@ -168,11 +170,7 @@ class TrainingTask(Task):
 
     def _read(self, source: PictureSource) -> Iterator[None]:
         self.state, self.message = "running", "Reading the picture."
-        until = self._clock() + READ_S
-        while source.step():
-            if self._clock() > until:
-                yield
-                until = self._clock() + READ_S
+        yield from self._slowly(iter(source.step, False))
         self._training = ServerTraining(
             self._connection, new_token(), partial(self.order.request, source.buffers), clock=self._clock
         )
@@ -180,12 +178,20 @@ class TrainingTask(Task):
         first = source.buffers[0]
         self._high = proportion(self.order.corners, *first.shape[:2])
         if first.dtype == "uint8" and first.shape[2] == 3:
-            for view in small_view(first, self.order.corners, PLACEHOLDER):
-                self._training.tick()  # the maps are on their way meanwhile
-                if view is None:
-                    yield
-                else:
-                    self._show(view)
+            view = yield from self._slowly(small_view(first, self.order.corners, PLACEHOLDER))
+            assert view
+            self._show(view)
+
+    def _slowly(self, steps: Iterator[Step]) -> Generator[None, None, Step | None]:
+        """Do these, with a pause whenever they have taken long. Returns what the last one gave."""
+        until = self._clock() + READ_S
+        last: Step | None = None
+        for each in steps:
+            last = each
+            if self._clock() > until:
+                yield
+                until = self._clock() + READ_S
+        return last
 
     def _learn(self, training: ServerTraining) -> Iterator[None]:
         while training.tick():

@@ -35,7 +35,7 @@ DRAWN_S: Final = 0.15  # until Blender has drawn what was just changed
 STEP_S: Final = 0.005
 ROUNDS: Final = 3  # of what is timed: the best tells what it takes, the others what the machine did beside it
 
-BESIDE: Final = ("variation_scenes", "library_scenes")
+BESIDE: Final = ("variation_scenes", "library_scenes", "training_scenes")
 
 Steps = Generator[float, None, Any]
 

@@ -51,6 +51,9 @@ SCENES = (
     "try_on",
     "wander",
     "library",
+    "drop",
+    "corners",
+    "disabled",
     "workspace",
     "undo",
     "undo_set",
@@ -65,6 +68,7 @@ SCENES = (
 )
 GAP_MS = 100.0  # of our making
 PREVIEW_S = 1.0
+PICTURE_S = 15.0  # until a dropped picture is on the object
 LIVE_S = 3.0  # without a GPU
 QUIT_S = 1.0
 
@@ -363,6 +367,34 @@ def test_a_value_of_a_material_is_seen_at_once_and_paints_nothing(played: Stage)
     )
     assert sum(ImageStat.Stat(black).mean) < 0.5 * sum(ImageStat.Stat(as_made).mean)
     assert max(ImageStat.Stat(ImageChops.difference(as_made, turned)).mean) > 1
+
+
+def test_a_dropped_picture_becomes_a_material_of_true_size(played: Stage) -> None:
+    """The picture at once, then the finished texture with all maps; as one step to undo."""
+    told = played.fact("drop")
+    assert "Material from Picture" in told["offered"]
+    assert told["state"] == "done", told["message"]
+    assert told["picture_s"] <= PICTURE_S
+    assert told["sizes"] == [1.6, pytest.approx(1.6 * 512 / 256)]
+    assert told["maps"] == ["basecolor", "height", "normal", "roughness"]
+    assert len(told["images"]) == 4, "a preview stays behind"
+    assert told["model"] == told["name"] == told["redone"]
+    assert told["undone"] == told["before"]["materials"]
+    assert told["operators"] == []
+
+
+def test_four_corners_are_dragged_and_leave_nothing_behind(played: Stage) -> None:
+    told = played.fact("corners")
+    assert told["left_by_escape"] == [True, True]
+    assert told["learned_corners"] == told["escaped_corners"] == told["sent"] != [[0, 0], [1, 0], [1, 1], [0, 1]]
+    assert told["learned_corners"][0] == pytest.approx([0.2, 0.1], abs=0.03)
+    assert (told["state"], told["after"], told["operators"]) == ("cancelled", True, [])
+
+
+def test_the_add_on_can_be_disabled_while_the_server_learns(played: Stage) -> None:
+    told = played.fact("disabled")
+    assert (told["left"], told["operators"]) == ([], [])
+    assert told["materials"] == told["before"]
 
 
 def test_a_variation_is_tried_on_by_a_click_and_comes_off_by_escape_the_cross_and_undo(played: Stage) -> None:
