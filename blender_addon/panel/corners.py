@@ -5,30 +5,40 @@ corners show is drawn as a mesh of small squares, each laid where the corners pu
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from math import cos, pi, sin
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import blf
 import bpy
-import gpu as blenders_gpu
 from gpu_extras.batch import batch_for_shader
 
 from ..client import straighten
 from ..client.straighten import WHOLE, Corners, Point
 from ..material.references import Reference
 from .operator import CANCELLED, FINISHED, Operator, Outcome
+from .overlay import (
+    BLUE,
+    WHITE,
+    Frame,
+    around,
+    disc,
+    fill,
+    gpu,
+    image_shader,
+    line,
+    room,
+    scale,
+    text_width,
+    unit,
+    write,
+)
 
-gpu: Any = blenders_gpu
-translated: Any = bpy.app.translations.pgettext_iface
 EDITORS: Final = ("VIEW_3D", "NODE_EDITOR", "IMAGE_EDITOR")
 NEAR: Final = 18  # pixels from a corner, at the interface's normal scale, within which it is taken
 LOUPE: Final = 130  # pixels a side
 ZOOM: Final = 4.0
 SQUARES: Final = 16  # of the mesh, along each side
 HELP: Final = "Drag the corners onto the part to learn. Drag inside to move it"
-_WHITE: Final = (1.0, 1.0, 1.0, 1.0)
-_BLUE: Final = (0.28, 0.53, 0.87, 1.0)
 
 Then = Callable[[Any, Corners], None]
 Button = Literal["learn", "cancel", "reset"]
@@ -39,33 +49,6 @@ _BUTTONS: Final[tuple[tuple[Button, str], ...]] = (
 )
 
 _view: "View | None" = None  # the one that is open
-
-
-class Frame:
-    """A rectangle of a region, in its pixels; y goes up."""
-
-    def __init__(self, left: float, bottom: float, width: float, height: float) -> None:
-        self.left, self.bottom, self.width, self.height = left, bottom, width, height
-
-    def at(self, point: Point) -> Point:
-        """Where a point, as fractions from the top left, is."""
-        return self.left + point[0] * self.width, self.bottom + (1 - point[1]) * self.height
-
-    def fraction(self, x: float, y: float) -> Point:
-        """The reverse, within the rectangle."""
-        across = (x - self.left) / self.width
-        down = 1 - (y - self.bottom) / self.height
-        return min(max(across, 0.0), 1.0), min(max(down, 0.0), 1.0)
-
-    def holds(self, x: float, y: float) -> bool:
-        """Whether a place is inside."""
-        return self.left <= x <= self.left + self.width and self.bottom <= y <= self.bottom + self.height
-
-    def fitted(self, high: float) -> "Frame":
-        """The largest rectangle of this proportion, height over width, in the middle."""
-        width = min(self.width, self.height / high)
-        height = width * high
-        return Frame(self.left + (self.width - width) / 2, self.bottom + (self.height - height) / 2, width, height)
 
 
 class View:
@@ -81,7 +64,8 @@ class View:
         self.last: Point = (0.0, 0.0)
         self._texture = gpu.texture.from_image(image)
         self._high = image.size[1] / max(image.size[0], 1)
-        self._handler = area.spaces.active.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
+        self._space = type(area.spaces.active)
+        self._handler = self._space.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
         area.tag_redraw()
 
     @property
@@ -91,8 +75,9 @@ class View:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        self.area.spaces.active.draw_handler_remove(self._handler, "WINDOW")
-        self.area.tag_redraw()
+        self._space.draw_handler_remove(self._handler, "WINDOW")
+        with suppress(ReferenceError):  # the area was closed
+            self.area.tag_redraw()
         image = self.image.get()
         if self.own and image is not None:
             bpy.data.images.remove(image)
@@ -101,10 +86,9 @@ class View:
 
     def frames(self) -> tuple[Frame, Frame]:
         """Of the picture, and of what its corners show."""
-        unit = _unit()
-        room = _room(self.area)
-        edge, height = unit, room.height - 5 * unit  # above is the help, below are the buttons
-        left, bottom, width = room.left, room.bottom + 3 * unit, room.width
+        button, free = unit(), room(self.area)
+        edge, height = button, free.height - 5 * button  # above is the help, below are the buttons
+        left, bottom, width = free.left, free.bottom + 3 * button, free.width
         if width > 1.2 * height:
             split = width * 0.56
             picture = Frame(left + edge, bottom, split - 1.5 * edge, height)
@@ -118,13 +102,13 @@ class View:
 
     def buttons(self) -> dict[Button, Frame]:
         """Where the buttons are."""
-        unit, room = _unit(), _room(self.area)
-        found, right = {}, room.left + room.width - unit
+        button, free = unit(), room(self.area)
+        found, right = {}, free.left + free.width - button
         for name, text in reversed(_BUTTONS):
-            width = _width(text) + 1.5 * unit
+            width = text_width(text) + 1.5 * button
             right -= width
-            found[name] = Frame(right, room.bottom + 0.8 * unit, width, 1.4 * unit)
-            right -= 0.4 * unit
+            found[name] = Frame(right, free.bottom + 0.8 * button, width, 1.4 * button)
+            right -= 0.4 * button
         return found
 
     # ------------------------------------------------------------------------------------------------------ dragging
@@ -132,7 +116,7 @@ class View:
     def take(self, x: float, y: float) -> None:
         """The mouse was pressed: take the nearest corner, or all of them."""
         picture, _ = self.frames()
-        near = NEAR * _scale()
+        near = NEAR * scale()
         places = [picture.at(each) for each in self.corners]
         distances = [max(abs(x - px), abs(y - py)) for px, py in places]
         nearest = min(range(4), key=lambda each: distances[each])
@@ -169,23 +153,23 @@ class View:
             return
         region = self.region
         gpu.state.blend_set("ALPHA")
-        _fill([(0, 0), (region.width, 0), (region.width, region.height), (0, region.height)], (0.06, 0.06, 0.06, 0.94))
+        fill([(0, 0), (region.width, 0), (region.width, region.height), (0, region.height)], (0.06, 0.06, 0.06, 0.94))
         picture, result = self.frames()
         self._lay(picture, WHOLE, 1, brightness=0.35)
         places = [picture.at(each) for each in self.corners]
         self._inside(places)
-        _line([*places, places[0]], _WHITE)
+        line([*places, places[0]], WHITE)
         self._lay(result, self.corners, SQUARES)
         for index, (x, y) in enumerate(places):
-            _disc(x, y, 7 * _scale(), _BLUE if index == self.held else _WHITE)
+            disc(x, y, 7 * scale(), BLUE if index == self.held else WHITE)
         if isinstance(self.held, int):
             self._magnify(picture, places[self.held])
-        unit, room = _unit(), _room(self.area)
-        _write(HELP, room.left + unit, room.bottom + room.height - 1.3 * unit)
+        button, free = unit(), room(self.area)
+        write(HELP, free.left + button, free.bottom + free.height - 1.3 * button)
         for name, frame in self.buttons().items():
-            _fill(_around(frame), _BLUE if name == "learn" else (0.33, 0.33, 0.33, 1.0))
+            fill(around(frame), BLUE if name == "learn" else (0.33, 0.33, 0.33, 1.0))
             text = dict(_BUTTONS)[name]
-            _write(text, frame.left + 0.75 * unit, frame.bottom + 0.42 * unit)
+            write(text, frame.left + 0.75 * button, frame.bottom + 0.42 * button)
         gpu.state.blend_set("NONE")
 
     def _lay(self, frame: Frame, corners: Corners, squares: int, brightness: float = 1.0) -> None:
@@ -205,7 +189,7 @@ class View:
                 triangles += [(at, at + 1, below), (at + 1, below + 1, below)]
         self._paint(points, uvs, triangles)
         if brightness < 1:
-            _fill(_around(frame), (0.0, 0.0, 0.0, 1 - brightness))
+            fill(around(frame), (0.0, 0.0, 0.0, 1 - brightness))
 
     def _inside(self, places: Sequence[Point]) -> None:
         """The part within the corners at full brightness."""
@@ -214,121 +198,31 @@ class View:
 
     def _magnify(self, picture: Frame, place: Point) -> None:
         """The surroundings of the corner that is dragged, larger, beside the mouse."""
-        half = LOUPE * _scale() / 2
+        half = LOUPE * scale() / 2
         x = place[0] + 1.6 * half if place[0] < self.region.width / 2 else place[0] - 1.6 * half
         y = min(max(place[1], half), self.region.height - half)
         frame = Frame(x - half, y - half, 2 * half, 2 * half)
         u, v = picture.fraction(*place)
         across, down = half / ZOOM / picture.width, half / ZOOM / picture.height
         uvs = [(u + dx * across, 1 - v + dy * down) for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        _fill(_around(frame), (0.0, 0.0, 0.0, 1.0))
-        self._paint(_around(frame), uvs, [(0, 1, 2), (0, 2, 3)])
-        _line([*_around(frame), _around(frame)[0]], _WHITE)
-        _line([(x - half / 4, y), (x + half / 4, y)], _BLUE)
-        _line([(x, y - half / 4), (x, y + half / 4)], _BLUE)
+        fill(around(frame), (0.0, 0.0, 0.0, 1.0))
+        self._paint(around(frame), uvs, [(0, 1, 2), (0, 2, 3)])
+        line([*around(frame), around(frame)[0]], WHITE)
+        line([(x - half / 4, y), (x + half / 4, y)], BLUE)
+        line([(x, y - half / 4), (x, y + half / 4)], BLUE)
 
     def _paint(self, points: Sequence[Point], uvs: Sequence[Point], triangles: Sequence[Sequence[int]]) -> None:
-        shader = _image_shader()
+        shader = image_shader()
         batch = batch_for_shader(shader, "TRIS", {"pos": points, "texCoord": uvs}, indices=triangles)
         shader.bind()
         shader.uniform_sampler("image", self._texture)
         batch.draw(shader)
 
 
-# ------------------------------------------------------------------------------------------------------ drawn things
-
-
-def _image_shader() -> Any:
-    """One that shows the light of a texture as the screen's colours."""
-    for name in ("IMAGE_SCENE_LINEAR_TO_REC709_SRGB", "IMAGE"):
-        try:
-            return gpu.shader.from_builtin(name)
-        except (ValueError, SystemError):
-            continue
-    raise RuntimeError("Blender has no shader for images.")
-
-
-def _fill(points: Sequence[Point], colour: Sequence[float]) -> None:
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    batch = batch_for_shader(shader, "TRI_FAN", {"pos": list(points)})
-    shader.bind()
-    shader.uniform_float("color", colour)
-    batch.draw(shader)
-
-
-def _line(points: Sequence[Point], colour: Sequence[float]) -> None:
-    shader = gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR")
-    batch = batch_for_shader(shader, "LINE_STRIP", {"pos": [(x, y, 0.0) for x, y in points]})
-    shader.bind()
-    shader.uniform_float("viewportSize", gpu.state.viewport_get()[2:])
-    shader.uniform_float("lineWidth", 1.5 * _scale())
-    shader.uniform_float("color", colour)
-    batch.draw(shader)
-
-
-def _disc(x: float, y: float, radius: float, colour: Sequence[float]) -> None:
-    for size, paint in ((radius + 1.5 * _scale(), (0.0, 0.0, 0.0, 0.8)), (radius, colour)):
-        angles = [2 * pi * each / 24 for each in range(24)]
-        _fill([(x + size * cos(each), y + size * sin(each)) for each in angles], paint)
-
-
-def _around(frame: Frame) -> list[Point]:
-    right, top = frame.left + frame.width, frame.bottom + frame.height
-    return [(frame.left, frame.bottom), (right, frame.bottom), (right, top), (frame.left, top)]
-
-
-def _write(text: str, x: float, y: float) -> None:
-    writer: Any = blf
-    writer.size(0, _points())
-    writer.color(0, *_WHITE)
-    writer.position(0, x, y, 0)
-    writer.draw(0, translated(text))
-
-
-def _width(text: str) -> float:
-    writer: Any = blf
-    writer.size(0, _points())
-    return float(writer.dimensions(0, translated(text))[0])
-
-
-def _scale() -> float:
-    preferences: Any = bpy.context.preferences
-    return float(preferences.system.ui_scale)
-
-
-def _points() -> float:
-    preferences: Any = bpy.context.preferences
-    return float(preferences.ui_styles[0].widget.points * _scale())
-
-
-def _unit() -> float:
-    """The height of a button."""
-    return 20 * _scale()
-
-
 def _within(step: float, places: Iterable[float]) -> float:
     """The step, cut so that all places stay from 0 to 1."""
     places = list(places)
     return min(max(step, -min(places)), 1 - max(places))
-
-
-def _room(area: Any) -> Frame:
-    """The part of the region that no toolbar, sidebar or header lies over."""
-    window = next(each for each in area.regions if each.type == "WINDOW")
-    left, bottom, right, top = 0, 0, window.width, window.height
-    for each in area.regions:
-        x, y = each.x - window.x, each.y - window.y
-        if each.type == "WINDOW" or min(each.width, each.height) < 2 or not (0 <= x < right and 0 <= y < top):
-            continue
-        if each.type in ("TOOLS", "UI") and x < window.width / 2:
-            left = max(left, x + each.width)
-        elif each.type in ("TOOLS", "UI"):
-            right = min(right, x)
-        elif each.type in ("HEADER", "TOOL_HEADER") and y < window.height / 2:
-            bottom = max(bottom, y + each.height)
-        elif each.type in ("HEADER", "TOOL_HEADER"):
-            top = min(top, y)
-    return Frame(left, bottom, right - left, top - bottom)
 
 
 # ----------------------------------------------------------------------------------------------------------- operator
@@ -384,6 +278,9 @@ class TEXSERVER_OT_corners(Operator):
     def modal(self, context: Any, event: Any) -> Outcome:
         view = _view
         if view is None:
+            return CANCELLED
+        if not any(each == view.area for each in context.window.screen.areas):  # closed, or another workspace
+            close_view()
             return CANCELLED
         region = view.region
         x, y = event.mouse_x - region.x, event.mouse_y - region.y
