@@ -55,14 +55,20 @@ def onto(corners: Corners) -> Callable[[float, float], Point]:
     return place
 
 
-def proportion(corners: Corners, height: float, width: float) -> float:
-    """Height over width of the rectangle, from the mean lengths of its sides in a picture of this size."""
+def size_of(corners: Corners, height: float, width: float) -> tuple[float, float]:
+    """Height and width of the rectangle: the mean lengths of its sides in a picture of this size."""
 
     def length(one: Point, other: Point) -> float:
         return math.hypot((one[0] - other[0]) * width, (one[1] - other[1]) * height)
 
     across = length(corners[0], corners[1]) + length(corners[3], corners[2])
     down = length(corners[0], corners[3]) + length(corners[1], corners[2])
+    return down / 2, across / 2
+
+
+def proportion(corners: Corners, height: float, width: float) -> float:
+    """Height over width of the rectangle, in a picture of this size."""
+    down, across = size_of(corners, height, width)
     return down / across
 
 

@@ -21,7 +21,7 @@ from typing import Final, Protocol, TypeVar
 from ..client.connection import Connection
 from ..client.image_file import ImageFileError, open_image
 from ..client.sinks import PaintedMap, Painting
-from ..client.straighten import WHOLE, Corners, proportion, small_view
+from ..client.straighten import WHOLE, Corners, size_of, small_view
 from ..client.training import ServerTraining, new_token
 from ..protocol.errors import TexserverError
 from ..protocol.wire import Buffer, Train
@@ -34,6 +34,8 @@ Step = TypeVar("Step")
 
 READ_S: Final = 0.03  # of reading per tick
 PLACEHOLDER: Final = 512  # pixels of its longer side
+SWATCH: Final = 1024  # pixels of the shorter side that the trainer learns, at most
+GROWN: Final = 512  # of these, that the growing texture shows at most
 LEARNING: Final = (0.05, 0.85)  # of the whole task
 LISTED_WITHIN_S: Final = 60.0  # after the training
 
@@ -117,7 +119,7 @@ class TrainingTask(Task):
         self._texture: TextureTask | None = None
         self._shown: Buffer | None = None  # the growing texture that is the preview
         self._pictures = 0
-        self._high = 1.0  # height of what is learned over its width
+        self._grown = 1.0  # how much of the width of what is learned the growing texture shows
         self._learned_at = 0.0
         self._steps = self._work()
 
@@ -176,7 +178,7 @@ class TrainingTask(Task):
         )
         source.close()
         first = source.buffers[0]
-        self._high = proportion(self.order.corners, *first.shape[:2])
+        self._grown = _grown(*size_of(self.order.corners, *first.shape[:2]))
         if first.dtype == "uint8" and first.shape[2] == 3:
             view = yield from self._slowly(small_view(first, self.order.corners, PLACEHOLDER))
             assert view
@@ -198,7 +200,7 @@ class TrainingTask(Task):
             self.state, self.message = "running", training.message
             if training.picture is not None and training.picture is not self._shown:
                 self._shown = training.picture
-                self._show(training.picture, min(1.0, self._high))  # the trainer shows as much as the shorter side
+                self._show(training.picture, self._grown)
             yield
         if training.state != "done":
             self._end(training.state, training.message)
@@ -265,3 +267,10 @@ class TrainingTask(Task):
                 each.cancel()
         if self._source:
             self._source.close()
+
+
+def _grown(height: float, width: float) -> float:
+    """How much of the width of a picture the growing texture shows, which is a square."""
+    shorter = min(height, width)
+    swatch = min(SWATCH, shorter)
+    return min(GROWN, swatch) / swatch * shorter / width

@@ -14,7 +14,7 @@ from blender_addon.protocol import wire
 from blender_addon.tasks.catalogue import ListedModel
 from blender_addon.tasks.session import AddonSession
 from blender_addon.tasks.texture_task import TextureOrder
-from blender_addon.tasks.training_task import NoMaps, TrainingOrder, TrainingTask
+from blender_addon.tasks.training_task import NoMaps, TrainingOrder, TrainingTask, _grown
 from tests.blender_addon.fake_server import SHA256, FakeServer, refusal, result
 
 pytestmark = pytest.mark.timeout(60)
@@ -227,3 +227,12 @@ def test_the_server_s_trainings_are_listed(session: AddonSession) -> None:
     until(session, lambda: session.server_jobs.jobs)
     (job,) = session.server_jobs.jobs
     assert (job.name, job.state, job.ended) == ("old", "done", True)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "share"),
+    [(256, 256, 1), (512, 1024, 0.5), (1024, 1024, 0.5), (3000, 4000, 0.375), (400, 100, 1)],
+)
+def test_the_growing_texture_is_laid_out_as_large_as_what_it_shows(height: int, width: int, share: float) -> None:
+    """The trainer shows a square of at most 512 pixels of a swatch whose shorter side has at most 1024."""
+    assert _grown(height, width) == pytest.approx(share)
