@@ -153,7 +153,7 @@ class View:
             return
         region = self.region
         gpu.state.blend_set("ALPHA")
-        fill([(0, 0), (region.width, 0), (region.width, region.height), (0, region.height)], (0.06, 0.06, 0.06, 0.94))
+        fill([(0, 0), (region.width, 0), (region.width, region.height), (0, region.height)], (0.06, 0.06, 0.06, 1.0))
         picture, result = self.frames()
         self._lay(picture, WHOLE, 1, brightness=0.35)
         places = [picture.at(each) for each in self.corners]

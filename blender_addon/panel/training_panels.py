@@ -59,7 +59,7 @@ def draw_server_jobs(layout: Any) -> None:
             row.progress(text=f"{each.name}  {100 * each.fraction:.0f} %", factor=each.fraction)
         if not each.ended or each.state == "done":
             row.operator_context = "INVOKE_DEFAULT"
-            button = row.operator("texserver.fetch", icon="IMPORT")
+            button = row.operator("texserver.fetch", text="", icon="IMPORT")
             button.token, button.name = each.token, each.name
 
 
