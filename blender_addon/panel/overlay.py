@@ -55,6 +55,7 @@ def image_shader() -> Any:
 
 
 def fill(points: Sequence[Point], colour: Sequence[float]) -> None:
+    """Fill a convex area."""
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     batch = batch_for_shader(shader, "TRI_FAN", {"pos": list(points)})
     shader.bind()
@@ -63,6 +64,7 @@ def fill(points: Sequence[Point], colour: Sequence[float]) -> None:
 
 
 def line(points: Sequence[Point], colour: Sequence[float]) -> None:
+    """Draw a line through these points."""
     shader = gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR")
     batch = batch_for_shader(shader, "LINE_STRIP", {"pos": [(x, y, 0.0) for x, y in points]})
     shader.bind()
@@ -73,17 +75,20 @@ def line(points: Sequence[Point], colour: Sequence[float]) -> None:
 
 
 def disc(x: float, y: float, radius: float, colour: Sequence[float]) -> None:
+    """Fill a disc with a dark border."""
     for size, paint in ((radius + 1.5 * scale(), (0.0, 0.0, 0.0, 0.8)), (radius, colour)):
         angles = [2 * pi * each / 24 for each in range(24)]
         fill([(x + size * cos(each), y + size * sin(each)) for each in angles], paint)
 
 
 def around(frame: Frame) -> list[Point]:
+    """The corners of a rectangle."""
     right, top = frame.left + frame.width, frame.bottom + frame.height
     return [(frame.left, frame.bottom), (right, frame.bottom), (right, top), (frame.left, top)]
 
 
 def write(text: str, x: float, y: float) -> None:
+    """Write a text in the user's language, in white."""
     writer: Any = blf
     writer.size(0, _points())
     writer.color(0, *WHITE)
@@ -92,12 +97,14 @@ def write(text: str, x: float, y: float) -> None:
 
 
 def text_width(text: str) -> float:
+    """How wide write() would write it."""
     writer: Any = blf
     writer.size(0, _points())
     return float(writer.dimensions(0, translated(text))[0])
 
 
 def scale() -> float:
+    """Pixels for each pixel of the interface at its normal scale."""
     preferences: Any = bpy.context.preferences
     return float(preferences.system.ui_scale)
 
