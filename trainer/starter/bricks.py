@@ -85,8 +85,8 @@ def draw(canvas: Canvas) -> Surface:
     pits = canvas.specks("pits", 2600, 0.0035, 0.9) + canvas.specks("small pits", 16000, 0.0018, 0.9)
     face = _faces(canvas, bricks, inside, fine, pits)
     mortar, grains = _mortar(canvas, inside)
-    height = smooth_max(face, mortar, 0.0012)
-    is_brick = smoothstep(-0.0006, 0.0009, face - mortar)
+    height = smooth_max(face, mortar, 0.0018)
+    is_brick = smoothstep(-0.0012, 0.0014, face - mortar)
     clay, burnt = _clay(canvas, bricks, inside, pits, fine)
     joint = _joint(canvas, grains, height)
     colour = mix(joint, clay, is_brick)
@@ -102,7 +102,7 @@ def _edges(canvas: Canvas, bricks: _Bricks) -> Field:
     crumbs = canvas.noise("crumbs", 0.006, 0.0, 0.8)
     corner = bricks.uniform(0.003, 0.009)
     inside = rounded_box(bricks.y, bricks.x, bricks.half_y, bricks.half_x, corner)
-    inside += (0.0006 + 0.0009 * bricks.uniform(0, 1) ** 2) * ragged + 0.00035 * crumbs
+    inside += (0.0006 + 0.0009 * bricks.uniform(0, 1) ** 2) * ragged + 0.00022 * crumbs
     for number in range(3):
         # A piece is broken out of an edge: a round place on the outline, its border as ragged as the break.
         along = bricks.uniform(-1, 1) * bricks.half_x
@@ -151,7 +151,7 @@ def _clay(canvas: Canvas, bricks: _Bricks, inside: Field, pits: Field, fine: Fie
     count = COURSES * COLUMNS
     tone = TONES[bricks.random.choice(len(TONES), count, p=SHARES)]
     second = TONES[bricks.random.choice(len(TONES) - 1, count)]
-    light = np.exp(0.10 * bricks.random.standard_normal(count)).astype(np.float32)
+    light = np.exp(0.15 * bricks.random.standard_normal(count)).astype(np.float32)
     clouds = canvas.of_each(canvas.noise("clouds", 0.12, 0.0, 1.5), bricks.ids, "clouds of each")
     clay = (tone * light[:, None])[bricks.ids]
     clay = mix(clay, second[bricks.ids], 0.45 * smoothstep(-0.4, 1.8, clouds))

@@ -114,15 +114,24 @@ class Canvas:
         reach = max(radius / 2.15, 0.4 * self.pixel)
         return self.blur(field, reach) * np.float32(2 * np.pi * (reach / self.pixel) ** 2)
 
-    def cells(self, name: str, across: float, jitter: float = 0.9, stretch: tuple[float, float] = (1.0, 1.0)) -> Cells:
+    def cells(
+        self,
+        name: str,
+        across: float,
+        jitter: float = 0.9,
+        stretch: tuple[float, float] = (1.0, 1.0),
+        bend: tuple[Field, Field] | None = None,
+    ) -> Cells:
         """Scattered points, about `across` metres apart, and for each pixel the nearest of them.
 
         `jitter`: from 0, a square grid, to 1. `stretch`: how many times as far apart they are down and across.
+        `bend`: metres by which places are moved down and across first, so that borders between cells are not straight.
         """
         rows, columns = (max(3, round(self.metres / (across * each))) for each in stretch)
         random = self.random(name)
         offsets = (0.5 + jitter * (random.random((2, rows, columns)) - 0.5)).astype(np.float32)
-        v, u = self.y * np.float32(rows / self.metres), self.x * np.float32(columns / self.metres)
+        y, x = (self.y, self.x) if bend is None else (self.y + bend[0], self.x + bend[1])
+        v, u = y * np.float32(rows / self.metres), x * np.float32(columns / self.metres)
         row, column = np.floor(v).astype(np.int32), np.floor(u).astype(np.int32)
         first = np.full(v.shape, np.inf, np.float32)
         second, nearest = first.copy(), np.zeros(v.shape, np.int32)

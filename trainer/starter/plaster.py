@@ -71,12 +71,10 @@ def _sweeps(canvas: Canvas) -> tuple[Field, Field, Field]:
 
 def _cracks(canvas: Canvas) -> Field:
     """Hair cracks, from 0 to 1: here and there a net of them, finer where they end."""
-    bend_y, bend_x = canvas.noise("bend down", 0.15, 0.004, 1.5), canvas.noise("bend across", 0.15, 0.004, 1.5)
-    bent = Canvas(side=canvas.side, metres=canvas.metres, seed=canvas.seed)
-    bent.__dict__["y"], bent.__dict__["x"] = canvas.y + 0.012 * bend_y, canvas.x + 0.012 * bend_x
-    found = np.zeros_like(bend_y)
+    bend = 0.006 * canvas.noise("bend down", 0.2, 0.02, 1.8), 0.006 * canvas.noise("bend across", 0.2, 0.02, 1.8)
+    found = np.zeros_like(bend[0])
     for name, across, most in (("cracks", 0.33, 1.0), ("small cracks", 0.09, 0.6)):
-        cells = bent.cells(name, across, 1.0)
+        cells = canvas.cells(name, across, 1.0, bend=bend)
         opened = smoothstep(0.45, 1.7, canvas.noise(f"open {name}", 0.5, 0.05, 1.6))
         away = (cells.second - cells.first) / np.float32(2 * canvas.pixel)
         found = np.maximum(found, most * opened * smoothstep(1.1, 0.2, away))  # thinner than a pixel, so they are faint
@@ -101,6 +99,6 @@ def _colour(canvas: Canvas, height: Field, drag: Field, sand: Field, bare: Field
     colour = mix(colour, (0.30, 0.26, 0.205), 0.40 * deep)
     proud = smoothstep(0.0, 0.0009, -hollows(canvas, height, 0.02))
     colour = mix(colour, (0.66, 0.63, 0.57), 0.25 * proud)
-    colour = mix(colour, (0.13, 0.11, 0.09), 0.6 * cracks)
+    colour = mix(colour, (0.15, 0.125, 0.10), 0.5 * cracks)
     specks = canvas.specks("dark sand", 1800, 0.0026, 0.8)
     return mix(colour, (0.20, 0.17, 0.13), 0.4 * np.minimum(specks, 1))

@@ -107,7 +107,7 @@ def _relief(canvas: Canvas, tiles: _Tiles, inside: Field, chipped: Field) -> tup
     """Heights of the tiles, where there is glaze, from 0 to 1, and how deep it has pooled, around 0."""
     waves = canvas.of_each(canvas.noise("waves", 0.06, 0.012, 1.9), tiles.ids, "waves of each")
     ripple = canvas.of_each(canvas.noise("ripple", 0.012, 0.003, 1.3), tiles.ids, "ripple of each")
-    tilt = tiles.each(0.0, 0.010) * tiles.y + tiles.each(0.0, 0.010) * tiles.x
+    tilt = tiles.each(0.0, 0.013) * tiles.y + tiles.each(0.0, 0.013) * tiles.x
     hollow = tiles.uniform(-0.008, 0.024) * (tiles.y**2 + tiles.x**2) / np.float32(STEP)  # they warp in the kiln
     body = tiles.each(0.0, 0.0003) + tilt + hollow + 0.00020 * waves * tiles.uniform(0.4, 1.3) + 0.000022 * ripple
     lip = np.clip(1 - inside / tiles.uniform(0.0014, 0.0032), 0, 1)
@@ -132,7 +132,7 @@ def _grout(canvas: Canvas) -> tuple[Field, Field]:
 def _glaze_colour(canvas: Canvas, tiles: _Tiles, inside: Field, pool: Field) -> Colour:
     """The glaze: darker where it is thick, pale over edges, speckled and in some tiles crazed."""
     tone = GLAZES[tiles.random.choice(len(GLAZES), TILES**2, p=SHARES)]
-    light = np.exp(0.13 * tiles.random.standard_normal((TILES**2, 1))).astype(np.float32)
+    light = np.exp(0.17 * tiles.random.standard_normal((TILES**2, 1))).astype(np.float32)
     second = GLAZES[tiles.random.choice(len(GLAZES), TILES**2)]
     clouds = canvas.of_each(canvas.noise("clouds", 0.09, 0.0, 1.5), tiles.ids, "clouds of each")
     runs = canvas.of_each(canvas.noise("runs", 0.03, 0.001, 1.2, (3.0, 0.8)), tiles.ids, "runs of each")
