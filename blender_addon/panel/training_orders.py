@@ -144,7 +144,7 @@ def refusal(name: str, *, replace: bool) -> str:
         return f"A name is 1 to {MAX_NEW_NAME} of a to z, 0 to 9, - and _, such as {plain_name(name or 'wall')}."
     if not replace and session.catalogue.get(name):
         return f"There is a material {name} already. Replace it, or choose another name such as {unused(name)}."
-    if any(isinstance(task, TrainingTask) and not task.ended and task.order.name == name for task in session.tasks):
+    if name in _being_made():
         return f"{name} is being made already. Choose another name."
     return ""
 
@@ -153,8 +153,14 @@ def unused(name: str) -> str:
     """A name like this that no model has."""
     session = state.session()
     taken = {model.name for model in session.catalogue.models}
-    taken |= {task.order.name for task in session.tasks if isinstance(task, TrainingTask) and not task.ended}
-    return free_name(name, taken)
+    return free_name(name, taken | _being_made())
+
+
+def _being_made() -> set[str]:
+    """Names of models that are learned now, for this Blender or since an earlier one."""
+    session = state.session()
+    ours = {task.order.name for task in session.tasks if isinstance(task, TrainingTask) and not task.ended}
+    return ours | {job.name for job in session.server_jobs.jobs if not job.ended}
 
 
 # ----------------------------------------------------------------------------------------------------------- beginning
