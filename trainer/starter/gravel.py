@@ -1,9 +1,9 @@
 """Gravel of a river terrace, partly crushed: stones of some rocks, from 4 to 40 mm, with sand and dust between them.
 
 Each stone is a body of its own (trainer/starter/stones.py) that was dropped on the others. Its rock shows in colour,
-grain, bedding and veins, which run through the body and are cut by its faces. Colours in linear light, after
-reflectances of rocks in the visible (USGS Spectral Library Version 7, Kokaly et al. 2017): basalt 0.06 to 0.12, granite
-and limestone 0.2 to 0.4, milky quartz 0.5, red sandstone 0.2, dry quartz sand 0.3, all dimmed a little by dust.
+grain, bedding and veins, which run through the body and are cut by its faces. Colours in linear light, by
+eye: basalt 0.06 to 0.12, granite and limestone 0.2 to 0.4, milky quartz 0.5, red sandstone 0.2, dry quartz sand 0.3,
+all dimmed a little by dust.
 """
 
 from dataclasses import dataclass

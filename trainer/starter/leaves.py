@@ -1,8 +1,7 @@
 """Fallen leaves on the soil of a wood: crumbs of earth, small stones, twigs, scraps of old leaves, and leaves on top.
 
 Leaves of six species in nine states of decay lie on one another, curled and folded (trainer/starter/leaf.py). Colours
-in linear light, after leaves measured fresh and dry in the visible (LOPEX93, Hosgood et al. 1995): yellow leaves
-reflect 0.4 of red light, brown ones 0.1 to 0.25; moist humus 0.03 to 0.08.
+in linear light, by eye: yellow leaves reflect 0.4 of red light, brown ones 0.1 to 0.25; moist humus 0.03 to 0.08.
 """
 
 import numpy as np

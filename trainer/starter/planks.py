@@ -1,8 +1,7 @@
 """Old boards of larch on joists, nailed, bleached by the sun and never painted.
 
 Late wood is dark and hard, and stands out where early wood has worn away; edges are worn round, and dust has filled the
-gaps. Colours in linear light: wood of conifers reflects 0.2 to 0.45 in the visible, greyed wood 0.15 to 0.3 (ECOSTRESS
-Spectral Library, Meerdink et al. 2019, man-made materials).
+gaps. Colours in linear light, by eye: wood of conifers reflects 0.2 to 0.45, greyed wood 0.15 to 0.3.
 """
 
 import numpy as np

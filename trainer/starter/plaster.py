@@ -1,8 +1,8 @@
 """Lime plaster, laid on with a trowel and washed with lime: sweeps of the blade, hair cracks, stains of damp.
 
 The trowel is what shapes it: each sweep of the blade leaves a shallow plane that ends in a ridge, lines that grains of
-sand drew, and places where it dragged. Sources: fresh lime reflects about 0.8, weathered plaster 0.4 to 0.7 (ECOSTRESS
-spectral library, Meerdink et al. 2019).
+sand drew, and places where it dragged. Colours by eye: fresh lime reflects about
+0.8, weathered plaster 0.4 to 0.7.
 """
 
 import numpy as np

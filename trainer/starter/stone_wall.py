@@ -2,8 +2,8 @@
 
 Stones are laid like a mason lays them: some large ones first, then what fits into the gaps, row by row. Each has its
 own outline, a face broken in a few planes, beds of its own direction, its own colour. Weather has rounded the edges,
-stained the faces with iron, and let lichens grow. Sources: reflectances of limestone and sandstone, 0.2 to 0.5, of the
-ECOSTRESS spectral library (Meerdink et al. 2019).
+stained the faces with iron, and let lichens grow. Colours by eye: limestone and sandstone
+reflect 0.2 to 0.5.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 The clay was cut while it was leather-hard and its edges were chiselled, so they are uneven and show the clay where
 glaze chipped off. The glaze pools in hollows, where it is darker, and breaks over edges, where it is pale. Some tiles
-are crazed. Sources: fired clay reflects (0.56, 0.21, 0.11) in linear light, unglazed porcelain about 0.8
-(physicallybased.info); a glaze takes light from its ground twice, so it is darker and more saturated.
+are crazed. Colours in linear light, by eye: fired clay reflects (0.56, 0.21, 0.11), unglazed porcelain about 0.8;
+a glaze takes light from its ground twice, so it is darker and more saturated.
 """
 
 import numpy as np
