@@ -309,9 +309,13 @@ def lattice_of(maps: MapSet, periods: object) -> Lattice | None:
 
 
 def strongest(maps: MapSet, find: Callable[[Tensor], Lattice | None]) -> Lattice | None:
-    """The strongest lattice that `find` sees in any of the maps. Large maps are reduced first."""
+    """The strongest lattice that `find` sees in any of the maps. Large maps are reduced first.
+
+    Maps that were derived from the base colour repeat as that does, and are left out.
+    """
     factor = max(1, min(maps.pixels.shape[2:]) // LATTICE_SIDE)
-    pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in maps.maps]
+    own = [each for each in maps.maps if each.name not in maps.guessed]
+    pictures = [maps.pixels[:, maps.channels(each)].expand(-1, 3, -1, -1) for each in own]
     found = [lattice for lattice in (find(F.avg_pool2d(picture, factor)) for picture in pictures) if lattice]
     if not found:
         return None

@@ -34,11 +34,14 @@ TELLING = 0.2  # of the correlation that shows which way the y of normals points
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapSet:
-    """All maps of a material, the base colour first. `notes`: a sentence for each conversion."""
+    """All maps of a material, the base colour first. `notes`: a sentence for each conversion. `guessed`: the names of
+    those that were derived from the base colour.
+    """
 
     maps: tuple[Map, ...]
     pixels: Tensor
     notes: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
 
     def channels(self, map: Map) -> slice:
         """The channels of this map."""
@@ -101,7 +104,8 @@ def read_map_set(
         found |= derived(found[BASE_COLOUR.name], guessed)
         notes.append(NOTE.format(", ".join(guessed)))
     maps = tuple(each for each in MATERIAL if each.name in found)
-    return MapSet(maps=maps, pixels=torch.cat([found[each.name] for each in maps], 1), notes=tuple(notes))
+    pixels = torch.cat([found[each.name] for each in maps], 1)
+    return MapSet(maps=maps, pixels=pixels, notes=tuple(notes), guessed=tuple(guessed))
 
 
 def _takes(parts: Mapping[str, Path], notes: list[str]) -> Mapping[str, list[Take]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from server.model.maps import HEIGHT, NORMAL, channels_of
 from server.network.normals import central_steps
 from tests.drawn import gravel
+from trainer.job import strongest
 from trainer.judge.map_measures import relief_angle
 from trainer.swatch.map_set import parse_map, read_map_set, y_is_up
 from trainer.swatch.relief import levelled
@@ -118,6 +119,18 @@ def test_derived_maps_fill_what_is_not_given(swatch: Swatch, tmp_path: Path) -> 
     assert [each.name for each in whole.maps] == ["basecolor", "normal", "roughness", "height"]
     torch.testing.assert_close(whole.pixels[:, 6:7], gravel(96, 96, seed=9)[:, :1], atol=1 / 500, rtol=0)
     assert any("Guessed from light and dark: normal, height." in note for note in whole.notes)
+    assert whole.guessed == ("normal", "height")
+
+
+def test_patterns_are_searched_in_maps_of_their_own_alone(swatch: Swatch, tmp_path: Path) -> None:
+    """A derived map repeats as the base colour does, and each search takes seconds."""
+    given = save(tmp_path / "r.png", gravel(96, 96, seed=9)[:, :1])
+    whole = read_map_set(swatch, {"roughness": given}, ("normal", "height"))
+    looked_at: list[Tensor] = []
+    assert strongest(whole, looked_at.append) is None  # type: ignore[arg-type]
+    assert [round(float(each.mean()), 4) for each in looked_at] == [
+        round(float(whole.pixels[:, part].mean()), 4) for part in (slice(0, 3), slice(6, 7))
+    ]
 
 
 def test_a_height_s_slow_rise_is_levelled_and_the_normals_stay_its_slopes() -> None:
