@@ -49,11 +49,14 @@ FILES = (
 )
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
-BLENDERS = [
-    pytest.param("4.5.15"),
-    pytest.param("5.2.3"),
-    pytest.param("4.2.23", marks=pytest.mark.slow),
-    pytest.param("5.0.1", marks=pytest.mark.slow),
+NEWEST, OTHERS, SLOW = "5.2.3", ("4.5.15",), ("4.2.23", "5.0.1")
+LONG = ("learning", "varying", "publishing", "setting_up", "exporting")  # quick tests run them in the newest alone
+CASES = [
+    pytest.param(
+        version, file, marks=[pytest.mark.slow] if version in SLOW or (version != NEWEST and file in LONG) else []
+    )
+    for version in (*OTHERS, NEWEST, *SLOW)
+    for file in FILES
 ]
 INSTALL = """
 import bpy, os, sys
@@ -135,8 +138,7 @@ def home(
     return homes[version]
 
 
-@pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("version", BLENDERS)
+@pytest.mark.parametrize(("version", "file"), CASES)
 def test_in_blender(version: str, file: str, home: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     server: Session = request.getfixturevalue("training_server" if file == "learning" else "server")
     report = tmp_path / "report.xml"
