@@ -9,6 +9,7 @@ are printed as one line of JSON. With a folder of trained models the same is mea
 
     TEXSERVER_MODELS=models ...                        paints with the first of them
     TEXSERVER_MODELS=models TEXSERVER_PICTURES=out ... also takes the pictures for the README, into out/
+    TEXSERVER_PHOTOGRAPH=wall.jpg ...                  learns that one for the film among them
 """
 
 import json
@@ -67,6 +68,7 @@ SCENES = (
     "stylize",
 )
 GAP_MS = 100.0  # of our making
+FILM, FILM_RATE = (840, 540), 3  # pixels, pictures a second
 PREVIEW_S = 1.0
 PICTURE_S = 15.0  # until a dropped picture is on the object
 LIVE_S = 3.0  # without a GPU
@@ -203,6 +205,7 @@ class Stage:
         self.log = home / "log"
         self.pictures = home / "pictures"
         self.temporary = home / "temporary"
+        self.photograph = ""  # where this Blender sees it
         self.home = home
 
     @contextmanager
@@ -218,6 +221,7 @@ class Stage:
             "model": sorted(self.models.glob("*.safetensors"))[0].stem,
             "models": str(self.models),
             "pictures": str(self.pictures),
+            "photograph": self.photograph,
             "server_command": sys.executable,
         }
         task.write_text(json.dumps(told), "utf-8")
@@ -584,6 +588,37 @@ def test_the_pictures_for_the_readme(stage: Stage, server: Session, tmp_path: Pa
         for picture in it.pictures.glob("*.png"):
             shutil.copy(picture, out)
     assert {path.stem for path in out.glob("*.png")} >= {"panel", "variations", "job", "nodes", "preferences"}
+
+
+@pytest.mark.skipif("TEXSERVER_PICTURES" not in os.environ, reason="TEXSERVER_PICTURES names no folder for pictures")
+def test_the_film_of_a_photograph(
+    stage: Stage, server: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """film.webp: from the dropped photograph to the material, and the times of it."""
+    it = Stage(stage.blender, stage.display, stage.zips, stage.models, tmp_path)
+    if given := os.environ.get("TEXSERVER_PHOTOGRAPH"):
+        it.pictures.mkdir()
+        it.photograph = shutil.copy(given, it.pictures)
+    frames: list[Image.Image] = []
+    with it.play("film", runtime=server.home / "runtime") as popen:
+        while popen.poll() is None:
+            if (it.pictures / "film.begins").exists() and not (it.pictures / "film.ends").exists():
+                frames.append(ImageGrab.grab(xdisplay=it.display).resize(FILM, Image.Resampling.LANCZOS))
+            it.take_pictures()
+            time.sleep(1 / FILM_RATE)
+    told = it.fact("film")
+    assert told["state"] == "done", told["message"]
+    shown = [
+        frame
+        for before, frame in zip([None, *frames], frames, strict=False)
+        if before is None or ImageChops.difference(before, frame).getbbox()
+    ]
+    times = [round(1000 / FILM_RATE)] * len(shown)
+    times[-1] = 2500
+    out = Path(os.environ["TEXSERVER_PICTURES"]).absolute() / "film.webp"
+    shown[0].save(out, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=70, method=4)
+    with capsys.disabled():
+        print("\n" + json.dumps(told))
 
 
 def test_the_figures(played: Stage, capsys: pytest.CaptureFixture[str]) -> None:

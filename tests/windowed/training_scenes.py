@@ -126,6 +126,38 @@ def scene_drop() -> Steps:
     return told
 
 
+def scene_film() -> Steps:
+    """What docs/BLENDER.md shows moving: a photograph is dropped onto a wall, and is its material in the end."""
+    desk = yield from new_file()
+    bpy.data.objects.remove(cube())
+    bpy.ops.mesh.primitive_cube_add(size=1, scale=(4.2, 0.3, 2.6), location=(0, 0, 1.3))
+    bpy.ops.object.transform_apply(location=False, rotation=False, scale=True)
+    wall = bpy.context.object
+    space = desk.area.spaces.active
+    space.shading.type = "MATERIAL"
+    space.overlay.show_overlays = space.show_gizmo = False
+    view = space.region_3d
+    view.view_location, view.view_distance = (0.7, 0.0, 1.2), 5.6
+    view.view_rotation = (0.75, 0.62, 0.12, 0.14)
+    settings().size, settings().mapping = "1024", "BOX"
+    path = Path(TASK["photograph"]) if TASK["photograph"] else picture()
+    Path(TASK["pictures"], "film.begins").touch()
+    yield 1.0
+    yield from open_dialog(desk, path)
+    yield 4.0
+    task, at = yield from accept(desk)
+    yield from until(lambda: image_of(wall), "the picture on the wall", LEARNED_WITHIN_S)
+    told: dict[str, Any] = {"picture_s": round(time.monotonic() - at, 2)}
+    yield from until(lambda: task.picture or task.ended, "the growing texture", LEARNED_WITHIN_S)
+    told["growing_s"] = round(time.monotonic() - at, 2)
+    yield from until(lambda: task.ended and is_assigned(task), "the texture", LEARNED_WITHIN_S)
+    told |= {"texture_s": round(time.monotonic() - at, 2), "state": task.state, "message": task.message}
+    yield 4.0
+    Path(TASK["pictures"], "film.ends").touch()
+    yield 1.0
+    return told
+
+
 def scene_corners() -> Steps:
     """Crop and straighten: drag two corners, Whole Picture, drag one, Esc; then again, Enter, and cancel the job."""
     desk = yield from new_file()
