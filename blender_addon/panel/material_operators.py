@@ -1,6 +1,7 @@
 """The operators for a material that is there: its UV map, an upgrade of its nodes, the asset browser."""
 
 import random
+from abc import abstractmethod
 from typing import Any
 
 import bpy
@@ -130,9 +131,9 @@ class _Piece(Operator):
             return False
         return True
 
+    @abstractmethod
     def set(self, thing: Any) -> None:
         """For one object."""
-        raise NotImplementedError
 
     def execute(self, context: Any) -> Outcome:
         for each in {context.object, *context.selected_objects}:

@@ -5,6 +5,7 @@ is no window, it runs to the end, and raises RuntimeError with a sentence if it 
 """
 
 import time
+from abc import abstractmethod
 from typing import Any, Final, Literal
 
 import bpy
@@ -62,9 +63,9 @@ class PaintingOperator(Operator):
     def poll(cls, context: Any) -> bool:
         return has_object(cls, context)
 
+    @abstractmethod
     def prepare(self, context: Any) -> Prepared:
         """What to begin. Raises NotOrdered or NotAssigned."""
-        raise NotImplementedError
 
     def given(self) -> dict[str, Any]:
         """The operator's properties that the caller has set."""

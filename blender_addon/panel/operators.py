@@ -1,5 +1,6 @@
 """The operators of the main panel, for buttons and for scripts. Each works from Python, also without a window."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -99,9 +100,9 @@ class DiceOperator(Operator):
     bl_label = "Roll the Dice"
     bl_options = {"UNDO", "INTERNAL"}
 
+    @abstractmethod
     def settings(self, context: Any) -> Any:
         """The settings that have the seed."""
-        raise NotImplementedError
 
     def execute(self, context: Any) -> Outcome:
         self.settings(context).seed = orders.dice()

@@ -1,6 +1,7 @@
 """The operators of the panel "Variations": small textures of several seeds, and one of them tried on an object."""
 
 import time
+from abc import abstractmethod
 from typing import Any
 
 import bpy
@@ -33,9 +34,9 @@ class TEXSERVER_OT_use_variation(PaintingOperator):
 class _Varying(Operator):
     """An operator that paints small textures of several seeds."""
 
+    @abstractmethod
     def first(self) -> int | None:
         """The first seed; None: the scene's."""
-        raise NotImplementedError
 
     def execute(self, context: Any) -> Outcome:
         session = state.session()

@@ -42,9 +42,11 @@ KEPT_CHARACTERS: Final = 20_000  # of what a program says, to tell why it failed
 
 _IS_THERE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys.maxsize > 2**32)"
 _CHECK = """
-import json, torch, server.service.serve
-from server import __version__
-print("checked: " + json.dumps({"version": __version__, "torch": torch.__version__, "gpu": torch.cuda.is_available()}))
+import importlib.metadata as installed, json, torch
+(program,) = installed.entry_points(group="console_scripts", name="texserver")
+program.load()
+told = {"version": installed.version("texserver"), "torch": torch.__version__, "gpu": torch.cuda.is_available()}
+print("checked: " + json.dumps(told))
 """
 _FULL = re.compile(r"No space left on device|os error 28|Errno 28|WinError 112|not enough space|Disk quota", re.I)
 _NO_NETWORK = re.compile(

@@ -68,7 +68,7 @@ SCENES = (
     "stylize",
 )
 GAP_MS = 100.0  # of our making
-FILM, FILM_RATE = (840, 540), 3  # pixels, pictures a second
+FILM, FILM_RATE = (770, 495), 3  # pixels, pictures a second
 PREVIEW_S = 1.0
 PICTURE_S = 15.0  # until a dropped picture is on the object
 LIVE_S = 3.0  # without a GPU
@@ -617,7 +617,7 @@ def test_the_film_of_a_photograph(
     times = [round(1000 / FILM_RATE)] * len(shown)
     times[-1] = 2500
     out = Path(os.environ["TEXSERVER_PICTURES"]).absolute() / "film.webp"
-    shown[0].save(out, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=70, method=4)
+    shown[0].save(out, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=62, method=6)
     with capsys.disabled():
         print("\n" + json.dumps(told))
 
