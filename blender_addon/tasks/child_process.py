@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,20 +20,34 @@ _RUN: Final = (
 LAST_WAIT_S: Final = 0.3  # for the program's end, when Blender quits
 
 
-class ChildProcess:
-    """One program, from its start to its end. Raises OSError, or ValueError for a zero byte in a name."""
+class NoLog(OSError):
+    """The log cannot be written."""
 
-    def __init__(self, command: Sequence[str], log: int, folder: Path) -> None:
-        """`log` is a file descriptor of new_log(); it may be closed afterwards."""
-        self._process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            cwd=folder,  # python -m looks for modules here first
-            env=environment(),
-            **_apart(),
-        )
+
+class ChildProcess:
+    """One program, from its start to its end; `log` is emptied first.
+
+    Raises NoLog, OSError, or ValueError for a zero byte in a name.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, folder: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._deadline: float | None = None  # for ending, once it was asked to
+        output = _emptied(log)
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                cwd=folder,  # python -m looks for modules here first
+                env=environment(),
+                **_apart(),
+            )
+        finally:
+            os.close(output)
 
     @property
     def pid(self) -> int:
@@ -40,11 +55,24 @@ class ChildProcess:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """The exit code; None while it runs."""
+        """The exit code; None while it runs. Kills one that was asked to end and has not in its time."""
         code = self._process.poll()
         if code is not None:
             self.close_input()
+        elif self._deadline is not None and self._clock() > self._deadline:
+            self.kill()
         return code
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether ask_to_end() was called."""
+        return self._deadline is not None
+
+    def ask_to_end(self, within_s: float) -> None:
+        """Close its input. After so many seconds poll() kills it. Asking again changes nothing."""
+        if self._deadline is None:
+            self._deadline = self._clock() + within_s
+            self.close_input()
 
     def close_input(self) -> None:
         """Tell a program that watches its input to end."""
@@ -99,12 +127,15 @@ def module_command(module: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-B", "-c", _RUN, *found, *arguments]
 
 
-def new_log(path: Path) -> int:
-    """Empty the log; returns its file descriptor. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-    if sys.platform != "win32":
-        os.fchmod(log, 0o600)  # an older log may have another mode
+def _emptied(path: Path) -> int:
+    """The file descriptor of the log, which is empty now. Raises NoLog."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        if sys.platform != "win32":
+            os.fchmod(log, 0o600)  # an older log may have another mode
+    except OSError as error:
+        raise NoLog(error.errno, error.strerror, str(path)) from error
     return log
 
 

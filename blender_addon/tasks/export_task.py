@@ -4,7 +4,6 @@ Packing takes seconds, so a process of its own does it: the Python at hand runs 
 standard library alone.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Final
 
 from ..client.connection import Connection
 from ..client.export_set import ERROR, FILE, SHARE
-from .child_process import ChildProcess, last_lines, module_command, new_log
+from .child_process import ChildProcess, last_lines, module_command
 from .task import PATIENCE_S, Task
 
 TAIL_BYTES: Final = 64 * 1024
@@ -79,12 +78,8 @@ class ExportTask(Task):
         try:
             job = self.order.workshop / "job.json"
             job.write_text(self.order.job, "utf-8")
-            log = new_log(self._log)
-            try:
-                command = module_command("client.export_set", [str(job)])
-                self._process = ChildProcess(command, log, self.order.workshop)
-            finally:
-                os.close(log)
+            command = module_command("client.export_set", [str(job)])
+            self._process = ChildProcess(command, self._log, self.order.workshop)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             self._end(

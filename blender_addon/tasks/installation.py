@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from .child_process import ChildProcess, absolute, last_lines, log_size, module_command, new_log
+from .child_process import ChildProcess, absolute, last_lines, log_size, module_command
 from .environments import Environment, digest_of
 from .installer import SAYS, Order
 
@@ -33,7 +33,6 @@ class Installation:
         self._installed = installed
         self._clock = clock
         self._process: ChildProcess | None = None
-        self._asked_to_stop: float | None = None  # when
 
     @property
     def busy(self) -> bool:
@@ -58,9 +57,8 @@ class Installation:
 
     def cancel(self) -> None:
         """Ask it to end. Nothing of an unfinished installation stays."""
-        if self._process is not None and self._asked_to_stop is None:
-            self._asked_to_stop = self._clock()
-            self._process.close_input()
+        if self._process is not None and not self._process.asked_to_end:
+            self._process.ask_to_end(GRACE_S)
             if sys.platform == "win32":  # it cannot hear there; the next setup removes what it leaves
                 self._process.kill()
             else:
@@ -71,13 +69,10 @@ class Installation:
         """Update `state` and `message`, without waiting."""
         if self._process is None:
             return
-        code = self._process.poll()
+        code, asked = self._process.poll(), self._process.asked_to_end
         if code is not None:
-            self._ended(code)
-        elif self._asked_to_stop is not None:
-            if self._clock() - self._asked_to_stop > GRACE_S:
-                self._process.kill()
-        elif said := self._said():
+            self._ended(code, asked=asked)
+        elif not asked and (said := self._said()):
             self.message = said
 
     def tail(self, lines: int) -> list[str]:
@@ -94,13 +89,9 @@ class Installation:
     def _start(self, state: State, message: str, arguments: list[str]) -> None:
         if self._process is not None:
             return
-        self._asked_to_stop = None
         try:
-            log = new_log(self.log)
-            try:
-                self._process = ChildProcess(module_command("tasks.installer", arguments), log, self.log.parent)
-            finally:
-                os.close(log)
+            command = module_command("tasks.installer", arguments)
+            self._process = ChildProcess(command, self.log, self.log.parent, clock=self._clock)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             self.state = "failed"
@@ -108,9 +99,9 @@ class Installation:
             return
         self.state, self.message = state, message
 
-    def _ended(self, code: int) -> None:
+    def _ended(self, code: int, *, asked: bool) -> None:
         self._process, was = None, self.state
-        if self._asked_to_stop is not None:
+        if asked:
             self.state, self.message = "idle", "The setup was cancelled."
         elif code == 0:
             self.state, self.message = "idle", ""

@@ -5,7 +5,6 @@ file or waits. What is finished stays: a task that is cancelled leaves a library
 """
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from typing import Any, Final
 from ..client.connection import Connection
 from . import kept_file
 from .catalogue import ListedModel
-from .child_process import ChildProcess, last_lines, log_size, new_log, read_log
+from .child_process import ChildProcess, last_lines, log_size, read_log
 from .library import BUILT, FAILED, MAKES, OTHER, TEXTURES, Library, LibraryEntry, LibraryError, catalogue_id, file_of
 from .painted import Painted
 from .placement import Size, whole_periods
@@ -237,11 +236,7 @@ class _Builder:
         self._said_at = self._clock()
         try:
             kept_file.replace(self._job, json.dumps(job).encode())
-            log = new_log(self._log)
-            try:
-                self._process = ChildProcess(self._command(self._job), log, self._log.parent)
-            finally:
-                os.close(log)
+            self._process = ChildProcess(self._command(self._job), self._log, self._log.parent)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise LibraryError(f"A second Blender that makes the materials cannot be started: {why}.") from None

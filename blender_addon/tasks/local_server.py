@@ -4,7 +4,6 @@ The server exits when its standard input closes (texserver --leave-with-parent).
 pairing line into the log, so keys are removed from everything that is shown of it.
 """
 
-import os
 import re
 import shutil
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from .child_process import ChildProcess, absolute, last_lines, new_log, read_log
+from .child_process import ChildProcess, NoLog, absolute, last_lines, read_log
 
 State = Literal["stopped", "starting", "running", "failed"]
 
@@ -38,7 +37,6 @@ class LocalServer:
         self._clock = clock
         self._process: ChildProcess | None = None
         self._started = 0.0
-        self._asked_to_stop: float | None = None  # when
         self._next: Callable[[], None] | None = None  # a start that waits for the end of the earlier server
 
     def start(
@@ -51,7 +49,7 @@ class LocalServer:
         """
         if self._process is None:
             self._start(command, models, connection_file, extra)
-        elif self._asked_to_stop is not None:
+        elif self._process.asked_to_end:
             self._next = lambda: self._start(command, models, connection_file, extra)
             self._tell("starting", "Waiting for the earlier server to end.")
 
@@ -59,13 +57,10 @@ class LocalServer:
         """Update `state` and `message`, without waiting."""
         if self._process is None:
             return
-        code = self._process.poll()
+        code, asked = self._process.poll(), self._process.asked_to_end
         if code is not None:
-            self._ended(code)
-        elif self._asked_to_stop is not None:
-            if self._clock() - self._asked_to_stop > GRACE_S:
-                self._process.kill()
-        elif self.state == "starting":
+            self._ended(code, asked=asked)
+        elif self.state == "starting" and not asked:
             if listens := _LISTENS.search(read_log(self.log, 0, HEAD_BYTES)):
                 self._tell("running", f"The local server runs at {listens[1].decode('ascii', 'replace')}.")
             elif self._clock() - self._started > SLOW_S:
@@ -80,10 +75,8 @@ class LocalServer:
     def stop(self) -> None:
         """Ask the server to end. It has a few seconds to finish its requests; then tick() kills it."""
         self._next = None
-        if self._process is not None and self._asked_to_stop is None:
-            self._asked_to_stop = self._clock()
-            self._process.close_input()
         if self._process is not None:
+            self._process.ask_to_end(GRACE_S)
             self._tell("stopped", "The local server is stopping.")
 
     def close(self) -> None:
@@ -97,7 +90,7 @@ class LocalServer:
     # -------------------------------------------------------------------------------------------------------- starting
 
     def _start(self, command: str, models: Path | None, connection_file: Path | None, extra: Sequence[str]) -> None:
-        self._asked_to_stop, self._started = None, self._clock()
+        self._started = self._clock()
         program = _program(command)
         if program is None:
             self._tell(
@@ -111,14 +104,11 @@ class LocalServer:
         if connection_file is not None:
             arguments += ["--connection-file", str(absolute(connection_file))]
         try:
-            log = new_log(self.log)
-        except OSError as error:
+            self._process = ChildProcess([*program, *arguments, *extra], self.log, self.log.parent, clock=self._clock)
+        except NoLog as error:
             self._tell(
                 "failed", f"The log {self.log} cannot be written: {error.strerror}. Make room, or make it writable."
             )
-            return
-        try:
-            self._process = ChildProcess([*program, *arguments, *extra], log, self.log.parent)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
             why = getattr(error, "strerror", None) or error
             self._tell(
@@ -128,13 +118,11 @@ class LocalServer:
             )
         else:
             self._tell("starting", "The local server is starting.")
-        finally:
-            os.close(log)
 
     # ---------------------------------------------------------------------------------------------------------- ending
 
-    def _ended(self, code: int) -> None:
-        asked, starting = self._asked_to_stop is not None, self.state == "starting"
+    def _ended(self, code: int, *, asked: bool) -> None:
+        starting = self.state == "starting"
         self._process = None
         if self._next is not None:
             following, self._next = self._next, None

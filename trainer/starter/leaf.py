@@ -61,35 +61,35 @@ STATES = (
     Decay(
         share=0.20, colour=(0.195, 0.125, 0.066), blotch=(0.140, 0.080, 0.042), vein=(0.30, 0.215, 0.13),
         roughness=0.70, curl=0.7, holes=0.3,
-    ),  # tan     Decay
+    ),  # tan
     Decay(
         share=0.13, colour=(0.285, 0.215, 0.138), blotch=(0.240, 0.180, 0.115), vein=(0.42, 0.34, 0.24),
         roughness=0.75, curl=0.8, holes=0.3,
-    ),  # bleached     Decay
+    ),  # bleached
     Decay(
         share=0.15, colour=(0.175, 0.135, 0.094), blotch=(0.130, 0.098, 0.068), vein=(0.29, 0.24, 0.18),
         roughness=0.80, curl=0.6, holes=0.6,
-    ),  # grey     Decay
+    ),  # grey
     Decay(
         share=0.21, colour=(0.115, 0.064, 0.034), blotch=(0.075, 0.043, 0.025), vein=(0.19, 0.12, 0.07),
         roughness=0.66, curl=0.6, holes=0.4,
-    ),  # brown     Decay
+    ),  # brown
     Decay(
         share=0.13, colour=(0.058, 0.037, 0.024), blotch=(0.040, 0.027, 0.019), vein=(0.095, 0.063, 0.04),
         roughness=0.62, curl=0.3, holes=0.8,
-    ),  # rotting     Decay
+    ),  # rotting
     Decay(
         share=0.07, colour=(0.300, 0.118, 0.030), blotch=(0.180, 0.075, 0.026), vein=(0.42, 0.22, 0.07),
         roughness=0.52, curl=0.45, holes=0.15,
-    ),  # orange     Decay
+    ),  # orange
     Decay(
         share=0.06, colour=(0.390, 0.250, 0.052), blotch=(0.270, 0.140, 0.030), vein=(0.50, 0.36, 0.11),
         roughness=0.50, curl=0.35, holes=0.1,
-    ),  # yellow     Decay
+    ),  # yellow
     Decay(
         share=0.03, colour=(0.160, 0.048, 0.028), blotch=(0.110, 0.036, 0.022), vein=(0.28, 0.10, 0.05),
         roughness=0.52, curl=0.45, holes=0.1,
-    ),  # red     Decay
+    ),  # red
     Decay(
         share=0.02, colour=(0.200, 0.190, 0.045), blotch=(0.210, 0.130, 0.040), vein=(0.27, 0.25, 0.09),
         roughness=0.50, curl=0.3, holes=0.1,
