@@ -65,11 +65,10 @@ class TEXSERVER_OT_export_set(Operator):
     asked = False
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if not export.has_textures(context.object.active_material if context.object else None):
-            cls.poll_message_set("The active material shows no textures of Texserver")
-            return False
-        return True
+            return "The active material shows no textures of Texserver"
+        return ""
 
     def invoke(self, context: Any, event: Any) -> Any:
         self.name = plain_name(context.object.active_material.name)

@@ -24,8 +24,8 @@ class TEXSERVER_OT_publish_library(PaintingOperator):
     everything: BoolProperty(name="Everything", description="Also models that have not changed", options={"SKIP_SAVE"})
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return True  # it needs no object
+    def refusal(cls, context: Any) -> str:
+        return ""  # it needs no object
 
     def invoke(self, context: Any, event: Any) -> Outcome:
         """Only begin: Blender saves nothing by itself while an operator waits, and this takes minutes."""
@@ -48,11 +48,10 @@ class TEXSERVER_OT_drop_gone(Operator):
     bl_label = "Remove Those Without a Model"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if not library_orders.overview().gone:
-            cls.poll_message_set("The server has all models of the library")
-            return False
-        return True
+            return "The server has all models of the library"
+        return ""
 
     def invoke(self, context: Any, event: Any) -> Any:
         return context.window_manager.invoke_confirm(self, event)
@@ -73,11 +72,10 @@ class TEXSERVER_OT_register_library(Operator):
     bl_label = "Show in Asset Browser"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if library_orders.registered() is not None:
-            cls.poll_message_set("The Asset Browser shows it already")
-            return False
-        return True
+            return "The Asset Browser shows it already"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         try:
@@ -95,12 +93,11 @@ class TEXSERVER_OT_match_material(Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         material: Any = context.object.active_material if context.object else None
         if not is_ours(material):
-            cls.poll_message_set("The active material was not made by Texserver")
-            return False
-        return True
+            return "The active material was not made by Texserver"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         mark = context.object.active_material[MARK]
@@ -123,11 +120,10 @@ class TEXSERVER_OT_assign_to_faces(Operator):
     material: StringProperty(name="Material", options={"SKIP_SAVE"})
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if context.edit_object is None or context.edit_object.type != "MESH":
-            cls.poll_message_set("Go into Edit Mode of a mesh and select faces")
-            return False
-        return True
+            return "Go into Edit Mode of a mesh and select faces"
+        return ""
 
     def invoke(self, context: Any, event: Any) -> Any:
         if getattr(context, "asset", None) is not None:

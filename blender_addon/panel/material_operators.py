@@ -20,12 +20,11 @@ class TEXSERVER_OT_mark_asset(Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         material: Any = context.object.active_material if context.object else None
         if not is_ours(material) or material.library:
-            cls.poll_message_set("The active material was not made by Texserver")
-            return False
-        return True
+            return "The active material was not made by Texserver"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         material = context.object.active_material
@@ -49,15 +48,13 @@ class _OnMaterial(Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         thing = context.object
         if thing is None or thing.type != "MESH" or thing.data.library:
-            cls.poll_message_set("Select a mesh that is not linked from another file")
-            return False
+            return "Select a mesh that is not linked from another file"
         if thing.data.is_editmode:
-            cls.poll_message_set("Leave Edit Mode first")
-            return False
-        return True
+            return "Leave Edit Mode first"
+        return ""
 
 
 class TEXSERVER_OT_unwrap(_OnMaterial):
@@ -104,12 +101,11 @@ class TEXSERVER_OT_upgrade(Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         material: Any = context.object.active_material if context.object else None
         if material is None or material.library or not legacy.is_legacy(material):
-            cls.poll_message_set("The active material was not made by an earlier version of Texserver")
-            return False
-        return True
+            return "The active material was not made by an earlier version of Texserver"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         thing = context.object
@@ -125,11 +121,10 @@ class _Piece(Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if context.object is None or context.object.library:
-            cls.poll_message_set("Select an object that is not linked from another file")
-            return False
-        return True
+            return "Select an object that is not linked from another file"
+        return ""
 
     @abstractmethod
     def set(self, thing: Any) -> None:

@@ -33,21 +33,30 @@ class Operator(bpy.types.Operator):
 
     bl_options = {"INTERNAL"}
 
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        """Why it cannot be used now, without a full stop: what its grey button says. "" if it can."""
+        return ""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if why := cls.refusal(context):
+            cls.poll_message_set(why)
+        return not why
+
     def fail(self, why: object) -> Outcome:
         """Report an error. A script gets it as RuntimeError."""
         self.report({"ERROR"}, str(why))
         return CANCELLED
 
 
-def has_object(operator: Any, context: Any) -> bool:
-    """Whether the active object can get a texture; for poll()."""
+def no_object(context: Any) -> str:
+    """Why the active object cannot get a texture; "" if it can."""
     if context.object is None:
-        operator.poll_message_set("Select the object for the texture")
-        return False
+        return "Select the object for the texture"
     if context.object.type not in WITH_MATERIALS:
-        operator.poll_message_set("The active object cannot have a material. Select a mesh, a curve or a text")
-        return False
-    return True
+        return "The active object cannot have a material. Select a mesh, a curve or a text"
+    return ""
 
 
 class PaintingOperator(Operator):
@@ -60,8 +69,8 @@ class PaintingOperator(Operator):
     doing = "Painting"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return has_object(cls, context)
+    def refusal(cls, context: Any) -> str:
+        return no_object(context)
 
     @abstractmethod
     def prepare(self, context: Any) -> Prepared:

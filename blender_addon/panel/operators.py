@@ -69,8 +69,8 @@ class TEXSERVER_OT_retry(PaintingOperator):
     task_id: IntProperty()
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return True  # stylizing needs no object
+    def refusal(cls, context: Any) -> str:
+        return ""  # stylizing needs no object
 
     def prepare(self, context: Any) -> Prepared:
         session = state.session()
@@ -148,11 +148,10 @@ class TEXSERVER_OT_show_material(Operator):
     bl_label = "Material Preview"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if context.space_data is None or context.space_data.type != "VIEW_3D":
-            cls.poll_message_set("This works in the 3D View")
-            return False
-        return True
+            return "This works in the 3D View"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         context.space_data.shading.type = "MATERIAL"

@@ -15,11 +15,8 @@ class TEXSERVER_OT_setup_server(Operator):
     bl_label = "Set Up Server"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        if why := server_setup.refusal(preferences.get()):
-            cls.poll_message_set(why)
-            return False
-        return True
+    def refusal(cls, context: Any) -> str:
+        return server_setup.refusal(preferences.get())
 
     def execute(self, context: Any) -> Outcome:
         setup = state.installation()
@@ -37,11 +34,10 @@ class TEXSERVER_OT_cancel_setup(Operator):
     bl_label = "Cancel Setup"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if not state.installation().busy:
-            cls.poll_message_set("No setup is under way")
-            return False
-        return True
+            return "No setup is under way"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         state.installation().cancel()
@@ -55,14 +51,12 @@ class TEXSERVER_OT_remove_server(Operator):
     bl_label = "Remove Server"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if state.installation().busy:
-            cls.poll_message_set("A setup is under way")
-            return False
+            return "A setup is under way"
         if server_setup.environment_of(preferences.get()) is None:
-            cls.poll_message_set("No server is set up in this folder")
-            return False
-        return True
+            return "No server is set up in this folder"
+        return ""
 
     def invoke(self, context: Any, event: Any) -> Any:
         return context.window_manager.invoke_confirm(self, event)

@@ -18,8 +18,8 @@ class _Stylizing(PaintingOperator):
     doing = "Stylizing"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return True
+    def refusal(cls, context: Any) -> str:
+        return ""
 
 
 class TEXSERVER_OT_stylize_image(_Stylizing):
@@ -69,11 +69,10 @@ class TEXSERVER_OT_stylize_compare(Operator):
     bl_label = "Compare"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if context.area is None or context.area.type != "IMAGE_EDITOR":
-            cls.poll_message_set("This works in the Image Editor")
-            return False
-        return True
+            return "This works in the Image Editor"
+        return ""
 
     def execute(self, context: Any) -> Outcome:
         space = context.area.spaces.active

@@ -103,11 +103,8 @@ class TEXSERVER_OT_train(PaintingOperator):
     given_name = ""  # that the dialog has proposed
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        if why := cannot_learn():
-            cls.poll_message_set(why.rstrip("."))
-            return False
-        return True
+    def refusal(cls, context: Any) -> str:
+        return cannot_learn().rstrip(".")
 
     # ------------------------------------------------------------------------------------------------------ dialog
 
@@ -260,8 +257,8 @@ class TEXSERVER_OT_train_begin(PaintingOperator):
     doing = ""
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return _pending is not None
+    def refusal(cls, context: Any) -> str:
+        return "" if _pending else "There is nothing to begin"
 
     def prepare(self, context: Any) -> PreparedTraining:
         global _pending
@@ -283,8 +280,8 @@ class TEXSERVER_OT_material_from_picture(Operator):
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return bool(TEXSERVER_OT_train.poll(context))
+    def refusal(cls, context: Any) -> str:
+        return TEXSERVER_OT_train.refusal(context)
 
     def invoke(self, context: Any, event: Any) -> Outcome:
         context.window_manager.fileselect_add(self)
@@ -316,8 +313,8 @@ class TEXSERVER_OT_material_from_image(Operator):
     image: EnumProperty(name="Image", items=_images)
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return bool(TEXSERVER_OT_train.poll(context))
+    def refusal(cls, context: Any) -> str:
+        return TEXSERVER_OT_train.refusal(context)
 
     def execute(self, context: Any) -> Outcome:
         _operators.texserver.train("INVOKE_DEFAULT", source="IMAGE", image=self.image)

@@ -12,7 +12,7 @@ from ..material.assignment import NotAssigned
 from ..tasks import state
 from ..tasks.texture_task import TextureTask
 from . import gallery, orders
-from .operator import FINISHED, Operator, Outcome, PaintingOperator, connect, has_object, over_our_panel
+from .operator import FINISHED, Operator, Outcome, PaintingOperator, connect, no_object, over_our_panel
 from .orders import NotOrdered, PreparedTexture
 
 
@@ -73,11 +73,10 @@ class TEXSERVER_OT_next_variations(_Varying):
     bl_label = "Next Variations"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if not state.session().variations:
-            cls.poll_message_set("Press Show first")
-            return False
-        return True
+            return "Press Show first"
+        return ""
 
     def first(self) -> int | None:
         return (state.session().variations[-1].order.seed + 1) % (orders.MOST_SEED + 1)
@@ -87,8 +86,8 @@ class _Trying(Operator):
     """An operator that shows a variation on the active object."""
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return has_object(cls, context)
+    def refusal(cls, context: Any) -> str:
+        return no_object(context)
 
     def try_on(self, context: Any, task: TextureTask | None) -> Outcome:
         """Show a variation, if it is painted."""
@@ -134,11 +133,8 @@ class TEXSERVER_OT_step_variation(_Trying):
         return self.try_on(context, painted[0 if self.step > 0 else -1])
 
 
-def _is_tried(operator: Any) -> bool:
-    if trial.current() is None:
-        operator.poll_message_set("No variation is tried on. Click the seed of one")
-        return False
-    return True
+def _none_tried() -> str:
+    return "" if trial.current() else "No variation is tried on. Click the seed of one"
 
 
 class TEXSERVER_OT_keep_variation(PaintingOperator):
@@ -148,8 +144,8 @@ class TEXSERVER_OT_keep_variation(PaintingOperator):
     bl_label = "Keep"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return _is_tried(cls)
+    def refusal(cls, context: Any) -> str:
+        return _none_tried()
 
     def prepare(self, context: Any) -> PreparedTexture:
         on = trial.current()
@@ -166,8 +162,8 @@ class TEXSERVER_OT_take_off_variation(Operator):
     bl_label = "Take Off"
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        return _is_tried(cls)
+    def refusal(cls, context: Any) -> str:
+        return _none_tried()
 
     def invoke(self, context: Any, event: Any) -> Outcome:
         """By the cross, or by Esc over the panel."""
