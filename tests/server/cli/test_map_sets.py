@@ -23,7 +23,7 @@ from server.model.torus import Size, Window
 from server.network.model_file import read_model
 from server.network.texture import texture_bytes
 from tests.models import save_tiny
-from tests.server.front.test_front import House
+from tests.server.front.house import House
 from tests.server.session import ROOT, Client, Session, beside, data_of, painted
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads /proc")

@@ -17,7 +17,7 @@ from server.model.statistics_token import statistics_text
 from server.model.style_architecture import MAX_NORMALISED
 from server.model.work import StylizePicture
 from tests.models import TINY_STYLES, save_tiny, save_tiny_style
-from tests.server.front.test_front import ALICE, BOB, ONE, TWO, House, errors
+from tests.server.front.house import ALICE, BOB, ONE, TWO, House, errors
 
 STATISTICS = b"\0\0\x80\x3f" * (2 * TINY_STYLES["residual"].normalised)  # ones, which a picture may have
 
