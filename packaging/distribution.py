@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,18 +95,25 @@ def _copy(copy: Path) -> None:
         shutil.copyfile(ROOT / name, copy / name)
 
 
-def main() -> int:
-    """The command. 1 where nothing was made."""
-    parser = argparse.ArgumentParser(description="Make the sdist and the wheel.")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder (default: dist)")
+def command(description: str, folder: Path, make: Callable[[Path], Sequence[Path]], *refusals: type[Exception]) -> int:
+    """A command that makes files in `--out`, by default `folder`, and names them. 1 where nothing was made."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, default=folder, help=f"the folder (default: {folder.relative_to(ROOT)})")
     try:
-        made = build(parser.parse_args().out, "sdist", "wheel")
-    except NotBuilt as why:
+        made = make(parser.parse_args().out)
+    except refusals as why:
         print(why, file=sys.stderr)
         return 1
     for path in made:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def main() -> int:
+    """The command."""
+    return command(
+        "Make the sdist and the wheel.", ROOT / "dist", lambda folder: build(folder, "sdist", "wheel"), NotBuilt
+    )
 
 
 if __name__ == "__main__":

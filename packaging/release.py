@@ -14,7 +14,6 @@ The same files give the same bytes, so whoever doubts a release can make it agai
 the extensions (packaging/addon.py), which therefore need the Blender of packaging/blenders.py.
 """
 
-import argparse
 import hashlib
 import re
 import sys
@@ -81,16 +80,8 @@ def _zip(folder: Path, path: Path) -> None:
 
 def main() -> int:
     """The command. 1 where there is no release."""
-    parser = argparse.ArgumentParser(description="Make everything that belongs to a release.")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder (default: dist/release)")
-    try:
-        made = build(parser.parse_args().out)
-    except (addon.NotBuilt, distribution.NotBuilt, blenders.NoBlender) as why:
-        print(why, file=sys.stderr)
-        return 1
-    for path in made:
-        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
-    return 0
+    refusals = addon.NotBuilt, distribution.NotBuilt, blenders.NoBlender
+    return distribution.command("Make everything that belongs to a release.", OUT, build, *refusals)
 
 
 if __name__ == "__main__":

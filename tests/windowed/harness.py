@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import bpy
-from bpy_extras import view3d_utils
 
 TASK: Final = json.loads(Path(sys.argv[sys.argv.index("--") + 1]).read_text("utf-8"))
 MODULE: Final = "bl_ext.user_default.texserver"
@@ -35,7 +34,15 @@ DRAWN_S: Final = 0.15  # until Blender has drawn what was just changed
 STEP_S: Final = 0.005
 ROUNDS: Final = 3  # of what is timed: the best tells what it takes, the others what the machine did beside it
 
-BESIDE: Final = ("variation_scenes", "library_scenes", "training_scenes")
+BESIDE: Final = (
+    "painting_scenes",
+    "file_scenes",
+    "style_scenes",
+    "variation_scenes",
+    "library_scenes",
+    "training_scenes",
+    "picture_scenes",
+)  # which play them
 
 Steps = Generator[float, None, Any]
 
@@ -360,637 +367,8 @@ def show_textures(desk: Desk) -> None:
     shading.type, shading.color_type = "SOLID", "TEXTURE"
 
 
-# ------------------------------------------------------------------------------------------------------------- scenes
-
-
-def scene_panel() -> Steps:
-    """Open the tab, and look at what is in it."""
-    desk = yield from new_file()
-    place = yield from desk.find("texserver.generate")
-    return {
-        "tab": desk.region("UI").active_panel_category,
-        "generate": place,
-        "server": session().state_line,
-        "models": [model.name for model in session().catalogue.models],
-    }
-
-
-def scene_click() -> Steps:
-    """Generate, by a click: the preview, then the texture itself."""
-    rounds = []
-    for number in range(ROUNDS):
-        desk = yield from new_file()
-        task, at = yield from generate(desk, 2048, 100 + number)
-        name = yield from until(lambda: shown(cube()), "a preview on the cube")
-        preview_s = time.monotonic() - at
-        ended_before = task.ended
-        yield from until(lambda task=task: is_assigned(task), "the texture")
-        rounds.append(
-            {
-                "preview": name,
-                "preview_s": round(preview_s, 3),
-                "preview_first": not ended_before,
-                "texture_s": round(time.monotonic() - at, 3),
-                "state": task.state,
-                "texture": shown(cube()),
-                "size": list(image_of(cube()).size),
-                "packed": image_of(cube()).packed_file is not None,
-                **of_ours(),
-            }
-        )
-        yield 2 * DRAWN_S
-        rounds[-1]["operators"] = running_operators()
-    return rounds
-
-
-def scene_alive() -> Steps:
-    """Gaps of the main loop while a texture of 4096 x 4096 arrives and is assigned, and without the add-on at work."""
-    rounds = []
-    for number in range(ROUNDS):
-        told: dict[str, Any] = {}
-        desk = yield from new_file()
-        ask_for(4096, 200 + number)
-        place = yield from desk.find("texserver.generate")
-        yield 0.5
-        told["idle_ms"] = yield from beating(pause(2.0))
-        told["redrawing_ms"] = yield from beating(redrawing(2.0))
-        with stopwatch(**our_parts()) as taken:
-            told["arriving_ms"] = yield from beating(arriving(desk, place))
-        told["ours_ms"] = {name: round(1000 * max(each, default=0.0), 1) for name, each in taken.items()}
-        task = session().tasks[-1]
-        told["state"] = task.state
-
-        # Blender reads the file when it first shows it: what it takes after the add-on, and after nobody
-        show_textures(desk)
-        told["shown_ms"] = yield from beating(pause(2.0))
-        path = next(iter(task.result.files.values()))
-        bpy.ops.wm.read_homefile()
-        yield DRAWN_S
-        material = bpy.data.materials.new("By hand")
-        if bpy.app.version < (5, 0, 0):
-            material.use_nodes = True
-        node = material.node_tree.nodes.new("ShaderNodeTexImage")
-        node.image = bpy.data.images.load(str(path))
-        cube().active_material = material
-        yield 1.0
-        show_textures(Desk())
-        told["by_hand_ms"] = yield from beating(pause(2.0))
-        rounds.append(told)
-    return rounds
-
-
 def pause(seconds: float) -> Steps:
     yield seconds
-
-
-def redrawing(seconds: float) -> Steps:
-    """The panels drawn as often as while a job runs, and the view as when a material comes."""
-    materials = [cube().active_material, bpy.data.materials.new("Another")]
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        materials.reverse()
-        cube().active_material = materials[0]
-        addon("loop.pump").redraw()
-        yield 0.03
-
-
-def arriving(desk: Desk, place: tuple[int, int]) -> Steps:
-    """From the click to the texture on the object, and a little longer."""
-    task, _ = yield from begin(desk, place)
-    yield from until(lambda: is_assigned(task), "the texture")
-    yield 0.5
-
-
-def scene_share() -> Steps:
-    """The add-on's own share of the time that a texture of 2048 x 2048 takes."""
-    rounds = []
-    for number in range(ROUNDS):
-        desk = yield from new_file()
-        with stopwatch(**our_parts()) as taken:
-            task, at = yield from generate(desk, 2048, 300 + number)
-            yield from until(lambda task=task: is_assigned(task), "the texture")
-            whole_s = time.monotonic() - at
-        spent = {f"{name}_s": round(sum(each), 4) for name, each in taken.items()}
-        rounds.append({"whole_s": round(whole_s, 3), "state": task.state, "turns": len(taken["turn"]), **spent})
-    return rounds
-
-
-def scene_escape() -> Steps:
-    """Esc while a second texture is under way: the first is shown as before, and the server has been told."""
-    desk = yield from new_file()
-    first, _ = yield from generate(desk, 1024, 1)
-    yield from until(lambda: is_assigned(first), "the first texture")
-    before, showed = of_ours(), shown(cube())
-    counts = (yield from ask_status())["requests"]
-    task, _ = yield from generate(desk, LARGE, 2)
-    preview = yield from until(lambda: (name := shown(cube())) != showed and name, "the preview")
-    yield from until(lambda: task.state == "running", "pixels")
-    yield from desk.press("ESC")  # over the view, where it is for something else
-    yield 0.5
-    ended_elsewhere = task.ended
-    at = time.monotonic()
-    yield from desk.press("ESC", over_panel=True)
-    yield from until(lambda: task.ended and shown(cube()) == showed, "what was there before", 10)
-    escaped_s = time.monotonic() - at
-    yield DRAWN_S
-    told = {
-        "preview": preview,
-        "escaped_s": round(escaped_s, 3),
-        "ended_elsewhere": ended_elsewhere,
-        "state": task.state,
-        "before": [before, showed],
-        "after": [of_ours(), shown(cube())],
-        "leftovers": leftovers(),
-        "operators": running_operators(),
-    }
-    yield 1.0
-    report = yield from ask_status()
-    told["cancelled"] = report["requests"].get("cancelled", 0) - counts.get("cancelled", 0)
-    told["queue"] = report["queue"]
-    return told
-
-
-def scene_escape_foreign() -> Steps:
-    """Esc where the object had a material of the artist's own, and where it had none."""
-    desk = yield from new_file()
-    own = cube().active_material.name
-    bpy.ops.mesh.primitive_plane_add()
-    plane = bpy.context.object.name
-    told = {}
-    for name in ("Cube", plane):
-        bpy.context.view_layer.objects.active = bpy.data.objects[name]
-        before = of_ours()
-        task, _ = yield from generate(desk, LARGE, 3)
-        yield from until(lambda name=name: shown(bpy.data.objects[name]), "the preview")
-        yield from desk.press("ESC", over_panel=True)
-        yield from until(lambda task=task: is_assigned(task), "the end", 10)
-        material = bpy.data.objects[name].active_material
-        told["own" if name == "Cube" else "none"] = {
-            "material": material.name if material else None,
-            "expected": own if name == "Cube" else None,
-            "unchanged": of_ours() == before,
-        }
-    return told
-
-
-def scene_cross() -> Steps:
-    """The cross beside a job in the panel cancels it."""
-    desk = yield from new_file()
-    task, _ = yield from generate(desk, LARGE, 4)
-    yield from until(lambda: task.state == "running", "pixels")
-    yield from desk.click("texserver.cancel", from_right=22)
-    yield from until(lambda: is_assigned(task), "the end", 10)
-    yield 0.6
-    return {"state": task.state, "shown": shown(cube()), "leftovers": leftovers(), "operators": running_operators()}
-
-
-def scene_live() -> Steps:
-    """Values of the material are changed: how soon the view is drawn again, a picture of each, and what was painted."""
-    desk = yield from new_file()
-    task, _ = yield from generate(desk, 512, 14)
-    yield from until(lambda: is_assigned(task), "the texture")
-    desk.area.spaces.active.shading.type = "MATERIAL"
-    region, drawn = desk.region("WINDOW"), [time.monotonic()]
-    handle = bpy.types.SpaceView3D.draw_handler_add(lambda: drawn.append(time.monotonic()), (), "WINDOW", "POST_PIXEL")
-    told: dict[str, Any] = {}
-    try:
-        yield 10.0  # without a GPU it takes half a minute until there are shaders
-        yield from until(lambda: time.monotonic() - drawn[-1] > 4, "a view that has settled")
-        node = addon("material.live").node_of(cube().active_material.node_tree)
-        for name, value in (("Value", 1.0), ("Value", 0.0), ("Hue", 0.5)):
-            node.inputs["Value"].default_value = 1.0
-            yield 3.0
-            count, at = len(drawn), time.monotonic()
-            node.inputs[name].default_value = value
-            if value != 1.0:
-                yield from until(lambda count=count: len(drawn) > count, "a redraw", 30)
-                told[f"{name} {value}"] = round(drawn[count] - at, 3)
-            yield 5.0
-            yield from take(f"live-{name}-{value}")
-    finally:
-        bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
-    middle = view3d_utils.location_3d_to_region_2d(region, desk.area.spaces.active.region_3d, (0.0, 0.0, 0.0))
-    place = [region.x + int(middle.x), desk.window.height - region.y - int(middle.y)]
-    return {"redrawn_s": told, "jobs": len(session().tasks), "place": place}
-
-
-def scene_workspace() -> Steps:
-    """Another workspace is chosen while a job runs; the status bar of the first is empty afterwards."""
-    desk = yield from new_file()
-    task, _ = yield from generate(desk, LARGE, 15)
-    yield from until(lambda: task.state == "running", "pixels")
-    said = sorted(addon("loop.status_bar")._said_in)
-    first = desk.window.workspace
-    desk.window.workspace = next(each for each in bpy.data.workspaces if each != first)
-    yield 4 * DRAWN_S
-    task.cancel()
-    yield from until(lambda: not running_operators(), "the end", 10)
-    yield DRAWN_S
-    left = sorted(addon("loop.status_bar")._said_in)
-    bpy.context.window_manager.windows[0].workspace = first
-    yield 4 * DRAWN_S
-    return {"said": said, "first": first.name, "left": left}
-
-
-def scene_undo() -> Steps:
-    """Ctrl+Z takes the texture away in one step, Ctrl+Shift+Z brings it back."""
-    desk = yield from new_file()
-    before = cube().active_material.name
-    task, _ = yield from generate(desk, 1024, 5)
-    yield from until(lambda: is_assigned(task), "the texture")
-    yield DRAWN_S
-    after = [cube().active_material.name, shown(cube())]
-    yield from desk.press("Z", ctrl=True)
-    yield from until(lambda: not shown(cube()), "no texture", 10)
-    undone = cube().active_material.name
-    seed = settings().seed
-    yield from desk.press("Z", ctrl=True, shift=True)
-    yield from until(lambda: shown(cube()), "the texture again", 10)
-    image = next(iter(addon("material.materials").images_of(cube().active_material).values()))
-    return {
-        "before": before,
-        "after": after,
-        "undone": undone,
-        "seed": seed,
-        "redone": [cube().active_material.name, shown(cube())],
-        "pixels": len(image.pixels) // image.channels,
-        "differs": len(set(image.pixels[:300])) > 3,
-    }
-
-
-def scene_undo_set() -> Steps:
-    """A set of maps at 1K takes the place of one at 512; undone, and done again."""
-    desk = yield from new_file()
-    found = [model.name for model in session().catalogue.models if len(model.maps) > 1]
-    if not found:
-        return None
-    settings().model = found[0]
-    told = {}
-    for side, name in ((512, "small"), (1024, "large")):
-        task, _ = yield from generate(desk, side, 5)
-        yield from until(lambda task=task: is_assigned(task), "the texture")
-        yield DRAWN_S
-        told[name] = _set_of(cube().active_material)
-    yield from desk.press("Z", ctrl=True)
-    yield from until(lambda: _set_of(cube().active_material)["sizes"] == [512], "the smaller one", 10)
-    told["undone"] = _set_of(cube().active_material)
-    yield from desk.press("Z", ctrl=True, shift=True)
-    yield from until(lambda: _set_of(cube().active_material)["sizes"] == [1024], "the larger one", 10)
-    told["redone"] = _set_of(cube().active_material)
-    return told
-
-
-def _set_of(material: Any) -> dict[str, Any]:
-    tree = material.node_tree
-    images = addon("material.materials").images_of(material)
-    return {
-        "nodes": sorted(node.name for node in tree.nodes),
-        "links": sorted([each.from_node.name, each.to_node.name, each.to_socket.identifier] for each in tree.links),
-        "maps": sorted(images),
-        "sizes": sorted({image.size[0] for image in images.values()}),
-        "has_pixels": all(image.has_data or len(image.pixels) for image in images.values()),
-        "method": material.displacement_method,
-        "images": len(of_ours()["images"]),
-    }
-
-
-def scene_undo_under_way() -> Steps:
-    """Ctrl+Z while a job runs: what the artist did before is undone, and the texture still comes, or says why not."""
-    told: dict[str, Any] = {}
-    desk = yield from new_file()
-    ask_for(4096, 6)
-    cube().location.x = 3
-    bpy.ops.ed.undo_push(message="Move")
-    place = yield from desk.find("texserver.generate")
-    task, _ = yield from begin(desk, place)
-    yield from until(lambda: shown(cube()), "the preview")
-    yield from desk.press("Z", ctrl=True)
-    yield from until(lambda: cube().location.x == 0, "the cube where it was", 10)
-    told["ended_when_undone"] = task.ended
-    yield from until(lambda: is_assigned(task), "the texture")
-    told["moved"] = {"state": task.state, "shown": shown(cube()), "x": cube().location.x, **of_ours()}
-    yield DRAWN_S
-    yield from desk.press("Z", ctrl=True)
-    yield from until(lambda: not shown(cube()), "no texture", 10)
-    told["undone"] = {"material": cube().active_material.name, "x": cube().location.x}
-
-    desk = yield from new_file()
-    ask_for(4096, 7)
-    with desk.override():
-        bpy.ops.mesh.primitive_plane_add("EXEC_DEFAULT", True)
-    yield DRAWN_S
-    place = yield from desk.find("texserver.generate")
-    task, _ = yield from begin(desk, place)
-    yield from until(lambda: shown(bpy.data.objects["Plane"]), "the preview")
-    yield from desk.press("Z", ctrl=True)
-    yield from until(lambda: "Plane" not in bpy.data.objects, "no plane", 10)
-    yield from until(lambda: is_assigned(task), "the end")
-    yield 0.5
-    told["gone"] = {"state": task.state, "message": task.message, "operators": running_operators(), **of_ours()}
-    return told
-
-
-def scene_edit_mode() -> Steps:
-    """The artist is in Edit Mode when preview and texture come, leaves it, and undoes all of it."""
-    desk = yield from new_file()
-    ask_for(2048, 12)
-    place = yield from desk.find("texserver.generate")
-    with desk.override():
-        bpy.ops.object.mode_set("EXEC_DEFAULT", True, mode="EDIT")
-    task, _ = yield from begin(desk, place)
-    yield from until(lambda: shown(cube()), "the preview")
-    with desk.override():
-        bpy.ops.mesh.subdivide("EXEC_DEFAULT", True)
-    yield from until(lambda: is_assigned(task), "the texture")
-    told: dict[str, Any] = {"state": task.state, "mode": cube().mode, "shown": shown(cube())}
-    with desk.override():
-        bpy.ops.mesh.subdivide("EXEC_DEFAULT", True)
-        bpy.ops.object.mode_set("EXEC_DEFAULT", True, mode="OBJECT")
-    told["kept"] = shown(cube())
-    seen = []
-    for _ in range(8):
-        yield from desk.press("Z", ctrl=True)
-        yield DRAWN_S
-        seen.append([cube().mode, shown(cube())])
-    told["undone"] = seen
-    for _ in range(8):
-        yield from desk.press("Z", ctrl=True, shift=True)
-        yield DRAWN_S
-    told["redone"] = [cube().mode, shown(cube())]
-    return told
-
-
-def scene_save() -> Steps:
-    """A file saved while a job runs holds no preview, and the preview is there again afterwards."""
-    desk = yield from new_file()
-    task, _ = yield from generate(desk, LARGE, 13)
-    preview = yield from until(lambda: shown(cube()), "the preview")
-    path = str(Path(bpy.app.tempdir, "saved.blend"))
-    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
-    with bpy.data.libraries.load(path) as (saved, _):
-        told: dict[str, Any] = {"materials": list(saved.materials), "images": list(saved.images)}
-    told["preview"] = preview
-    told["again"] = yield from until(lambda: shown(cube()), "the preview again", 10)
-    task.cancel()
-    yield from until(lambda: is_assigned(task), "the end", 10)
-    return told
-
-
-def scene_new_file() -> Steps:
-    """File > New while a job runs: it ends, and the next file works as ever."""
-    desk = yield from new_file()
-    task, _ = yield from generate(desk, LARGE, 8)
-    yield from until(lambda: task.state == "running" and shown(cube()), "pixels")
-    counts = (yield from ask_status())["requests"]
-    desk = yield from new_file()
-    yield 0.6
-    report = yield from ask_status()
-    told = {
-        "state": task.state,
-        "message": task.message,
-        "leftovers": leftovers(),
-        "operators": running_operators(),
-        "cancelled": report["requests"].get("cancelled", 0) - counts.get("cancelled", 0),
-        "cube": shown(cube()),
-        **of_ours(),
-    }
-    task, _ = yield from generate(desk, 512, 9)
-    yield from until(lambda: is_assigned(task), "a texture in the new file")
-    told["next"] = {"state": task.state, "shown": shown(cube())}
-    return told
-
-
-def scene_render() -> Steps:
-    """F12 while a job runs: the texture waits for the end of the rendering."""
-    desk = yield from new_file()
-    bpy.context.preferences.view.render_display_type = "NONE"
-    scene = bpy.context.scene
-    scene.render.engine = "CYCLES"
-    scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 400, 300, 100
-    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.use_adaptive_sampling = 4096, False, False
-    scene.cycles.time_limit = 30.0  # seconds: both share the cores, and the texture is to be done first
-    task, _ = yield from generate(desk, 2048, 10)
-    yield from desk.press("F12")
-    yield from until(lambda: bpy.app.is_job_running("RENDER"), "a rendering", 20)
-    began_with = shown(cube())
-    yield from until(lambda: task.ended, "the texture's files")
-    told: dict[str, Any] = {"files_while_rendering": bpy.app.is_job_running("RENDER"), "state": task.state}
-    changed = 0
-    with Heart() as heart:
-        while bpy.app.is_job_running("RENDER"):
-            changed += shown(cube()) != began_with
-            yield 0.02
-    told["changed_while_rendering"] = changed
-    told["gap_ms"] = heart.longest_ms
-    yield from until(lambda: is_assigned(task), "the texture on the cube", 10)
-    return told | {"shown": shown(cube()), "began_with": began_with, "title": task.order.title}
-
-
-def scene_stylize() -> Steps:
-    """F12, then Stylize in the Image Editor: a picture beside the render, and how long the window did not react."""
-    yield from new_file()
-    bpy.context.preferences.view.render_display_type = "NONE"
-    scene = bpy.context.scene
-    scene.render.engine = "CYCLES"
-    scene.cycles.samples, scene.cycles.use_denoising = 1, False
-    scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 1920, 1080, 100
-    yield from Desk().press("F12")
-    yield from until(lambda: bpy.app.is_job_running("RENDER"), "a rendering", 20)
-    yield from until(lambda: not bpy.app.is_job_running("RENDER"), "the end of the rendering")
-    Desk().area.type = "IMAGE_EDITOR"
-    desk = Desk("IMAGE_EDITOR")
-    yield DRAWN_S
-    yield from desk.open_tab()
-    settings().style.content = "RENDER"
-    by_hand = bpy.data.images.new("By hand", 1920, 1080)
-    for image in (bpy.data.images["Render Result"], by_hand):  # what Blender takes to show a picture of this size
-        desk.area.spaces.active.image = image
-        by_hand_ms = yield from beating(pause(1.0))
-    desk.area.spaces.active.image = bpy.data.images["Render Result"]
-    place = yield from desk.find("texserver.stylize_image")
-    yield 0.5
-    parts = {
-        "turn": (addon("loop.pump"), "step"),
-        "save": (addon("material.content"), "of_render"),
-        "begin": (addon("tasks.session").AddonSession, "order_picture"),
-        "panel": (addon("panel.style_panels")._StylizePanel, "draw"),
-    }
-    told: dict[str, Any] = {"by_hand_ms": by_hand_ms}
-    with stopwatch(**parts) as taken:
-        told["gap_ms"] = yield from beating(stylizing(desk, place))
-    told["ours_ms"] = {name: round(1000 * max(each, default=0.0), 1) for name, each in taken.items()}
-    task = session().tasks[-1]
-    image = desk.area.spaces.active.image
-    return told | {"state": task.state, "title": task.order.title, "shown": image.name, "size": list(image.size)}
-
-
-def stylizing(desk: Desk, place: tuple[int, int]) -> Steps:
-    """From the click to the picture in the editor, and a little longer."""
-    yield from desk.click("texserver.stylize_image", place)
-    task = yield from until(lambda: session().tasks and session().tasks[-1], "a job", 10)
-    yield from until(lambda: task.ended and desk.area.spaces.active.image.name != "Render Result", "the picture")
-    yield 0.5
-
-
-def scene_quit() -> Steps:
-    """Start Local Server, a job, and Blender's own way out in the midst of it."""
-    chosen = addon("panel.preferences").get()
-    chosen.server_command, chosen.models_folder = TASK["server_command"], TASK["models"]
-    bpy.ops.wm.read_homefile()
-    yield DRAWN_S
-    desk = Desk()
-    yield from desk.open_tab()
-    yield from until(lambda: session().connection.state == "failed-for-now", "no server, in words", 20)
-    yield 3 * DRAWN_S
-    yield from desk.click("texserver.start_server")
-    server = addon("tasks.state").local_server()
-    yield from until(lambda: server.state == "running", "the local server")
-    yield from until(lambda: session().connection.state == "ready" and session().catalogue.settled, "its models")
-    settings().model = TASK["model"]
-    yield 2 * DRAWN_S
-    task, _ = yield from generate(desk, LARGE, 11)
-    yield from until(lambda: task.state == "running" and shown(cube()), "pixels")
-    told = {
-        "server": server._process.pid,
-        "state": task.state,
-        "drafts": leftovers(),
-        "folder": str(session().folder),
-        "temporary": bpy.app.tempdir,
-    }
-    _write("quit", {**told, "at": time.monotonic()})
-    bpy.ops.wm.quit_blender()
-    yield 60.0
-
-
-def scene_quit_idle() -> Steps:
-    """The same way out with nothing going on, for comparison."""
-    yield from new_file()
-    _write("quit_idle", {"at": time.monotonic()})
-    bpy.ops.wm.quit_blender()
-    yield 60.0
-
-
-# ----------------------------------------------------------------------------------------------------------- pictures
-
-MATERIAL_BELOW: Final = 64  # pixels from the large button to the header
-VARIATIONS_BELOW: Final = 90  # the same while Material is closed
-
-
-def scene_pictures() -> Steps:
-    """The pictures of the README, with trained models: a small still life, and what the add-on shows beside it."""
-    open_from_the_start("jobs", "history")
-    desk = yield from new_file()
-    yield from still_life(desk)
-    yield from _toggle(desk, MATERIAL_BELOW)
-    yield from take("panel")
-
-    _active("Wall")
-    settings().model = _model("castle")
-    settings().variations = 4
-    bpy.ops.texserver.variations()
-    yield from until(lambda: all(task.ended for task in session().variations), "the variations")
-    yield from _toggle(desk, VARIATIONS_BELOW)
-    yield from take("variations")
-
-    _active("Floor")
-    settings().model = _model("tiles")
-    ask_for(4096, 77, whole_periods=True)
-    place = yield from desk.find("texserver.generate")
-    task, _ = yield from begin(desk, place)
-    yield from until(lambda: task.fraction > 0.4 or task.ended, "a good part")
-    yield from take("job")
-    task.cancel()
-    yield from until(lambda: is_assigned(task), "the end", 10)
-
-    desk.area.ui_type = "ShaderNodeTree"
-    yield DRAWN_S
-    nodes = Desk("NODE_EDITOR")
-    yield from nodes.open_tab()
-    _active("Wall")
-    for node in bpy.context.object.active_material.node_tree.nodes:
-        node.select = False
-    yield DRAWN_S
-    with nodes.override():
-        bpy.ops.node.view_all()
-    yield 1.5
-    with nodes.override():
-        bpy.ops.view2d.zoom_out()
-        bpy.ops.view2d.zoom_out()
-        bpy.ops.view2d.zoom_out()
-        bpy.ops.view2d.pan(deltax=150)
-    yield 1.0
-    yield from take("nodes")
-    return {}
-
-
-def scene_preferences_picture() -> Steps:
-    """The add-on's preferences with the log of a local server, where no other runs."""
-    chosen = addon("panel.preferences").get()
-    chosen.models_folder, chosen.server_command = TASK["models"], TASK["server_command"]
-    bpy.ops.texserver.start_server()
-    server = addon("tasks.state").local_server()
-    yield from until(lambda: server.state in ("running", "failed"), "the local server")
-    yield 2.0
-    Desk().area.ui_type = "PREFERENCES"
-    bpy.context.preferences.active_section = "ADDONS"
-    bpy.context.window_manager.addon_search = "Texserver"
-    bpy.ops.preferences.addon_expand(module=MODULE)
-    yield 4.0
-    yield from take("preferences")
-    bpy.ops.texserver.stop_server()
-    return {"server": server.state}
-
-
-def still_life(desk: Desk) -> Steps:
-    """A floor, a wall and a block, each with a texture of its own."""
-    bpy.data.objects.remove(cube())
-    for name, size, location, turned in (
-        ("Floor", (9, 9, 0.2), (0, 0, -0.1), 0.0),
-        ("Wall", (9, 0.4, 5), (0, 3, 2.5), 0.0),
-        ("Block", (1.5, 1.5, 1.5), (0.3, 0.9, 0.75), 0.5),
-    ):
-        bpy.ops.mesh.primitive_cube_add(size=1, location=location, rotation=(0, 0, turned), scale=size)
-        bpy.ops.object.transform_apply(location=False, rotation=False, scale=True)
-        bpy.context.object.name = name
-    space = desk.area.spaces.active
-    space.shading.type = "MATERIAL"
-    space.shading.studiolight_intensity = 0.6
-    space.overlay.show_overlays = False
-    space.show_gizmo = False
-    space.lens = 32
-    view = space.region_3d
-    view.view_perspective = "PERSP"
-    view.view_location, view.view_distance = (1.2, 0.9, 1.0), 3.9
-    view.view_rotation = (0.8, 0.58, 0.09, 0.12)
-    bpy.context.scene.view_settings.view_transform = "Standard"
-    settings().mapping, settings().texels = "BOX", 150
-    for name, model, seed in (("Wall", "castle", 21), ("Block", "rusty", 5), ("Floor", "tiles", 3)):
-        _active(name)
-        settings().model = _model(model)
-        task, _ = yield from generate(desk, 2048, seed, whole_periods=True)
-        yield from until(lambda task=task: is_assigned(task), "a texture")
-    yield 5.0
-
-
-def _toggle(desk: Desk, below: int) -> Steps:
-    """A sub-panel, by its header, which lies so many pixels below the large button."""
-    x, y = yield from desk.find("texserver.generate")
-    yield from desk.press_at(x, y - below)
-    for _ in range(10):  # it unfolds little by little, whenever it is drawn
-        desk.area.tag_redraw()
-        yield DRAWN_S
-
-
-def _model(beginning: str) -> str:
-    """The name of the model that begins like this, or of the first."""
-    names = [model.name for model in session().catalogue.models]
-    return next((name for name in names if name.startswith(beginning)), names[0])
-
-
-def _active(name: str) -> None:
-    bpy.ops.object.select_all(action="DESELECT")
-    bpy.context.view_layer.objects.active = bpy.data.objects[name]
-    bpy.data.objects[name].select_set(True)
 
 
 def open_from_the_start(*names: str, close: tuple[str, ...] = ()) -> None:
@@ -1006,7 +384,7 @@ def open_from_the_start(*names: str, close: tuple[str, ...] = ()) -> None:
 # ----------------------------------------------------------------------------------------------------------- running
 
 
-def _write(name: str, told: Any, *, wrong: str = "") -> None:
+def write_fact(name: str, told: Any, *, wrong: str = "") -> None:
     with Path(TASK["facts"]).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"scene": name, "facts": told, "wrong": wrong}) + "\n")
 
@@ -1026,8 +404,8 @@ def _install() -> dict[str, Any]:
 
 
 def _scene(name: str) -> Callable[[], Steps]:
-    """From this file or from those beside it."""
-    modules = (sys.modules["harness"], *map(importlib.import_module, BESIDE))
+    """From the files beside this one."""
+    modules = map(importlib.import_module, BESIDE)
     found: Callable[[], Steps] = next(vars(each)[f"scene_{name}"] for each in modules if f"scene_{name}" in vars(each))
     return found
 
@@ -1035,19 +413,19 @@ def _scene(name: str) -> Callable[[], Steps]:
 def _play() -> Steps:
     bpy.context.preferences.view.use_save_prompt = False
     yield 0.3
-    _write("install", _install())
+    write_fact("install", _install())
     for name in TASK["scenes"]:
         try:
             told = yield from _scene(name)()
         except Exception:
             wrong = traceback.format_exc()
             yield from take(f"wrong-{name}")
-            _write(name, None, wrong=wrong)
+            write_fact(name, None, wrong=wrong)
             for task in session().tasks:
                 task.cancel()
             yield from until(lambda: not bpy.app.is_job_running("RENDER"), "the end of the rendering")
         else:
-            _write(name, told)
+            write_fact(name, told)
     bpy.ops.preferences.addon_disable(module=MODULE)
 
 
@@ -1058,7 +436,7 @@ def _tick() -> float:
     except StopIteration:
         code = 0
     except BaseException:
-        _write("harness", None, wrong=traceback.format_exc())
+        write_fact("harness", None, wrong=traceback.format_exc())
     sys.stdout.flush()
     os._exit(code)
 
