@@ -18,7 +18,7 @@ from server.service.module_run import ModuleRun
 
 MODULE = "trainer.starter"
 LOOK_EVERY_S = 0.25
-EACH_S = 25  # to make one on two cores that have little else to do; what people are told to expect
+EACH_S = 15  # to make one on two cores that have little else to do; what people are told to expect
 
 log = logging.getLogger("texserver")
 
