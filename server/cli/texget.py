@@ -6,6 +6,7 @@
     texget brick --map all -o brick_{map}.tif                one file for each map, height in 16 bits
     texget brick --orm --normals directx                     for game engines: ao, roughness and metallic in one
     texget brick --for unreal -o Textures                    T_brick_BC.png, T_brick_ORM.png, …, packed and named for it
+    texget brick --udim 1001-1004 --size 4k                  one texture over four UDIM squares: brick-….1001.png, …
     texget brick --seeds 0-15 -o out/brick.png               out/brick-0000.png, out/brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget wall --train photo.jpg --metres 2                 a new model on the server, from a photograph or a folder
@@ -39,6 +40,7 @@ from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
 from blender_addon.client.texture_sets import ENGINES
+from blender_addon.client.udim import TOKEN, UdimSet, parse_udim
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
 from server import __version__
@@ -159,12 +161,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
     parser.add_argument("--size", metavar="WxH", help=f"period in pixels: 2048x1024, 512, 2k, 4kx2k (default: {SIZE})")
+    parser.add_argument(
+        "--udim",
+        metavar="N-M",
+        help="UDIM squares, 1001-1004 or 1001,1002,1011: a file of --size for each, cut from one texture without seams",
+    )
     parser.add_argument("--window", metavar="LEFT,TOP,WxH", help="only this part; it wraps, and may start below zero")
     parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
-        help="PNG, TIFF or JPEG by its suffix; {seed} and {map} are filled in (default: MODEL-SEED-WxH.png, or "
+        help="PNG, TIFF or JPEG by its suffix; {seed}, {map} and <UDIM> are filled in (default: MODEL-SEED-WxH.png, or "
         "PICTURE-MODEL.png); with --for, the folder",
     )
     parser.add_argument(
@@ -253,6 +260,13 @@ def _paint(arguments: argparse.Namespace) -> None:
     template = arguments.output or _default_output(arguments.model, size, window)
     depth = arguments.depth
     part = window or size.whole
+    parts = {template: part}
+    if arguments.udim is not None:
+        _refuse(arguments, "with --udim", "window")
+        squares = UdimSet(numbers=parse_udim(arguments.udim), side=(size.height, size.width))
+        size = Size(*squares.size)
+        template = template if TOKEN in template else f"{Path(template).with_suffix('')}.{TOKEN}{Path(template).suffix}"
+        parts = {template.replace(TOKEN, str(each)): Window(*squares.window(each)) for each in squares.numbers}
     output = _named(template, seeds[0], False, ["map"])[0]
     check_format(output)
     if depth is None and is_jpeg(output):
@@ -264,28 +278,29 @@ def _paint(arguments: argparse.Namespace) -> None:
 
         _paint_all(
             LocalPainter(Library(Path(arguments.models)), arguments.device, arguments.precision),
-            arguments, template, size, part, maps, depth, seeds,
+            arguments, parts, size, maps, depth, seeds,
         )  # fmt: skip
         return
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
-        _paint_all(client, arguments, template, size, part, maps, depth, seeds)
+        _paint_all(client, arguments, parts, size, maps, depth, seeds)
 
 
 def _paint_all(
     painter: Painter,
     arguments: argparse.Namespace,
-    template: str,
+    parts: Mapping[str, Window],
     size: Size,
-    part: Window,
     maps: Sequence[str] | None,
     depth: int | None,
     seeds: Sequence[int],
 ) -> None:
-    pixels = part.pixels
+    """`parts`: what of the texture is painted, by the template of its name."""
+    pieces = [(seed, template, part) for seed in seeds for template, part in parts.items()]
     if arguments.orm:
         maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
-    with Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
-        for index, seed in enumerate(seeds):
+    total, done = sum(part.pixels for _, _, part in pieces), 0
+    with Bar(arguments.model, total, arguments.quiet, unit="px", unit_scale=True) as bar:
+        for seed, template, part in pieces:
             written: list[Path] = []
             painter.paint(
                 arguments.model,
@@ -295,14 +310,15 @@ def _paint_all(
                 window=part,
                 maps=maps,
                 depth=depth,
-                progress=partial(bar.advance, index * pixels),
+                progress=partial(bar.advance, done),
             )
+            done += part.pixels
             for path in written:
                 bar.written(path)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, "with --for", "window", "map", "depth", "normals", "orm")
+    _refuse(arguments, "with --for", "window", "udim", "map", "depth", "normals", "orm")
     _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     check_folder(Path(arguments.output or "."))
     if arguments.models is not None:
@@ -370,7 +386,7 @@ def _maps_of(painter: Painter, model: str) -> Sequence[str]:
 
 def _train(arguments: argparse.Namespace) -> None:
     when = "with --train" if arguments.train is not None else "with --jobs"
-    _refuse(arguments, when, "size", "window", "seeds", "depth", "normals", "orm", "engine", "output", "models")
+    _refuse(arguments, when, "size", "window", "udim", "seeds", "depth", "normals", "orm", "engine", "output", "models")
     _refuse(arguments, when, "stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
         if arguments.train is not None:
@@ -381,7 +397,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _stylize(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "without --train", *ONLY_TRAINING)
-    _refuse(arguments, "with --stylize", "size", "window", "seeds", "map", "depth", "normals", "orm", "engine")
+    _refuse(arguments, "with --stylize", "size", "window", "udim", "seeds", "map", "depth", "normals", "orm", "engine")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
     plan = planned(arguments.stylize, arguments.output, arguments.model)

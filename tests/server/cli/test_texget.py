@@ -78,6 +78,21 @@ def wanted(folder: Path, name: str, seed: int, size: Size, depth: Any = 8) -> ND
 # ------------------------------------------------------------------------------------------------------------ pictures
 
 
+def test_udim_squares_are_cut_from_one_texture_and_join(folder: Path) -> None:
+    run("grass", "--udim", "1001,1002,1011", "--size", "48x32", "--seed", "3", "-o", "wall.png")
+    whole = wanted(folder, "grass", 3, Size(height=64, width=96))
+    assert np.array_equal(pixels("wall.1011.png"), whole[:32, :48]), "the square above"
+    assert np.array_equal(pixels("wall.1001.png"), whole[32:, :48])
+    assert np.array_equal(pixels("wall.1002.png"), whole[32:, 48:])
+    run("grass", "--udim", "1003", "--size", "16", "-o", "{seed}-<UDIM>-{map}.png")
+    assert Path("0-1003-basecolor.png").exists()
+
+
+def test_udim_squares_that_do_not_exist_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "1001 to 2000" in refused(capsys, "grass", "--udim", "0999")
+    assert "--window has no meaning with --udim" in refused(capsys, "grass", "--udim", "1001", "--window", "0,0,16x16")
+
+
 @pytest.mark.parametrize("suffix", ["png", "PNG", "tif", "tiff"])
 def test_the_file_holds_the_texture_to_the_byte(folder: Path, suffix: str) -> None:
     run("brick", "--seed", "7", "--size", "150x90", "-o", f"brick.{suffix}")
