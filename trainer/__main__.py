@@ -24,11 +24,11 @@ from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
 from server.network.devices import choose_device
 from server.replace_file import UnusableOutput, replace_file
-from trainer.batch import as_json, check_all, exit_code, fingerprint, make_all, table
+from trainer.batch import as_json, check_all, exit_code, fingerprint, make_all, summary, table
 from trainer.descriptor.descriptors import SET_ITERATIONS, choose_descriptor
 from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
 from trainer.quilt_job import QuiltJob
-from trainer.report import Report
+from trainer.report import OpenJDReport, Report
 from trainer.swatch.materials import Found, Material, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
@@ -42,34 +42,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     print_anything()
     options = _parser().parse_args(arguments)
+    report = _report(options)
     try:
         config = from_options(TrainingConfig, options)
         if config.leave_with_parent:
             leave_with_parent()
-        report = Report(wanted=config.progress_lines)
-        say = report.say if report.wanted else _say(config.quiet)
+        say = report.say if report.wanted else _say(config)
         found = _found(config, say)
-        tasks = _tasks(config, found.materials)
+        tasks = _tasks(config, found.materials, say)
         if config.ignored:
             say(
                 f"A quilt, which is made by default, takes no {' and no '.join(config.ignored)}: that was left out. "
                 "--arch taper trains a network."
             )
         with _stop_requests(config.quiet) as stop:
-            outcomes = check_all(tasks, config, stop, say)
+            outcomes = check_all(tasks, config, stop, say, report)
             if any(outcome.state == "not begun" for outcome in outcomes):
-                make_all(outcomes, _kind_of_job(config, say, report), stop, say)
+                make_all(outcomes, _kind_of_job(config, say, report), config, stop, say, report)
         if len(outcomes) > 1:
             say(f"\n{table(outcomes)}")
         if config.json:
             replace_file(config.json, as_json(outcomes, found.left_out).encode())
     except (TexserverError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
+        report.ended(str(error))
         return 2
     except KeyboardInterrupt:  # before a training began, or a second time
         print("trainer: Stopped at once; nothing more was written.", file=sys.stderr)
         return 130
+    report.ended(summary(outcomes))
     return exit_code(outcomes)
+
+
+def _report(options: argparse.Namespace) -> Report:
+    if options.openjd:
+        return OpenJDReport(results=options.result_lines)
+    return Report(wanted=options.progress_lines, results=options.result_lines)
 
 
 def _kind_of_job(config: TrainingConfig, say: Say, report: Report) -> Callable[[Task], Job]:
@@ -93,7 +101,7 @@ def _kind_of_job(config: TrainingConfig, say: Say, report: Report) -> Callable[[
 def _found(config: TrainingConfig, say: Say) -> Found:
     """What is to be learned. Says which maps were found, and which files were left out."""
     as_colours = config.colour or config.kind == "style" or bool(config.map_files)
-    found = find_materials(config.swatch, as_colours=as_colours, advice=ADVICE)
+    found = find_materials(config.swatches, as_colours=as_colours, advice=ADVICE)
     if config.map_files:
         if len(found.materials) > 1:
             raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")
@@ -108,14 +116,15 @@ def _found(config: TrainingConfig, say: Say) -> Found:
     return found
 
 
-def _tasks(config: TrainingConfig, materials: Sequence[Material]) -> list[Task]:
+def _tasks(config: TrainingConfig, materials: Sequence[Material], say: Say) -> list[Task]:
+    """One for each model that is to be made, or for each in the shard."""
+    own = config.share.of(materials) if config.share else materials
+    if config.share:
+        say(f"Shard {config.share} makes {len(own)} of {len(materials)} models.")
+    alone = len(materials) == 1
     return [
-        Task(
-            material=each,
-            output=_output(config, each.name, alone=len(materials) == 1),
-            made_from=fingerprint(each, config),
-        )
-        for each in materials
+        Task(material=each, output=_output(config, each.name, alone=alone), made_from=fingerprint(each, config))
+        for each in own
     ]
 
 
@@ -146,14 +155,17 @@ def _output(config: TrainingConfig, name: str, *, alone: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.parent / f".{path.stem[:40]}.probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another task of a farm may try the same
     except OSError as error:
         raise UnusableOutput(f"{path.parent} cannot be written to: {error.strerror}. Choose another --out.") from error
     return path
 
 
-def _say(quiet: bool) -> Say:
-    return (lambda text: None) if quiet else (lambda text: tqdm.write(text))
+def _say(config: TrainingConfig) -> Say:
+    """What is said to people: not where programs read results."""
+    if config.quiet:
+        return lambda text: None
+    return lambda text: tqdm.write(text, file=sys.stderr if config.result_lines else sys.stdout)
 
 
 @contextmanager

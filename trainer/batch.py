@@ -23,17 +23,21 @@ from server.model.header import BrokenModel, Facts, read_facts
 from server.network.model_file import storable
 from trainer.job import Job, Say, Stop, Task
 from trainer.progress import spoken
+from trainer.report import Report
 from trainer.swatch.map_set import read_map_set
 from trainer.swatch.materials import Material
 from trainer.swatch.swatch import read_swatch
 from trainer.training.checkpoint import UnusableCheckpoint, checkpoint_path
+from trainer.training.recipe import Recipe
 from trainer.training_config import TrainingConfig
 
 State = Literal["not begun", "up to date", "made", "refused", "failed", "stopped"]
 SHAPELESS = (  # options that shape no model
-    *("swatch", "out", "again", "json", "resume", "quiet", "device"),
-    *("model_only", "progress_lines", "leave_with_parent"),
+    *("swatch", "swatch_list", "shard", "out", "again", "json", "estimate", "resume", "quiet", "device"),
+    *("model_only", "progress_lines", "result_lines", "openjd", "leave_with_parent"),
 )
+# Options that the recipe holds, whether given or not. Its `iterations` are not the whole truth: see trainer/__main__.py.
+IN_RECIPE = ("batch", "size", "seed", "arch", "rate")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,8 +51,13 @@ class Outcome:
 
 
 def fingerprint(material: Material, config: TrainingConfig) -> str:
-    """The same if and only if the pictures and the options that shape the model are the same: a hash."""
-    options = {each.name: str(getattr(config, each.name)) for each in dataclasses.fields(config)}
+    """The same if and only if the pictures and the options that shape the model are the same: a hash.
+
+    Of files that an option names only the names count, since machines of a farm may see them in different folders.
+    """
+    options = {each.name: _hashed(getattr(config, each.name)) for each in dataclasses.fields(config)}
+    options |= dict.fromkeys(IN_RECIPE, "None")
+    options |= {"map": str(tuple(sorted(config.map_files))), "derive": str(config.derive or None)}
     files = {"": material.path, **material.parts}
     described = {
         "files": {part: _sha256(path) for part, path in sorted(files.items())},
@@ -57,6 +66,10 @@ def fingerprint(material: Material, config: TrainingConfig) -> str:
         "recipe": dataclasses.asdict(config.recipe),  # defaults may change from version to version
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _hashed(option: object) -> str:
+    return option.name if isinstance(option, Path) else str(option)
 
 
 def _contents(folder: Path | None) -> list[tuple[str, int]]:
@@ -73,7 +86,7 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Say) -> list[Outcome]:
+def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Say, report: Report) -> list[Outcome]:
     """Find out which models are up to date, which will be replaced, and whose pictures cannot be used. Says each."""
     outcomes = [Outcome(task=task) for task in tasks]
     for outcome in outcomes:
@@ -82,7 +95,7 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Sa
         task = outcome.task
         facts = _finished(task.output)
         goes_on = config.resume and checkpoint_path(task.output).exists()
-        if facts and facts.training.get("made_from") == task.made_from and not (config.again or goes_on):
+        if _is_of(facts, task) and not (config.again or goes_on):
             outcome.state = "up to date"
             say(f"{task.output} is up to date; --again makes it again.")
         elif facts and _is_of_another(facts, task) and not (config.again or config.names_file):
@@ -98,6 +111,8 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Sa
                 f"{task.output} was made from another picture, {facts.swatch.name!r}; it is replaced when the training "
                 "is finished."
             )
+        if outcome.state != "not begun":
+            report.result(described(outcome))
     return outcomes
 
 
@@ -111,17 +126,32 @@ def _unusable(task: Task, config: TrainingConfig) -> str:
     return ""
 
 
-def make_all(outcomes: Sequence[Outcome], job_of: Callable[[Task], Job], stop: Stop, say: Say) -> None:
+def make_all(
+    outcomes: Sequence[Outcome],
+    job_of: Callable[[Task], Job],
+    config: TrainingConfig,
+    stop: Stop,
+    say: Say,
+    report: Report,
+) -> None:
     """Make the models that were not begun. Says what happens; sentences of what goes wrong go to stderr."""
     left = [outcome for outcome in outcomes if outcome.state == "not begun"]
     for number, outcome in enumerate(left, 1):
+        task = outcome.task
         if stop.requested:
-            return
+            report.result(described(outcome))
+            continue
+        report.begin(number, len(left), task.material.name)
         if len(left) > 1:
-            say(f"Model {number} of {len(left)}: {outcome.task.material.name}.")
-        began = time.monotonic()
-        _make(outcome, job_of, stop)
-        outcome.seconds = round(time.monotonic() - began, 1)
+            say(f"Model {number} of {len(left)}: {task.material.name}.")
+        if config.share and not config.again and _is_of(_finished(task.output), task):
+            outcome.state = "up to date"
+            say(f"{task.output} was made by another task meanwhile.")
+        else:
+            began = time.monotonic()
+            _make(outcome, job_of, stop)
+            outcome.seconds = round(time.monotonic() - began, 1)
+        report.result(described(outcome))
 
 
 def _make(outcome: Outcome, job_of: Callable[[Task], Job], stop: Stop) -> None:
@@ -159,6 +189,11 @@ def _finished(path: Path) -> Facts | None:
     return facts if facts.training.get("finished", True) else None
 
 
+def _is_of(facts: Facts | None, task: Task) -> bool:
+    """Whether the finished model is what the task would make."""
+    return facts is not None and facts.training.get("made_from") == task.made_from
+
+
 def _is_of_another(facts: Facts, task: Task) -> bool:
     return facts.swatch.name != storable(task.material.path.name)
 
@@ -175,6 +210,16 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     return 0
 
 
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many models were not made, and why not the first of them; "": all were."""
+    left = [each for each in outcomes if each.state not in ("up to date", "made")]
+    if not left:
+        return ""
+    first = left[0]
+    why = first.why or f"It was {first.state}."
+    return f"{len(left)} of {len(outcomes)} models were not made. {first.task.material.name}: {why}"
+
+
 def table(outcomes: Sequence[Outcome]) -> str:
     """A line for each model."""
     rows = [("model", "result", "time", "file, or why not")]
@@ -187,24 +232,27 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
 
 
+def described(outcome: Outcome) -> dict[str, Any]:
+    """What has become of a task, as JSON. `made_from`: the hash by which a model is found to be up to date."""
+    task = outcome.task
+    return {
+        "name": task.material.name,
+        "state": outcome.state,
+        "why": outcome.why,
+        "seconds": outcome.seconds,
+        "model": str(task.output),
+        "made_from": task.made_from,
+        "swatch": str(task.material.path),
+        "maps": {part: str(path) for part, path in task.material.parts.items()},
+    }
+
+
 def as_json(outcomes: Sequence[Outcome], left_out: Mapping[Path, str]) -> str:
     """The same for programs, with the files that were left out."""
-    results: list[dict[str, Any]] = [
-        {
-            "name": each.task.material.name,
-            "state": each.state,
-            "why": each.why,
-            "seconds": each.seconds,
-            "model": str(each.task.output),
-            "swatch": str(each.task.material.path),
-            "maps": {part: str(path) for part, path in each.task.material.parts.items()},
-        }
-        for each in outcomes
-    ]
     content = {
         "format": 1,
         "texserver": __version__,
-        "results": results,
+        "results": [described(each) for each in outcomes],
         "left_out": {str(path): why for path, why in left_out.items()},
     }
     return json.dumps(content, indent=2) + "\n"

@@ -47,7 +47,7 @@ from trainer.swatch.map_set import MapSet, read_map_set
 from trainer.swatch.materials import Material
 from trainer.swatch.periods import find_lattice, lattice_from_periods, lattice_picture
 from trainer.swatch.swatch import read_swatch
-from trainer.training.checkpoint import checkpoint_path, resume, write_checkpoint
+from trainer.training.checkpoint import UnusableCheckpoint, checkpoint_path, resume, write_checkpoint
 from trainer.training.recipe import Recipe
 from trainer.training.style import StyleTraining
 from trainer.training.texture import TextureTraining
@@ -172,13 +172,13 @@ class NetworkJob(Job):
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end. The best model so far is written either way."""
         self._introduce()
-        training = self._training()
         checkpoint, belongs_to = checkpoint_path(self.output), self._belongs_to()
-        if self.config.resume and checkpoint.exists():
-            resume(training, checkpoint, belongs_to)
-            self.say(f"Going on from iteration {training.step}.")
-        elif self.config.resume:
-            self.say(f"There is no {checkpoint}: starting from the beginning.")
+        if checkpoint.exists() and (self.config.resume or self.config.share):
+            training = self._resumed(checkpoint, belongs_to)
+        else:
+            training = self._training()
+            if self.config.resume:
+                self.say(f"There is no {checkpoint}: starting from the beginning.")
         try:
             self._train(training, stop, checkpoint, belongs_to)
         except TrainingFailed as error:
@@ -196,6 +196,19 @@ class NetworkJob(Job):
             return False
         checkpoint.unlink(missing_ok=True)
         return True
+
+    def _resumed(self, checkpoint: Path, belongs_to: dict[str, object]) -> Training[Any]:
+        """From the checkpoint. Raises UnusableCheckpoint if --resume asks for one that is of another training."""
+        training = self._training()
+        try:
+            resume(training, checkpoint, belongs_to)
+        except UnusableCheckpoint:
+            if self.config.resume:
+                raise
+            self.say(f"The checkpoint {checkpoint} is of another training: starting from the beginning.")
+            return self._training()  # the other may have loaded a part of it
+        self.say(f"Going on from iteration {training.step}.")
+        return training
 
     def _train(self, training: Training[Any], stop: Stop, checkpoint: Path, belongs_to: dict[str, object]) -> None:
         frames: list[tuple[int, Picture]] = []

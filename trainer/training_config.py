@@ -12,6 +12,7 @@ from server.config_flags import flag
 from server.model.header import MAX_CATEGORY, METRES
 from server.model.lattice import Vector
 from trainer.descriptor.descriptors import CHOICES
+from trainer.shard import Shard, read_list
 from trainer.swatch.derive import CAN, parse_names
 from trainer.swatch.map_set import parse_map
 from trainer.swatch.periods import parse_lattice
@@ -35,7 +36,21 @@ class TrainingConfig:
     What shapes the training itself is None where the default of its kind is meant: see `recipe`.
     """
 
-    swatch: tuple[Path, ...] = field(metadata=flag("photographs, or folders of them; one model each", metavar="FILE"))
+    swatch: tuple[Path, ...] = field(
+        default=(), metadata=flag("photographs, or folders of them; one model each", metavar="FILE")
+    )
+    swatch_list: Path | None = field(
+        default=None,
+        metadata=flag("a text file that names more of them, one a line, from its own folder on", metavar="FILE"),
+    )
+    shard: str | None = field(
+        default=None,
+        metadata=flag(
+            "make a share of the models, such as 3/16, as one task of a render farm; a training that was cut off goes "
+            "on",
+            metavar="N/M",
+        ),
+    )
     out: Path | None = field(
         default=None,
         metadata=flag("model file, or folder for several (default: models/NAME.safetensors)", metavar="FILE"),
@@ -140,20 +155,33 @@ class TrainingConfig:
     json: Path | None = field(
         default=None, metadata=flag("write what became of each model to this file, for programs", metavar="FILE")
     )
+    estimate: bool = field(
+        default=False, metadata=flag("say how many models there are to make, how long that takes and what memory")
+    )
     resume: bool = field(default=False, metadata=flag("go on from the checkpoint of a training that was cut off"))
     quiet: bool = field(default=False, metadata=flag("say nothing but errors"))
     model_only: bool = field(default=False, metadata=flag("write the model without pictures beside it"))
     progress_lines: bool = field(
         default=False, metadata=flag("for programs: tell the progress on standard output, one JSON object a line")
     )
+    result_lines: bool = field(
+        default=False,
+        metadata=flag("for programs: tell what became of each model on standard output, one JSON object a line"),
+    )
+    openjd: bool = field(
+        default=False, metadata=flag("for render farms: tell progress, status and failure as Open Job Description does")
+    )
     leave_with_parent: bool = field(
         default=False, metadata=flag("exit when standard input closes: the program that started it has ended")
     )
 
     def __post_init__(self) -> None:
-        if not self.swatch:
+        if not (self.swatch or self.swatch_list):
             raise UnusableSwatch("No swatch was given: name a picture or a folder of pictures.")
         _ = self.recipe, self.periods, self.map_files, self.guessed, self.straighten  # each raises what makes no sense
+        _ = self.share
+        if self.progress_lines and self.openjd:
+            raise ValueError("--progress-lines and --openjd tell the same in two ways. Leave one of them out.")
         if self.aspect is not None and self.corners is None:
             raise ValueError("--aspect belongs to --corners. Name the corners, or leave it out.")
         if self.corners is not None and self.kind != "texture":
@@ -166,6 +194,16 @@ class TrainingConfig:
             raise ValueError(f"--metres is {self.metres:g}; it must be from {METRES[0]:g} to {METRES[1]:g}.")
         if self.category is not None and not (0 < len(self.category) <= MAX_CATEGORY and self.category.isprintable()):
             raise ValueError(f"--category must be 1 to {MAX_CATEGORY} printable characters.")
+
+    @cached_property
+    def share(self) -> Shard | None:
+        """The share of the models that is to be made; None: all of them."""
+        return None if self.shard is None else Shard.parse(self.shard)
+
+    @property
+    def swatches(self) -> tuple[Path, ...]:
+        """All files and folders that were named. Raises UnusableSwatch."""
+        return (*self.swatch, *(read_list(self.swatch_list) if self.swatch_list else ()))
 
     @property
     def names_file(self) -> bool:
