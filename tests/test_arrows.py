@@ -246,9 +246,9 @@ def text_files() -> list[Path]:
     hidden = {".gitignore", ".pre-commit-config.yaml"}
     top = (path for path in ROOT.iterdir() if path.is_file() and path.name != "LICENSE")
     found = [path for path in top if path.name in hidden or not path.name.startswith(".")]
-    for folder in (*FOLDERS, "docs", ".ci"):
+    for folder in (*FOLDERS, "docs", "farm", ".ci"):
         found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    endings = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".sh", ""}
+    endings = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".sh", ".js", ""}
     return sorted(path for path in found if path.suffix in endings)
 
 

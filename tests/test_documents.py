@@ -104,6 +104,10 @@ def test_a_command_is_understood_by_the_program_it_names(document: Path, command
         case "blender":
             assert arguments[0] == "-b"
             assert arguments[2] == "--python"
+        case ".venv/bin/openjd":
+            assert arguments[0] == "run"
+            defined = re.findall(r"^  - name: (\w+)$", (ROOT / arguments[1]).read_text("utf-8"), re.M)
+            assert {each.split("=")[0] for each in arguments[3::2]} <= set(defined)
         case ".venv/bin/python":
             assert (ROOT / arguments[0]).is_file()
         case _:

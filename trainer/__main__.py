@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+import torch
 from tqdm import tqdm
 
 from server import __version__
@@ -24,8 +25,9 @@ from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
 from server.network.devices import choose_device
 from server.replace_file import UnusableOutput, replace_file
-from trainer.batch import as_json, check_all, exit_code, fingerprint, make_all, summary, table
-from trainer.descriptor.descriptors import SET_ITERATIONS, choose_descriptor
+from trainer.batch import Outcome, as_json, check_all, exit_code, fingerprint, make_all, summary, table
+from trainer.descriptor.descriptors import SET_ITERATIONS, NetworkDescriptor, choose_descriptor
+from trainer.estimate import Estimate, Size
 from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
 from trainer.quilt_job import QuiltJob
 from trainer.report import OpenJDReport, Report
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         with _stop_requests(config.quiet) as stop:
             outcomes = check_all(tasks, config, stop, say, report)
+            if config.estimate:
+                return _estimate(outcomes, found, config, say, report)
             if any(outcome.state == "not begun" for outcome in outcomes):
                 make_all(outcomes, _kind_of_job(config, say, report), config, stop, say, report)
         if len(outcomes) > 1:
@@ -72,6 +76,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     report.ended(summary(outcomes))
     return exit_code(outcomes)
+
+
+def _estimate(outcomes: Sequence[Outcome], found: Found, config: TrainingConfig, say: Say, report: Report) -> int:
+    """Say what the models that were not begun will take; the exit code."""
+    recipe = config.recipe
+    network = recipe.arch != "quilt"
+    descriptor = choose_descriptor(config.descriptor, config.vgg_weights, torch.device("cpu"), say) if network else None
+    sizes = [
+        Size(
+            arch=recipe.arch,
+            descriptor=descriptor.name if descriptor else "none",
+            pixels=each.pixels,
+            maps=each.maps,
+            steps=_steps(config, each.task, descriptor) if descriptor else 0,
+        )
+        for each in outcomes
+        if each.state == "not begun"
+    ]
+    finished = [each.facts for each in outcomes if each.state == "up to date" and each.facts]
+    estimate = Estimate.of(sizes, finished, sheets=not config.model_only)
+    say(estimate.spoken(len(outcomes)))
+    report.estimate(dataclasses.asdict(estimate))
+    if config.json:
+        replace_file(config.json, as_json(outcomes, found.left_out, estimate).encode())
+    return exit_code([each for each in outcomes if each.state != "not begun"])
 
 
 def _report(options: argparse.Namespace) -> Report:
@@ -90,12 +119,18 @@ def _kind_of_job(config: TrainingConfig, say: Say, report: Report) -> Callable[[
         return lambda task: StyleJob(task, recipe, device, config, say, report, descriptor=descriptor)
 
     def texture(task: Task) -> Job:
-        share = SET_ITERATIONS if config.guessed or task.material.parts else 1
-        iterations = config.iterations or round(share * descriptor.iterations)
-        steps = dataclasses.replace(recipe, iterations=iterations)
+        steps = dataclasses.replace(recipe, iterations=_steps(config, task, descriptor))
         return TextureJob(task, steps, device, config, say, report, descriptor=descriptor)
 
     return texture
+
+
+def _steps(config: TrainingConfig, task: Task, descriptor: NetworkDescriptor) -> int:
+    """How many iterations a network takes."""
+    if config.recipe.kind == "style":
+        return config.recipe.iterations
+    share = SET_ITERATIONS if config.guessed or task.material.parts else 1
+    return config.iterations or round(share * descriptor.iterations)
 
 
 def _found(config: TrainingConfig, say: Say) -> Found:

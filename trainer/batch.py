@@ -21,6 +21,7 @@ from server.errors import TexserverError
 from server.files.picture_file import UnusablePicture, picture_bytes, quoted
 from server.model.header import BrokenModel, Facts, read_facts
 from server.network.model_file import storable
+from trainer.estimate import Estimate
 from trainer.job import Job, Say, Stop, Task
 from trainer.progress import spoken
 from trainer.report import Report
@@ -28,7 +29,6 @@ from trainer.swatch.map_set import read_map_set
 from trainer.swatch.materials import Material
 from trainer.swatch.swatch import read_swatch
 from trainer.training.checkpoint import UnusableCheckpoint, checkpoint_path
-from trainer.training.recipe import Recipe
 from trainer.training_config import TrainingConfig
 
 State = Literal["not begun", "up to date", "made", "refused", "failed", "stopped"]
@@ -36,18 +36,25 @@ SHAPELESS = (  # options that shape no model
     *("swatch", "swatch_list", "shard", "out", "again", "json", "estimate", "resume", "quiet", "device"),
     *("model_only", "progress_lines", "result_lines", "openjd", "leave_with_parent"),
 )
-# Options that the recipe holds, whether given or not. Its `iterations` are not the whole truth: see trainer/__main__.py.
+# Options that the recipe holds, whether given or not. `iterations` is none: its default depends on the descriptor.
 IN_RECIPE = ("batch", "size", "seed", "arch", "rate")
 
 
 @dataclass(kw_only=True, eq=False)
 class Outcome:
-    """What has become of a task so far. `why`: a sentence for what was refused or has failed."""
+    """What has become of a task so far. `why`: a sentence for what was refused or has failed.
+
+    `facts`: of the finished model that was there before. `maps` and `pixels`: of what is to be learned, where it was
+    read.
+    """
 
     task: Task
     state: State = "not begun"
     why: str = ""
     seconds: float = 0.0
+    facts: Facts | None = None
+    maps: int = 0
+    pixels: int = 0
 
 
 def fingerprint(material: Material, config: TrainingConfig) -> str:
@@ -93,7 +100,7 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Sa
         if stop.requested:
             break
         task = outcome.task
-        facts = _finished(task.output)
+        facts = outcome.facts = _finished(task.output)
         goes_on = config.resume and checkpoint_path(task.output).exists()
         if _is_of(facts, task) and not (config.again or goes_on):
             outcome.state = "up to date"
@@ -104,7 +111,7 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Sa
                 f"{task.output} was made from {facts.swatch.name!r}, not from {quoted(task.material.path)}. Choose "
                 "another --out, or replace it with --again.",
             )
-        elif len(tasks) > 1 and (why := _unusable(task, config)):  # a single one is read once, by its job
+        elif (len(tasks) > 1 or config.estimate) and (why := _unusable(outcome, config)):  # else its job reads it once
             _refuse(outcome, why)
         elif facts and facts.swatch.sha256 != _sha256(task.material.path):
             say(
@@ -116,13 +123,16 @@ def check_all(tasks: Sequence[Task], config: TrainingConfig, stop: Stop, say: Sa
     return outcomes
 
 
-def _unusable(task: Task, config: TrainingConfig) -> str:
-    """Why a picture of the task cannot be used, or ""."""
+def _unusable(outcome: Outcome, config: TrainingConfig) -> str:
+    """Why a picture of the task cannot be used, or "". Else its size is kept."""
+    material = outcome.task.material
     try:
-        swatch = read_swatch(task.material.path, config.swatch_size or config.recipe.swatch_size, config.straighten)
-        read_map_set(swatch, task.material.parts)
+        swatch = read_swatch(material.path, config.swatch_size or config.recipe.swatch_size, config.straighten)
+        maps = read_map_set(swatch, material.parts)
     except (TexserverError, ValueError) as error:
         return str(error)
+    names = {each.name for each in maps.maps} | set(config.guessed)
+    outcome.maps, outcome.pixels = len(names), maps.pixels[0, 0].numel()
     return ""
 
 
@@ -247,12 +257,14 @@ def described(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def as_json(outcomes: Sequence[Outcome], left_out: Mapping[Path, str]) -> str:
+def as_json(outcomes: Sequence[Outcome], left_out: Mapping[Path, str], estimate: Estimate | None = None) -> str:
     """The same for programs, with the files that were left out."""
-    content = {
+    content: dict[str, Any] = {
         "format": 1,
         "texserver": __version__,
         "results": [described(each) for each in outcomes],
         "left_out": {str(path): why for path, why in left_out.items()},
     }
+    if estimate:
+        content["estimate"] = dataclasses.asdict(estimate)
     return json.dumps(content, indent=2) + "\n"

@@ -4,6 +4,7 @@ output.
     {"fraction": 0.4, "text": "Learning, round 1 of 8."}                     how much of the work is done, for people
     {"picture": "models/wall.growth.rgb", "height": 384, "width": 384}       the growing texture, latest version
     {"result": {"name": "wall", "state": "made", …}}                         what became of a model, as in --json
+    {"estimate": {"models": 8, "seconds": 160.5, …}}                         likewise, what all of them will take
 
 A line may have any of these keys, and others that are to be ignored. The picture is a file of raw RGB samples in sRGB,
 row by row, which stands under its name complete and is replaced by the next.
@@ -46,6 +47,11 @@ class Report:
         """What became of a model (trainer/batch.py)."""
         if self.results:
             _write(json.dumps({"result": outcome}))
+
+    def estimate(self, estimate: Mapping[str, object]) -> None:
+        """What all models will take (trainer/estimate.py)."""
+        if self.results:
+            _write(json.dumps({"estimate": estimate}))
 
     def ended(self, failure: str) -> None:
         """The program ends, and `failure` says why it ends with an error; "": all is made. People are told anyway."""

@@ -1,4 +1,6 @@
-"""How far a command has come: a bar on a terminal, elsewhere (a log, a pipe) a plain line every few seconds."""
+"""How far a command has come: a bar on a terminal, elsewhere (a log, a pipe, a render farm) a plain line every few
+seconds.
+"""
 
 import sys
 import time
@@ -8,14 +10,19 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from server import openjd
+
 LINE_EVERY_S = 5.0
 
 
 class Bar:
-    """Appears with the first progress, so that after a mistake only one sentence is printed. On standard error."""
+    """Appears with the first progress, so that after a mistake only one sentence is printed. On standard error.
 
-    def __init__(self, name: str, total: int, quiet: bool, **options: Any) -> None:
-        self._name, self._total, self._quiet = name[:40], total, quiet
+    `farm`: tell a render farm, too (server/openjd.py).
+    """
+
+    def __init__(self, name: str, total: int, quiet: bool, farm: bool = False, **options: Any) -> None:
+        self._name, self._total, self._quiet, self._farm = name[:40], total, quiet, farm
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
         disabled = quiet or not self._on_terminal
         self._make = partial(tqdm, total=total, desc=self._name, disable=disabled, file=sys.stderr, **options)
@@ -30,8 +37,12 @@ class Bar:
         self._bar.update(before + done - self._bar.n)
         now = time.monotonic()
         is_due = before + done >= self._total or now - self._said >= LINE_EVERY_S
-        if is_due and not (self._on_terminal or self._quiet):
-            self._said = now
+        if not is_due:
+            return
+        self._said = now
+        if self._farm:
+            openjd.progress((before + done) / self._total)
+        if not (self._on_terminal or self._quiet):
             print(f"{self._name}: {100 * (before + done) / self._total:.0f}%", file=sys.stderr, flush=True)
 
     def tell(self, line: str) -> None:

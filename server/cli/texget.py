@@ -43,7 +43,7 @@ from blender_addon.client.texture_sets import ENGINES
 from blender_addon.client.udim import TOKEN, UdimSet, parse_udim
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
-from server import __version__
+from server import __version__, openjd
 from server.cli.bar import Bar
 from server.cli.export_files import Painter, export_files
 from server.cli.stylize_files import Plan, planned, stylize_files
@@ -87,8 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    given = sys.argv[1:] if argv is None else argv
     try:
-        arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+        arguments = _parser().parse_args(_joined(given))
         if arguments.print_completion is not None:
             _print_completion(arguments.print_completion)
         elif arguments.train is not None or arguments.jobs:
@@ -106,10 +107,10 @@ def _run(argv: Sequence[str] | None) -> int:
         else:
             _list_server(arguments.connect)
     except (NoServer, ServerUnreachable) as error:
-        print(f"texget: {printable(str(error))} Or paint without a server: texget --models DIR.", file=sys.stderr)
+        _failed(f"{error} Or paint without a server: texget --models DIR.", given)
         return FAILED if isinstance(error, ServerUnreachable) else MISTAKEN
     except TexserverError as error:
-        print(f"texget: {printable(str(error))}", file=sys.stderr)
+        _failed(str(error), given)
         may_work_later = isinstance(error, TimedOut | UnusableOutput | ImageFileError | TrainingFailed) or (
             isinstance(error, Refused) and error.code in MAY_WORK_LATER
         )
@@ -118,6 +119,12 @@ def _run(argv: Sequence[str] | None) -> int:
         print("texget: stopped; no unfinished picture remains.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _failed(why: str, given: Sequence[str]) -> None:
+    print(f"texget: {printable(why)}", file=sys.stderr)
+    if "--openjd" in given:
+        openjd.failed(why)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -229,6 +236,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, and no names of written files")
     parser.add_argument(
+        "--openjd",
+        action="store_true",
+        help="for render farms: tell progress and failure as Open Job Description does",
+    )
+    parser.add_argument(
         "--print-completion",
         choices=("bash", "zsh", "tcsh"),
         help="print what makes this shell complete texget's options",
@@ -299,7 +311,7 @@ def _paint_all(
     if arguments.orm:
         maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
     total, done = sum(part.pixels for _, _, part in pieces), 0
-    with Bar(arguments.model, total, arguments.quiet, unit="px", unit_scale=True) as bar:
+    with Bar(arguments.model, total, arguments.quiet, arguments.openjd, unit="px", unit_scale=True) as bar:
         for seed, template, part in pieces:
             written: list[Path] = []
             painter.paint(
@@ -338,7 +350,9 @@ def _export_all(painter: Painter, arguments: argparse.Namespace, texels_per_metr
     size = parse_size(SIZE if arguments.size is None else arguments.size)
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
     pixels = size.whole.pixels
-    with Bar(arguments.model, pixels * len(seeds), arguments.quiet, unit="px", unit_scale=True) as bar:
+    with Bar(
+        arguments.model, pixels * len(seeds), arguments.quiet, arguments.openjd, unit="px", unit_scale=True
+    ) as bar:
         for index, seed in enumerate(seeds):
             for path in export_files(
                 painter,
@@ -420,7 +434,7 @@ def _stylize(arguments: argparse.Namespace) -> None:
 
 def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, arguments: argparse.Namespace) -> None:
     shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
-    with Bar(arguments.model, len(plan.steps), arguments.quiet, bar_format=shown) as bar:
+    with Bar(arguments.model, len(plan.steps), arguments.quiet, arguments.openjd, bar_format=shown) as bar:
         stylize_files(
             stylizer,
             arguments.model,

@@ -58,7 +58,7 @@ def train_files(client: Client, arguments: argparse.Namespace) -> None:
     training = client.begin_training(name, read_maps(material), **_options(arguments))
     shown = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
     try:
-        with Bar(name, 100, arguments.quiet, bar_format=shown) as bar:
+        with Bar(name, 100, arguments.quiet, arguments.openjd, bar_format=shown) as bar:
             client.follow(training, lambda now: bar.advance(0, int(100 * now.fraction)))
     except KeyboardInterrupt:
         _stopped(client, training)

@@ -563,6 +563,19 @@ class TestResume:
         assert a_sentence(said)
         assert "Leave out --resume" in said
 
+    def test_a_task_of_a_farm_begins_anew_where_the_checkpoint_is_of_another_training(
+        self, photo: Path, cut_off: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shard = ["--swatch", str(photo), "--out", str(cut_off), "--shard", "1/1", *SMALL]
+        assert main([*shard, "--seed", "9"]) == 0
+        assert "is of another training: starting from the beginning." in capsys.readouterr().out
+        assert read_model(cut_off).training["seed"] == 9
+        assert not list(cut_off.parent.glob("*.checkpoint.*"))
+
+    def test_a_task_of_a_farm_goes_on(self, photo: Path, cut_off: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--swatch", str(photo), "--out", str(cut_off), "--shard", "1/1", *SMALL]) == 0
+        assert "Going on from iteration 4." in capsys.readouterr().out
+
     def test_without_a_checkpoint_starts_from_the_beginning_and_says_so(
         self, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
