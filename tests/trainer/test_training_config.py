@@ -39,6 +39,8 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "colour": ([], True), "again": ([], True), "json": (["made.json"], Path("made.json")),
     "resume": ([], True), "quiet": ([], True), "corners": (["0,0;0,1;1,1;1,0"], "0,0;0,1;1,1;1,0"),
     "aspect": (["1.5"], 1.5), "model_only": ([], True), "progress_lines": ([], True), "leave_with_parent": ([], True),
+    "swatch_list": (["list.txt"], Path("list.txt")), "shard": (["3/16"], "3/16"), "estimate": ([], True),
+    "result_lines": ([], True), "openjd": ([], True),
 }  # fmt: skip
 
 
@@ -60,16 +62,17 @@ def test_flags_of_several_values_may_be_repeated() -> None:
 
 
 def test_a_swatch_must_be_named() -> None:
-    with pytest.raises(SystemExit):
-        parsed()
     with pytest.raises(TexserverError, match="name a picture"):
-        TrainingConfig(swatch=())
+        parsed()
+    assert parsed("--swatch-list", "list.txt").swatch == ()
 
 
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
         ({"seed": -1}, "seed is -1"),
+        ({"shard": "5/4"}, "not one of 1/4 to 4/4"),
+        ({"openjd": True, "progress_lines": True}, "Leave one of them out"),
         ({"arch": "resnet"}, "arch is 'resnet'"),
         ({"lattice": "bricks"}, "is not a lattice"),
         ({"map": ("shine=x.png",)}, "NAME=FILE"),
