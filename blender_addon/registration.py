@@ -6,6 +6,7 @@ import bpy
 
 from .loop import handlers, pump
 from .panel import (
+    command,
     corners,
     export_operators,
     gallery,
@@ -17,6 +18,7 @@ from .panel import (
     panels,
     preferences,
     presets,
+    recipe_operators,
     server_operators,
     settings,
     style_operators,
@@ -40,6 +42,7 @@ _MODULES = (
     material_operators,
     export_operators,
     library_operators,
+    recipe_operators,
     style_operators,
     server_operators,
     training_operators,
@@ -73,10 +76,12 @@ def register() -> None:
     translations.register()
     pump.start(style_orders.after_render)
     handlers.register()
+    command.register()
 
 
 def unregister() -> None:
     """Undo register() in reverse order. All tasks end."""
+    command.unregister()
     handlers.unregister()
     corners.close_view()
     translations.unregister()

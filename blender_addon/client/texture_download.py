@@ -27,6 +27,7 @@ class TextureDownload(Download):
     """Brings a window of a texture, by default the whole texture, into a sink.
 
     `depth`: bits per sample of all maps, 8 or 16; None: each map has its own, which the first answer gives.
+    `sha256`: of the model file that must paint it; "": whichever has the model's name.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TextureDownload(Download):
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
         depth: int | None = None,
+        sha256: str = "",
         in_flight: int = IN_FLIGHT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,6 +50,7 @@ class TextureDownload(Download):
         self.window = window or (0, 0, *size)  # top, left, height, width
         self.maps = tuple(maps) if maps is not None else None
         self.depth = depth
+        self.sha256 = sha256
         self.painting: Painting | None = None  # None until the first answer
         super().__init__(connection, model, self.window[2:], sink, in_flight=in_flight, clock=clock)
 
@@ -84,7 +87,7 @@ class TextureDownload(Download):
             window=(top, left, place.height, place.width),
             maps=self.maps,
             depth=self.depth,
-            sha256=self.painting.sha256 if self.painting else "",
+            sha256=self.painting.sha256 if self.painting else self.sha256,
             progress=True,
         )
 

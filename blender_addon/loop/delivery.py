@@ -200,6 +200,10 @@ class LibraryDelivery(StyleDelivery):
         """It goes on."""
 
 
+class RecipeDelivery(LibraryDelivery):
+    """Lets Blender read what a recipe painted. Its files are wanted, whichever .blend file is open."""
+
+
 def tidy() -> None:
     """Bring the cache below its limit, without the files that Blender shows."""
     state.session().tidy([Path(bpy.path.abspath(image.filepath)) for image in bpy.data.images])

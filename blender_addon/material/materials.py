@@ -16,6 +16,7 @@ import bpy
 from ..client.sinks import PaintedMap, Painting
 from ..tasks.painted import Painted
 from ..tasks.placement import Lattice, size_text, tile_width
+from ..tasks.recipes import stamp_of
 from ..tasks.relief import Method, Projection, depth, relief_of
 from . import legacy, live
 from .marks import MARK, is_ours
@@ -49,7 +50,7 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
     image: Any = bpy.data.images.load(str(path), check_existing=False)
     name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
-    image[MARK] = provenance_of(painting, map)
+    image[MARK] = {**provenance_of(painting, map), "stamp": stamp_of(path)}
     keep(image, path, pack=pack, folder="textures")
     return image
 
@@ -82,7 +83,12 @@ def pack_waiting() -> None:
 
 def name_image(image: Any, painting: Painting, map: PaintedMap) -> None:
     """Name an image after what it shows. Blender adds a number while another image has the name."""
-    image.name = f"{painting.model} {map.name} {size_text(painting.size)} #{painting.seed}"
+    image.name = image_name(painting.model, map.name, painting.size, painting.seed)
+
+
+def image_name(model: str, map: str, size: tuple[int, int], seed: int) -> str:
+    """What an image is called. `size`: height, width."""
+    return f"{model} {map} {size_text(size)} #{seed}"
 
 
 def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
@@ -228,6 +234,17 @@ def projection_of(material: Any) -> Projection | None:
     """How our node lays the texture onto an object, None without our node."""
     shown = live.showing(live.node_of(material.node_tree))
     return shown.projection if shown else None
+
+
+def resize(material: Any, images: Mapping[str, Any], size: tuple[int, int]) -> None:
+    """Show images of another size, height and width in pixels, in our node: as many pixels per metre as before."""
+    node = live.node_of(material.node_tree)
+    shown = live.showing(node)
+    if shown is None:
+        return
+    width = live.value(node, live.SIZE) * size[1] / shown.size[1]
+    _rebuild(material, replace(shown, images=images, size=size))
+    live.set_values(node, {live.SIZE: width})
 
 
 def set_projection(material: Any, projection: Projection) -> None:

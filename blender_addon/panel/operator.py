@@ -152,15 +152,15 @@ def over_our_panel(context: Any, event: Any) -> bool:
     return False
 
 
-def connect() -> str:
-    """Wait for the server's list of models. Returns "", or why there is none."""
+def connect(wait_s: float = SERVER_WAIT_S) -> str:
+    """Wait for the server's list of models, all of them checked. Returns "", or why there is none."""
     session = state.session()
     session.refresh()
     started = time.monotonic()
     while not session.catalogue.settled or session.connection.state != "ready":
         pump.step()
         waited_s = time.monotonic() - started
-        if waited_s > SERVER_WAIT_S or (session.connection.state == "failed-for-now" and waited_s > FAILED_WAIT_S):
+        if waited_s > wait_s or (session.connection.state == "failed-for-now" and waited_s > FAILED_WAIT_S):
             return session.connection.reason or "The server did not send its list of models. Try again."
         time.sleep(pump.NAP_S)
     return ""

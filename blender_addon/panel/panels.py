@@ -16,6 +16,7 @@ from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
 from .library_panel import LibraryPanel
 from .orders import NotOrdered
 from .panel import Panel, hides_textures
+from .recipe_panel import RecipesPanel, draw_missing
 from .server_drawing import draw_server
 from .settings import CUSTOM, MAPS, model_texels
 from .variation_panel import VariationsPanel
@@ -35,6 +36,7 @@ class _MainPanel(Panel):
         layout, settings, session = self.layout, context.scene.texserver, state.session()  # type: ignore[attr-defined]
         session.wanted = True
         draw_server(layout, preferences.get())
+        draw_missing(layout)
         if session.connection.state == "ready":
             training_panels.draw_buttons(layout)
         first = next((model.name for model in session.catalogue.ready("texture")), "")
@@ -228,7 +230,7 @@ def _for_editor(space: str, short: str) -> list[type]:
     """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_main"
     classes = [type(main, (_MainPanel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": main})]
-    for panel in (_MaterialPanel, VariationsPanel, LibraryPanel, JobsPanel, _HistoryPanel):
+    for panel in (_MaterialPanel, VariationsPanel, LibraryPanel, RecipesPanel, JobsPanel, _HistoryPanel):
         name = f"TEXSERVER_PT_{short}_{panel.bl_label.lower()}"
         classes.append(
             type(name, (panel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": name, "bl_parent_id": main})

@@ -31,14 +31,25 @@ def folder() -> Path:
     return Path(bpy.utils.user_resource("DATAFILES", path="texserver", create=True))
 
 
+_named: str | None = None  # a connection file, for this run alone
+
+
+def connect_to(file: str | None) -> None:
+    """Use the server of this connection file until this is called again. None: the one of the preferences."""
+    global _named
+    if file != _named:
+        _named = file
+        state.session().reconnect()
+
+
 def find() -> Pairing:
     """The server to use: the paired one, or the one on this machine. Raises NoServer."""
     line = get().pairing.strip()
-    pairing = parse_pairing(line) if line else find_server()
+    pairing = parse_pairing(line) if line and not _named else find_server(_named)
     if not _is_loopback(pairing.host) and not bpy.app.online_access:
         raise NoServer(
             f"{pairing.host} is another machine, but Blender's online access is off. Allow it in Preferences, System, "
-            "Network, or use a server on this machine."
+            "Network, or start Blender with --online-mode, or use a server on this machine."
         )
     return pairing
 

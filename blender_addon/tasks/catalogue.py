@@ -121,6 +121,10 @@ class Catalogue:
         """The model of that name, in any state."""
         return self._by_name.get(name)
 
+    def with_hash(self, sha256: str) -> ListedModel | None:
+        """The model whose file has this hash, whatever it is called now."""
+        return next((model for model in self.models if model.state == "ready" and model.sha256 == sha256), None)
+
     def ready(self, kind: Kind) -> list[ListedModel]:
         """The models of one kind that can be used, by name."""
         return [model for model in self.models if model.state == "ready" and model.kind == kind]

@@ -24,6 +24,7 @@ from .history import History, HistoryEntry
 from .library_task import LibraryOrder, LibraryTask
 from .painted import Painted
 from .picture_task import PictureOrder, PictureTask
+from .recipes import Recipe, RecipeTask
 from .sequence_task import ContentSource, SequenceOrder, SequenceTask
 from .server_jobs import ServerJobs
 from .task import PATIENCE_S, NameFiles, Task
@@ -117,6 +118,12 @@ class AddonSession:
     def order(self, order: TextureOrder, folder: Path | None = None, suffix: str = ".tif") -> TextureTask:
         """Add the task for a texture. Its files go into `folder`, or else into the cache."""
         task = self._texture_task(order, partial(_name, self._files_in(folder), suffix))
+        self.tasks.append(task)
+        return task
+
+    def repaint(self, recipe: Recipe, named: str) -> RecipeTask:
+        """Add the task that paints a recipe into its own files. `named`: what the server calls the model now."""
+        task = RecipeTask(self._new_id(), recipe, self.connection, named=named, **self._task_options)
         self.tasks.append(task)
         return task
 

@@ -46,11 +46,19 @@ FILES = (
     "stylizing",
     "setting_up",
     "exporting",
+    "recipes",
 )
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
 NEWEST, OTHERS, SLOW = "5.2.3", ("4.5.15",), ("4.2.23", "5.0.1")
-LONG = ("learning", "varying", "publishing", "setting_up", "exporting")  # quick tests run them in the newest alone
+LONG = (
+    "learning",
+    "varying",
+    "publishing",
+    "setting_up",
+    "exporting",
+    "recipes",
+)  # quick tests run them in the newest alone
 CASES = [
     pytest.param(
         version, file, marks=[pytest.mark.slow] if version in SLOW or (version != NEWEST and file in LONG) else []
