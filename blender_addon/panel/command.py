@@ -197,7 +197,7 @@ def _paint_all(to_paint: Sequence[Recipe]) -> int:
                 _complain(without_model(recipe))
                 failed += len(recipe.maps)
             else:
-                running.append(session.repaint(recipe, model.name))
+                running.append(session.repaint(recipe, model))
         pump.step()
         for task in [each for each in running if each.ended]:
             running.remove(task)

@@ -29,7 +29,7 @@ class PreparedRecipe:
         model = session.catalogue.with_hash(self.recipe.sha256)
         if model is None:
             raise NotOrdered(without_model(self.recipe))
-        task = session.repaint(self.recipe, model.name)
+        task = session.repaint(self.recipe, model)
         pump.deliver(RecipeDelivery(task, lambda _: recipes.show_painted(self.recipe), self))
         return task
 

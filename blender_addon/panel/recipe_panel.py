@@ -15,8 +15,8 @@ class RecipesPanel(Panel):
     def draw(self, context: Any) -> None:
         layout, found = self.layout, recipes.glance()  # type: ignore[attr-defined]
         missing = sum(len(each.maps) for each in found.missing)
-        column = layout.column(align=True)
-        column.label(text=f"{found.count} images: {len(found.packed)} packed, {missing} missing")
+        images = "image" if found.count == 1 else "images"
+        layout.label(text=f"{found.count} {images}: {len(found.packed)} packed, {missing} missing")
         column = layout.column()
         column.operator_context = "INVOKE_DEFAULT"
         column.operator("texserver.paint_missing", icon="BRUSH_DATA")
@@ -24,10 +24,8 @@ class RecipesPanel(Panel):
 
 
 def draw_missing(layout: Any) -> None:
-    """In the main panel: textures of this file that are pink, with the button that paints them."""
+    """In the main panel, where textures of this file are pink: the button that paints them."""
     if missing := sum(len(each.maps) for each in recipes.glance().missing):
-        row = layout.row(align=True)
+        row = layout.row()
         row.operator_context = "INVOKE_DEFAULT"
-        images = "image" if missing == 1 else "images"
-        row.label(text=f"{missing} {images} not painted", icon="ERROR")
-        row.operator("texserver.paint_missing", text="Paint")
+        row.operator("texserver.paint_missing", text=f"Paint {missing} Missing", icon="ERROR", translate=False)

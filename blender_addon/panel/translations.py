@@ -52,7 +52,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Favourite": ("Favorit", "Favori"),
     "Recipes": ("Rezepte", "Recettes"),
     "Paint Missing": ("Fehlende malen", "Peindre les manquantes"),
-    "Paint": ("Malen", "Peindre"),
     "Recipes Only": ("Nur Rezepte", "Recettes seules"),
     "Keep Pictures": ("Bilder behalten", "Garder les images"),
     "Retry": ("Wiederholen", "Réessayer"),

@@ -59,6 +59,7 @@ class ListedModel:
     fits: tuple[int, ...] = ()  # sides that fit the pattern without stretching it
     texels_per_metre: float | None = None  # at which the texture has its true scale
     category: str = ""  # such as "Masonry"
+    exact: bool = False  # its samples are the same whatever the device and the precision
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "ListedModel":
@@ -83,6 +84,7 @@ class ListedModel:
             fits=_wholes(entry.get("fits", [])),
             texels_per_metre=told.number("texels_per_metre", 0, MOST_TEXELS, 0) or None,
             category=told.text("category", MOST_CATEGORY, ""),
+            exact=told.flag("exact"),
         )
 
 

@@ -117,7 +117,10 @@ def read_recipe(mark: Mapping[str, Any], path: Path) -> tuple[Recipe, str] | Non
 
 
 class RecipeTask(Task):
-    """Paints the maps of one recipe, each into its own file. `named`: what the server calls the model now."""
+    """Paints the maps of one recipe, each into its own file.
+
+    `named`: what the server calls the model now. `exact`: its samples are the same at any precision.
+    """
 
     def __init__(
         self,
@@ -126,13 +129,14 @@ class RecipeTask(Task):
         connection: Connection,
         *,
         named: str,
+        exact: bool = False,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(id, connection, patience_s=patience_s, clock=clock)
         self.recipe = recipe
         self._named = named
-        self._sink = _RecipeSink(recipe)
+        self._sink = _RecipeSink(recipe, any_precision=exact)
         self._download: TextureDownload | None = None
 
     @property
@@ -170,16 +174,17 @@ class RecipeTask(Task):
 class _RecipeSink(FileSink):
     """Writes the files of a recipe, with the text that they had, and takes nothing but what it says."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, *, any_precision: bool) -> None:
         super().__init__(lambda names: [recipe.maps[each].path for each in names], durable=False)
         self.painting: Painting | None = None
         self._recipe = recipe
+        self._any_precision = any_precision
 
     def begin(self, painting: Painting) -> None:
         recipe = self._recipe
         if painting.sha256 != recipe.sha256:
             raise Refused("unknown_model", f"{recipe.title} was painted by another version of its model.")
-        if painting.precision != recipe.precision:
+        if painting.precision != recipe.precision and not self._any_precision:
             raise Refused(
                 "",
                 f"{recipe.title} was painted with the precision {recipe.precision}, but the server paints with "
@@ -193,7 +198,11 @@ class _RecipeSink(FileSink):
             except OSError as error:
                 raise ImageFileError(advice(error, each.path.parent)) from error
         self.painting = replace(
-            painting, model=recipe.model, server=recipe.server or painting.server, software=recipe.software
+            painting,
+            model=recipe.model,
+            precision=recipe.precision,
+            server=recipe.server,
+            software=recipe.software,
         )
         super().begin(self.painting)
 

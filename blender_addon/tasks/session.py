@@ -121,9 +121,11 @@ class AddonSession:
         self.tasks.append(task)
         return task
 
-    def repaint(self, recipe: Recipe, named: str) -> RecipeTask:
-        """Add the task that paints a recipe into its own files. `named`: what the server calls the model now."""
-        task = RecipeTask(self._new_id(), recipe, self.connection, named=named, **self._task_options)
+    def repaint(self, recipe: Recipe, model: ListedModel) -> RecipeTask:
+        """Add the task that paints a recipe into its own files. `model`: the one with its hash, whatever its name."""
+        task = RecipeTask(
+            self._new_id(), recipe, self.connection, named=model.name, exact=model.exact, **self._task_options
+        )
         self.tasks.append(task)
         return task
 

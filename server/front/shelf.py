@@ -24,6 +24,7 @@ from server.errors import Refused
 from server.model.checking import Checked, checking
 from server.model.header import THUMBNAIL, BrokenModel, Facts, Thumbnail, explained, opened
 from server.model.library import UnknownModel, check_place, name_of, no_library
+from server.model.quilt import QuiltArchitecture
 from server.model.torus import Size
 
 SCAN_EVERY_S = 1.0
@@ -432,6 +433,8 @@ def _told(version: Version) -> dict[str, Any]:
         ],
         "swatch": [facts.swatch.height, facts.swatch.width],
     }
+    if isinstance(facts.architecture, QuiltArchitecture):
+        told["exact"] = True
     if facts.texels_per_metre:
         told["texels_per_metre"] = round(facts.texels_per_metre, 3)
     if facts.category:

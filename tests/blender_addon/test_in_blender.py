@@ -47,6 +47,7 @@ FILES = (
     "setting_up",
     "exporting",
     "recipes",
+    "many_recipes",
 )
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
@@ -59,9 +60,12 @@ LONG = (
     "exporting",
     "recipes",
 )  # quick tests run them in the newest alone
+LARGE = ("many_recipes",)  # no quick test runs them
 CASES = [
     pytest.param(
-        version, file, marks=[pytest.mark.slow] if version in SLOW or (version != NEWEST and file in LONG) else []
+        version,
+        file,
+        marks=[pytest.mark.slow] if version in SLOW or file in LARGE or (version != NEWEST and file in LONG) else [],
     )
     for version in (*OTHERS, NEWEST, *SLOW)
     for file in FILES
