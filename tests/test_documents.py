@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from blender_addon.tasks import paint_options
 from server.cli import texget
 from server.service import serve
 from trainer import __main__ as trainer
@@ -31,8 +32,9 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], Any]] = {
     "trainer.evaluate": evaluate.main,
     "trainer.starter": starter.main,
     "trainer.descriptor.distillation": distillation.main,
+    "blender": paint_options.parse,
 }
-OTHERS_OPTIONS = {"--python"}  # Blender's
+OTHERS_OPTIONS = {"--python", "--python-exit-code", "--command", "--online-mode"}  # Blender's
 
 
 def named(value: object) -> str:
@@ -103,7 +105,12 @@ def test_a_command_is_understood_by_the_program_it_names(document: Path, command
             assert set(arguments) <= targets()
         case "blender":
             assert arguments[0] == "-b"
-            assert arguments[2] == "--python"
+            if arguments[2] == "--command":
+                assert arguments[3] == paint_options.NAME
+                with pytest.raises(ParsedError):
+                    paint_options.parse(arguments[4:])
+            else:
+                assert arguments[2] == "--python"
         case ".venv/bin/openjd":
             assert arguments[0] == "run"
             defined = re.findall(r"^  - name: (\w+)$", (ROOT / arguments[1]).read_text("utf-8"), re.M)
@@ -117,7 +124,7 @@ def test_a_command_is_understood_by_the_program_it_names(document: Path, command
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_an_option_that_is_named_is_one_of_our_programs(document: Path, parsers: list[argparse.ArgumentParser]) -> None:
-    needed = {"trainer": ["--swatch", "x"], "trainer.evaluate": ["x"]}
+    needed = {"trainer": ["--swatch", "x"], "trainer.evaluate": ["x"], "blender": ["paint"]}
     for name, main in PROGRAMS.items():
         with pytest.raises(ParsedError):
             main(needed.get(name, []))

@@ -11,7 +11,6 @@ saved. In background mode no timer runs, so a loop drives the session here.
 The exit code: 0 when all textures are there, 1 when one is not and standard error says why, 2 for a wrong command line.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -27,13 +26,12 @@ from ..material import legacy, recipes
 from ..protocol.errors import TexserverError
 from ..protocol.pairing import SCHEME
 from ..tasks import state
+from ..tasks.paint_options import NAME, PaintOptions, parse
 from ..tasks.placement import whole_periods
 from ..tasks.recipes import Recipe, RecipeTask, without_model
 from . import preferences
 from .operator import connect
 
-NAME: Final = "texserver"
-MOST_FACTOR: Final = 16.0
 LISTED_WITHIN_S: Final = 300.0  # a server that was just started checks its models first
 AT_ONCE: Final = 8  # recipes that are ordered; the session paints two of them at a time
 
@@ -73,7 +71,7 @@ class Wanted:
 def main(argv: Sequence[str]) -> int:
     """What follows `--command texserver`. Returns the exit code."""
     try:
-        given = _parser().parse_args(list(argv))
+        given = parse(argv)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
     try:
@@ -86,45 +84,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"blender -b FILE.blend --command {NAME}", description="Texserver on a farm.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="paint")
-    paint = commands.add_parser("paint", help="paint the textures of the .blend file")
-    paint.add_argument("--missing-only", action="store_true", help="only those whose files are missing")
-    paint.add_argument(
-        "--out",
-        metavar="FOLDER",
-        help="where the files go; // is the folder of the .blend file (default: where it expects them)",
-    )
-    paint.add_argument(
-        "--size-factor",
-        type=_factor,
-        default=1.0,
-        metavar="F",
-        help="times the width and height of each texture: as detailed, but repeating less often",
-    )
-    paint.add_argument(
-        "--save",
-        metavar="FILE.blend",
-        help="where to save the file if its images must point elsewhere (default: over the file)",
-    )
-    paint.add_argument(
-        "--connect",
-        metavar="FILE",
-        help="connection file, or a file that holds a pairing line (default: as in the preferences, else that of the "
-        "environment variable TEXSERVER_CONNECTION, else the server on this machine)",
-    )
-    return parser
-
-
-def _factor(text: str) -> float:
-    value = float(text)
-    if not 1 / MOST_FACTOR <= value <= MOST_FACTOR:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1/16 to 16")
-    return value
-
-
-def _paint(given: argparse.Namespace) -> int:
+def _paint(given: PaintOptions) -> int:
     if given.connect and given.connect.strip().startswith(SCHEME):
         raise NotPainted("Other users can see a command line. Put the pairing line into a file and name that file.")
     if not bpy.data.filepath:
@@ -147,7 +107,7 @@ def _paint(given: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _recipes(given: argparse.Namespace) -> Sequence[Recipe]:
+def _recipes(given: PaintOptions) -> Sequence[Recipe]:
     """Those to look at. A packed image needs nothing, unless it is to become another file."""
     if given.size_factor != 1.0:
         old = [each.name for each in bpy.data.materials if legacy.is_legacy(each)]
@@ -158,7 +118,7 @@ def _recipes(given: argparse.Namespace) -> Sequence[Recipe]:
     return recipes.all_of() if given.out or given.size_factor != 1.0 else recipes.find().recipes
 
 
-def _wanted(before: Recipe, given: argparse.Namespace) -> Wanted:
+def _wanted(before: Recipe, given: PaintOptions) -> Wanted:
     size, factor = before.size, given.size_factor
     if factor != 1.0:
         size = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
@@ -170,7 +130,7 @@ def _wanted(before: Recipe, given: argparse.Namespace) -> Wanted:
     return Wanted(before=before, after=recipes.elsewhere(before, size=size, folder=folder))
 
 
-def _left(wanted: Wanted, given: argparse.Namespace) -> Recipe:
+def _left(wanted: Wanted, given: PaintOptions) -> Recipe:
     """What is to be painted of it. A file that was changed by hand is kept, and told."""
     missing = wanted.after.only(lambda map: map.is_missing)
     if given.missing_only:
@@ -212,7 +172,7 @@ def _paint_all(to_paint: Sequence[Recipe]) -> int:
     return failed
 
 
-def _point(moved: Sequence[Wanted], given: argparse.Namespace) -> None:
+def _point(moved: Sequence[Wanted], given: PaintOptions) -> None:
     """Let the .blend file name the new files, and save it."""
     changed = sum(recipes.point(each.before, each.after) for each in moved)
     if changed:
