@@ -32,6 +32,7 @@ from server.quilt.bands import (
 from server.quilt.cuts import Cuts, joined, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
+from server.quilt.relief import Relief, relief_of, rises, tilted
 from server.quilt.stretch import UNIT, Periods, Stretch, fitted, is_plain, stretched
 from server.quilt.tables import Tables, Weights, make_tables
 
@@ -69,6 +70,7 @@ class Quilt:
         self.device = torch.device("cpu")
         self._tables: Tables | None = None
         self._bands: Bands | None = None
+        self._relief: tuple[Relief | None] | None = None
         self._periods: Periods | None = None  # of a quilt that was stretched for one size
         self._tiled = False  # likewise: whether it is of tiles
         self._stretches: OrderedDict[Hashable, tuple[Quilt, Stretch | None]] = OrderedDict()
@@ -151,6 +153,13 @@ class Quilt:
             self._bands = Bands(self.pixels, self.small, self.settings, self.device)
         return self._bands
 
+    @property
+    def relief(self) -> Relief | None:
+        """How normals and heights go together; made when it is first needed."""
+        if self._relief is None:
+            self._relief = (relief_of(self.maps, self.small),)
+        return self._relief[0]
+
     def plan(self, seed: int, size: Size) -> Plan:
         """The plan of one torus."""
 
@@ -187,7 +196,7 @@ class Quilt:
                     stretched(each, stretch)[:, : sides[0], : sides[1]].contiguous() for each in self.pixels
                 ]
                 other.small = other.pixels if factor == 1 else reduced(other.pixels, factor)
-                other._tables = other._bands = None
+                other._tables = other._bands = other._relief = None
             other._periods, other._tiled = periods, self._of_tiles()
             return other, stretch
 
@@ -212,13 +221,15 @@ class Quilt:
         plan = self.plan(seed, size)
         lines = [range(window.top, window.top + window.height), range(window.left, window.left + window.width)]
         painted = self._sharp(plan, (seed, size), lines)
+        slopes = None
         if not self._tiled:
-            painted = [rest.add_(low) for rest, low in zip(painted, self._low(plan, (seed, size), lines), strict=True)]
+            low, slopes = self._low(plan, (seed, size), lines)
+            painted = [rest.add_(slow) for rest, slow in zip(painted, low, strict=True)]
         result = []
         for each, pixels, depth, values in zip(self.maps, self.pixels, depths, painted, strict=True):
             deep = pixels.dtype == torch.uint16
             if each.name == NORMAL_NAME:
-                values = _unit(values, 65535 if deep else 255 * FRACTION)
+                values = _unit(values, 65535 if deep else 255 * FRACTION, slopes)
             result.append(_rounded(values, deep, depth).permute(1, 2, 0).contiguous().cpu())
         return result
 
@@ -301,18 +312,24 @@ class Quilt:
         first, second = (mean.values() for mean in sums)
         return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
 
-    def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> list[Tensor]:
-        """The two slower bands over a window, for each map (channels, rows, columns): nodes, interpolated."""
+    def _low(self, plan: Plan, key: Hashable, lines: Sequence[range]) -> tuple[list[Tensor], Tensor | None]:
+        """The two slower bands over a window, for each map (channels, rows, columns): nodes, interpolated. With them
+        what to tilt normals by (server/quilt/relief.py): (2, rows, columns), or None.
+        """
         factor, bands = self.settings.factor, self.bands
         axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
         spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
         # On a lattice most cuts run in joints, so light is hardly mixed across them.
         feathers = (2, 4) if self._periods else (LOW_FEATHER, SLOW_FEATHER)
         halo = max(feathers)
+        relief = self.relief
+        if relief:  # it looks at the nodes before and behind
+            spans = [range(span.start - 1, span.stop + 1) for span in spans]
         wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
         labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
-        means = [_Mean(self.pixels, (len(inside[0]), len(inside[1])), self.device) for _ in feathers]
+        kinds = [*self.pixels, self.pixels[relief.height].expand(2, -1, -1)] if relief else self.pixels
+        means = [_Mean(kinds, (len(inside[0]), len(inside[1])), self.device) for _ in feathers]
         for number, (row, column, place) in enumerate(patches):
             mask = labels == number
             if not bool(mask.any()):
@@ -327,15 +344,20 @@ class Quilt:
                 inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
                 weight = _Weight(feathered(inner, feather), (feather + 1) ** 4)
                 shown = [take(index, source[0], source[1]) for index in range(bands.count)]
+                if relief:
+                    shown.append(rises(shown[relief.height].float()))
                 mean.add(weight, (slice(None), slice(None)), shown)
         first, second = (mean.values() for mean in means)
+        grids = [grid.add_(slow) for grid, slow in zip(first, second, strict=True)]
+        if relief:
+            down, right = (F.pad((line[2:] - line[:-2]) * 4096 // factor, (1, 1), value=1) for line in inside)
+            grids[-1] = relief.slopes(rises(grids[relief.height]), grids[-1], (down, right))
         result = []
-        for grid, slow in zip(first, second, strict=True):
-            grid += slow
+        for grid in grids:
             for dimension, (nodes, span, line) in enumerate(zip(axes, spans, lines, strict=True), 1):
                 grid = nodes.between(grid, dimension, span, line)
             result.append(grid)
-        return result
+        return (result[:-1], result[-1]) if relief else (result, None)
 
     def _labels(
         self, plan: Plan, key: Hashable, ys: Tensor, xs: Tensor
@@ -514,9 +536,9 @@ def eight_bits(maps: Sequence[Tensor]) -> Tensor:
     )
 
 
-def _unit(values: Tensor, most: int) -> Tensor:
-    """Scale normals to unit length. They are whole numbers from 0 to `most`: (3, rows, columns)."""
-    vectors = 2 * values.double() - most
+def _unit(values: Tensor, most: int, slopes: Tensor | None) -> Tensor:
+    """Normals, (3, rows, columns), whole numbers from 0 to `most`, tilted by these slopes and scaled to unit length."""
+    vectors = 2 * values.double() - most if slopes is None else tilted(values, most, slopes)
     squares = vectors.square().sum(0, keepdim=True)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=values.device)[:, None, None]
     units = torch.where(squares < (most / 1000) ** 2, up, vectors / squares.clamp(min=1).sqrt())
