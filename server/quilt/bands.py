@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.quilt import QuiltArchitecture
+from server.quilt.between import between_cells
 from server.quilt.stretch import PHASES, cubic_taps
 from server.quilt.tables import extended
 
@@ -192,21 +193,7 @@ def _low(whole: Tensor, node: int, wraps: tuple[bool, bool], box: int) -> Tensor
         cells = (F.avg_pool2d(cells, (1, box), 1, divisor_override=1) / box).round()
     skip = margin - (box - 1) * node  # pixels of the swatch's surroundings that are left
     down, across = range(skip, skip + height), range(skip, skip + width)
-    return _between(cells[0], down, across, node).round()
-
-
-def _between(cells: Tensor, rows: range, columns: range, step: int) -> Tensor:
-    """Interpolated between the middles of cells of `step` pixels: (C, cells, cells) to (C, rows, columns)."""
-    for dimension, line in ((1, rows), (2, columns)):
-        places = torch.arange(line.start, line.stop, device=cells.device) * 2 + 1 - step  # in half pixels
-        first = places.div(2 * step, rounding_mode="floor")
-        share = (places - first * 2 * step).float()
-        last = cells.shape[dimension] - 1
-        near = cells.index_select(dimension, first.clamp(0, last))
-        far = cells.index_select(dimension, (first + 1).clamp(0, last))
-        share = share[:, None] if dimension == 1 else share[None]
-        cells = near + ((far - near) * share / (2 * step)).round()
-    return cells
+    return between_cells(cells[0], down, across, node)
 
 
 def _numbers(line: Tensor, side: int, wraps: bool) -> Tensor:
@@ -244,4 +231,4 @@ def _enlarged(table: Tensor, rows: range, columns: range, factor: int, wraps: tu
         range(line.start - first * factor, line.stop - first * factor)
         for first, line in zip(firsts, (rows, columns), strict=True)
     ]
-    return _between(cells, lines[0], lines[1], factor)
+    return between_cells(cells, lines[0], lines[1], factor)

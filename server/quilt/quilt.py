@@ -29,6 +29,7 @@ from server.quilt.bands import (
     feathered,
     node_of,
 )
+from server.quilt.between import between_nodes
 from server.quilt.cuts import Cuts, joined, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
@@ -355,7 +356,7 @@ class Quilt:
         result = []
         for grid in grids:
             for dimension, (nodes, span, line) in enumerate(zip(axes, spans, lines, strict=True), 1):
-                grid = nodes.between(grid, dimension, span, line)
+                grid = between_nodes(grid, dimension, nodes.pixels(span), line)
             result.append(grid)
         return (result[:-1], result[-1]) if relief else (result, None)
 
@@ -480,20 +481,6 @@ class _Nodes:
         while self.pixel(last) < line.stop:
             last += 1
         return range(first, last + 1)
-
-    def between(self, grid: Tensor, dimension: int, nodes: range, line: range) -> Tensor:
-        """Values of nodes, interpolated at every pixel of a range, rounded."""
-        known = self.pixels(nodes)
-        wanted = torch.arange(line.start, line.stop)
-        first = torch.searchsorted(known, wanted, right=True) - 1
-        span = known[first + 1] - known[first]
-        share = [
-            (each[:, None] if dimension == 1 else each).float().to(grid.device)
-            for each in (wanted - known[first], span)
-        ]
-        near = grid.index_select(dimension, first.to(grid.device))
-        far = grid.index_select(dimension, (first + 1).to(grid.device))
-        return near + ((far - near) * share[0] / share[1]).round()
 
 
 def _slices(parts: Sequence[range], of: Sequence[range]) -> tuple[slice, slice]:
