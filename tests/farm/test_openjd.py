@@ -112,7 +112,7 @@ def test_tasks_paint_a_texture_for_each_seed(tmp_path: Path) -> None:
     code, log = run("paint.yaml", tmp_path, Model="tiny", Seeds="3,5-6", **job)
     assert code == 0, log
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        f"tiny-{seed}-basecolor.png" for seed in (3, 5, 6)
+        f"tiny-basecolor-{seed:04}.png" for seed in (3, 5, 6)
     ]
     assert percents(log)[-1] == 100
     code, log = run("paint.yaml", tmp_path, Model="tinny", Seeds="3", **job)
