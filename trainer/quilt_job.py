@@ -36,7 +36,7 @@ from trainer.swatch.tiling import tiles
 
 GROWN = 1024  # side of the texture that is painted for a frame of NAME.growth.png
 REPORTED = 512  # likewise, of one that is reported
-REPORT_ROUNDS = 2  # after which a texture is reported
+REPORT_ROUNDS = 3  # after which a texture is reported
 SHOWN = 512  # side of the texture that is painted for the thumbnail
 CONTAINS = "the photograph"  # what such a model file contains, told among its training facts
 
@@ -61,22 +61,21 @@ class QuiltJob(Job):
         self.courses: Lattice | None = None
 
     def _find_pattern(self) -> None:
-        self.report.at(0.15, "Looking for a pattern.")
+        self.report.at(0.05, "Looking for a pattern.")
         self.lattice = lattice_of(self.set, self.config.periods)
         self.courses = None if self.lattice or self.config.periods != "auto" else strongest(self.set, find_courses)
 
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end. What was learned so far is written either way."""
-        if self.report.wanted:
-            self.report.at(0.05, "Sewing a first texture.")
-            self._report_texture(reduced(self._unpriced()))
         self._find_pattern()
         self._introduce()
         if self.config.resume:
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
-        self.report.at(0.3, "Learning.")
+        self.report.at(0.2, "Sewing a first texture.")
         quilt = self._unpriced()
         small = reduced(quilt)
+        self._report_texture(small)
+        self.report.at(0.35, "Learning.")
         frames: list[tuple[int, Picture]] = []
         self._grow(frames, 0, small)
         done = 0
@@ -86,7 +85,7 @@ class QuiltJob(Job):
                 done = next(rounds)
                 shown.show(done)
                 self.report.at(0.35 + 0.6 * done / ROUNDS, f"Learning, round {done} of {ROUNDS}.")
-                if done % REPORT_ROUNDS == 0:
+                if done % REPORT_ROUNDS == 0 and done < ROUNDS:  # then the model itself comes
                     self._report_texture(small)
         quilt.prices = small.prices
         quilt.forget()

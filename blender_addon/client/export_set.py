@@ -62,6 +62,8 @@ def job_of(engine: Engine, name: str, sources: Sources, look: Look, folder: Path
         "look": asdict(look),
         "maps": {map: str(path) for map, path in sources.maps.items()},
         "roughness": sources.roughness,
+        "hue": sources.hue,
+        "value": sources.value,
         "without": dict(sources.without),
         "metadata": dict(sources.metadata),
     }
@@ -75,6 +77,8 @@ def run(job: str) -> int:
     sources = Sources(
         maps={map: Path(path) for map, path in told["maps"].items()},
         roughness=tuple(told["roughness"]),
+        hue=told["hue"],
+        value=told["value"],
         without=told["without"],
         metadata=told["metadata"],
     )

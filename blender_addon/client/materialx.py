@@ -4,7 +4,8 @@ The surface is a Standard Surface, the one that most programs know. Images repea
 known (`tiledimage` with real-world sizes), on UV coordinates. Packed files are taken apart, and DirectX's normals are
 turned back.
 
-Source: MaterialX specification 1.38 and its standard library; hue, roughness and the rest are Blender's.
+Source: MaterialX specification 1.38 and its standard library. Hue, value and the range of the
+roughness are in the pictures (texture_sets.py).
 """
 
 from collections.abc import Mapping
@@ -27,8 +28,6 @@ class Look:
 
     size_m: tuple[float, float] | None = None  # width and height of one repeat in metres
     unit_m: tuple[float, float] = (1.0, 1.0)  # how long a unit of the UV coordinates is in metres
-    hue: float = 0.0  # added, in turns
-    value: float = 1.0  # of the colours, multiplied
     occlusion: float = 0.0  # how much occlusion darkens the colour, in [0, 1]
     normal_strength: float = 1.0
     displacement_m: float = 0.0  # from the lowest to the highest point
@@ -105,9 +104,6 @@ class _Graph:
             return
         _, node = self.nodes[BASE_COLOUR]
         look = self.look
-        if (look.hue, look.value) != (0.0, 1.0):
-            amount = ("vector3", f"={look.hue:g}, 1, {look.value:g}")
-            node = self._node("hsvadjust", "coloured", "color3", {"in": ("color3", node), "amount": amount})
         if OCCLUSION in self.nodes and look.occlusion > 0:
             dark = {"in1": ("color3", node), "in2": self.nodes[OCCLUSION]}
             dark_node = self._node("multiply", "dark", "color3", dark)

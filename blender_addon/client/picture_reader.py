@@ -1,7 +1,8 @@
 """Reads the one kind of picture that Blender writes for us: an uncompressed TIFF. No bpy here.
 
 Rows from top to bottom, interleaved: (height, width, 1, 3 or 4 channels), 8 bits per sample, or 16, little-endian.
-Alpha is unassociated. Nothing needs decoding, so 1080p takes some ms and Blender's window stays responsive. Numbers in
+Alpha is unassociated. Orientation (tag 274) does not count: Blender copies it from the picture that it read, whose rows
+it leaves as they were. Nothing needs decoding, so 1080p takes some ms and Blender's window stays responsive. Numbers in
 the file are checked against its length before they are used.
 
 Source: TIFF 6.0 (Adobe, 1992), sections 2 to 7; the strips are those of Blender 4.2 to 5.2.
@@ -87,16 +88,16 @@ def layout_of(file: BinaryIO, *, any_alpha: bool = False) -> TiffLayout:
     `any_alpha`: associated alpha is taken too, as Blender writes it with 16 bits; it is all the same where it is 1.
     """
     length = file.seek(0, 2)
-    tags = _Tags(file, length)
+    tags = Tags(file, length)
     width, height = tags.one(256), tags.one(257)
     channels, bits = tags.one(277, 1), tags.all(258)
     if width < 1 or height < 1 or channels not in (1, 3, 4):
         raise ValueError(f"{width} x {height} pixels of {channels} channels")
     if set(bits) not in ({8}, {16}) or (set(bits) == {16} and tags.order == ">"):
         raise ValueError(f"samples of {bits[0]} bits")
-    told = (tags.one(259, 1), tags.one(284, 1), tags.one(274, 1), tags.one(317, 1))
-    if told != (1, 1, 1, 1):  # Compression, PlanarConfiguration, Orientation, Predictor
-        raise ValueError("it is compressed, or its rows are in another order")
+    told = (tags.one(259, 1), tags.one(284, 1), tags.one(317, 1))
+    if told != (1, 1, 1):  # Compression, PlanarConfiguration, Predictor
+        raise ValueError("it is compressed, or its channels lie apart")
     if tags.one(262) != (1 if channels == 1 else 2):  # PhotometricInterpretation
         raise ValueError("its colours are neither RGB nor grey")
     if channels == 4 and tags.all(338) != (2,) and not (any_alpha and tags.all(338) == (1,)):  # ExtraSamples
@@ -113,7 +114,7 @@ def layout_of(file: BinaryIO, *, any_alpha: bool = False) -> TiffLayout:
     return TiffLayout(shape=(height, width, channels), bits=bits[0], strips=strips)
 
 
-class _Tags:
+class Tags:
     """The first directory of a file."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:

@@ -4,22 +4,20 @@ Rows from top to bottom, interleaved: (width, 1, 3 or 4 channels), uint8 or litt
 writes them. Of PNG: grey, RGB and RGBA of 8 and 16 bits, not interlaced, with every filter; colours stay as they are
 stored. Of TIFF: what picture_reader.py reads.
 
-Undoing a PNG's filter is the slow part. The Average filter, which image_file.py uses, depends on the pixel to the left,
-so no long number does a whole row at once as in writing: 3 million bytes a second.
-
-Source: PNG third edition (https://www.w3.org/TR/png-3/), 5 (chunks) and 9 (filters).
+Source: PNG third edition (https://www.w3.org/TR/png-3/), 5 (chunks).
 """
 
 import struct
 import zlib
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from .image_file import Raster
 from .picture_reader import layout_of, reading
+from .png_filters import MOST_ROWS, undone
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _CHANNELS: Final = {0: 1, 2: 3, 6: 4}  # by the colour type
@@ -113,49 +111,14 @@ def _inflated(file: BinaryIO, row_bytes: int) -> Iterator[bytes]:
 
 def _unfiltered(filtered: Iterator[bytes], raster: Raster) -> Iterator[bytes]:
     above = bytes(raster.row_bytes)
-    for _ in range(raster.height):
-        line = next(filtered, b"")
-        if not line:
+    for top in range(0, raster.height, MOST_ROWS):
+        lines = list(islice(filtered, min(MOST_ROWS, raster.height - top)))
+        if len(lines) < min(MOST_ROWS, raster.height - top):
             raise ValueError("it is cut off")
-        above = _undo(line[0], line[1:], above, raster.pixel_bytes)
-        yield _swapped(above) if raster.depth == 16 else above
-
-
-def _undo(filter: int, row: bytes, above: bytes, step: int) -> bytes:
-    """The row without its filter; `step` is the distance to the pixel on the left in bytes."""
-    if filter == 0:
-        return row
-    if filter == 2:  # Up
-        return bytes([(a + b) & 255 for a, b in zip(row, above, strict=True)])
-    found = bytearray(len(row))
-    for lane in range(step):  # each byte of a pixel depends on the same byte of the one before alone
-        own, up = row[lane::step], above[lane::step]
-        if filter == 1:  # Sub
-            found[lane::step] = bytes(each & 255 for each in accumulate(own))
-        elif filter == 3:  # Average
-            found[lane::step] = _averages(own, up)
-        elif filter == 4:
-            found[lane::step] = _paeth(own, up)
-        else:
-            raise ValueError("it is damaged")
-    return bytes(found)
-
-
-def _averages(own: bytes, up: bytes) -> bytes:
-    found, left = bytearray(len(own)), 0
-    for index, (a, above) in enumerate(zip(own, up, strict=True)):
-        found[index] = left = (a + ((left + above) >> 1)) & 255
-    return bytes(found)
-
-
-def _paeth(own: bytes, up: bytes) -> bytes:
-    found, left, corner = bytearray(), 0, 0
-    for a, above in zip(own, up, strict=True):
-        across, down, both = abs(above - corner), abs(left - corner), abs(left + above - 2 * corner)
-        near = left if across <= down and across <= both else above if down <= both else corner
-        left, corner = (a + near) & 255, above
-        found.append(left)
-    return bytes(found)
+        rows = undone(lines, above, raster.pixel_bytes)
+        above = rows[-1]
+        for row in rows:
+            yield _swapped(row) if raster.depth == 16 else row
 
 
 def _swapped(row: bytes) -> bytes:

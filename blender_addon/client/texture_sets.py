@@ -9,8 +9,10 @@
 | materialx | NAME_basecolor, NAME_roughness, … | a map in each | OpenGL |
 
 All are PNG. Base colour is sRGB, everything else linear; heights keep their 16 bits, packed maps have 8. What a texture
-has no map for is full light, half rough and no metal; a packed file of such values alone is not written. A file that is
-a PNG already, and needs no change, is copied. Everything else is converted in bands, whatever the size.
+has no map for is full light, half rough and no metal. Hue and value are written into the base colour, of 8 bits then,
+and the range of the roughness into its map. Occlusion stays whole: engines let it darken as much as they are told. A
+packed file of nothing but such values is not written. A file that is a PNG already, and needs no change, is copied.
+Everything else is converted in bands, whatever the size.
 
 Sources: Unity's manual on the mask map of HDRP, whose alpha and red URP's Lit shader reads as well; glTF 2.0, 3.9.2
 (metallic is blue, roughness green) and 3.9.3 (occlusion is red); Godot's class reference, ORMMaterial3D, and its
@@ -33,6 +35,7 @@ from ..protocol.errors import TexserverError
 from .image_file import ImageFileError, advice, open_image
 from .map_names import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS
 from .picture_rows import PictureRows
+from .recolour import recolouring
 
 Engine = Literal["unreal", "unity", "godot", "gltf", "materialx"]
 ENGINES: Final[tuple[Engine, ...]] = get_args(Engine)
@@ -108,6 +111,8 @@ class Sources:
 
     maps: Mapping[str, Path]
     roughness: tuple[float, float] = (0.0, 1.0)  # what black and white of the roughness map mean
+    hue: float = 0.0  # added to the colours, in turns
+    value: float = 1.0  # a factor of the colours
     without: Mapping[str, float] = field(default_factory=dict)  # other values in place of maps that are not there
     metadata: Mapping[str, str] = field(default_factory=dict)  # text for each file that is not copied
 
@@ -205,7 +210,8 @@ def _eight_bits(data: bytes) -> bytes:
 
 def _write_map(file: SetFile, sources: Sources, path: Path, progress: Callable[[float], None]) -> None:
     source, map = sources.maps[file.map], file.map
-    changed = file.flipped or (map == ROUGHNESS and sources.roughness != (0.0, 1.0))
+    recoloured = map == BASE_COLOUR and (sources.hue, sources.value) != (0.0, 1.0)
+    changed = file.flipped or recoloured or (map == ROUGHNESS and sources.roughness != (0.0, 1.0))
     if source.suffix.lower() == ".png" and not changed:
         shutil.copyfile(source, path)
         progress(1.0)
@@ -214,7 +220,7 @@ def _write_map(file: SetFile, sources: Sources, path: Path, progress: Callable[[
         raster = rows.raster
         if file.flipped and raster.channels < 3:
             raise NotPacked(f"The normal map {source} is grey, so it has no directions. Paint it again.")
-        depth = 8 if map == ROUGHNESS else raster.depth
+        depth = 8 if map == ROUGHNESS or recoloured else raster.depth
         metadata = {**sources.metadata, **({"Normals": "directx"} if file.flipped else {})}
         written = open_image(
             path,
@@ -226,7 +232,7 @@ def _write_map(file: SetFile, sources: Sources, path: Path, progress: Callable[[
             srgb=map == BASE_COLOUR,
             durable=False,
         )
-        table = _table(map, sources)
+        table, recolour = _table(map, sources), recolouring(sources.hue, sources.value)
         with written:
             for top in range(0, raster.height, BAND_ROWS):
                 count = min(BAND_ROWS, raster.height - top)
@@ -235,6 +241,8 @@ def _write_map(file: SetFile, sources: Sources, path: Path, progress: Callable[[
                     data = bytearray(_eight_bits(bytes(data)))
                 if map == ROUGHNESS:
                     data = data.translate(table)
+                if recoloured:
+                    data = bytearray(recolour(data, raster.channels))
                 for each in range(depth // 8) if file.flipped else ():  # of 16 bits, both bytes are inverted
                     green = slice(depth // 8 + each, None, raster.pixel_bytes)
                     data[green] = data[green].translate(_INVERT)

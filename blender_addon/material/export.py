@@ -15,7 +15,7 @@ from typing import Any, Final
 import bpy
 
 from ..client.export_set import job_of
-from ..client.map_names import METALLIC, ROUGHNESS
+from ..client.map_names import METALLIC, OCCLUSION, ROUGHNESS
 from ..client.materialx import Look
 from ..client.texture_sets import Engine, Sources
 from ..protocol.errors import TexserverError
@@ -59,10 +59,26 @@ def order_of(material: Any, engine: Engine, name: str, folder: Path) -> ExportOr
         raise NotExported(f"{workshop.parent} cannot be written to: {error.strerror}. Make room there.") from error
     node = live.node_of(material.node_tree)
     node = node if live.showing(node) else None
-    low, high = (live.value(node, each) for each in (live.ROUGH_MIN, live.ROUGH_MAX)) if node else (0.0, 1.0)
-    sources = Sources(maps=paths, roughness=(low, high), without=_shader_values(material), metadata=_provenance(images))
+    names = (live.ROUGH_MIN, live.ROUGH_MAX, live.HUE, live.VALUE)
+    low, high, hue, value = (live.value(node, each) for each in names) if node else (0.0, 1.0, 0.0, 1.0)
+    sources = Sources(
+        maps=paths,
+        roughness=(low, high),
+        hue=hue,
+        value=value,
+        without=_shader_values(material),
+        metadata=_provenance(images),
+    )
     job = job_of(engine, name, sources, _look(node), folder.absolute())
     return ExportOrder(title=f"{material.name} for {NAMES[engine]}", job=job, workshop=workshop)
+
+
+def left_out(material: Any) -> str:
+    """What of the material's look is not in the pictures of a set, and why; "" where all of it is."""
+    node = live.node_of(material.node_tree)
+    if not live.showing(node) or OCCLUSION not in materials.images_of(material) or live.value(node, live.AO) == 1:
+        return ""
+    return "AO is written whole: how much it darkens is set in the engine."
 
 
 def _file_of(image: Any, packed: Path) -> Path:
@@ -103,8 +119,6 @@ def _look(node: Any) -> Look:
     return Look(
         size_m=(width, width * rows / columns),
         unit_m=(u * metre, v * metre),
-        hue=live.value(node, live.HUE),
-        value=live.value(node, live.VALUE),
         occlusion=live.value(node, live.AO),
         normal_strength=live.value(node, live.STRENGTH),
         displacement_m=live.value(node, live.DISPLACEMENT) * metre,

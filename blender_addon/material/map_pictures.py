@@ -4,6 +4,9 @@ Blender decodes, and writes uncompressed TIFFs (map_file.py), which are then rea
 second Blender without a window, so that this one stays usable. Images without an unchanged file (packed, painted,
 generated, rendered) are written here: one call of Blender each, about 0.2 s for 4096 x 4096 pixels of 8 bits.
 
+A picture that its camera has marked as turned is turned upright, as every viewer shows it. Blender ignores the mark, so
+an image that it holds stays as it is seen there.
+
 What is read is kept in bpy.app.tempdir until close(). Nothing of Blender's is held between two steps.
 """
 
@@ -12,6 +15,7 @@ import subprocess
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -19,8 +23,10 @@ from typing import Any, Final
 import bpy
 
 from ..client.channels import Taking, take
+from ..client.image_file import ImageFileError, open_image
 from ..client.map_files import FileMaterial
 from ..client.map_names import BASE_COLOUR, PARTS
+from ..client.orientation import UPRIGHT, orientation_of, swaps, turned_rows
 from ..client.picture_reader import PictureError
 from ..client.picture_rows import PictureRows
 from ..client.picture_size import sample_bytes
@@ -71,6 +77,7 @@ class _Picture:
     sources: list[MapSource]
     target: Path  # of the TIFF
     given: Path | None = None  # the file to decode; None: an image of this Blender
+    orientation: int = UPRIGHT  # of the file
 
     @property
     def colour(self) -> bool:
@@ -108,15 +115,6 @@ class MapPictures:
             raise NoMaps(str(error)) from error
         return True
 
-    @property
-    def base_colour(self) -> Path | None:
-        """A picture of the base colour that Blender can load now: the file itself, else what was written of it."""
-        for each in self._pictures:
-            if each.colour:
-                first = each.sources[0].path or each.target
-                return first if first.is_file() else None
-        return None
-
     def close(self) -> None:
         """End, and remove what was written."""
         self._steps.close()
@@ -135,7 +133,8 @@ class MapPictures:
         for each in self._sources:
             key = each.path or each.image
             if key not in pictures:
-                pictures[key] = _Picture([], self._new_path(".tif"), each.path)
+                orientation = orientation_of(each.path) if each.path else UPRIGHT
+                pictures[key] = _Picture([], self._new_path(".tif"), each.path, orientation)
             pictures[key].sources.append(each)
         return list(pictures.values())
 
@@ -155,6 +154,8 @@ class MapPictures:
                 self._decode(each)
                 yield
         for each in self._pictures:
+            if each.orientation != UPRIGHT:
+                yield from self._turn(each)
             yield from self._take(each)
 
     # -------------------------------------------------------------------------------------------------------- decoding
@@ -251,6 +252,36 @@ class MapPictures:
                     each.target.unlink()
 
     # ---------------------------------------------------------------------------------------------------------- taking
+
+    def _turn(self, picture: _Picture) -> Iterator[None]:
+        """Write the picture anew, upright."""
+        stored = bytearray()
+        with PictureRows(picture.target, any_alpha=True) as rows:
+            raster = rows.raster
+            while band := rows.read(max(1, BAND_PIXELS // raster.width)):
+                stored += band
+                yield
+        swapped = swaps(picture.orientation)
+        height, width = (raster.width, raster.height) if swapped else (raster.height, raster.width)
+        upright = turned_rows(memoryview(stored), raster.height, raster.width, picture.orientation)
+        target, picture.target = picture.target, self._new_path(".tif")
+        try:
+            with open_image(
+                picture.target,
+                width=width,
+                height=height,
+                channels=raster.channels,
+                depth=raster.depth,
+                format="tiff",
+                durable=False,
+            ) as file:
+                while band := b"".join(islice(upright, max(1, BAND_PIXELS // width))):
+                    file.write_rows(band)
+                    yield
+        except ImageFileError as error:
+            raise NoMaps(str(error)) from error
+        finally:
+            target.unlink(missing_ok=True)
 
     def _take(self, picture: _Picture) -> Iterator[None]:
         with PictureRows(picture.target, any_alpha=True) as rows:

@@ -13,6 +13,7 @@ import bpy
 from gpu_extras.batch import batch_for_shader
 
 from ..client import straighten
+from ..client.orientation import UPRIGHT, orientation_of, stored_place, swaps
 from ..client.straighten import WHOLE, Corners, Point
 from ..material.references import Reference
 from .operator import CANCELLED, FINISHED, Operator, Outcome
@@ -52,9 +53,9 @@ _view: "View | None" = None  # the one that is open
 
 
 class View:
-    """What is drawn over an area, and the corners as they are."""
+    """What is drawn over an area, and the corners as they are, of the picture as it is upright."""
 
-    def __init__(self, area: Any, image: Any, then: Then, *, own: bool) -> None:
+    def __init__(self, area: Any, image: Any, then: Then, *, own: bool, orientation: int) -> None:
         self.area = area
         self.image = Reference.to("images", image)
         self.own = own  # whether the image was loaded for this
@@ -63,7 +64,9 @@ class View:
         self.held: int | Literal["all"] | None = None  # the corner that is dragged
         self.last: Point = (0.0, 0.0)
         self._texture = gpu.texture.from_image(image)
-        self._high = image.size[1] / max(image.size[0], 1)
+        self._orientation = orientation  # of the image, which Blender leaves as it is stored
+        width, height = image.size
+        self._high = width / max(height, 1) if swaps(orientation) else height / max(width, 1)
         self._space = type(area.spaces.active)
         self._handler = self._space.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
         area.tag_redraw()
@@ -180,8 +183,7 @@ class View:
             for column in range(squares + 1):
                 u, v = column / squares, row / squares
                 points.append(frame.at((u, v)))
-                x, y = place(u, v)
-                uvs.append((x, 1 - y))
+                uvs.append(self._uv(*place(u, v)))
         for row in range(squares):
             for column in range(squares):
                 at = row * (squares + 1) + column
@@ -193,7 +195,7 @@ class View:
 
     def _inside(self, places: Sequence[Point]) -> None:
         """The part within the corners at full brightness."""
-        uvs = [(x, 1 - y) for x, y in self.corners]
+        uvs = [self._uv(x, y) for x, y in self.corners]
         self._paint(list(places), uvs, [(0, 1, 2), (0, 2, 3)])
 
     def _magnify(self, picture: Frame, place: Point) -> None:
@@ -204,12 +206,17 @@ class View:
         frame = Frame(x - half, y - half, 2 * half, 2 * half)
         u, v = picture.fraction(*place)
         across, down = half / ZOOM / picture.width, half / ZOOM / picture.height
-        uvs = [(u + dx * across, 1 - v + dy * down) for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        uvs = [self._uv(u + dx * across, v - dy * down) for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
         fill(around(frame), (0.0, 0.0, 0.0, 1.0))
         self._paint(around(frame), uvs, [(0, 1, 2), (0, 2, 3)])
         line([*around(frame), around(frame)[0]], WHITE)
         line([(x - half / 4, y), (x + half / 4, y)], BLUE)
         line([(x, y - half / 4), (x, y + half / 4)], BLUE)
+
+    def _uv(self, x: float, y: float) -> Point:
+        """Of a place in the upright picture: in the image, from its bottom left."""
+        across, down = stored_place(self._orientation, x, y)
+        return across, 1 - down
 
     def _paint(self, points: Sequence[Point], uvs: Sequence[Point], triangles: Sequence[Sequence[int]]) -> None:
         shader = image_shader()
@@ -239,7 +246,8 @@ def open_view(context: Any, picture: Path | None, image: str, then: Then) -> Non
     if area is None:
         raise RuntimeError("There is no room to show the picture. Open a 3D View or an Image Editor.")
     shown: Any = bpy.data.images.load(str(picture), check_existing=False) if picture else bpy.data.images[image]
-    _view = View(area, shown, then, own=picture is not None)
+    orientation = orientation_of(picture) if picture else UPRIGHT
+    _view = View(area, shown, then, own=picture is not None, orientation=orientation)
     window = context.window
     with context.temp_override(window=window, area=area, region=_view.region):
         operators: Any = bpy.ops

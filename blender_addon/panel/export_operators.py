@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import bpy
 from bpy.props import EnumProperty, StringProperty
@@ -16,6 +16,7 @@ from ..material.export import NotExported
 from ..material.references import Reference
 from ..tasks import state
 from ..tasks.task import Task
+from .drawing import draw_text
 from .operator import FINISHED, Operator, Outcome
 from .orders import NotOrdered
 
@@ -26,6 +27,8 @@ ENGINES = (
     ("gltf", "glTF", "NAME_baseColor, NAME_occlusionRoughnessMetallic, NAME_normal"),
     ("materialx", "MaterialX", "A file for each map, and the document that describes them"),
 )
+WRITTEN: Final = "Hue, value and the range of the roughness are written into the pictures."
+CHARACTERS: Final = 34  # of a line beside the files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,17 @@ class TEXSERVER_OT_export_set(Operator):
         self.asked = True
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
+
+    def draw(self, context: Any) -> None:
+        """Beside the files."""
+        layout: Any = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(self, "engine")
+        layout.prop(self, "name")
+        draw_text(layout, WRITTEN, icon="INFO", width=CHARACTERS)
+        if context.object and (why := export.left_out(context.object.active_material)):
+            draw_text(layout, why, icon="INFO", width=CHARACTERS)
 
     def execute(self, context: Any) -> Outcome:
         material = context.object.active_material

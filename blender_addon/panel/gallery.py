@@ -4,6 +4,7 @@ Blender keeps references to an enum's items, so the list is kept here while it i
 catalogue changes.
 """
 
+from array import array
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final
 import bpy
 import bpy.utils.previews
 
+from ..client.orientation import UPRIGHT, orientation_of, turned_rows
 from ..tasks import state
 from ..tasks.catalogue import Kind, ListedModel
 from ..tasks.painted import Painted
@@ -70,8 +72,23 @@ def icon(path: Path | None) -> int:
         return 0
     key = str(path)
     if key not in _icons:
-        _icons.load(key, key, "IMAGE")
+        loaded = _icons.load(key, key, "IMAGE")
+        if (orientation := orientation_of(path)) != UPRIGHT:
+            _turn(loaded, orientation)
     return int(_icons[key].icon_id)
+
+
+def _turn(preview: Any, orientation: int) -> None:
+    """Make the small picture upright. Blender keeps its rows from bottom to top."""
+    width, height = preview.image_size
+    pixels = array("i", preview.image_pixels)
+    stored = array("i")
+    for start in range(len(pixels) - width, -1, -width):
+        stored += pixels[start : start + width]
+    rows = list(turned_rows(memoryview(stored), height, width, orientation)) if stored else []
+    if rows:
+        preview.image_size = len(rows[0]) // stored.itemsize, len(rows)
+        preview.image_pixels = array("i", b"".join(reversed(rows))).tolist()
 
 
 def forget(path: Path) -> None:

@@ -19,7 +19,7 @@ from ..tasks import state
 from ..tasks.training_task import TrainingOrder
 from . import corners, gallery, training_orders
 from .drawing import draw_text
-from .operator import FINISHED, Operator, Outcome, PaintingOperator
+from .operator import CANCELLED, FINISHED, Operator, Outcome, PaintingOperator
 from .orders import NotOrdered
 from .training_orders import PICTURES, Found, PreparedTraining, cannot_learn, refusal, unused
 
@@ -99,6 +99,9 @@ class TEXSERVER_OT_train(PaintingOperator):
         name="Replace", description="The material of that name that the server has", options={"SKIP_SAVE"}
     )
 
+    again: BoolProperty(options={"SKIP_SAVE", "HIDDEN"})  # the dialog was accepted, but it could not begin
+    refused: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # why, unless it is the name, of which the dialog tells
+
     found: list[Found]
     given_name = ""  # that the dialog has proposed
 
@@ -119,7 +122,8 @@ class TEXSERVER_OT_train(PaintingOperator):
         if not self.thing and self.source == "FILES" and (under := _under_mouse(context, event)):
             self.thing = under.name
         _materials[:] = [(each.name, each.name, each.maps) for each in self.found]
-        self.material = self.found[0].name
+        if not (self.again and self.material in [each.name for each in self.found]):
+            self.material = self.found[0].name
         manager: Any = context.window_manager
         shown: Outcome = manager.invoke_props_dialog(self, width=DIALOG, title=self.bl_label, confirm_text="Learn")
         return shown
@@ -146,7 +150,7 @@ class TEXSERVER_OT_train(PaintingOperator):
             draw_text(layout, f"Maps: {found.maps}", width=CHARACTERS)
         for note in found.notes:
             draw_text(layout, note, icon="INFO", width=CHARACTERS)
-        if why := refusal(self.name, replace=self.replace):
+        if why := refusal(self.name, replace=self.replace) or self.refused:
             draw_text(layout, why, icon="ERROR", width=CHARACTERS)
 
     def _chosen(self) -> Found:
@@ -161,16 +165,32 @@ class TEXSERVER_OT_train(PaintingOperator):
         try:
             _pending = self.prepare(context)
         except (NotOrdered, NotAssigned) as error:
-            return self.fail(error)
+            return self._ask_again(error)
         if self.straighten:
             found = self._chosen()
             try:
                 corners.open_view(context, found.picture, found.image, _begin_straightened)
             except RuntimeError as error:
-                return self.fail(error)
+                return self._ask_again(error)
             return FINISHED
         _operators.texserver.train_begin("INVOKE_DEFAULT")
         return FINISHED
+
+    def _ask_again(self, why: object) -> Outcome:
+        """Show the dialog again, with all that was typed and the reason: Blender closes it whatever OK does."""
+        found = self._chosen()
+        given: dict[str, Any]
+        if self.source == "CLIPBOARD":  # what was taken from it is there now
+            given = {"filepath": str(found.picture)} if found.picture else {"source": "IMAGE", "image": found.image}
+        else:
+            files = [{"name": each.name} for each in self.files]
+            given = {"source": self.source, "filepath": self.filepath, "directory": self.directory, "files": files}
+            given |= {"image": self.image}
+        kept = ("thing", "name", "metres", "category", "straighten", "guess", "replace")
+        typed = {name: getattr(self, name) for name in kept}
+        refused = "" if refusal(self.name, replace=self.replace) else str(why)
+        _operators.texserver.train("INVOKE_DEFAULT", material=found.name, again=True, refused=refused, **given, **typed)
+        return CANCELLED
 
     def prepare(self, context: Any) -> PreparedTraining:
         if not hasattr(self, "found"):

@@ -13,6 +13,7 @@ from bl_ext.user_default.texserver.panel import export_operators, panels, prefer
 from bl_ext.user_default.texserver.tasks import state
 from bl_ext.user_default.texserver.tasks.child_process import ChildProcess
 from inside import connect, generate, refusal, until_ended
+from pictures import difference, of_image, of_render
 from scenery import live, node, plane, textures
 from strict_layout import draw, names
 
@@ -81,7 +82,7 @@ def test_what_the_artist_has_set_is_written(tmp_path: Path) -> None:
     plane()
     material = generate("stone", seed=7, texels=48.0, **SMALL)
     own = live(material)
-    given = {"Roughness Min": 0.5, "Roughness Max": 0.5, "Normal Strength": 0.25, "Displacement": 0.125, "Hue": 0.1}
+    given = {"Roughness Min": 0.5, "Roughness Max": 0.5, "Normal Strength": 0.25, "Displacement": 0.125}
     for name, number in given.items():
         own.inputs[name].default_value = number
     bpy.ops.texserver.export_set(engine="godot", directory=str(tmp_path), name="my wall!")
@@ -89,9 +90,30 @@ def test_what_the_artist_has_set_is_written(tmp_path: Path) -> None:
     assert set(orm[1::4]) == {128}
     document = tmp_path / "my_wall.mtlx"
     assert value(document, "realworldimagesize") == f"2, {2 * 64 / 96:g}"
-    assert value(document, "amount") == "0.1, 1, 1"
     scales = [each.get("value") for each in ElementTree.parse(document).iter("input") if each.get("name") == "scale"]
     assert scales == ["0.25", "0.125"]
+
+
+def test_hue_and_value_are_in_the_picture_as_they_show(tmp_path: Path) -> None:
+    plane()
+    material = generate(seed=7, texels=64, width=64, height=64)
+    before = of_render(64, tmp_path)
+    for name, number in {"Hue": 0.2, "Value": 0.6}.items():
+        live(material).inputs[name].default_value = number
+    bpy.ops.texserver.export_set(engine="godot", directory=str(tmp_path), name="wall")
+    written = of_image(bpy.data.images.load(str(tmp_path / "wall_albedo.png")))
+    shown = of_render(64, tmp_path)
+    assert difference(written, shown) < 2
+    assert difference(before, shown) > 20
+
+
+def test_what_is_not_in_the_pictures_is_told(tmp_path: Path) -> None:
+    plane()
+    material = generate("stone", seed=7, **SMALL)
+    assert "AO is written whole" in export.left_out(material)
+    live(material).inputs["AO"].default_value = 1
+    assert export.left_out(material) == ""
+    assert export.left_out(generate("tiny", seed=7, **SMALL)) == ""
 
 
 def test_without_a_map_the_shader_s_own_value_is_packed(tmp_path: Path) -> None:

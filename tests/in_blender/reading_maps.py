@@ -1,5 +1,7 @@
 """The maps of a material, read from files and from Blender's images, sample by sample; and found behind its shader."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from bl_ext.user_default.texserver.client.image_file import open_image
 from bl_ext.user_default.texserver.client.map_files import materials_of
 from bl_ext.user_default.texserver.material import graph_maps, map_pictures
 from bl_ext.user_default.texserver.material.map_pictures import Bounds, MapPictures, MapSource, of_files, of_image
+from bl_ext.user_default.texserver.panel import gallery
 from bl_ext.user_default.texserver.tasks.training_task import NoMaps
 from inside import generate
 from scenery import plane
@@ -61,6 +64,21 @@ def loaded(path: Path, *, data: bool = False) -> Any:
     return image
 
 
+def mark(path: Path, orientation: int) -> None:
+    """Put into a PNG what a camera says of how it was held."""
+    exif = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 274, 3, 1, orientation, 0, 0)
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + chunk + data[33:])  # behind IHDR
+
+
+def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """As every viewer shows it."""
+    swapped = stored.transpose(1, 0, 2) if orientation > 4 else stored
+    down, across = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return swapped[:: -1 if down else 1, :: -1 if across else 1]
+
+
 # --------------------------------------------------------------------------------------------------------------- files
 
 
@@ -93,6 +111,23 @@ def test_a_large_picture_is_scaled_to_the_limits(tmp_path: Path) -> None:
     (material,) = materials_of([tmp_path / "wide.png"])
     assert read(of_files(material), Bounds(side=8192, pixels=10_000))["basecolor"].shape == (50, 200, 3)
     assert read(of_files(material), Bounds(side=100, pixels=10**6))["basecolor"].shape == (25, 100, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_that_its_camera_marked_as_turned_is_read_upright(orientation: int, tmp_path: Path) -> None:
+    """Blender shows the image as it is stored, and as an image it is learned so."""
+    path = tmp_path / "phone.png"
+    stored = write(path, 3, size=(20, 30))
+    mark(path, orientation)
+    (material,) = materials_of([path])
+    np.testing.assert_array_equal(read(of_files(material))["basecolor"], upright(stored, orientation))
+    np.testing.assert_array_equal(read(of_image(loaded(path)))["basecolor"], stored)
+    gallery.icon(path)
+    small = gallery._icons[str(path)]
+    width, height = small.image_size
+    shown = np.array(small.image_pixels, np.int32).view(np.uint8).reshape(height, width, 4)[::-1, :, :3]
+    np.testing.assert_allclose(shown, upright(stored, orientation), atol=1)
+    gallery.forget(path)
 
 
 def test_what_is_no_picture_is_refused_by_a_sentence(tmp_path: Path) -> None:

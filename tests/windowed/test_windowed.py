@@ -53,6 +53,7 @@ SCENES = (
     "wander",
     "library",
     "drop",
+    "refused",
     "corners",
     "disabled",
     "workspace",
@@ -386,6 +387,10 @@ def test_a_dropped_picture_becomes_a_material_of_true_size(played: Stage) -> Non
     assert told["model"] == told["name"] == told["redone"]
     assert told["undone"] == told["before"]["materials"]
     assert told["operators"] == []
+
+
+def test_a_refusal_keeps_the_dialog_and_what_was_typed(played: Stage) -> None:
+    assert played.fact("refused") == {"begun": 0, "name": "kept_name", "metres": 1.6, "category": "Walls"}
 
 
 def test_four_corners_are_dragged_and_leave_nothing_behind(played: Stage) -> None:

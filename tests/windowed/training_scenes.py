@@ -126,6 +126,26 @@ def scene_drop() -> Steps:
     return told
 
 
+def scene_refused() -> Steps:
+    """OK is refused once: the dialog is there again with what was typed, and the next OK begins."""
+    desk = yield from new_file()
+    orders = addon("panel.training_orders")
+    allowed = orders.refusal
+    before = list(session().tasks)
+    orders.refusal = lambda name, *, replace: "The server is having its tea. Wait a moment."
+    yield from open_dialog(desk, picture(), name="kept_name", category="Walls")
+    yield from desk.press("RET")
+    yield 4 * DRAWN_S
+    yield from take("picture-refused")
+    told: dict[str, Any] = {"begun": len(session().tasks) - len(before)}
+    orders.refusal = allowed
+    task, _ = yield from accept(desk)
+    told |= {"name": task.order.name, "metres": round(task.order.metres, 3), "category": task.order.category}
+    bpy.ops.texserver.cancel(task_id=task.id)
+    yield from until(lambda: task.ended, "the end", LEARNED_WITHIN_S)
+    return told
+
+
 def scene_film() -> Steps:
     """What docs/BLENDER.md shows moving: a photograph is dropped onto a wall, and is its material in the end."""
     desk = yield from new_file()

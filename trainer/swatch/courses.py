@@ -64,48 +64,60 @@ def _best(correlation: Autocorrelation, axis: int) -> tuple[float, float, float,
     longest = side / FEWEST_REPEATS
     best = (0.0, SHORTEST_PX, 0.0)
     tilts = np.linspace(-TILT, TILT, 2 * TILT_STEPS + 1)
+    # Periods that differ by a pixel over all repeats are apart.
+    periods = np.exp(np.linspace(math.log(SHORTEST_PX), math.log(longest), 600))
     for tilt in tilts:
-        profile = _profile(correlation, axis, float(tilt), np.arange(0.0, 0.9 * side, 0.5))
-        # Periods that differ by a pixel over all repeats are apart.
-        periods = np.exp(np.linspace(math.log(SHORTEST_PX), math.log(longest), 600))
-        shares = [_explained(profile, period, side) for period in periods]
-        number = int(np.argmax(shares))
-        best = max(best, (shares[number], float(periods[number]), float(tilt)))
+        best = max(best, _strongest(correlation, axis, float(tilt), periods))
     share, period, tilt = best
     spread, turn = 0.02 * period, float(tilts[1] - tilts[0])
     for _ in range(5):
+        near = np.linspace(period - spread, period + spread, 9)
         for near_tilt in np.linspace(tilt - turn, tilt + turn, 5):
-            profile = _profile(correlation, axis, float(near_tilt), np.arange(0.0, 0.9 * side, 0.5))
-            for near in np.linspace(period - spread, period + spread, 9):
-                best = max(best, (_explained(profile, float(near), side), float(near), float(near_tilt)))
+            best = max(best, _strongest(correlation, axis, float(near_tilt), near))
         share, period, tilt = best
         spread, turn = spread / 3, turn / 2.5
     # A fraction of the period that explains as much is the period itself.
-    profile = _profile(correlation, axis, tilt, np.arange(0.0, 0.9 * side, 0.5))
-    for divisor in (5, 4, 3, 2):
-        part = period / divisor
-        if part >= SHORTEST_PX and (own := _explained(profile, part, side)) > 0.85 * share:
-            return own, part, tilt, axis
+    parts = np.array([period / divisor for divisor in (5, 4, 3, 2)])
+    for part, own in zip(parts.tolist(), _explained(_profile(correlation, axis, tilt), parts, side), strict=True):
+        if part >= SHORTEST_PX and own > 0.85 * share:
+            return float(own), part, tilt, axis
     return share, period, tilt, axis
 
 
-def _profile(correlation: Autocorrelation, axis: int, tilt: float, lags: Floats) -> Floats:
-    """The autocorrelation at lags across the courses, its mean along them."""
-    reach = (correlation.height, correlation.width)[1 - axis] // 2
-    along = np.arange(-reach, reach + 1, ALONG_PX, dtype=np.float64)
-    places = np.zeros((len(lags), len(along), 2))
-    places[..., axis] = lags[:, None] + tilt * along
-    places[..., 1 - axis] = along
-    values = correlation.at_linear(correlation.values, places.reshape(-1, 2)).reshape(len(lags), len(along))
-    return np.asarray(values.mean(1))
+def _strongest(correlation: Autocorrelation, axis: int, tilt: float, periods: Floats) -> tuple[float, float, float]:
+    """Of these periods the one that explains most: its share, itself, the tilt."""
+    side = (correlation.height, correlation.width)[axis]
+    shares = _explained(_profile(correlation, axis, tilt), periods, side)
+    number = int(np.argmax(shares))
+    return float(shares[number]), float(periods[number]), tilt
 
 
-def _explained(profile: Floats, period: float, side: int) -> float:
-    """The mean at whole periods over that halfway between them, by how much two copies of the swatch share there."""
-    multiples = np.arange(1, int(0.9 * side / period - 0.5) + 1) * period
-    if len(multiples) < 2:
-        return 0.0
-    weights = 1 - multiples / side
+def _profile(correlation: Autocorrelation, axis: int, tilt: float) -> Floats:
+    """The autocorrelation at every half pixel across the courses, its mean along them. Linear between whole lags."""
+    values = correlation.values if axis == 0 else correlation.values.T
+    half, reach = values.shape[0] // 2, values.shape[1] // 4
+    along = np.arange(-reach, reach + 1, ALONG_PX)
+    down = np.floor(tilt * along).astype(np.int64)
+    part = tilt * along - down
+    count = math.ceil(0.9 * half)  # of whole lags across
+    rows = np.arange(half, half + count + 2)[:, None] + down
+    found = values[rows.clip(0, len(values) - 1), along + values.shape[1] // 2]
+    profile = np.empty(2 * count)
+    for start in (0, 1):
+        shares = [np.maximum(1 - np.abs(part + start / 2 - step), 0) / len(along) for step in (0, 1, 2)]
+        profile[start::2] = sum(found[step : step + count] @ share for step, share in enumerate(shares))
+    return profile
+
+
+def _explained(profile: Floats, periods: Floats, side: int) -> Floats:
+    """Of each period: the mean at whole periods over that halfway between them, by how much two copies of the swatch
+    share there.
+    """
+    counts = (0.9 * side / periods - 0.5).astype(np.int64)[:, None]
+    numbers = np.arange(1, int(counts.max()) + 1)
+    multiples = numbers * periods[:, None]
+    weights = np.where(numbers <= counts, 1 - multiples / side, 0)
     places = np.arange(len(profile)) * 0.5
-    high, low = (np.interp(multiples + shift, places, profile) for shift in (0.0, period / 2))
-    return float((np.minimum(high, high - low) * weights).sum() / weights.sum())
+    high, low = (np.interp(multiples + shift * periods[:, None], places, profile) for shift in (0.0, 0.5))
+    means = (np.minimum(high, high - low) * weights).sum(1) / weights.sum(1).clip(1e-9)
+    return np.where(counts[:, 0] < 2, 0.0, means)

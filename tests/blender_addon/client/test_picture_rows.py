@@ -13,7 +13,7 @@ from PIL import Image
 
 from blender_addon.client.image_file import open_image
 from blender_addon.client.picture_reader import PictureError
-from blender_addon.client.picture_rows import PictureRows, _undo
+from blender_addon.client.picture_rows import PictureRows
 
 RNG = np.random.default_rng(7)
 
@@ -49,20 +49,6 @@ def test_a_png_of_others_is_read(channels: int, tmp_path: Path) -> None:
     pixels = samples(64, 100, channels, 8)
     Image.fromarray(pixels.squeeze()).save(tmp_path / "a.png", optimize=True)
     assert read(tmp_path / "a.png", 16) == pixels.tobytes()
-
-
-@pytest.mark.parametrize("filter", range(5))
-def test_every_filter_is_undone(filter: int) -> None:
-    """By the formulas of the standard, sample by sample."""
-    above, row, step = samples(1, 40, 3, 8).tobytes(), samples(1, 40, 3, 8).tobytes(), 3
-    filtered = bytearray()
-    for index, value in enumerate(row):
-        a = row[index - step] if index >= step else 0
-        b = above[index]
-        c = above[index - step] if index >= step else 0
-        near = min((a, b, c), key=lambda each: abs(a + b - c - each))  # the first of equals, in this order
-        filtered.append((value - (0, a, b, (a + b) // 2, near)[filter]) & 255)
-    assert _undo(filter, bytes(filtered), above, step) == row
 
 
 def damaged(data: bytes, kind: str) -> bytes:
