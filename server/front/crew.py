@@ -9,7 +9,7 @@ with the front, which may give it to another worker. No sockets and no processes
 import itertools
 import os
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -42,7 +42,7 @@ class Worker(Generic[Waiting]):
     heard: float
     memory_mb: int = 0
     items: deque[WorkItem[Waiting]] = field(default_factory=deque)
-    began: float = 0.0  # when the first of the items was begun, or last made progress
+    began: float = 0.0  # when the first of the items was begun, or last made progress; of the worker's own time
     models: OrderedDict[str, int] = field(default_factory=OrderedDict)  # bytes by hash, least recently used first
     finished: int = 0  # items
 
@@ -53,10 +53,15 @@ class Worker(Generic[Waiting]):
 
 
 class Crew(Generic[Waiting]):
-    """All workers that are there, and what each is doing. `first_number`: of the first item."""
+    """All workers that are there, and what each is doing. `first_number`: of the first item.
 
-    def __init__(self, watchdog_s: float, first_number: int = 1) -> None:
-        self.watchdog_s = watchdog_s
+    `held_back_s`: how long a worker has waited for a processor in all. That time does not count against it.
+    """
+
+    def __init__(
+        self, watchdog_s: float, first_number: int = 1, held_back_s: Callable[[Address], float] = lambda address: 0.0
+    ) -> None:
+        self.watchdog_s, self._held_back_s = watchdog_s, held_back_s
         self.workers: dict[Address, Worker[Waiting]] = {}
         self._numbers = itertools.count(first_number)
 
@@ -100,7 +105,7 @@ class Crew(Generic[Waiting]):
                 yield DropModel(sha256=dropped)
         worker.models.move_to_end(item.sha256)
         if not worker.items:
-            worker.began = now
+            worker.began = self._own(worker, now)
         worker.items.append(item)
         yield item.message
 
@@ -109,7 +114,7 @@ class Crew(Generic[Waiting]):
         worker = self.workers.get(address)
         if worker is None:
             return None
-        worker.heard = worker.began = now
+        worker.heard, worker.began = now, self._own(worker, now)
         return next((item for item in worker.items if item.sha256 == sha256), None)
 
     def at(self, item: WorkItem[Waiting]) -> Worker[Waiting] | None:
@@ -121,7 +126,7 @@ class Crew(Generic[Waiting]):
         worker = self.workers.get(address)
         if worker is None:
             return None
-        worker.heard = worker.began = now
+        worker.heard, worker.began = now, self._own(worker, now)
         return next((item for item in worker.items if item.number == number), None)
 
     def finished(self, address: Address, number: int, now: float) -> WorkItem[Waiting] | None:
@@ -129,7 +134,7 @@ class Crew(Generic[Waiting]):
         worker = self.workers.get(address)
         if worker is None:
             return None
-        worker.heard = worker.began = now
+        worker.heard, worker.began = now, self._own(worker, now)
         for item in worker.items:
             if item.number == number:
                 worker.items.remove(item)
@@ -151,9 +156,12 @@ class Crew(Generic[Waiting]):
         return [
             worker
             for worker in self.workers.values()
-            if (worker.items and now - worker.began > self.watchdog_s)
+            if (worker.items and self._own(worker, now) - worker.began > self.watchdog_s)
             or (not worker.items and now - worker.heard > SILENT_S)
         ]
+
+    def _own(self, worker: Worker[Waiting], now: float) -> float:
+        return now - self._held_back_s(worker.address)
 
 
 def has_all(planes: Planes, item: WorkItem[Any]) -> bool:

@@ -77,10 +77,11 @@ class Dispatcher:
         cache_bytes: int,
         watchdog_s: float,
         blocked: Callable[[Client, int], bool],
+        held_back_s: Callable[[Address], float],
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
     ) -> None:
-        self.crew: Crew[AnyRequest] = Crew(watchdog_s, first_number)
+        self.crew: Crew[AnyRequest] = Crew(watchdog_s, first_number, held_back_s)
         self.queue: FairQueue[AnyRequest] = FairQueue()
         self.to_workers: deque[tuple[Address, FromFront]] = deque()
         self.given_up: deque[Worker[AnyRequest]] = deque()

@@ -17,6 +17,7 @@ from blender_addon.protocol import wire
 from server import __version__
 from server.errors import Refused
 from server.front.allowance import Allowance
+from server.front.crew import Address
 from server.front.dispatcher import Client, Dispatcher
 from server.front.figures import Figures, memory_mb
 from server.front.incident import incident
@@ -62,8 +63,9 @@ class Front:
 
     Whoever owns the sockets hands what clients send to `from_client` and what workers send to `dispatcher`, calls
     `work` again and again, and sends what lies in `to_clients`. `blocked` says whether so many bytes more must not be
-    sent to a client. `transport` gives the figures of whoever owns the sockets, for the status report. `first_number`
-    is that of the first work item. `training` has models trained.
+    sent to a client, `held_back_s` how long a worker has had to wait for a processor. `transport` gives the figures of
+    whoever owns the sockets, for the status report. `first_number` is that of the first work item. `training` has
+    models trained.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Front:
         cache_bytes: int,
         watchdog_s: float,
         blocked: Callable[[Client, int], bool] = lambda client, size: False,
+        held_back_s: Callable[[Address], float] = lambda worker: 0.0,
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
         transport: Callable[[], Mapping[str, Any]] = dict,
@@ -91,6 +94,7 @@ class Front:
             cache_bytes=cache_bytes,
             watchdog_s=watchdog_s,
             blocked=blocked,
+            held_back_s=held_back_s,
             clock=clock,
             first_number=first_number,
         )

@@ -14,7 +14,8 @@ To run another module, give its name, its arguments and a folder of its own for 
         ...
     if run.ended: print(run.why)      # "" if all went well
 
-It gets what time of the processors the server and its workers leave, and is ended when it is silent for too long.
+It gets what time of the processors the server and its workers leave, and is ended when it is silent for too long, of
+the time that it has had (server/service/own_time.py).
 """
 
 import json
@@ -29,9 +30,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from server.service.own_time import OwnTime
 from server.service.processes import OWN_GROUP, PATIENT
 
-SILENT_S = 600.0  # without a line, after which it is taken to hang
+SILENT_S = 600.0  # of its time, without a line, after which it is taken to hang
 NICE = 10
 MOST_SAID_BYTES = 64 * 2**20  # on standard output
 READ_AT_ONCE = 256 * 1024
@@ -59,8 +61,7 @@ class ModuleRun:
         self.ended = False
         self.why = ""
         self._module, self._folder = module, folder
-        self._silent_s, self._clock = silent_s, clock
-        self._heard = clock()
+        self._silent_s = silent_s
         self._read = 0  # bytes of what it said
         self._rest = b""  # an unfinished line
         with ExitStack() as stack:
@@ -73,6 +74,8 @@ class ModuleRun:
                 env=PATIENT | os.environ | {"PYTHONIOENCODING": "utf-8"},
                 **OWN_GROUP,
             )
+        self._time = OwnTime(self._popen.pid, clock=clock)
+        self._heard = 0.0  # of its time
         if sys.platform != "win32":
             with suppress(OSError):  # threads that it starts later inherit it
                 os.setpriority(os.PRIO_PROCESS, self._popen.pid, NICE)
@@ -89,7 +92,7 @@ class ModuleRun:
         lines = self._lines()
         if code is not None:
             self._end(self._why(code))
-        elif self._clock() - self._heard > self._silent_s:
+        elif self._time.had_s() - self._heard > self._silent_s:
             self.stop(f"It did nothing for {self._silent_s / 60:.0f} minutes and was ended. Try again.")
         elif self._read > MOST_SAID_BYTES:
             self.stop("It said too much and was ended.")
@@ -118,7 +121,7 @@ class ModuleRun:
         if not more:
             return []
         self._read += len(more)
-        self._heard = self._clock()
+        self._heard = self._time.had_s()
         *lines, self._rest = (self._rest + more).split(b"\n")
         return [told for line in lines if (told := _object(line)) is not None]
 

@@ -5,7 +5,8 @@ no other user sees it, and exits when that closes. So no worker outlives the ser
 
 Whatever state a process is in, something ends it if it does not get on: one that never reports to the front, or no
 longer does, has a deadline (START_S); one that a signal has stopped has less time (STOPPED_S); one that hangs at its
-work is found by the front's watchdog (server/front/crew.py), which says `kill`.
+work is found by the front's watchdog (server/front/crew.py), which says `kill`. All but the time of a stopped one is
+the time that a process has had (server/service/own_time.py): a busy machine is no reason to end it.
 """
 
 import logging
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any
 
+from server.service.own_time import OwnTime
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
 # Ctrl-C in a terminal is for the server, which lets its workers finish; it reaches all of a process group.
@@ -44,9 +46,9 @@ class _Process:
     config: WorkerConfig
     popen: "subprocess.Popen[bytes] | None" = None
     id: bytes = b""  # its routing id at the front; another one at each start
-    started: float = 0.0
+    time: OwnTime | None = None  # since its start
     has_reported: bool = False
-    reported: float = 0.0  # when the front last knew it, or when it was started
+    reported: float = 0.0  # when the front last knew it, or when it was started: of its time
     running: float = 0.0  # when it was last seen not stopped by a signal
     again: float = 0.0  # not started before this time
     failures: int = 0  # deaths in a row before the first report
@@ -124,14 +126,16 @@ class Processes:
     def _check_gets_on(self, process: _Process, reporting: Collection[bytes], now: float) -> None:
         """Kill one that is stopped, or that the front knows nothing of, for too long."""
         assert process.popen is not None
+        assert process.time is not None
+        own = process.time.had_s()
         if process.id in reporting:
-            process.has_reported, process.reported = True, now
+            process.has_reported, process.reported = True, own
         if not _is_stopped(process.popen.pid):
             process.running = now
         patience_s = min(SLOWEST_START_S, START_S * 2.0**process.failures)
         if now - process.running > STOPPED_S:
             log.warning("worker=%s was stopped by a signal and is ended", process.config.name)
-        elif now - process.reported > patience_s:
+        elif own - process.reported > patience_s:
             log.warning("worker=%s has not reported for %.0f s and is ended", process.config.name, patience_s)
         else:
             return
@@ -142,6 +146,11 @@ class Processes:
         for process in self._processes.values():
             if process.id == id and process.popen is not None:
                 process.popen.kill()
+
+    def held_back_s(self, id: bytes) -> float:
+        """Seconds since its start that the one of this routing id did not have, because others had the processors."""
+        found = (each.time for each in self._processes.values() if each.id == id and each.popen is not None)
+        return sum(time.held_back_s() for time in found if time is not None)
 
     def pids(self) -> dict[str, int]:
         """The ids of the running processes, by name."""
@@ -166,15 +175,16 @@ class Processes:
     def _start(self, process: _Process) -> None:
         threads = process.config.threads
         environment = PATIENT | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-        process.started = process.reported = process.running = self._clock()
-        process.has_reported = False
+        process.running = self._clock()
+        process.has_reported, process.reported, process.time = False, 0.0, None
         process.id = token_hex(8).encode()
         try:
             process.popen = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=environment, **OWN_GROUP)
         except OSError as error:  # no memory or no process left, for now
             log.warning("worker=%s cannot be started: %s", process.config.name, error.strerror or error)
-            process.again = process.started + SLOWEST_RESTART_S
+            process.again = process.running + SLOWEST_RESTART_S
             return
+        process.time = OwnTime(process.popen.pid, clock=self._clock)
         assert process.popen.stdin is not None
         with suppress(BrokenPipeError):  # it died at once, and the next tick reports it
             config = replace(process.config, routing_id=process.id.decode())

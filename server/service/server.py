@@ -144,6 +144,7 @@ class Server:
             cache_bytes=config.cache * 2**20,
             watchdog_s=config.watchdog,
             blocked=lambda client, size: self.outbox.blocked(client, size),
+            held_back_s=lambda worker: self.processes.held_back_s(worker[1]) if worker[0] == LOCAL else 0.0,
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
             transport=self._transport,

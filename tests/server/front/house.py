@@ -50,6 +50,7 @@ class House:
     def __init__(self, folder: Path, **options: Any) -> None:
         self.clock = Clock()
         self.blocked: set[bytes] = set()
+        self.held_back_s = 0.0  # that each worker has had to wait for a processor
         self.origins: dict[bytes, Origin] = {}
         shelf = Shelf(folder, clock=self.clock)
         limits = options.pop("limits", wire.Limits())
@@ -59,6 +60,7 @@ class House:
             cache_bytes=options.pop("cache_bytes", 0),
             watchdog_s=options.pop("watchdog_s", 30.0),
             blocked=lambda client, size: client in self.blocked,
+            held_back_s=lambda worker: self.held_back_s,
             clock=self.clock,
         )
         self.look()

@@ -83,6 +83,22 @@ def test_a_hung_worker_is_ended_by_the_watchdog(models: Path) -> None:
     assert house.paint_all() == 1
 
 
+def test_a_worker_that_waits_for_a_processor_does_not_hang(models: Path) -> None:
+    """Of a minute it had four seconds."""
+    house = House(models, watchdog_s=5.0)
+    house.joins()
+    house.held_back_s = 100.0  # before it got the tile
+    house.generate()
+    house.orders()
+    house.clock.now += 60.0
+    house.held_back_s += 56.0
+    house.front.work()
+    assert not house.front.dispatcher.given_up
+    house.clock.now += 2.0
+    house.front.work()
+    assert [worker.name for worker in house.front.dispatcher.given_up] == ["one"]
+
+
 def test_a_late_sign_of_life_does_not_bring_a_dead_worker_back(house: House) -> None:
     house.front.dispatcher.died(ONE)
     house.joins(ONE)
