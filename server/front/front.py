@@ -360,6 +360,7 @@ class Front:
             "cache": self.dispatcher.cache(),
             "requests": dict(self.figures.outcomes),
             "transport": dict(self._transport()),
+            "training": dict(self.training.figures()),
         }
 
 

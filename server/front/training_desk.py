@@ -1,5 +1,6 @@
 """What the front asks of whoever has models trained. server/service/training.py does it; without one, nobody trains."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from blender_addon.protocol import wire
@@ -25,6 +26,11 @@ class TrainingDesk(Protocol):
     def jobs(self, key: str, request: wire.ListJobs) -> wire.Jobs:
         """The trainings of the key, the latest first."""
 
+    def figures(self) -> Mapping[str, int]:
+        """Of all keys: how many are `waiting` and `running`, and how many have ended since the server began, by state;
+        empty where nobody trains.
+        """
+
 
 class NoTraining:
     """The desk of a server that trains nothing; `why` is a sentence."""
@@ -46,6 +52,9 @@ class NoTraining:
 
     def jobs(self, key: str, request: wire.ListJobs) -> wire.Jobs:
         return wire.Jobs(id=request.id, jobs=())
+
+    def figures(self) -> Mapping[str, int]:
+        return {}
 
 
 def unknown_job(token: str) -> Refused:

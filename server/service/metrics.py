@@ -75,6 +75,14 @@ class FrontCollector(Collector):
         yield GaugeMetricFamily("texserver_memory_bytes", "Of the front", value=report["memory_mb"] * 2**20)
         yield GaugeMetricFamily("texserver_cache_bytes", "Tiles kept", value=report["cache"]["mb"] * 2**20)
         yield CounterMetricFamily("texserver_cache_hits", "Tiles that were kept", value=report["cache"]["hits"])
+        training = dict(report["training"])
+        for state in ("waiting", "running"):
+            count = training.pop(state, 0)
+            yield GaugeMetricFamily(f"texserver_trainings_{state}", f"Trainings {state}", value=count)
+        trainings = CounterMetricFamily("texserver_trainings", "Trainings ended, by state", labels=["state"])
+        for state, count in training.items():
+            trainings.add_metric([state], count)
+        yield trainings
         transport = report["transport"]
         yield GaugeMetricFamily("texserver_unsent_bytes", "On their way", value=transport.get("unsent_mb", 0) * 2**20)
         for name, about in (

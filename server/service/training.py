@@ -20,6 +20,7 @@ from secrets import token_hex
 
 from blender_addon.client.image_file import ImageFileError
 from blender_addon.protocol import wire
+from blender_addon.protocol.training import ENDED
 from server.errors import Refused, TexserverError
 from server.front.origin import Origin
 from server.front.shelf import Shelf
@@ -65,6 +66,7 @@ class Training:
         self._folder = models.resolve() / FOLDER
         self._jobs: dict[tuple[str, str], TrainingJob] = {}  # by key and token, in the order they came
         self._lock: ExitStack | None = None  # held while this server trains
+        self._ended = Counter(dict.fromkeys(sorted(ENDED), 0))  # since the server began
         self._problem = ""
         self._opened = self._looked = self._tidied = float("-inf")
         self._storing: tuple[TrainingJob, Iterator[None]] | None = None
@@ -117,6 +119,11 @@ class Training:
                 break
             listed.append(job.listed() | {"text": told.text})
         return wire.Jobs(id=request.id, jobs=tuple(listed))
+
+    def figures(self) -> dict[str, int]:
+        """How many are waiting and running, and how many have ended since the server began, by state."""
+        unended = Counter(job.state for job in self._unended())
+        return {"waiting": unended["waiting"], "running": unended["running"], **self._ended}
 
     def _known(self, key: str, token: str) -> TrainingJob:
         job = self._jobs.get((key, token))
@@ -343,6 +350,7 @@ class Training:
             self._storing = None
 
     def _end(self, job: TrainingJob, state: str, text: str) -> None:
+        self._ended[state] += 1
         with suppress(OSError):
             job.end(state, text)
         log.info("training=%s key=%s %s: %s", job.name, job.key or "-", state, text)

@@ -63,6 +63,8 @@ def test_every_figure_has_its_name(front: Front) -> None:
         "texserver_cache_hits_total 0.0",
         "texserver_memory_bytes ",
         "texserver_latency_p99_seconds ",
+        "texserver_trainings_waiting 0.0",
+        "texserver_trainings_running 0.0",
     ):
         assert line in said
 

@@ -267,6 +267,20 @@ def test_a_cancelled_job_ends_at_once_whether_it_waits_or_runs(serve: Open, mode
     assert all(not list(each.glob("*.tif")) for each in folders(models))
 
 
+def test_figures_tell_of_the_trainings_of_all_keys(serve: Open) -> None:
+    desk = serve()
+    nothing = dict.fromkeys(("waiting", "running", "done", "failed", "cancelled", "interrupted"), 0)
+    assert desk.service.figures() == nothing
+    desk.take("a", "wall")
+    desk.take("b", "fails", who=BERT)
+    desk.take("c", "slow")
+    assert desk.service.figures() == nothing | {"waiting": 3}
+    desk.until("running", "c")
+    assert desk.service.figures() == nothing | {"running": 1, "done": 1, "failed": 1}
+    desk.cancel("c")
+    assert desk.service.figures() == nothing | {"done": 1, "failed": 1, "cancelled": 1}
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
