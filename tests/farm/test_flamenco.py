@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from blender_addon.tasks import paint_options
 from server.cli import texget
 from trainer import __main__ as trainer
 
@@ -61,6 +62,21 @@ def test_a_job_of_textures_has_a_task_for_each_chunk_of_seeds(tmp_path: Path) ->
     assert {(each.model, each.models, each.size, each.output) for each in understood} == {
         ("bricks", "models", "2048x2048", "out/bricks-{map}.png")
     }
+
+
+def test_a_job_of_a_scene_paints_before_the_first_frame(tmp_path: Path) -> None:
+    where = {"blendfile": "R:/scene.blend", "render_output": "R:/frames/######", "connection": "R:/pairing.txt"}
+    paint, *frames = compiled("texserver_scene.js", tmp_path, frames="1..4,9", chunk_size=3, **where)["tasks"]
+    (command,) = paint["commands"]
+    assert command["name"] == "blender-render"
+    assert command["parameters"]["blendfile"] == "R:/scene.blend"
+    online, name, ours, *arguments = command["parameters"]["args"]
+    assert [online, name, ours] == ["--online-mode", "--command", paint_options.NAME]
+    options = paint_options.parse(arguments)
+    assert (options.missing_only, options.connect) == (True, "R:/pairing.txt")
+    assert [each["after"] for each in frames] == [["paint-textures"]] * 2
+    rendered = [each["commands"][0]["parameters"]["args"] for each in frames]
+    assert rendered == [["--render-output", "R:/frames/######", "--render-frame", each] for each in ("1..3", "4,9")]
 
 
 @pytest.mark.parametrize(

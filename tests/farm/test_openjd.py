@@ -14,6 +14,7 @@ from typing import IO
 
 import pytest
 
+from blender_addon.tasks import paint_options
 from server.model.header import read_facts
 from server.network.model_file import read_model
 from tests.drawn import gravel
@@ -118,6 +119,29 @@ def test_tasks_paint_a_texture_for_each_seed(tmp_path: Path) -> None:
     code, log = run("paint.yaml", tmp_path, Model="tinny", Seeds="3", **job)
     assert code != 0
     assert "openjd_fail: There is no model 'tinny'. Did you mean 'tiny'?" in log
+
+
+def test_a_scene_is_painted_before_its_first_frame_and_not_rendered_without(tmp_path: Path) -> None:
+    """By a program in Blender's place, which keeps what it is told to do."""
+    blender = tmp_path / "blender"
+    blender.write_text(f"""#!{sys.executable}
+import json, pathlib, sys
+with pathlib.Path("{tmp_path}", "told").open("a") as file:
+    print(json.dumps(sys.argv[1:]), file=file)
+sys.exit(pathlib.Path("{tmp_path}", "fails").exists() and "--command" in sys.argv)
+""")
+    blender.chmod(0o755)
+    job = {"Scene": tmp_path / "scene.blend", "Frames": "2-3", "Output": tmp_path / "out", "Blender": blender}
+    code, log = run("scene.yaml", tmp_path, **job)
+    assert code == 0, log
+    paint, *frames = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
+    assert paint[:5] == ["--background", str(tmp_path / "scene.blend"), "--online-mode", "--command", "texserver"]
+    assert paint_options.parse(paint[5:]).missing_only is True
+    assert [each[-2:] for each in frames] == [["--render-frame", "2"], ["--render-frame", "3"]]
+    (tmp_path / "fails").touch()
+    (tmp_path / "told").unlink()
+    assert run("scene.yaml", tmp_path, **job)[0] != 0
+    assert len((tmp_path / "told").read_text().splitlines()) == 1
 
 
 @pytest.mark.slow
