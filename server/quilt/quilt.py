@@ -230,7 +230,7 @@ class Quilt:
         for each, pixels, depth, values in zip(self.maps, self.pixels, depths, painted, strict=True):
             deep = pixels.dtype == torch.uint16
             if each.name == NORMAL_NAME:
-                values = _unit(values, 65535 if deep else 255 * FRACTION, slopes)
+                values = unit_normals(values, 65535 if deep else 255 * FRACTION, slopes)
             result.append(_rounded(values, deep, depth).permute(1, 2, 0).contiguous().cpu())
         return result
 
@@ -245,13 +245,18 @@ class Quilt:
             ways = zip(stretch.down, stretch.across, stretch.first, strict=True)
             places = [found[..., 0] * down + found[..., 1] * across + first for down, across, first in ways]
             return (torch.stack(places, -1) + (1 << (UNIT - 1))) >> UNIT
-        plan = self.plan(seed, size)
-        lines = [
+        return self.places(
+            seed,
+            size,
             torch.arange(window.top, window.top + window.height),
             torch.arange(window.left, window.left + window.width),
-        ]
-        labels, patches = self._labels(plan, (seed, size), *lines)
-        result = torch.stack(torch.meshgrid(*lines, indexing="ij"), -1)
+        )
+
+    def places(self, seed: int, size: Size, ys: Tensor, xs: Tensor) -> Tensor:
+        """`sources` of some rows and columns (unwrapped, rising), of a quilt that was fitted to this size."""
+        plan = self.plan(seed, size)
+        labels, patches = self._labels(plan, (seed, size), ys, xs)
+        result = torch.stack(torch.meshgrid(ys, xs, indexing="ij"), -1)
         shifts = torch.tensor(
             [
                 [
@@ -523,7 +528,7 @@ def eight_bits(maps: Sequence[Tensor]) -> Tensor:
     )
 
 
-def _unit(values: Tensor, most: int, slopes: Tensor | None) -> Tensor:
+def unit_normals(values: Tensor, most: int, slopes: Tensor | None = None) -> Tensor:
     """Normals, (3, rows, columns), whole numbers from 0 to `most`, tilted by these slopes and scaled to unit length."""
     vectors = 2 * values.double() - most if slopes is None else tilted(values, most, slopes)
     squares = vectors.square().sum(0, keepdim=True)
