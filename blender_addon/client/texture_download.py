@@ -75,16 +75,20 @@ class TextureDownload(Download):
     def _most_pixels(self, pixel_bytes: int) -> int:
         return max(1, min(self._limits.max_window_pixels, self._limits.max_result_bytes // pixel_bytes))
 
-    def _request(self, place: Rect, id: int) -> wire.Generate:
+    def _window_of(self, place: Rect) -> tuple[int, int, int, int]:
+        """Of the texture: the part of this download's window that lies there."""
         top, left, _, _ = self.window
         if place.top or place.left:  # the window's own corner is sent unchanged, so that the server can refuse it
             top, left = (top + place.top) % self.size[0], (left + place.left) % self.size[1]
+        return top, left, place.height, place.width
+
+    def _request(self, place: Rect, id: int) -> wire.Request:
         return wire.Generate(
             id=id,
             model=self.model,
             seed=self.seed,
             size=self.size,
-            window=(top, left, place.height, place.width),
+            window=self._window_of(place),
             maps=self.maps,
             depth=self.depth,
             sha256=self.painting.sha256 if self.painting else self.sha256,

@@ -9,9 +9,11 @@ from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
 from .errors import Refused
-from .rect import is_whole
+from .rect import MIN_SIDE, is_whole
 
 MAX_ID = 2**53
+MAX_SEED = 2**64 - 1
+MAX_DEADLINE_MS = 24 * 3600 * 1000
 MAX_BUFFERS = 16
 MAX_TEXT = 500  # characters of a sentence for people
 MAX_MODEL_NAME = 200  # characters
@@ -174,3 +176,35 @@ class Limits:
     def read(cls, values: Mapping[str, Any]) -> "Limits":
         """The limits in a welcome. Limits that it does not give keep their defaults."""
         return cls(**{each.name: Fields(values).whole(each.name, 1, MAX_ID, each.default) for each in fields(cls)})  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------- parts of a texture
+
+
+def read_size(values: Fields, limits: Limits) -> tuple[int, int]:
+    """The period of a texture: height, width. Raises Refused."""
+    height, width = values.wholes("size", 2, "height and width")
+    if not (min(height, width) >= MIN_SIDE and max(height, width) <= limits.max_side):
+        raise wrong("size", [height, width], f"from {MIN_SIDE} to {limits.max_side} pixels a side on this server")
+    return height, width
+
+
+def read_window(header: Mapping[str, Any], size: tuple[int, int], limits: Limits) -> tuple[int, int, int, int]:
+    """The part of a texture that is wanted, by default all of it. Raises Refused."""
+    if header.get("window") is None:
+        window = (0, 0, *size)
+    else:
+        top, left, height, width = Fields(header).wholes("window", 4, "top, left, height and width")
+        window = (top, left, height, width)
+    top, left, height, width = window
+    if not (-size[0] <= top < size[0] and -size[1] <= left < size[1]):
+        raise wrong("window", list(window), "one that begins within the texture, or less than one period before it")
+    if not (1 <= height <= size[0] and 1 <= width <= size[1]):
+        raise wrong("window", list(window), "at least one pixel and at most the texture's own size")
+    if height * width > limits.max_window_pixels:
+        raise Refused(
+            "bad_request",
+            f"window: it has {height * width} pixels, and at most {limits.max_window_pixels} are answered at once; "
+            "ask for smaller windows of the same texture.",
+        )
+    return window

@@ -1,7 +1,8 @@
 """TX1, the protocol between clients and the texture server: typed requests and replies, and frames.
 
 docs/PROTOCOL.md defines it; this module implements it for both sides. fields.py has what messages are made of,
-training.py the messages of trainings; both are reached through this module. A message is a list of frames:
+training.py the messages of trainings, blending.py that of blends; all are reached through this module. A message is a
+list of frames:
 
     frame 0    b"TX1j" (the header is JSON) or b"TX1m" (msgpack); a reply uses the letter of its request
     frame 1    the header, a map of at most 64 KiB: `op`, `id` and the op's own fields
@@ -21,18 +22,24 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
 
 from . import strict_json
+from .blending import MAX_BLENDED as MAX_BLENDED
+from .blending import MAX_MASK_SIDE as MAX_MASK_SIDE
+from .blending import MIN_BLENDED as MIN_BLENDED
+from .blending import Blend as Blend
 from .errors import Refused as Refused
 from .fields import ITEM_BYTES as ITEM_BYTES
 from .fields import MAX_BUFFERS as MAX_BUFFERS
+from .fields import MAX_DEADLINE_MS as MAX_DEADLINE_MS
 from .fields import MAX_ID as MAX_ID
 from .fields import MAX_MODEL_NAME as MAX_MODEL_NAME
+from .fields import MAX_SEED as MAX_SEED
 from .fields import MAX_TEXT as MAX_TEXT
 from .fields import Buffer as Buffer
 from .fields import Data as Data
 from .fields import Fields as Fields
 from .fields import Header as Header
 from .fields import Limits as Limits
-from .fields import read_buffers, read_no_buffers, wrong
+from .fields import read_buffers, read_no_buffers, read_size, read_window, wrong
 from .rect import MIN_SIDE as MIN_SIDE
 from .rect import is_whole
 from .training import JOB_STATES as JOB_STATES
@@ -51,13 +58,11 @@ from .training import ListJobs as ListJobs
 from .training import Train as Train
 
 PROTOCOL = 1
-MAX_SEED = 2**64 - 1
 MAX_HEADER_BYTES = 64 * 1024
 MAX_DEPTH = 8  # of lists and maps in a header
 MAX_ITEMS = 1024  # of one list or map in a header
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
 MAX_NOISE = 10  # times the noise of the training
-MAX_DEADLINE_MS = 24 * 3600 * 1000
 
 ERROR_CODES: Final = (
     "bad_frame",  # not the frames of a TX1 message
@@ -201,7 +206,7 @@ class Generate:
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Generate":
         read_no_buffers(header, frames)
         values = Fields(header)
-        size = _read_size(values, limits)
+        size = read_size(values, limits)
         depth = values.maybe_whole("depth", 8, 16)
         if depth not in (None, 8, 16):
             raise wrong("depth", depth, "8 or 16")
@@ -210,7 +215,7 @@ class Generate:
             model=_read_model(header),
             seed=values.whole("seed", 0, MAX_SEED),
             size=size,
-            window=_read_window(header, size, limits),
+            window=read_window(header, size, limits),
             maps=values.texts("maps", MAX_BUFFERS),
             depth=depth,
             sha256=values.text("sha256", 64, ""),
@@ -295,9 +300,20 @@ class Cancel:
 
 
 Request = (
-    Hello | ListModels | GetThumbnail | Generate | Stylize | GetStatus | Cancel | Train | GetJob | CancelJob | ListJobs
+    Hello
+    | ListModels
+    | GetThumbnail
+    | Generate
+    | Blend
+    | Stylize
+    | GetStatus
+    | Cancel
+    | Train
+    | GetJob
+    | CancelJob
+    | ListJobs
 )
-_DRAWING = (Hello, ListModels, GetThumbnail, Generate, Stylize, GetStatus, Cancel)
+_DRAWING = (Hello, ListModels, GetThumbnail, Generate, Blend, Stylize, GetStatus, Cancel)
 _TRAINING = (Train, GetJob, CancelJob, ListJobs)
 REQUESTS: Final[Mapping[str, type[Request]]] = MappingProxyType({each.op: each for each in (*_DRAWING, *_TRAINING)})
 
@@ -328,33 +344,6 @@ def _read_model(header: Mapping[str, Any]) -> str:
     if len(model) > MAX_MODEL_NAME:
         raise Refused("unknown_model", f"model: no name is longer than {MAX_MODEL_NAME} characters.")
     return model
-
-
-def _read_size(values: Fields, limits: Limits) -> tuple[int, int]:
-    height, width = values.wholes("size", 2, "height and width")
-    if not (min(height, width) >= MIN_SIDE and max(height, width) <= limits.max_side):
-        raise wrong("size", [height, width], f"from {MIN_SIDE} to {limits.max_side} pixels a side on this server")
-    return height, width
-
-
-def _read_window(header: Mapping[str, Any], size: tuple[int, int], limits: Limits) -> tuple[int, int, int, int]:
-    if header.get("window") is None:
-        window = (0, 0, *size)
-    else:
-        top, left, height, width = Fields(header).wholes("window", 4, "top, left, height and width")
-        window = (top, left, height, width)
-    top, left, height, width = window
-    if not (-size[0] <= top < size[0] and -size[1] <= left < size[1]):
-        raise wrong("window", list(window), "one that begins within the texture, or less than one period before it")
-    if not (1 <= height <= size[0] and 1 <= width <= size[1]):
-        raise wrong("window", list(window), "at least one pixel and at most the texture's own size")
-    if height * width > limits.max_window_pixels:
-        raise Refused(
-            "bad_request",
-            f"window: it has {height * width} pixels, and at most {limits.max_window_pixels} are answered at once; "
-            "ask for smaller windows of the same texture.",
-        )
-    return window
 
 
 # ------------------------------------------------------------------------------------------------------------- replies
@@ -412,7 +401,7 @@ class Models:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Answers Generate, Stylize, GetThumbnail and Cancel. `sha256` is that of the model file, "" if there is none."""
+    """Answers Generate, Blend, Stylize, GetThumbnail and Cancel. `sha256` is of the model file, "" if there is none."""
 
     op: ClassVar[str] = "result"
     id: int

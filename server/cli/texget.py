@@ -10,6 +10,7 @@
     texget brick --seeds 0-15 -o out/brick.png               out/brick-0000.png, out/brick-0001.png, …
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget wall --train photo.jpg --metres 2                 a new model on the server, from a photograph or a folder
+    texget --blend brick,moss --mask mask.png                two models in one texture, by a painted mask
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
     texget brick --connect studio.line                       with a server on another machine, by its pairing line
     texget brick --models models                             without a server, on a device of this machine
@@ -36,6 +37,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from blender_addon.client.blend_download import Blending
 from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
@@ -45,6 +47,7 @@ from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
 from server import __version__, openjd
 from server.cli.bar import Bar
+from server.cli.blend_files import ONLY_BLENDING, add_blend_flags, blending_of
 from server.cli.export_files import Painter, export_files
 from server.cli.stylize_files import Plan, planned, stylize_files
 from server.cli.train_files import ONLY_TRAINING, add_training_flags, list_jobs, train_files
@@ -98,6 +101,8 @@ def _run(argv: Sequence[str] | None) -> int:
             _list_starter(arguments)
         elif arguments.stylize is not None:
             _stylize(arguments)
+        elif arguments.blend is not None:
+            _blend(arguments)
         elif arguments.model is not None and arguments.engine is not None:
             _export(arguments)
         elif arguments.model is not None:
@@ -226,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         "own, for unrelated pictures (default: first)",
     )
     style.add_argument("--overwrite", action="store_true", help="for several pictures: make existing ones again, too")
+    add_blend_flags(parser)
     add_training_flags(parser)
     parser.add_argument("--device", default="auto", metavar="NAME", help="for --models: auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
@@ -262,14 +268,26 @@ def _joined(argv: Sequence[str]) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- painting
 
 
+def _blend(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "with --blend", "engine", "stylize", *ONLY_TRAINING)
+    if arguments.model is not None:
+        raise BadRequest("blend: it names all models; leave the model before it out.")
+    _paint_model(arguments, blending_of(arguments))
+
+
 def _paint(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "without --train", *ONLY_TRAINING)
+    _refuse(arguments, "without --blend", *ONLY_BLENDING)
+    _paint_model(arguments, arguments.model)
+
+
+def _paint_model(arguments: argparse.Namespace, model: str | Blending) -> None:
     _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     size = parse_size(SIZE if arguments.size is None else arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
     maps = None if arguments.map in (None, "all") else arguments.map.split(",")
-    template = arguments.output or _default_output(arguments.model, size, window)
+    template = arguments.output or _default_output(_name_of(model), size, window)
     depth = arguments.depth
     part = window or size.whole
     parts = {template: part}
@@ -290,15 +308,16 @@ def _paint(arguments: argparse.Namespace) -> None:
 
         _paint_all(
             LocalPainter(Library(Path(arguments.models)), arguments.device, arguments.precision),
-            arguments, parts, size, maps, depth, seeds,
+            model, arguments, parts, size, maps, depth, seeds,
         )  # fmt: skip
         return
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
-        _paint_all(client, arguments, parts, size, maps, depth, seeds)
+        _paint_all(client, model, arguments, parts, size, maps, depth, seeds)
 
 
 def _paint_all(
     painter: Painter,
+    model: str | Blending,
     arguments: argparse.Namespace,
     parts: Mapping[str, Window],
     size: Size,
@@ -309,13 +328,13 @@ def _paint_all(
     """`parts`: what of the texture is painted, by the template of its name."""
     pieces = [(seed, template, part) for seed in seeds for template, part in parts.items()]
     if arguments.orm:
-        maps = maps_for_orm(arguments.model, _maps_of(painter, arguments.model), maps)
+        maps = maps_for_orm(_name_of(model), _maps_of(painter, model), maps)
     total, done = sum(part.pixels for _, _, part in pieces), 0
-    with Bar(arguments.model, total, arguments.quiet, arguments.openjd, unit="px", unit_scale=True) as bar:
+    with Bar(_name_of(model), total, arguments.quiet, arguments.openjd, unit="px", unit_scale=True) as bar:
         for seed, template, part in pieces:
             written: list[Path] = []
             painter.paint(
-                arguments.model,
+                model,
                 seed=seed,
                 size=size,
                 sink=_sink(arguments, template, seed, len(str(max(seeds))), written),
@@ -382,7 +401,7 @@ def _sink(arguments: argparse.Namespace, template: str, seed: int, digits: int, 
     return DirectxNormals(sink) if arguments.normals == "directx" else sink
 
 
-def _maps_of(painter: Painter, model: str) -> Sequence[str]:
+def _maps_of(painter: Painter, model: str | Blending) -> Sequence[str]:
     """Names of all maps of a model. To learn them it paints the smallest texture; errors are those of any texture."""
     memory = MemorySink()
     painter.paint(
@@ -479,6 +498,10 @@ def _refuse(arguments: argparse.Namespace, when: str, *names: str) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- names and numbers
+
+
+def _name_of(model: str | Blending) -> str:
+    return model.name if isinstance(model, Blending) else model
 
 
 def _default_output(name: str, size: Size, window: Window | None) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from blender_addon.client.blend_download import BlendDownload, Blending
 from blender_addon.client.connection import Connection
 from blender_addon.client.download import Download
 from blender_addon.client.image_file import ImageFileError
@@ -107,7 +108,7 @@ class Client(Stylizer):
 
     def texture(
         self,
-        model: str,
+        model: str | Blending,
         *,
         seed: int,
         size: int | tuple[int, int],
@@ -117,6 +118,7 @@ class Client(Stylizer):
     ) -> dict[str, NDArray[Any]]:
         """The maps by name: (height, width, channels), uint8, or uint16 at a depth of 16 bits. All in memory.
 
+        `model`: its name, or several models and a mask (server.client.blended.blending).
         `depth`: 8 or 16 bits for all maps; by default each has its own: 16 for `height`, 8 for the others.
 
         Raises RequestRefused, TimedOut, ServerUnreachable.
@@ -133,7 +135,7 @@ class Client(Stylizer):
     def save(
         self,
         path: str | Path,
-        model: str,
+        model: str | Blending,
         *,
         seed: int,
         size: int | tuple[int, int],
@@ -152,7 +154,7 @@ class Client(Stylizer):
 
     def paint(
         self,
-        model: str,
+        model: str | Blending,
         *,
         seed: int,
         size: int | tuple[int, int],
@@ -168,15 +170,11 @@ class Client(Stylizer):
         Raises as save(), and what the sink raises.
         """
         height, width = (size, size) if isinstance(size, int) else size
-        job = TextureDownload(
-            self._connection,
-            model,
-            index(seed),  # numpy's whole numbers, too
-            (index(height), index(width)),
-            sink,
-            window=window,
-            maps=maps,
-            depth=depth,
+        whole = index(seed), (index(height), index(width)), sink  # numpy's whole numbers, too
+        job = (
+            BlendDownload(self._connection, model, *whole, window=window, maps=maps, depth=depth)
+            if isinstance(model, Blending)
+            else TextureDownload(self._connection, model, *whole, window=window, maps=maps, depth=depth)
         )
         self._run(job, progress)
 

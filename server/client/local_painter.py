@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from blender_addon.client.blend_download import Blending
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
 from blender_addon.client.style_download import IMAGE, StylizedPicture
 from blender_addon.protocol.rect import Rect
 from server import __version__
+from server.client.local_blends import LocalBlends
 from server.client.stylized import Stylizer, checked_content
 from server.errors import BadRequest
 from server.freed_memory import give_back
@@ -36,13 +38,14 @@ class LocalPainter(Stylizer):
         self._library = library
         self._device = choose_device(device)
         self._precision = choose_precision(self._device, precision)
+        self._blends = LocalBlends(library, self._device)
         self._model: Model | None = None  # the one used last
         self._path = Path()  # its file
         self._prepared: Generator | Quilt | StyleGenerator | None = None  # its generator, on the device
 
     def paint(
         self,
-        model: str,
+        model: str | Blending,
         *,
         seed: int,
         size: tuple[int, int],
@@ -56,6 +59,11 @@ class LocalPainter(Stylizer):
 
         Raises UnknownModel, WrongKind, BrokenModel, BadRequest, and what the sink raises.
         """
+        if isinstance(model, Blending):
+            self._blends.paint(
+                model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth, progress=progress
+            )
+            return
         found = self._read(model)
         found.texture_generator()  # refuses a style
         generator = self._prepared

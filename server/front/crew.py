@@ -9,7 +9,7 @@ with the front, which may give it to another worker. No sockets and no processes
 import itertools
 import os
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -75,35 +75,36 @@ class Crew(Generic[Waiting]):
         worker.memory_mb = here.memory_mb
         return worker
 
-    def free(self, sha256: str, pixels: int, *, proven: bool = False) -> Worker[Waiting] | None:
-        """A worker that can take another item: the one with the fewest, if possible one that has the model. `proven`:
+    def free(self, hashes: Set[str], pixels: int, *, proven: bool = False) -> Worker[Waiting] | None:
+        """A worker that can take another item: the one with the fewest, if possible one that has the models. `proven`:
         only one that has finished something, where there are such.
         """
         able = [worker for worker in self.workers.values() if _has_room(worker, pixels)]
         if proven and any(worker.finished for worker in self.workers.values()):
             able = [worker for worker in able if worker.finished]
-        return min(able, key=lambda worker: (len(worker.items), sha256 not in worker.models), default=None)
+        return min(able, key=lambda worker: (len(worker.items), len(hashes - worker.models.keys())), default=None)
 
     def has(self, worker: Worker[Waiting], sha256: str) -> bool:
         return sha256 in worker.models
 
     def give(
-        self, worker: Worker[Waiting], item: WorkItem[Waiting], model_file: bytes | FilePlace | None, now: float
+        self, worker: Worker[Waiting], item: WorkItem[Waiting], files: Mapping[str, bytes | FilePlace], now: float
     ) -> Iterator[FromFront]:
-        """Give it the item; yields the messages for it. `model_file`: where the worker lacks the model, its bytes or
-        the place of a large one.
+        """Give it the item; yields the messages for it. `files`: by hash, of the models that the worker lacks: their
+        bytes, or the places of large ones.
         """
         if not item.number:
             item.numbered(next(self._numbers))
-        if model_file is not None:
-            yield _load(worker, item, model_file)
-            worker.models[item.sha256] = model_file.bytes if isinstance(model_file, FilePlace) else len(model_file)
-            while len(worker.models) > 1 and (
-                len(worker.models) > MODELS_KEPT or sum(worker.models.values()) > MODEL_BYTES_KEPT
-            ):
-                dropped, _ = worker.models.popitem(last=False)
-                yield DropModel(sha256=dropped)
-        worker.models.move_to_end(item.sha256)
+        for name, sha256 in zip(item.models, item.hashes, strict=True):
+            if (file := files.get(sha256)) is not None:
+                yield _load(worker, name, sha256, file)
+                worker.models[sha256] = file.bytes if isinstance(file, FilePlace) else len(file)
+            worker.models.move_to_end(sha256)
+        while len(worker.models) > len(item.hashes) and (
+            len(worker.models) > MODELS_KEPT or sum(worker.models.values()) > MODEL_BYTES_KEPT
+        ):
+            dropped, _ = worker.models.popitem(last=False)
+            yield DropModel(sha256=dropped)
         if not worker.items:
             worker.began = self._own(worker, now)
         worker.items.append(item)
@@ -115,7 +116,7 @@ class Crew(Generic[Waiting]):
         if worker is None:
             return None
         worker.heard, worker.began = now, self._own(worker, now)
-        return next((item for item in worker.items if item.sha256 == sha256), None)
+        return next((item for item in worker.items if sha256 in item.hashes), None)
 
     def at(self, item: WorkItem[Waiting]) -> Worker[Waiting] | None:
         """The worker that has the item."""
@@ -174,9 +175,9 @@ def _has_room(worker: Worker[Any], pixels: int) -> bool:
     return not worker.items or (len(worker.items) < GIVEN_AT_ONCE and given + pixels <= GIVEN_PIXELS)
 
 
-def _load(worker: Worker[Any], item: WorkItem[Any], model_file: bytes | FilePlace) -> FromFront:
+def _load(worker: Worker[Any], name: str, sha256: str, file: bytes | FilePlace) -> FromFront:
     """Only local workers get a path: they run on this machine, as the same user as the server."""
-    if isinstance(model_file, bytes):
-        return LoadModel(sha256=item.sha256, name=item.model, content=model_file)
-    path = os.fsencode(model_file.path) if worker.is_local else b""
-    return LoadLarge(sha256=item.sha256, name=item.model, bytes=model_file.bytes, path=path)
+    if isinstance(file, bytes):
+        return LoadModel(sha256=sha256, name=name, content=file)
+    path = os.fsencode(file.path) if worker.is_local else b""
+    return LoadLarge(sha256=sha256, name=name, bytes=file.bytes, path=path)

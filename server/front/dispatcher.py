@@ -19,7 +19,7 @@ from server.front.incident import incident
 from server.front.origin import Origin
 from server.front.pending_request import AnyItem, AnyRequest
 from server.front.shelf import FilePlace, Shelf
-from server.front.tile_cache import Planes, TileCache, TileKey
+from server.front.tile_cache import Planes, TileCache
 from server.model.work import (
     PIECE_BYTES,
     Done,
@@ -132,7 +132,7 @@ class Dispatcher:
             self._again.popleft()
             self.items.pop(item.key, None)
             return True
-        worker = self.crew.free(item.sha256, item.pixels, proven=item.lost > 0)
+        worker = self.crew.free(set(item.hashes), item.pixels, proven=item.lost > 0)
         # An item that took its worker with it goes to one that has nothing else to lose.
         if worker is None or (item.lost and worker.items):
             return False
@@ -156,7 +156,7 @@ class Dispatcher:
             if not self.crew.workers:
                 return False
             try:
-                request.begin(self._shelf.get(request.request.model), self._limits)
+                request.begin([self._shelf.get(name) for name in request.models], self._limits)
             except Refused as refused:
                 self._outcome.failed(request, refused)
                 return True
@@ -171,7 +171,7 @@ class Dispatcher:
             same.waiting.append(request)
             self._given(request, 0)
             return True
-        worker = self.crew.free(item.sha256, item.pixels)
+        worker = self.crew.free(set(item.hashes), item.pixels)
         if worker is None:
             return False
         item.waiting.append(request)
@@ -203,14 +203,15 @@ class Dispatcher:
             self.queue.remove(request.path, request)
 
     def _give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
-        model_file: bytes | FilePlace | None = None
-        if not self.crew.has(worker, item.sha256):
-            try:
-                model_file = self._shelf.content(item.model, item.sha256)
-            except Refused as refused:
-                self._fail(item, refused)
-                return
-        for message in self.crew.give(worker, item, model_file, self._clock()):
+        files: dict[str, bytes | FilePlace] = {}
+        for name, sha256 in zip(item.models, item.hashes, strict=True):
+            if not self.crew.has(worker, sha256):
+                try:
+                    files[sha256] = self._shelf.content(name, sha256)
+                except Refused as refused:
+                    self._fail(item, refused)
+                    return
+        for message in self.crew.give(worker, item, files, self._clock()):
             self.to_workers.append((worker.address, message))
 
     def _deliver(self, request: AnyRequest, item: AnyItem, planes: Planes) -> None:
@@ -282,7 +283,8 @@ class Dispatcher:
         if item is None:
             return
         try:
-            content = self._shelf.piece(item.model, item.sha256, want.begin, PIECE_BYTES)
+            name = item.models[item.hashes.index(want.sha256)]
+            content = self._shelf.piece(name, want.sha256, want.begin, PIECE_BYTES)
         except Refused:
             content = b""
         self.to_workers.append((address, ModelPiece(sha256=want.sha256, begin=want.begin, content=content)))
@@ -302,7 +304,7 @@ class Dispatcher:
             self._try_again(item)
             raise MalformedMessage(f"samples of {[plane.nbytes for plane in done.planes]} bytes")
         self.items.pop(item.key, None)
-        if isinstance(item.key, TileKey):
+        if item.is_kept:
             self._cache.put(item.key, done.planes)
         for request in tuple(item.waiting):
             self._deliver(request, item, done.planes)
@@ -312,9 +314,10 @@ class Dispatcher:
         if item is None:
             return
         if failed.lacks_model and (worker := self.crew.workers.get(address)) is not None:
-            worker.models.pop(item.sha256, None)
-            if worker.is_local:  # it looked at the same file: the shelf must look again
-                self._shelf.lose(item.model, item.sha256)
+            for name, sha256 in zip(item.models, item.hashes, strict=True):
+                worker.models.pop(sha256, None)
+                if worker.is_local:  # it looked at the same file: the shelf must look again
+                    self._shelf.lose(name, sha256)
         self._fail(item, Refused(failed.code, failed.text))
 
     def lose(self, worker: Worker[AnyRequest]) -> None:

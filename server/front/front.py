@@ -22,6 +22,7 @@ from server.front.dispatcher import Client, Dispatcher
 from server.front.figures import Figures, memory_mb
 from server.front.incident import incident
 from server.front.origin import NOBODY, Origin
+from server.front.pending_blend import PendingBlend
 from server.front.pending_request import AnyRequest, PendingPicture, PendingWindow
 from server.front.shelf import Shelf
 from server.front.training_desk import NoTraining, TrainingDesk
@@ -39,7 +40,7 @@ BAD_MESSAGES = 20  # malformed messages of one client that are answered at once;
 BAD_PER_S = 5.0
 FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
 SWEEP_EVERY_S = 0.1
-FEATURES = ("generate", "depth16", "stylize")
+FEATURES = ("generate", "depth16", "stylize", "blend")
 TRAINS = "train"  # the feature of those who may
 NO_TRAINING = NoTraining("This server trains no models.")
 MALFORMED: Final = frozenset({"bad_frame", "bad_header", "unsupported_version", "too_large"})
@@ -179,6 +180,9 @@ class Front:
     def _generate(self, record: ClientRecord, letter: bytes, request: wire.Generate) -> None:
         self._accept(record, PendingWindow(record.client, letter, request, self._clock(), origin=record.origin))
 
+    def _blend(self, record: ClientRecord, letter: bytes, request: wire.Blend) -> None:
+        self._accept(record, PendingBlend(record.client, letter, request, self._clock(), origin=record.origin))
+
     def _stylize(self, record: ClientRecord, letter: bytes, request: wire.Stylize) -> None:
         self._accept(record, PendingPicture(record.client, letter, request, self._clock(), origin=record.origin))
 
@@ -233,7 +237,7 @@ class Front:
                 retry_ms=BUSY_RETRY_MS,
             )
         self._check_room(record)
-        pending.check(self.shelf.get(pending.request.model), self.limits)
+        pending.check([self.shelf.get(name) for name in pending.models], self.limits)
         self._check_contents(record, pending.held_bytes)
         record.pending[id] = pending
         self._by_key[record.origin.key] += 1
@@ -371,6 +375,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Front, ClientRecord, bytes, Any], None]
         wire.GetThumbnail: Front._thumbnail,
         wire.GetStatus: Front._status,
         wire.Generate: Front._generate,
+        wire.Blend: Front._blend,
         wire.Stylize: Front._stylize,
         wire.Cancel: Front._cancel,
         wire.Train: Front._train,

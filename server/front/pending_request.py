@@ -7,6 +7,7 @@ hands the items to workers.
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +27,7 @@ from server.model.torus import Size, Window
 COMPARED_BYTES = 2**20  # at once
 SMALL_PIXELS = 2**18  # of a result that is small: about one tile, as for a preview
 
-Request = TypeVar("Request", wire.Generate, wire.Stylize)
+Request = TypeVar("Request", wire.Generate, wire.Blend, wire.Stylize)
 
 
 @dataclass(eq=False)
@@ -42,6 +43,11 @@ class PendingRequest(ABC, Generic[Request]):
     done: int = 0  # pixels
     result_bytes: int = 0
     origin: Origin = NOBODY
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that answer it."""
+        return (self.request.model,)
 
     @property
     @abstractmethod
@@ -65,12 +71,12 @@ class PendingRequest(ABC, Generic[Request]):
         """Whether the request asks for the same."""
 
     @abstractmethod
-    def check(self, version: Version, limits: wire.Limits) -> None:
-        """Raises Refused if this version of its model cannot answer it."""
+    def check(self, versions: Sequence[Version], limits: wire.Limits) -> None:
+        """Raises Refused if these versions of its models cannot answer it."""
 
     @abstractmethod
-    def begin(self, version: Version, limits: wire.Limits) -> None:
-        """Answer it from this version. Raises as check()."""
+    def begin(self, versions: Sequence[Version], limits: wire.Limits) -> None:
+        """Answer it from these versions. Raises as check()."""
 
     @abstractmethod
     def next_item(self) -> "AnyItem":
@@ -115,11 +121,13 @@ class PendingWindow(PendingRequest[wire.Generate]):
     def is_for(self, request: object) -> bool:
         return request == self.request
 
-    def check(self, version: Version, limits: wire.Limits) -> None:
+    def check(self, versions: Sequence[Version], limits: wire.Limits) -> None:
+        (version,) = versions
         self._choose(version, limits)
 
-    def begin(self, version: Version, limits: wire.Limits) -> None:
+    def begin(self, versions: Sequence[Version], limits: wire.Limits) -> None:
         """Cut the window into tiles."""
+        (version,) = versions
         self._choose(version, limits)
         self.version = version
         assert self.request.window is not None
@@ -213,10 +221,11 @@ class PendingPicture(PendingRequest[wire.Stylize]):
             return False
         mine, other = self.request.content, request.content
         return replace(request, content=mine) == self.request and (
-            (mine.dtype, mine.shape) == (other.dtype, other.shape) and _same(mine.data, other.data)
+            (mine.dtype, mine.shape) == (other.dtype, other.shape) and same_bytes(mine.data, other.data)
         )
 
-    def check(self, version: Version, limits: wire.Limits) -> None:
+    def check(self, versions: Sequence[Version], limits: wire.Limits) -> None:
+        (version,) = versions
         if version.facts.kind != "style":
             raise WrongKind(self.request.model, version.facts.kind)
         self._check_hash(version)
@@ -224,9 +233,9 @@ class PendingPicture(PendingRequest[wire.Stylize]):
         height, width, channels = self.request.image_shape
         self.result_bytes = height * width * channels * wire.ITEM_BYTES[self.request.content.dtype]
 
-    def begin(self, version: Version, limits: wire.Limits) -> None:
-        self.check(version, limits)
-        self.version = version
+    def begin(self, versions: Sequence[Version], limits: wire.Limits) -> None:
+        self.check(versions, limits)
+        (self.version,) = versions
 
     def next_item(self) -> "AnyItem":
         assert self.version is not None
@@ -277,7 +286,7 @@ def _architecture(version: Version) -> StyleArchitecture:
     return architecture
 
 
-def _same(one: wire.Data, other: wire.Data) -> bool:
+def same_bytes(one: wire.Data, other: wire.Data) -> bool:
     """Whether these hold the same bytes. Compared in pieces, because memoryviews compare byte by byte, in Python."""
     pieces = range(0, memoryview(one).nbytes, COMPARED_BYTES)
     return all(bytes(one[at : at + COMPARED_BYTES]) == bytes(other[at : at + COMPARED_BYTES]) for at in pieces)

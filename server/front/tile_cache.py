@@ -39,7 +39,7 @@ class TileCache:
             self._tiles.move_to_end(key)
         return planes
 
-    def put(self, key: TileKey, planes: Planes) -> None:
+    def put(self, key: Hashable, planes: Planes) -> None:
         size = _bytes(planes)
         if size > self.most or key in self._tiles:
             return

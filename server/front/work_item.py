@@ -1,4 +1,4 @@
-"""One unit of work for a worker: a tile of a texture, or a whole picture in a style. No torch here."""
+"""One unit of work for a worker: a tile of a texture or of a blend, or a whole picture in a style. No torch here."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from blender_addon.protocol import wire
 from server.front.tile_cache import TileKey
 from server.model.maps import Map
-from server.model.work import PaintTile, StylizePicture
+from server.model.work import Item, PaintTile, StylizePicture
 
 NOT_GIVEN = 0  # the number of an item that no worker was given yet
 
@@ -20,9 +20,9 @@ class WorkItem(Generic[Waiting]):
 
     key: Hashable  # two items with the same key have the same result
     is_kept: bool  # whether its result goes into the cache
-    model: str
+    models: tuple[str, ...]  # names
     pixels: int
-    message: PaintTile | StylizePicture
+    message: Item
     answer_bytes: Sequence[int]  # of each buffer that must come back
     waiting: list[Waiting] = field(default_factory=list)  # requests
     lost: int = 0  # workers that ended while computing it
@@ -32,9 +32,9 @@ class WorkItem(Generic[Waiting]):
         return self.message.number
 
     @property
-    def sha256(self) -> str:
-        """Of the model file."""
-        return self.message.sha256
+    def hashes(self) -> tuple[str, ...]:
+        """Of the model files, as `models`."""
+        return self.message.hashes
 
     def numbered(self, number: int) -> None:
         """From now on workers know it by this number."""
@@ -52,7 +52,7 @@ def tile_item(key: TileKey, model: str, maps: Sequence[Map]) -> WorkItem[Waiting
     return WorkItem(
         key=key,
         is_kept=True,
-        model=model,
+        models=(model,),
         pixels=pixels,
         message=PaintTile(
             number=NOT_GIVEN, sha256=key.sha256, seed=key.seed, size=key.size, tile=key.tile, depths=key.depths
@@ -69,7 +69,7 @@ def picture_item(
     return WorkItem(
         key=key,
         is_kept=False,
-        model=request.model,
+        models=(request.model,),
         pixels=height * width,
         message=StylizePicture(
             number=NOT_GIVEN,

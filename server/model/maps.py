@@ -57,6 +57,11 @@ def has_map(maps: Sequence[Map], map: Map) -> bool:
     return any(each.name == map.name for each in maps)
 
 
+def common_maps(models: Sequence[Sequence[Map]]) -> tuple[Map, ...]:
+    """The maps that all models have, in the order of the first's."""
+    return tuple(each for each in models[0] if all(each in maps for maps in models[1:]))
+
+
 def have_relief(maps: Sequence[Map]) -> bool:
     """Whether both maps of a surface's shape, height and normals, are among them."""
     return {HEIGHT_NAME, NORMAL_NAME} <= {each.name for each in maps}

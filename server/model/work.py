@@ -1,11 +1,12 @@
 """What the front of the server and its workers say to each other: typed messages, and the frames that carry them.
 
-    the front says      LoadModel, LoadLarge, ModelPiece, DropModel, PaintTile, StylizePicture, LeaveItem, GoOn, Stop
+    the front says      LoadModel, LoadLarge, ModelPiece, DropModel, PaintTile, BlendTile, StylizePicture, LeaveItem,
+                        GoOn, Stop
     a worker says       Here, WantPiece, Progress, Done, Failed
 
-A message is one frame with a msgpack map (`do` or `say` is its kind), and raw buffers in further frames. PaintTile and
-StylizePicture are work items: the worker does them one after another and answers each with exactly one Done or Failed
-that names its number. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16.
+A message is one frame with a msgpack map (`do` or `say` is its kind), and raw buffers in further frames. PaintTile,
+BlendTile and StylizePicture are work items: the worker does them one after another and answers each with exactly one
+Done or Failed that names its number. Samples are rows from top to bottom, interleaved, uint8 or little-endian uint16.
 
 The file of a large model does not go along: a worker of this machine is told where it lies, and one of another machine
 asks for it piece by piece, so that neither side ever waits for hundreds of megabytes.
@@ -146,6 +147,11 @@ class PaintTile:
     tile: Window
     depths: tuple[Depth, ...]  # bits a sample of each map
 
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Of the models that it needs."""
+        return (self.sha256,)
+
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "PaintTile":
         return cls(
@@ -155,6 +161,46 @@ class PaintTile:
             size=Size(*values.wholes("size", 2, "height and width")),
             tile=Window(*values.wholes("tile", 4, "top, left, height and width")),
             depths=values.depths("depths"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BlendTile:
+    """A work item: one canonical tile of a texture of several models. Done brings the samples of the maps `maps`."""
+
+    kind: ClassVar[str] = "blend"
+    number: int
+    hashes: tuple[str, ...]  # of the models' files
+    seed: int
+    size: Size
+    tile: Window
+    maps: tuple[str, ...]
+    depths: tuple[Depth, ...]  # bits a sample of each map
+    softness: float
+    heights: float
+    reach: float
+    shape: tuple[int, int, int]  # height, width and channels of the mask
+    content: Data = field(repr=False)  # the mask
+
+    @classmethod
+    def read(cls, values: Fields, buffers: Sequence[Data]) -> "BlendTile":
+        height, width, channels = values.wholes("shape", 3, "height, width and channels")
+        content = _only(buffers)
+        if memoryview(content).nbytes != height * width * channels:
+            raise MalformedMessage(f"the mask has no {height}x{width}x{channels} samples")
+        return cls(
+            number=_number(values),
+            hashes=values.texts("hashes", wire.MAX_BLENDED) or (),
+            seed=values.whole("seed", 0, wire.MAX_SEED),
+            size=Size(*values.wholes("size", 2, "height and width")),
+            tile=Window(*values.wholes("tile", 4, "top, left, height and width")),
+            maps=values.texts("maps", MAX_MAPS) or (),
+            depths=values.depths("depths"),
+            softness=values.number("softness", 0, 1, 0),
+            heights=values.number("heights", 0, 1, 0),
+            reach=values.number("reach", 0, 1, 0),
+            shape=(height, width, channels),
+            content=content,
         )
 
 
@@ -173,6 +219,11 @@ class StylizePicture:
     noise: float
     statistics: bytes  # those to use; empty for the content's own
     content: Data = field(repr=False)
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Of the models that it needs."""
+        return (self.sha256,)
 
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "StylizePicture":
@@ -328,7 +379,8 @@ class Failed:
         )
 
 
-FromFront = LoadModel | LoadLarge | ModelPiece | DropModel | PaintTile | StylizePicture | LeaveItem | GoOn | Stop
+Item = PaintTile | BlendTile | StylizePicture
+FromFront = LoadModel | LoadLarge | ModelPiece | DropModel | Item | LeaveItem | GoOn | Stop
 FromWorker = Here | WantPiece | Progress | Done | Failed
 
 _FROM_FRONT: Final[Mapping[str, Callable[[Fields, Sequence[Data]], FromFront]]] = MappingProxyType(
@@ -340,6 +392,7 @@ _FROM_FRONT: Final[Mapping[str, Callable[[Fields, Sequence[Data]], FromFront]]] 
             ModelPiece,
             DropModel,
             PaintTile,
+            BlendTile,
             StylizePicture,
             LeaveItem,
             GoOn,

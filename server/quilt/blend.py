@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blender_addon.protocol.blending import HEIGHTS, REACH, SOFTNESS
 from server.model.maps import HEIGHT_NAME, NORMAL_NAME, Depth, Map
 from server.model.torus import Size, Window
 from server.quilt.bands import boxed, counted
@@ -46,15 +47,20 @@ Samples = NDArray[Any]
 Views = dict[int, tuple[Tensor, Tensor | None]]  # colours and ranks of heights
 
 
+def _numbers(labels: Tensor) -> list[int]:
+    """Which labels there are, rising."""
+    return torch.bincount(labels.flatten()).nonzero()[:, 0].tolist()
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlendSettings:
     """How materials meet. `softness`: 0 is a hard edge, 1 a wide transition. `heights`: how much the higher of two
     materials is preferred near a cut, 0 to 1. `reach`: how far a cut may leave the mask's border, 0 to 1.
     """
 
-    softness: float = 0.2
-    heights: float = 0.25
-    reach: float = 0.25
+    softness: float = SOFTNESS
+    heights: float = HEIGHTS
+    reach: float = REACH
 
 
 class Blend:
@@ -155,7 +161,7 @@ class Blend:
         spans = [range(int(first[0]) - feather, int(first[-1]) + 2 + feather) for first, _ in lines]
         labels = self.labels(*spans)
         result = torch.zeros(len(self.quilts), window.height, window.width, dtype=torch.int64)
-        for number in labels.unique().tolist():
+        for number in _numbers(labels):
             values = (labels == number).to(torch.int64) * FULL
             for dimension in (0, 1):
                 for _ in range(2):
@@ -235,7 +241,7 @@ class Blend:
         result = torch.zeros_like(labels)
         if own is None or not self._heights:
             return result
-        for each in labels.unique().tolist():
+        for each in _numbers(labels):
             other = views[each][1]
             if other is not None:
                 result = torch.where(labels == each, self._heights * (own - other) // 255, result)
@@ -244,7 +250,7 @@ class Blend:
     def _costs(self, views: Views, labels: Tensor, number: int) -> Tensor:
         """What a border costs at each cell, (rows, columns) int64."""
         result = torch.zeros_like(labels)
-        for each in labels.unique().tolist():
+        for each in _numbers(labels):
             apart = (views[number][0] - views[each][0]).abs().sum(0)
             result = torch.where(labels == each, PAIRWISE * apart // self._means[each, number], result)
         return (LEAST + result).clamp(max=MOST_PAIRWISE)

@@ -38,12 +38,14 @@ from server.model.maps import Depth
 from server.model.torus import Size, Window
 from server.model.work import (
     PIECE_BYTES,
+    BlendTile,
     Done,
     DropModel,
     Failed,
     FromFront,
     FromWorker,
     Here,
+    Item,
     LeaveItem,
     LoadLarge,
     LoadModel,
@@ -65,6 +67,7 @@ from server.network.style_generator import StyleGenerator
 from server.network.texture import tile_bytes, window_bytes
 from server.printable import printable
 from server.quilt.quilt import Quilt
+from server.worker.blender import Blender
 from server.worker.stylist import Stylist
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
@@ -176,6 +179,7 @@ class Worker:
         self.generators: dict[str, Generator | Quilt | StyleGenerator] = {}
         self.places: dict[str, MappedFile] = {}  # of large models, painted from where they lie
         self.unusable: dict[str, Unusable] = {}
+        self.blender = Blender(self.generators)
         self.left: set[int] = set()  # items that are here and need not be done any more
         self._reads_files = config.reads_files
         self._coming: dict[str, Coming] = {}  # large models on their way
@@ -217,7 +221,7 @@ class Worker:
         if not self._messages:
             return False
         first = self._messages[0]
-        return not (isinstance(first, PaintTile | StylizePicture) and first.sha256 in self._coming)
+        return not (isinstance(first, Item) and any(each in self._coming for each in first.hashes))
 
     def _receive(self, socket: "zmq.Socket[Any]", patience_s: float) -> None:
         """Queue all that has come. What need not be done any more is noted at once. Raises MalformedMessage."""
@@ -233,7 +237,7 @@ class Worker:
 
     def leave(self, number: int) -> None:
         """Nobody waits for this item any more. One that has been answered already is ignored."""
-        waiting = (each.number for each in self._messages if isinstance(each, PaintTile | StylizePicture))
+        waiting = (each.number for each in self._messages if isinstance(each, Item))
         if number == self._at or number in waiting:
             self.left.add(number)
 
@@ -266,7 +270,7 @@ class Worker:
                 yield from self._take(message)
             case DropModel():
                 self._forget(message.sha256)
-            case PaintTile():
+            case PaintTile() | BlendTile():
                 yield self._paint(message)
             case StylizePicture():
                 self._at = message.number
@@ -313,28 +317,33 @@ class Worker:
     def _forget(self, sha256: str) -> None:
         for models in (self.generators, self.places, self.unusable, self._coming):
             models.pop(sha256, None)
+        self.blender.forget(sha256)
 
     def _lose(self, sha256: str, text: str) -> None:
         """A large model's file is no longer what it was."""
         self._forget(sha256)
         self.unusable[sha256] = Unusable("unknown_model", text, lacks_model=True)
 
-    def _paint(self, item: PaintTile) -> Done | Failed:
-        if item.sha256 in self.unusable:
+    def _paint(self, item: PaintTile | BlendTile) -> Done | Failed:
+        if any(each in self.unusable for each in item.hashes):
             return self._unusable(item)
-        place = self.places.get(item.sha256)
         try:
-            if place:
-                place.check()
+            self._check_places(item)
             planes = tuple(self._planes(item))
-            if place:
-                place.check()
+            self._check_places(item)
         except Overwritten as error:
-            self._lose(item.sha256, f"The model's file cannot be used: {error}.")
+            for sha256 in item.hashes:
+                self._lose(sha256, f"The model's file cannot be used: {error}.")
             return self._unusable(item)
         except Exception as error:
             return self._failure(item.number, error)
         return Done(number=item.number, planes=planes)
+
+    def _check_places(self, item: Item) -> None:
+        """Raises Overwritten."""
+        for sha256 in item.hashes:
+            if (place := self.places.get(sha256)) is not None:
+                place.check()
 
     def _stylize(self, item: StylizePicture) -> Iterator[FromWorker]:
         number = item.number
@@ -355,8 +364,8 @@ class Worker:
         else:
             yield Done(number=number, planes=tuple(picture.answer()))
 
-    def _unusable(self, item: PaintTile | StylizePicture) -> Failed:
-        why = self.unusable[item.sha256]
+    def _unusable(self, item: Item) -> Failed:
+        why = next(self.unusable[each] for each in item.hashes if each in self.unusable)
         return Failed(number=item.number, code=why.code, text=why.text, lacks_model=why.lacks_model)
 
     def _failure(self, number: int, error: Exception) -> Failed:
@@ -368,7 +377,9 @@ class Worker:
         text = f"The worker {self.name} failed on this request; the server's log says why."
         return Failed(number=number, code="internal", text=text)
 
-    def _planes(self, item: PaintTile) -> list[memoryview]:
+    def _planes(self, item: PaintTile | BlendTile) -> list[memoryview]:
+        if isinstance(item, BlendTile):
+            return [plane.numpy().data.cast("B") for plane in self.blender.samples(item, self.device)]
         generator = self.generators[item.sha256]
         assert not isinstance(generator, StyleGenerator)  # the front knows the kinds
         samples = self._samples(generator, item.seed, item.size, item.tile, item.depths)
