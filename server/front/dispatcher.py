@@ -292,7 +292,7 @@ class Dispatcher:
     def _progress(self, address: Address, progress: Progress) -> None:
         item = self.crew.goes_on(address, progress.number, self._clock())
         for request in item.waiting if item is not None else ():
-            request.done = min(progress.done, request.pixels)
+            request.done = max(request.done, min(progress.done, request.pixels))
             self._outcome.progressed(request)
 
     def _done(self, address: Address, done: Done) -> None:

@@ -74,7 +74,7 @@ class Blend:
     ) -> None:
         self.quilts, self.maps, self.seed, self.size = list(quilts), list(maps), seed, size
         cell = max(each.settings.factor * _cell_of(each.settings.cell) for each in quilts)
-        self._cells = max(1, size.height // cell), max(1, size.width // cell)
+        self.rows, self.columns = self._cells = max(1, size.height // cell), max(1, size.width // cell)
         self._feather = int(WIDEST * settings.softness**2 + 0.5)
         self._heights = int(MASK_PULL * settings.heights + 0.5)
         self._mask = BlendMask(mask, *self._cells, int(MOST_REACH * settings.reach**2 + 0.5))

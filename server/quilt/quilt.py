@@ -161,6 +161,16 @@ class Quilt:
             self._relief = (relief_of(self.maps, self.small),)
         return self._relief[0]
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether `tables` and `bands` are made."""
+        return self._tables is not None and self._bands is not None
+
+    def prepare(self) -> None:
+        """Make `tables` and `bands` now. It takes seconds for a large swatch."""
+        assert self.tables
+        assert self.bands
+
     def plan(self, seed: int, size: Size) -> Plan:
         """The plan of one torus."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -24,6 +24,14 @@ class Blender:
         self._generators = generators
         self._blends: OrderedDict[Hashable, tuple[tuple[str, ...], Blend]] = OrderedDict()
 
+    def prepare(self, item: BlendTile) -> Iterator[None]:
+        """Work out what is the same for all tiles, model by model, so that the worker can say that it goes on."""
+        for quilt in self._quilts_of(item):
+            fitted, _ = quilt.fitted(item.size)
+            if not fitted.is_prepared:
+                fitted.prepare()
+                yield
+
     def samples(self, item: BlendTile, device: torch.device) -> list[torch.Tensor]:
         """The tile: one tensor for each of its maps."""
         mask = hashlib.sha256(item.content).digest()
@@ -44,12 +52,16 @@ class Blender:
             del self._blends[key]
 
     def _made(self, item: BlendTile) -> Blend:
+        quilts = self._quilts_of(item)
+        maps = {each.name: each for each in quilts[0].maps}
+        mask = torch.from_numpy(np.frombuffer(item.content, np.uint8).copy().reshape(item.shape))
+        settings = BlendSettings(softness=item.softness, heights=item.heights, reach=item.reach)
+        return Blend(quilts, [maps[name] for name in item.maps], mask, settings, item.seed, item.size)
+
+    def _quilts_of(self, item: BlendTile) -> list[Quilt]:
         quilts = []
         for each in item.hashes:
             quilt = self._generators[each]
             assert isinstance(quilt, Quilt)  # the front knows the kinds
             quilts.append(quilt)
-        maps = {each.name: each for each in quilts[0].maps}
-        mask = torch.from_numpy(np.frombuffer(item.content, np.uint8).copy().reshape(item.shape))
-        settings = BlendSettings(softness=item.softness, heights=item.heights, reach=item.reach)
-        return Blend(quilts, [maps[name] for name in item.maps], mask, settings, item.seed, item.size)
+        return quilts

@@ -270,8 +270,10 @@ class Worker:
                 yield from self._take(message)
             case DropModel():
                 self._forget(message.sha256)
-            case PaintTile() | BlendTile():
+            case PaintTile():
                 yield self._paint(message)
+            case BlendTile():
+                yield from self._blend(message)
             case StylizePicture():
                 self._at = message.number
                 yield from self._stylize(message)
@@ -339,6 +341,17 @@ class Worker:
             return self._failure(item.number, error)
         return Done(number=item.number, planes=planes)
 
+    def _blend(self, item: BlendTile) -> Iterator[FromWorker]:
+        """The first tile takes the time of several, so it reports in between."""
+        if not any(each in self.unusable for each in item.hashes):
+            try:
+                for _ in self.blender.prepare(item):
+                    yield Progress(number=item.number, done=0)
+            except Exception as error:
+                yield self._failure(item.number, error)
+                return
+        yield self._paint(item)
+
     def _check_places(self, item: Item) -> None:
         """Raises Overwritten."""
         for sha256 in item.hashes:
@@ -379,11 +392,20 @@ class Worker:
 
     def _planes(self, item: PaintTile | BlendTile) -> list[memoryview]:
         if isinstance(item, BlendTile):
-            return [plane.numpy().data.cast("B") for plane in self.blender.samples(item, self.device)]
+            return [plane.numpy().data.cast("B") for plane in self._blended(item)]
         generator = self.generators[item.sha256]
         assert not isinstance(generator, StyleGenerator)  # the front knows the kinds
         samples = self._samples(generator, item.seed, item.size, item.tile, item.depths)
         return [plane.numpy().data.cast("B") for plane in samples]
+
+    def _blended(self, item: BlendTile) -> list[torch.Tensor]:
+        try:
+            return self.blender.samples(item, self.device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        self._make_room()
+        return self.blender.samples(item, self.device)
 
     def _samples(
         self, generator: Generator | Quilt, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
