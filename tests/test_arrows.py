@@ -147,7 +147,7 @@ DOORS = {
 WITH_TORCH = {"network", "quilt", "worker"}  # rooms of the server
 ABOVE_THE_LINE = {"protocol", "client", "tasks"}  # rooms of the add-on without bpy
 # The local painter paints without a server; it is loaded only when that is asked for.
-TORCH_BESIDE = {"server/client/local_painter.py"}
+TORCH_BESIDE = {"server/client/local_painter.py", "server/client/local_blends.py"}
 
 
 def room_of(parts: tuple[str, ...]) -> str:
