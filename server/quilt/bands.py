@@ -31,6 +31,7 @@ from torch import Tensor
 from server.model.quilt import QuiltArchitecture
 from server.quilt.between import between_cells
 from server.quilt.stretch import PHASES, cubic_taps
+from server.quilt.stretched_swatch import StretchedSwatch
 from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
@@ -48,13 +49,19 @@ class Bands:
     """The bands of a swatch, at any of its pixels.
 
     `maps`: for each map (channels, height, width) uint8 or uint16, at full size. If they are larger than the plan, only
-    the parts that are painted are read. `plan`: the same maps in plan pixels, or the maps themselves.
+    the parts that are painted are read. `plan`: the same maps in plan pixels, or the maps themselves. `swatch`: they
+    stretched, if that is what is painted from.
     """
 
     def __init__(
-        self, maps: Sequence[Tensor], plan: Sequence[Tensor], settings: QuiltArchitecture, device: torch.device
+        self,
+        maps: Sequence[Tensor],
+        plan: Sequence[Tensor],
+        settings: QuiltArchitecture,
+        device: torch.device,
+        swatch: StretchedSwatch | None = None,
     ) -> None:
-        self.maps, self.settings, self.device = list(maps), settings, device
+        self.maps, self.settings, self.device, self._swatch = list(maps), settings, device, swatch
         self._middle, self._low, self._slow, self._detail, self._soft = [], [], [], [], []
         node = node_of(settings)
         for each in plan:
@@ -81,8 +88,24 @@ class Bands:
         wraps, factor = self.settings.wraps, self.settings.factor
         if factor == 1:
             return _taken(self._detail[number], rows, columns, wraps)
-        own = counted(_taken(self.maps[number], rows, columns, wraps).to(self.device))
+        own = counted(self._pixels(number, rows, columns).to(self.device))
         return own - _enlarged(self._soft[number], rows, columns, factor, wraps)
+
+    def _pixels(self, number: int, rows: range, columns: range) -> Tensor:
+        if self._swatch is None:
+            return _taken(self.maps[number], rows, columns, self.settings.wraps)
+        places = [
+            _numbers(torch.arange(line.start, line.stop), side, False)
+            for line, side in zip((rows, columns), (self.settings.height, self.settings.width), strict=True)
+        ]
+        first = [int(line.min()) for line in places]
+        part = self._swatch.part(
+            number, *(range(low, int(line.max()) + 1) for low, line in zip(first, places, strict=True))
+        )
+        for dimension, (low, line) in enumerate(zip(first, places, strict=True), 1):
+            if len(line) > 1 and not bool((line.diff() == 1).all()):
+                part = _picked(part, dimension, line - low)
+        return part
 
     def middle(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
         """What lies between the first two blurs: (channels, rows, columns), full pixels."""

@@ -34,12 +34,14 @@ from server.quilt.cuts import Cuts, joined, make_cuts
 from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
 from server.quilt.relief import Relief, relief_of, rises, tilted
-from server.quilt.stretch import UNIT, Periods, Stretch, fitted, is_plain, stretched
+from server.quilt.stretch import UNIT, Periods, Stretch, fitted, is_plain, reduced_stretch
+from server.quilt.stretched_swatch import StretchedSwatch
 from server.quilt.tables import Tables, Weights, make_tables
 
 PLANS_KEPT = 8
 CUTS_KEPT = 64
 STRETCHES_KEPT = 3  # sizes
+STRETCHES_BYTES = 2**29  # of stretched swatches, if more than one is kept
 CUT_BLOCK = 4  # patches a side
 TILES_STRENGTH = 0.3  # of a lattice whose cuts keep to its joints
 TILES_ACROSS = 100  # along the shorter side of the swatch; more are too small to have colours of their own
@@ -73,6 +75,7 @@ class Quilt:
         self._bands: Bands | None = None
         self._relief: tuple[Relief | None] | None = None
         self._periods: Periods | None = None  # of a quilt that was stretched for one size
+        self._swatch: StretchedSwatch | None = None  # likewise, if it is larger than its plan
         self._tiled = False  # likewise: whether it is of tiles
         self._stretches: OrderedDict[Hashable, tuple[Quilt, Stretch | None]] = OrderedDict()
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
@@ -151,7 +154,7 @@ class Quilt:
     def bands(self) -> Bands:
         """What textures are painted from; made when it is first needed."""
         if self._bands is None:
-            self._bands = Bands(self.pixels, self.small, self.settings, self.device)
+            self._bands = Bands(self.pixels, self.small, self.settings, self.device, self._swatch)
         return self._bands
 
     @property
@@ -203,17 +206,21 @@ class Quilt:
                     )
                 except ValueError:  # a swatch that has no room for it
                     return self, None
-                other.pixels = [
-                    stretched(each, stretch)[:, : sides[0], : sides[1]].contiguous() for each in self.pixels
-                ]
-                other.small = other.pixels if factor == 1 else reduced(other.pixels, factor)
+                rows, columns = (range(side // factor) for side in sides)
+                plan = StretchedSwatch(self.small, reduced_stretch(stretch, factor))
+                other.small = [plan.part(number, rows, columns) for number in range(len(self.small))]
+                if factor == 1:
+                    other.pixels = other.small
+                else:
+                    other._swatch = StretchedSwatch(self.pixels, stretch)
                 other._tables = other._bands = other._relief = None
             other._periods, other._tiled = periods, self._of_tiles()
             return other, stretch
 
         if self.lattice is None:
             return self, None
-        return _kept(self._stretches, size, STRETCHES_KEPT, made)
+        most = STRETCHES_BYTES // sum(each.nbytes for each in self.pixels)
+        return _kept(self._stretches, size, max(1, min(STRETCHES_KEPT, most)), made)
 
     def _of_tiles(self) -> bool:
         """Whether the lattice is one of tiles: strong, so that cuts follow its joints, and large enough to see each."""

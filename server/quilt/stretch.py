@@ -7,6 +7,7 @@ over the whole torus, evenly; it is done once for a size, by cubic interpolation
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,36 +71,59 @@ def _whole(y: float, x: float) -> tuple[int, int]:
     return round(y * 2**UNIT), round(x * 2**UNIT)
 
 
+def reduced_stretch(stretch: Stretch, factor: int) -> Stretch:
+    """The same for a swatch of 1/`factor` the size: the middles of its pixels go where they went."""
+    first = [
+        (start + (down + across - (1 << UNIT)) * (factor - 1) // 2) // factor
+        for start, down, across in zip(stretch.first, stretch.down, stretch.across, strict=True)
+    ]
+    return Stretch(
+        stretch.down, stretch.across, (first[0], first[1]), stretch.height // factor, stretch.width // factor
+    )
+
+
 def is_plain(stretch: Stretch) -> bool:
     """Whether nothing is stretched."""
     return stretch.down == (1 << UNIT, 0) and stretch.across == (0, 1 << UNIT) and stretch.first == (0, 0)
 
 
-def stretched(samples: Tensor, stretch: Stretch) -> Tensor:
-    """(C, H, W) uint8 or uint16 to (C, stretch.height, stretch.width) of the same kind."""
-    kind, most = samples.dtype, 255 if samples.dtype == torch.uint8 else 65535
-    channels, height, width = samples.shape
-    flat = samples.to(torch.int32).flatten(1)
-    taps = cubic_taps().to(torch.int64)
-    result = torch.empty(channels, stretch.height, stretch.width, dtype=torch.int32)
-    line = torch.arange(stretch.width)
-    for top in range(0, stretch.height, 128):
-        row = torch.arange(top, min(top + 128, stretch.height))[:, None]
-        parts = []
-        for axis, side in ((0, height), (1, width)):
-            place = row * stretch.down[axis] + line[None] * stretch.across[axis] + stretch.first[axis]
-            place = (place + (1 << UNIT - 7)) >> UNIT - 6  # to the nearest of PHASES
-            whole, phase = place >> 6, place & 63
-            numbers = [(whole + tap).clamp(0, side - 1) for tap in range(-1, 3)]
-            parts.append((numbers, taps[phase]))
-        (rows, down), (columns, across) = parts
-        total = torch.zeros(channels, *rows[0].shape, dtype=torch.int64)
-        for i in range(4):
-            for j in range(4):
-                values = flat[:, rows[i] * width + columns[j]]
-                total += values * (down[..., i] * across[..., j])
-        result[:, top : top + len(row)] = ((total + 2**15) >> 16).clamp(0, most).to(torch.int32)
-    return result.to(kind)
+def stretched(maps: Sequence[Tensor], stretch: Stretch, rows: range, columns: range) -> list[Tensor]:
+    """A part of a stretched swatch. Each map (C, H, W) uint8 or uint16 gives (C, rows, columns) of the same kind."""
+    row, column = (torch.arange(line.start, line.stop) for line in (rows, columns))
+    numbers, weights = [], []
+    for axis, side in enumerate(maps[0].shape[1:]):
+        place = row[:, None] * stretch.down[axis] + column[None] * stretch.across[axis] + stretch.first[axis]
+        place = (place + (1 << UNIT - 7)) >> UNIT - 6  # to the nearest of PHASES
+        numbers.append([((place >> 6) + tap).clamp(0, side - 1).flatten() for tap in range(-1, 3)])
+        weights.append(cubic_taps()[place & 63].flatten(0, 1))
+    result: list[Tensor] = [torch.empty(0)] * len(maps)
+    for kind, wide in ((torch.uint8, torch.int32), (torch.uint16, torch.int64)):
+        own = [number for number, each in enumerate(maps) if each.dtype == kind]
+        if own:
+            found = _interpolated([maps[number] for number in own], numbers, weights, wide)
+            found = found.clamp(0, 255 if kind == torch.uint8 else 65535).to(torch.int32).to(kind)
+            found = found.T.reshape(-1, len(rows), len(columns))
+            for number, part in zip(own, torch.split(found, [len(maps[each]) for each in own]), strict=True):
+                result[number] = part
+    return result
+
+
+def _interpolated(
+    maps: Sequence[Tensor], numbers: Sequence[Sequence[Tensor]], weights: Sequence[Tensor], kind: torch.dtype
+) -> Tensor:
+    """(pixels, channels of all maps): four by four pixels of the swatch, by weights that sum to 2^16. In `kind` every
+    sum is exact.
+    """
+    rows, columns = (range(int(line[0].min()), int(line[-1].max()) + 1) for line in numbers)
+    part = torch.cat([each[:, rows.start : rows.stop, columns.start : columns.stop].to(kind) for each in maps])
+    pixels = part.permute(1, 2, 0).flatten(0, 1).contiguous()  # a gather then takes all channels at once
+    total = pixels.new_full((len(weights[0]), len(part)), 2**15)
+    for i, row in enumerate(numbers[0]):
+        start = (row - rows.start) * len(columns) - columns.start
+        for j, column in enumerate(numbers[1]):
+            weight = (weights[0][:, i] * weights[1][:, j]).to(kind)
+            total.addcmul_(pixels.index_select(0, start + column), weight[:, None])
+    return total >> 16
 
 
 def cubic_taps() -> Tensor:

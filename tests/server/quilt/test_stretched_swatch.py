@@ -1,0 +1,74 @@
+"""The stretched swatch of a regular material is the same whether it is made in one piece or block by block."""
+
+import torch
+
+from server.model.lattice import Lattice
+from server.model.maps import BASE_COLOUR
+from server.model.torus import Size, Window
+from server.network.texture import texture_bytes, window_bytes
+from server.quilt.quilt import Quilt, reduced
+from server.quilt.stretch import UNIT, Stretch, reduced_stretch, stretched
+from server.quilt.stretched_swatch import BLOCK, StretchedSwatch
+from tests.server.quilt.swatches import brick_quilt, bytes_of
+from trainer.quilt.learning import unpriced
+
+STRETCH = Stretch((17_000_000, -40_000), (90_000, 16_500_000), (3 << UNIT, 5 << UNIT), 420, 610)
+
+
+def swatch() -> list[torch.Tensor]:
+    """Waves of about 25 pixels: a colour, and a height of 16 bits."""
+    y, x = torch.meshgrid(torch.arange(440), torch.arange(640), indexing="ij")
+    waves = torch.stack([torch.sin(0.2 * x + 0.15 * y), torch.sin(0.25 * y), torch.cos(0.3 * x - 0.1 * y)]) / 2 + 0.5
+    return [bytes_of(waves), (waves[:1] * 65535).round().int().to(torch.uint16)]
+
+
+def large_bricks() -> Quilt:
+    """Running bond of 1600 x 1800 pixels, which is planned at half its size."""
+    small = brick_quilt()
+    colour = small.pixels[0].repeat(1, 3, 3).repeat_interleave(3, 1).repeat_interleave(3, 2)[:, :1600, :1800]
+    assert small.lattice is not None
+    (a, b), (c, d) = small.lattice.basis
+    basis = (a / 3, b / 3), (c / 3, d / 3)
+    lattice = Lattice(basis=basis, harmonics=small.lattice.harmonics, strength=small.lattice.strength)
+    return unpriced([colour.contiguous()], (BASE_COLOUR,), (False, False), lattice)
+
+
+def test_a_part_is_cut_from_the_stretched_swatch() -> None:
+    maps = swatch()
+    whole = stretched(maps, STRETCH, range(STRETCH.height), range(STRETCH.width))
+    parts = StretchedSwatch(maps, STRETCH)
+    for rows, columns in ((range(BLOCK - 9, BLOCK + 30), range(200, 530)), (range(3, 9), range(BLOCK, BLOCK + 1))):
+        for number, each in enumerate(whole):
+            part = parts.part(number, rows, columns)
+            assert torch.equal(part.int(), each[:, rows.start : rows.stop, columns.start : columns.stop].int())
+
+
+def test_a_swatch_that_is_not_stretched_keeps_its_pixels() -> None:
+    plain = Stretch((1 << UNIT, 0), (0, 1 << UNIT), (0, 0), 440, 640)
+    for before, after in zip(swatch(), stretched(swatch(), plain, range(440), range(640)), strict=True):
+        assert before.dtype == after.dtype
+        assert torch.equal(before.int(), after.int())
+
+
+def test_the_stretched_plan_fits_the_stretched_swatch() -> None:
+    colour = swatch()[:1]
+    fine = stretched(colour, STRETCH, range(420), range(608))
+    plan = stretched(reduced(colour, 4), reduced_stretch(STRETCH, 4), range(105), range(152))
+    wanted, found = reduced(fine, 4)[0].float(), plan[0].float()
+    assert float((wanted - found).abs().mean()) < 3  # of 255
+    assert float((wanted - found.roll(1, 2)).abs().mean()) > 20
+
+
+def test_large_bricks_are_cut_from_one_texture() -> None:
+    quilt, size = large_bricks(), Size(700, 820)
+    fitted, stretch = quilt.fitted(size)
+    assert stretch is not None
+    assert fitted is not quilt
+    (whole,) = texture_bytes(quilt, 3, size, size.whole)
+    quilt.forget()
+    (part,) = window_bytes(quilt, 3, size, Window(-20, 790, 60, 70), (8,))
+    rows, columns = torch.arange(-20, 40) % 700, torch.arange(790, 860) % 820
+    assert torch.equal(part, whole[rows][:, columns])
+    mortar = whole.float().mean(2).mean(1)
+    spectrum = torch.fft.rfft(mortar - mortar.mean()).abs()
+    assert int(spectrum.argmax()) == 2 * round(700 / 96)
