@@ -36,6 +36,8 @@ class Painting:
     precision: str
     software: str  # name and version of the server
     server: str  # HOST:PORT
+    variant: int | None = None  # of the textures with common edges
+    wang: int = 0  # corner colours of a Wang set
 
     @property
     def depth(self) -> int | None:
@@ -56,6 +58,8 @@ class Painting:
             "Size": f"{width}x{height}",
             "Window": f"{left},{top},{columns}x{rows}",
             "Precision": self.precision,
+            **({"Variant": str(self.variant)} if self.variant is not None else {}),
+            **({"Wang": str(self.wang)} if self.wang else {}),
             **({"Server": self.server} if self.server else {}),
         }
         return {key: value if value.isprintable() else ascii(value) for key, value in described.items()}

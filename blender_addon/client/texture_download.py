@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..protocol import wire
+from ..protocol.edges import FEATURE, edges_of
 from ..protocol.errors import Refused
 from ..protocol.rect import Rect
 from .connection import Connection
@@ -27,7 +28,8 @@ class TextureDownload(Download):
     """Brings a window of a texture, by default the whole texture, into a sink.
 
     `depth`: bits per sample of all maps, 8 or 16; None: each map has its own, which the first answer gives.
-    `sha256`: of the model file that must paint it; "": whichever has the model's name.
+    `sha256`: of the model file that must paint it; "": whichever has the model's name. `variant` and `wang`: of
+    textures with common edges (protocol/edges.py).
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class TextureDownload(Download):
         maps: Sequence[str] | None = None,
         depth: int | None = None,
         sha256: str = "",
+        variant: int | None = None,
+        wang: int = 0,
         in_flight: int = IN_FLIGHT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,6 +55,7 @@ class TextureDownload(Download):
         self.maps = tuple(maps) if maps is not None else None
         self.depth = depth
         self.sha256 = sha256
+        self.variant, self.wang = variant, wang
         self.painting: Painting | None = None  # None until the first answer
         super().__init__(connection, model, self.window[2:], sink, in_flight=in_flight, clock=clock)
 
@@ -64,6 +69,12 @@ class TextureDownload(Download):
 
     def _first(self) -> Rect:
         """A part that is small enough for any set of maps."""
+        assert self.connection.welcome
+        if edges_of(self.variant, self.wang) and FEATURE not in self.connection.welcome.features:
+            raise Refused(
+                "unknown_op",
+                f"The texserver at {self.connection.place} cannot paint textures with common edges. Update it.",
+            )
         anything = replace(self._limits, max_window_pixels=wire.MAX_ID)
         self._check_request(anything, Rect(0, 0, *self.window[2:]))
         channels = 4 * len(self.maps) if self.maps else MOST_CHANNELS
@@ -93,6 +104,8 @@ class TextureDownload(Download):
             depth=self.depth,
             sha256=self.painting.sha256 if self.painting else self.sha256,
             progress=True,
+            variant=self.variant,
+            wang=self.wang,
         )
 
     # -------------------------------------------------------------------------------------------------------- answers
@@ -151,6 +164,8 @@ class TextureDownload(Download):
             precision=result.precision,
             software=self.connection.welcome.server,
             server=self.connection.place,
+            variant=self.variant,
+            wang=self.wang,
         )
         self.state = "running"
         self._sink.begin(self.painting)

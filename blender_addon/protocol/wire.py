@@ -26,6 +26,7 @@ from .blending import MAX_BLENDED as MAX_BLENDED
 from .blending import MAX_MASK_SIDE as MAX_MASK_SIDE
 from .blending import MIN_BLENDED as MIN_BLENDED
 from .blending import Blend as Blend
+from .edges import COLOURS, MAX_VARIANT, Edges, edges_of
 from .errors import Refused as Refused
 from .fields import ITEM_BYTES as ITEM_BYTES
 from .fields import MAX_BUFFERS as MAX_BUFFERS
@@ -201,6 +202,8 @@ class Generate:
     sha256: str = ""  # only from the model file of this hash
     deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
     progress: bool = False  # whether Progress is wanted on the way
+    variant: int | None = None  # one of the textures with common edges; default: the plain texture
+    wang: int = 0  # corner colours of a Wang set, whose atlas `size` is; 0 for no set
 
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Generate":
@@ -210,6 +213,9 @@ class Generate:
         depth = values.maybe_whole("depth", 8, 16)
         if depth not in (None, 8, 16):
             raise wrong("depth", depth, "8 or 16")
+        wang = values.whole("wang", 0, COLOURS, 0)
+        if wang not in (0, COLOURS):
+            raise wrong("wang", wang, f"0 or {COLOURS}")
         return cls(
             id=id,
             model=_read_model(header),
@@ -221,7 +227,14 @@ class Generate:
             sha256=values.text("sha256", 64, ""),
             deadline_ms=values.maybe_whole("deadline_ms", 1, MAX_DEADLINE_MS),
             progress=values.flag("progress"),
+            variant=values.maybe_whole("variant", 0, MAX_VARIANT),
+            wang=wang,
         )
+
+    @property
+    def edges(self) -> Edges | None:
+        """How the texture fits beside others; None for a plain one."""
+        return edges_of(self.variant, self.wang)
 
 
 @dataclass(frozen=True, kw_only=True)

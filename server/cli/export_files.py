@@ -32,6 +32,8 @@ class Painter(Protocol):
         window: tuple[int, int, int, int] | None,
         maps: Sequence[str] | None,
         depth: Any,
+        variant: int | None = None,
+        wang: int = 0,
         progress: Callable[[int], None],
     ) -> None:
         """Paint a texture into the sink."""

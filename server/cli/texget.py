@@ -8,6 +8,9 @@
     texget brick --for unreal -o Textures                    T_brick_BC.png, T_brick_ORM.png, …, packed and named for it
     texget brick --udim 1001-1004 --size 4k                  one texture over four UDIM squares: brick-….1001.png, …
     texget brick --seeds 0-15 -o out/brick.png               out/brick-0000.png, out/brick-0001.png, …
+    texget brick --variants 4 -o brick-{variant}.png         four that fit beside each other: their edges are equal
+    texget brick --wang 2 --size 1k                          a Wang set: 4 x 4 tiles of that size in one picture
+    texget brick --wang 2 -o brick-{tile}.png                or a file for each of the 16
     texget ink --stylize in.png --strength .7 -o out.png     a picture in the style of ink
     texget wall --train photo.jpg --metres 2                 a new model on the server, from a photograph or a folder
     texget --blend brick,moss --mask mask.png                two models in one texture, by a painted mask
@@ -42,13 +45,13 @@ from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
 from blender_addon.client.texture_sets import ENGINES
-from blender_addon.client.udim import TOKEN, UdimSet, parse_udim
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
 from server import __version__, openjd
 from server.cli.bar import Bar
 from server.cli.blend_files import ONLY_BLENDING, add_blend_flags, blending_of
 from server.cli.export_files import Painter, export_files
+from server.cli.pictures import Order, Picture, ordered, parse_variants
 from server.cli.stylize_files import Plan, planned, stylize_files
 from server.cli.train_files import ONLY_TRAINING, add_training_flags, list_jobs, train_files
 from server.client.client import Client, ServerUnreachable, TimedOut
@@ -172,6 +175,17 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", default="0", metavar="N", help="each seed gives another texture (default: %(default)s)"
     )
     seeds.add_argument("--seeds", metavar="N-M", help="several, one file each: 0-15 or 3,5,9-12")
+    variants = parser.add_mutually_exclusive_group()
+    variants.add_argument(
+        "--variants", metavar="N", help="this many textures that are equal along their edges and different inside"
+    )
+    variants.add_argument("--variant", metavar="K", help="only this one of them, counted from 0")
+    parser.add_argument(
+        "--wang",
+        choices=("2",),
+        help="a Wang set of 16 tiles, whose corners have 2 colours: one picture of 4 x 4 tiles, or with {tile} in the "
+        "output's name a file for each; --size is that of a tile",
+    )
     parser.add_argument("--size", metavar="WxH", help=f"period in pixels: 2048x1024, 512, 2k, 4kx2k (default: {SIZE})")
     parser.add_argument(
         "--udim",
@@ -183,8 +197,8 @@ def _parser() -> argparse.ArgumentParser:
         "-o",
         "--output",
         metavar="FILE",
-        help="PNG, TIFF or JPEG by its suffix; {seed}, {map} and <UDIM> are filled in (default: MODEL-SEED-WxH.png, or "
-        "PICTURE-MODEL.png); with --for, the folder",
+        help="PNG, TIFF or JPEG by its suffix; {seed}, {variant}, {tile}, {map} and <UDIM> are filled in (default: "
+        "MODEL-SEED-WxH.png, or PICTURE-MODEL.png); with --for, the folder",
     )
     parser.add_argument(
         "--map",
@@ -269,7 +283,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 def _blend(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, "with --blend", "engine", "stylize", *ONLY_TRAINING)
+    _refuse(arguments, "with --blend", "engine", "stylize", "variants", "variant", "wang", *ONLY_TRAINING)
     if arguments.model is not None:
         raise BadRequest("blend: it names all models; leave the model before it out.")
     _paint_model(arguments, blending_of(arguments))
@@ -287,17 +301,22 @@ def _paint_model(arguments: argparse.Namespace, model: str | Blending) -> None:
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
     maps = None if arguments.map in (None, "all") else arguments.map.split(",")
-    template = arguments.output or _default_output(_name_of(model), size, window)
-    depth = arguments.depth
-    part = window or size.whole
-    parts = {template: part}
+    wang = int(arguments.wang or 0)
     if arguments.udim is not None:
-        _refuse(arguments, "with --udim", "window")
-        squares = UdimSet(numbers=parse_udim(arguments.udim), side=(size.height, size.width))
-        size = Size(*squares.size)
-        template = template if TOKEN in template else f"{Path(template).with_suffix('')}.{TOKEN}{Path(template).suffix}"
-        parts = {template.replace(TOKEN, str(each)): Window(*squares.window(each)) for each in squares.numbers}
-    output = _named(template, seeds[0], False, ["map"])[0]
+        _refuse(arguments, "with --udim", "window", "wang")
+    order = ordered(
+        arguments.output or _default_output(_name_of(model), size, window, wang),
+        size,
+        window,
+        seeds,
+        parse_variants(arguments.variant, arguments.variants),
+        wang,
+        several_seeds=arguments.seeds is not None,
+        udim=arguments.udim,
+    )
+    depth = arguments.depth
+    part = order.pictures[0].window
+    output = order.named(order.pictures[0], ["map"])[0]
     check_format(output)
     if depth is None and is_jpeg(output):
         depth = 8  # whatever the depths of the maps are
@@ -306,50 +325,47 @@ def _paint_model(arguments: argparse.Namespace, model: str | Blending) -> None:
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
 
-        _paint_all(
-            LocalPainter(Library(Path(arguments.models)), arguments.device, arguments.precision),
-            model, arguments, parts, size, maps, depth, seeds,
-        )  # fmt: skip
+        library = Library(Path(arguments.models))
+        painter = LocalPainter(library, arguments.device, arguments.precision)
+        _paint_all(painter, model, arguments, order, maps, depth)
         return
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
-        _paint_all(client, model, arguments, parts, size, maps, depth, seeds)
+        _paint_all(client, model, arguments, order, maps, depth)
 
 
 def _paint_all(
     painter: Painter,
     model: str | Blending,
     arguments: argparse.Namespace,
-    parts: Mapping[str, Window],
-    size: Size,
+    order: Order,
     maps: Sequence[str] | None,
     depth: int | None,
-    seeds: Sequence[int],
 ) -> None:
-    """`parts`: what of the texture is painted, by the template of its name."""
-    pieces = [(seed, template, part) for seed in seeds for template, part in parts.items()]
     if arguments.orm:
         maps = maps_for_orm(_name_of(model), _maps_of(painter, model), maps)
-    total, done = sum(part.pixels for _, _, part in pieces), 0
-    with Bar(_name_of(model), total, arguments.quiet, arguments.openjd, unit="px", unit_scale=True) as bar:
-        for seed, template, part in pieces:
+    done = 0
+    with Bar(_name_of(model), order.pixels, arguments.quiet, arguments.openjd, unit="px", unit_scale=True) as bar:
+        for picture in order.pictures:
             written: list[Path] = []
             painter.paint(
                 model,
-                seed=seed,
-                size=size,
-                sink=_sink(arguments, template, seed, len(str(max(seeds))), written),
-                window=part,
+                seed=picture.seed,
+                size=order.size,
+                sink=_sink(arguments, order, picture, written),
+                window=picture.window,
                 maps=maps,
                 depth=depth,
+                variant=picture.variant,
+                wang=order.wang,
                 progress=partial(bar.advance, done),
             )
-            done += part.pixels
+            done += picture.window.pixels
             for path in written:
                 bar.written(path)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    _refuse(arguments, "with --for", "window", "udim", "map", "depth", "normals", "orm")
+    _refuse(arguments, "with --for", "window", "udim", "map", "depth", "normals", "orm", "variants", "variant", "wang")
     _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     check_folder(Path(arguments.output or "."))
     if arguments.models is not None:
@@ -387,15 +403,15 @@ def _export_all(painter: Painter, arguments: argparse.Namespace, texels_per_metr
                 bar.written(path)
 
 
-def _sink(arguments: argparse.Namespace, template: str, seed: int, digits: int, written: list[Path]) -> Sink:
-    """The sink for the files of one seed. Their paths come into `written` when they are about to be written."""
+def _sink(arguments: argparse.Namespace, order: Order, picture: Picture, written: list[Path]) -> Sink:
+    """The sink for the files of one picture. Their paths come into `written` when they are about to be written."""
 
     def named(maps: Sequence[str]) -> list[Path]:
-        written[:] = _named(template, seed, arguments.seeds is not None, maps, digits)
+        written[:] = order.named(picture, maps)
         make_folder(written[0].parent)
         return written
 
-    sink = sink_for(Path(template), named)
+    sink = sink_for(Path(picture.template), named)
     if arguments.orm:
         sink = OrmSink(sink)
     return DirectxNormals(sink) if arguments.normals == "directx" else sink
@@ -419,6 +435,7 @@ def _maps_of(painter: Painter, model: str | Blending) -> Sequence[str]:
 
 def _train(arguments: argparse.Namespace) -> None:
     when = "with --train" if arguments.train is not None else "with --jobs"
+    _refuse(arguments, when, "variants", "variant", "wang")
     _refuse(arguments, when, "size", "window", "udim", "seeds", "depth", "normals", "orm", "engine", "output", "models")
     _refuse(arguments, when, "stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
@@ -430,6 +447,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _stylize(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "without --train", *ONLY_TRAINING)
+    _refuse(arguments, "with --stylize", "variants", "variant", "wang")
     _refuse(arguments, "with --stylize", "size", "window", "udim", "seeds", "map", "depth", "normals", "orm", "engine")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
@@ -504,24 +522,10 @@ def _name_of(model: str | Blending) -> str:
     return model.name if isinstance(model, Blending) else model
 
 
-def _default_output(name: str, size: Size, window: Window | None) -> str:
+def _default_output(name: str, size: Size, window: Window | None, wang: int) -> str:
     part = f"-at-{window.left},{window.top}-{window.width}x{window.height}" if window else ""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]  # whether there is such a model is not known yet
-    return f"{name}-{{seed}}-{size.width}x{size.height}{part}.png"
-
-
-def _named(template: str, seed: int, several: bool, maps: Sequence[str], digits: int = 1) -> list[Path]:
-    """The files of one seed: placeholders are filled in, and missing ones added before the suffix where needed. One of
-    several seeds has as many digits as the longest, so that names sort as seeds do.
-    """
-    path = Path(template)
-    if not path.name:
-        raise BadRequest(f"output: {template!r} is a folder; add a file name such as brick.png.")
-    added = f"-{seed:04}" if several and "{seed}" not in path.name else ""
-    if len(maps) > 1 and "{map}" not in path.name:
-        added += "-{map}"
-    name = f"{path.stem}{added}{path.suffix}".replace("{seed}", f"{seed:0{digits}}" if several else str(seed))
-    return [path.with_name(name.replace("{map}", each)) for each in maps]
+    return f"{name}-{{seed}}-{'wang-' if wang else ''}{size.width}x{size.height}{part}.png"
 
 
 def parse_size(text: str) -> Size:

@@ -39,7 +39,7 @@ from blender_addon.protocol.pairing import find_server
 from server import __version__
 from server.client.stylized import Stylizer, checked_content
 from server.client.trained import TrainingFailed, TrainingOptions, request_for
-from server.errors import Refused, TexserverError
+from server.errors import BadRequest, Refused, TexserverError
 from server.msgpack_codec import CODECS
 
 R = TypeVar("R", bound=wire.Reply)
@@ -115,16 +115,22 @@ class Client(Stylizer):
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
         depth: int | None = None,
+        variant: int | None = None,
+        wang: int = 0,
     ) -> dict[str, NDArray[Any]]:
         """The maps by name: (height, width, channels), uint8, or uint16 at a depth of 16 bits. All in memory.
 
         `model`: its name, or several models and a mask (server.client.blended.blending).
-        `depth`: 8 or 16 bits for all maps; by default each has its own: 16 for `height`, 8 for the others.
+        `depth`: 8 or 16 bits for all maps; by default each has its own: 16 for `height`, 8 for the others. `variant`,
+        0 to 9999: the variants of one seed and size are equal along their edges and different inside. `wang` = 2: a
+        Wang set, `size` that of the atlas; docs/SURFACES.md explains both.
 
         Raises RequestRefused, TimedOut, ServerUnreachable.
         """
         sink = MemorySink()
-        self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
+        self.paint(
+            model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth, variant=variant, wang=wang
+        )
         assert sink.painting
         rows, columns = sink.painting.window[2:]
         return {
@@ -142,6 +148,8 @@ class Client(Stylizer):
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
         depth: int | None = None,
+        variant: int | None = None,
+        wang: int = 0,
     ) -> dict[str, Path]:
         """Paint into PNG or TIFF files, one for each map, of any size in little memory. Returns them by map.
 
@@ -149,7 +157,9 @@ class Client(Stylizer):
         suffix. Raises what texture() raises, and blender_addon.client.image_file.ImageFileError.
         """
         sink = FileSink(partial(_named, Path(path)))
-        self.paint(model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth)
+        self.paint(
+            model, seed=seed, size=size, sink=sink, window=window, maps=maps, depth=depth, variant=variant, wang=wang
+        )
         return sink.paths
 
     def paint(
@@ -162,6 +172,8 @@ class Client(Stylizer):
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
         depth: int | None = None,
+        variant: int | None = None,
+        wang: int = 0,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
         """Paint into any sink of blender_addon.client.sinks or server.files.map_sinks; `progress` receives
@@ -171,11 +183,22 @@ class Client(Stylizer):
         """
         height, width = (size, size) if isinstance(size, int) else size
         whole = index(seed), (index(height), index(width)), sink  # numpy's whole numbers, too
-        job = (
-            BlendDownload(self._connection, model, *whole, window=window, maps=maps, depth=depth)
-            if isinstance(model, Blending)
-            else TextureDownload(self._connection, model, *whole, window=window, maps=maps, depth=depth)
-        )
+        job: Download
+        if isinstance(model, Blending):
+            if variant is not None or wang:
+                raise BadRequest("variant: several models in one texture have no variants; leave it out.")
+            job = BlendDownload(self._connection, model, *whole, window=window, maps=maps, depth=depth)
+        else:
+            job = TextureDownload(
+                self._connection,
+                model,
+                *whole,
+                window=window,
+                maps=maps,
+                depth=depth,
+                variant=None if variant is None else index(variant),
+                wang=index(wang),
+            )
         self._run(job, progress)
 
     def stylize_into(

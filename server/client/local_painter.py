@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from blender_addon.client.blend_download import Blending
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
 from blender_addon.client.style_download import IMAGE, StylizedPicture
+from blender_addon.protocol.edges import edges_of
 from blender_addon.protocol.rect import Rect
 from server import __version__
 from server.client.local_blends import LocalBlends
 from server.client.stylized import Stylizer, checked_content
 from server.errors import BadRequest
 from server.freed_memory import give_back
+from server.model.common_edges import check_edges
 from server.model.header import explained
 from server.model.library import Library
 from server.model.maps import Depth, depths_of
@@ -53,6 +55,8 @@ class LocalPainter(Stylizer):
         window: tuple[int, int, int, int] | None = None,
         maps: Sequence[str] | None = None,
         depth: Depth | None = None,
+        variant: int | None = None,
+        wang: int = 0,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> None:
         """As `server.client.Client.paint`.
@@ -69,7 +73,9 @@ class LocalPainter(Stylizer):
         generator = self._prepared
         assert generator is not None
         assert not isinstance(generator, StyleGenerator)
-        torus = Size(*size)
+        torus, edges = Size(*size), edges_of(variant, wang)
+        if edges:
+            check_edges(generator.architecture, generator.lattice, torus, edges)
         part = Window(*window) if window else torus.whole
         wanted = _wanted(found, maps, depth)
         painting = Painting(
@@ -82,11 +88,13 @@ class LocalPainter(Stylizer):
             precision=self._precision,
             software=f"texserver {__version__}",
             server="",
+            variant=variant,
+            wang=wang,
         )
         done = 0
         try:
             sink.begin(painting)
-            for band in bands(generator, seed, torus, part, depth):
+            for band in bands(generator, seed, torus, part, depth, edges):
                 rows = len(band[0])
                 for each, index in wanted.items():
                     sink.write(each.name, Rect(done, 0, rows, part.width), band[index].numpy().data.cast("B"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from blender_addon.protocol import wire
+from blender_addon.protocol import edges, wire
 from server import __version__
 from server.errors import Refused
 from server.front.allowance import Allowance
@@ -40,7 +40,7 @@ BAD_MESSAGES = 20  # malformed messages of one client that are answered at once;
 BAD_PER_S = 5.0
 FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
 SWEEP_EVERY_S = 0.1
-FEATURES = ("generate", "depth16", "stylize", "blend")
+FEATURES = ("generate", "depth16", "stylize", "blend", edges.FEATURE)
 TRAINS = "train"  # the feature of those who may
 NO_TRAINING = NoTraining("This server trains no models.")
 MALFORMED: Final = frozenset({"bad_frame", "bad_header", "unsupported_version", "too_large"})

@@ -18,6 +18,7 @@ from server.front.origin import NOBODY, Origin
 from server.front.shelf import Version
 from server.front.tile_cache import Planes, TileKey
 from server.front.work_item import WorkItem, picture_item, tile_item
+from server.model.common_edges import check_edges
 from server.model.header import WrongKind
 from server.model.maps import Depth, depths_of
 from server.model.statistics_token import parse_statistics, statistics_text
@@ -141,6 +142,8 @@ class PendingWindow(PendingRequest[wire.Generate]):
         if version.facts.kind != "texture":
             raise WrongKind(request.model, version.facts.kind)
         self._check_hash(version)
+        if request.edges:
+            check_edges(version.facts.architecture, version.facts.lattice, Size(*request.size), request.edges)
         maps = version.facts.maps
         names = [each.name for each in maps]
         wanted = request.maps or tuple(names)
@@ -163,7 +166,8 @@ class PendingWindow(PendingRequest[wire.Generate]):
     def next_item(self) -> "AnyItem":
         assert self.version is not None
         request = self.request
-        key = TileKey(self.version.sha256, request.seed, Size(*request.size), self.todo[0], self.depths)
+        size = Size(*request.size)
+        key = TileKey(self.version.sha256, request.seed, size, self.todo[0], self.depths, request.edges)
         return tile_item(key, request.model, self.version.facts.maps)
 
     def item_given(self) -> bool:
@@ -197,7 +201,9 @@ class PendingWindow(PendingRequest[wire.Generate]):
     def described(self) -> str:
         request = self.request
         height, width = request.size
-        return f"seed={request.seed} size={width}x{height} window={request.window} depth={request.depth or 'own'}"
+        edges = f" variant={request.edges.variant} wang={request.edges.wang}" if request.edges else ""
+        depth = request.depth or "own"
+        return f"seed={request.seed} size={width}x{height} window={request.window} depth={depth}{edges}"
 
 
 @dataclass(eq=False)

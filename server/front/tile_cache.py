@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from blender_addon.protocol.edges import Edges
 from server.model.maps import Depth
 from server.model.torus import Size, Window
 
@@ -16,6 +17,7 @@ class TileKey(NamedTuple):
     size: Size
     tile: Window
     depths: tuple[Depth, ...]  # of each map of the model
+    edges: Edges | None = None
 
 
 Planes = tuple[memoryview, ...]  # of a tile: the samples of each map of the model, row-major, interleaved

@@ -55,7 +55,13 @@ def tile_item(key: TileKey, model: str, maps: Sequence[Map]) -> WorkItem[Waiting
         models=(model,),
         pixels=pixels,
         message=PaintTile(
-            number=NOT_GIVEN, sha256=key.sha256, seed=key.seed, size=key.size, tile=key.tile, depths=key.depths
+            number=NOT_GIVEN,
+            sha256=key.sha256,
+            seed=key.seed,
+            size=key.size,
+            tile=key.tile,
+            depths=key.depths,
+            edges=key.edges,
         ),
         answer_bytes=[pixels * each.channels * depth // 8 for each, depth in zip(maps, key.depths, strict=True)],
     )

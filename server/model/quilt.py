@@ -86,6 +86,11 @@ class QuiltArchitecture:
         return self.pitch * LONGEST[0] // LONGEST[1] + 2 * self.overlap
 
     @property
+    def node(self) -> int:
+        """Plan pixels between the places where slow light is computed."""
+        return max(1, min(4, self.cell // 2))
+
+    @property
     def step(self) -> int:
         """Plan pixels between two places that the search tries."""
         return max(1, self.cell // 2)

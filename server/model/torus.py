@@ -95,6 +95,17 @@ class Piece:
     source: tuple[slice, slice]
     target: tuple[slice, slice]
 
+    @property
+    def part(self) -> Window:
+        """What of the tile is copied, as a window of the texture."""
+        rows, columns = self.source
+        return Window(
+            self.tile.top + rows.start,
+            self.tile.left + columns.start,
+            rows.stop - rows.start,
+            columns.stop - columns.start,
+        )
+
 
 def pieces(size: Size, window: Window) -> Iterator[Piece]:
     """The pieces of `window`, row by row. The last tiles of a period overhang and wrap."""

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Final, Literal, cast
 import msgpack
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.edges import Edges, edges_of
 from blender_addon.protocol.errors import BadRequest, Refused
 from blender_addon.protocol.rect import Size, Window
 from server.model.header import MAX_FILE_BYTES
@@ -62,6 +63,12 @@ class Fields(wire.Fields):
         if not isinstance(value, list) or len(value) > MAX_OTHERS or not all(map(_is_device, value)):
             raise BadRequest(f"{name}: it must be a list of at most {MAX_OTHERS} devices.")
         return tuple(value)
+
+    def edges(self, name: str) -> Edges | None:
+        if self._values.get(name) is None:
+            return None
+        variant, wang = self.wholes(name, 2, "variant and wang")
+        return edges_of(variant, wang)
 
     def depths(self, name: str) -> tuple[Depth, ...]:
         value = self._values.get(name)
@@ -146,6 +153,7 @@ class PaintTile:
     size: Size
     tile: Window
     depths: tuple[Depth, ...]  # bits a sample of each map
+    edges: Edges | None = None
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -161,6 +169,7 @@ class PaintTile:
             size=Size(*values.wholes("size", 2, "height and width")),
             tile=Window(*values.wholes("tile", 4, "top, left, height and width")),
             depths=values.depths("depths"),
+            edges=values.edges("edges"),
         )
 
 

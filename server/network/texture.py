@@ -3,6 +3,8 @@
 `size` is the period: the texture lives on a torus of exactly that size. `window` is the part wanted, by default all of
 it. The same four values always give the same pixels: every window is cut from canonical tiles (server/model/torus.py),
 each tile is computed alone, and nothing in a frozen generator looks at the whole image.
+
+Quilts also paint textures with common edges (blender_addon/protocol/edges.py): variants of a tile, and Wang sets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from blender_addon.protocol.edges import Edges, edges_of
 from server.errors import BadRequest
+from server.model.common_edges import check_edges
 from server.model.maps import Depth, Map, depths_of
 from server.model.torus import Axis, Piece, Size, Span, Window, check_seed, pieces
 from server.network.generator import Generator, Line, Parents
@@ -27,14 +31,22 @@ _NOISE_STD = 12.0**-0.5  # of a uniform variable
 
 
 def texture(
-    generator: TextureGenerator, seed: int | Sequence[int], size: Size | tuple[int, int], window: Window | None = None
+    generator: TextureGenerator,
+    seed: int | Sequence[int],
+    size: Size | tuple[int, int],
+    window: Window | None = None,
+    *,
+    variant: int | None = None,
+    wang: int = 0,
 ) -> Tensor:
     """Paint a window of a texture, or the same window of one texture per seed.
 
     `seed` in [0, 2^64); `size` (height, width) in pixels. Returns (seeds, channels of all maps, height, width)
-    float32 in [0, 1] on the CPU, channels in the order of `generator.maps`. Raises BadRequest for values out of range.
+    float32 in [0, 1] on the CPU, channels in the order of `generator.maps`. `variant` in [0, 9999]: one of the textures
+    that are equal along their edges and different inside; None is the plain texture. `wang` = 2: a Wang set, whose
+    `size` is that of the atlas. Raises BadRequest for values out of range.
     """
-    size = _size(size)
+    size, edges = _size(size), edges_of(variant, wang)
     window = window or size.whole
     seeds = list(seed) if isinstance(seed, Sequence) else [seed]
     for each in seeds:
@@ -42,13 +54,18 @@ def texture(
     channels = sum(each.channels for each in generator.maps)
     result = torch.empty(len(seeds), channels, window.height, window.width)
     for image, each in zip(result, seeds, strict=True):  # one by one: batch mates must not change a rounding
-        for piece, tile in _tiles(generator, each, size, window):
+        for piece, tile in _tiles(generator, each, size, window, edges):
             image[:, *piece.target] = tile[:, *piece.source]
     return result
 
 
 def texture_bytes(
-    generator: TextureGenerator, seed: int, size: Size, window: Window, depth: Depth | None = None
+    generator: TextureGenerator,
+    seed: int,
+    size: Size,
+    window: Window,
+    depth: Depth | None = None,
+    edges: Edges | None = None,
 ) -> list[Tensor]:
     """`texture` of one seed, in the form of files and messages: one tensor (height, width, channels) for each map.
 
@@ -60,31 +77,53 @@ def texture_bytes(
         for each, bits in zip(generator.maps, depths, strict=True)
     ]
     for piece in pieces(size, window):
-        tile = tile_bytes(generator, seed, size, piece.tile, depths)
-        for plane, part in zip(result, tile, strict=True):
-            plane[piece.target] = part[piece.source]
+        if isinstance(generator, Quilt):  # the same bytes in any window, so no more is painted than wanted
+            check_seed(seed)
+            samples = generator.samples(seed, size, piece.part, depths, edges)
+        else:
+            tile = tile_bytes(generator, seed, size, piece.tile, depths, edges)
+            samples = [part[piece.source] for part in tile]
+        for plane, part in zip(result, samples, strict=True):
+            plane[piece.target] = part
     return result
 
 
 def tile_bytes(
-    generator: TextureGenerator, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+    generator: TextureGenerator,
+    seed: int,
+    size: Size,
+    tile: Window,
+    depths: Sequence[Depth],
+    edges: Edges | None = None,
 ) -> list[Tensor]:
     """One canonical tile (server/model/torus.py), as `texture_bytes`: the unit of work of which all windows are cut."""
     check_seed(seed)
-    return window_bytes(generator, seed, size, tile, depths)
+    return window_bytes(generator, seed, size, tile, depths, edges)
 
 
 def window_bytes(
-    generator: TextureGenerator, seed: int, size: Size, window: Window, depths: Sequence[Depth]
+    generator: TextureGenerator,
+    seed: int,
+    size: Size,
+    window: Window,
+    depths: Sequence[Depth],
+    edges: Edges | None = None,
 ) -> list[Tensor]:
     """One window as `texture_bytes`, painted in one piece, on which the last bit of a network depends: use tiles."""
     if isinstance(generator, Quilt):
-        return generator.samples(seed, size, window, depths)
+        return generator.samples(seed, size, window, depths, edges)
+    if edges:
+        check_edges(generator.architecture, generator.lattice, size, edges)
     return map_bytes(painted(generator, seed, size, window), generator.maps, depths)
 
 
 def bands(
-    generator: TextureGenerator, seed: int, size: Size, window: Window | None = None, depth: Depth | None = None
+    generator: TextureGenerator,
+    seed: int,
+    size: Size,
+    window: Window | None = None,
+    depth: Depth | None = None,
+    edges: Edges | None = None,
 ) -> Iterator[list[Tensor]]:
     """The window from top to bottom in bands of at most a tile's height, each as `texture_bytes`.
 
@@ -94,7 +133,8 @@ def bands(
     done = 0
     for piece in pieces(size, Window(window.top, window.left, window.height, 1)):
         rows = piece.target[0].stop - piece.target[0].start
-        yield texture_bytes(generator, seed, size, Window(window.top + done, window.left, rows, window.width), depth)
+        band = Window(window.top + done, window.left, rows, window.width)
+        yield texture_bytes(generator, seed, size, band, depth, edges)
         done += rows
 
 
@@ -118,21 +158,25 @@ def _size(size: object) -> Size:
     return Size(*size)
 
 
-def _tiles(generator: TextureGenerator, seed: int, size: Size, window: Window) -> Iterator[tuple[Piece, Tensor]]:
+def _tiles(
+    generator: TextureGenerator, seed: int, size: Size, window: Window, edges: Edges | None
+) -> Iterator[tuple[Piece, Tensor]]:
     """The canonical tiles that the window is cut from, each (channels, height, width) float32 in [0, 1] on the CPU."""
     for piece in pieces(size, window):
-        yield piece, _tile(generator, seed, size, piece.tile)
+        yield piece, _tile(generator, seed, size, piece.tile, edges)
 
 
-def _tile(generator: TextureGenerator, seed: int, size: Size, tile: Window) -> Tensor:
+def _tile(generator: TextureGenerator, seed: int, size: Size, tile: Window, edges: Edges | None) -> Tensor:
     check_seed(seed)
     if isinstance(generator, Quilt):
         depths = generator.depths
-        samples = generator.samples(seed, size, tile, depths)
+        samples = generator.samples(seed, size, tile, depths, edges)
         parts = [
             part.to(torch.int32).permute(2, 0, 1) / (2**bits - 1) for part, bits in zip(samples, depths, strict=True)
         ]
         return torch.cat(parts)
+    if edges:
+        check_edges(generator.architecture, generator.lattice, size, edges)
     return painted(generator, seed, size, tile)[0]
 
 

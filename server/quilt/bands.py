@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from server.model.grid import SHARP_REACH, SLOW_REACH
 from server.model.quilt import QuiltArchitecture
 from server.quilt.between import between_cells
 from server.quilt.stretch import PHASES, cubic_taps
@@ -35,14 +36,9 @@ from server.quilt.stretched_swatch import StretchedSwatch
 from server.quilt.tables import extended
 
 FRACTION = 16  # a sample of 8 bits is counted in this many parts
-DETAIL_FEATHER, MIDDLE_FEATHER = 1, 2  # plan pixels at either side of a cut
-LOW_FEATHER, SLOW_FEATHER = 2, 8  # nodes, likewise
+DETAIL_FEATHER, MIDDLE_FEATHER = 1, SHARP_REACH  # plan pixels at either side of a cut
+LOW_FEATHER, SLOW_FEATHER = 2, SLOW_REACH  # nodes, likewise
 LOW_BOX, SLOW_BOX = 5, 13  # nodes: side of the box that blurs, twice
-
-
-def node_of(settings: QuiltArchitecture) -> int:
-    """Plan pixels between the nodes of the low band."""
-    return max(1, min(4, settings.cell // 2))
 
 
 class Bands:
@@ -63,7 +59,7 @@ class Bands:
     ) -> None:
         self.maps, self.settings, self.device, self._swatch = list(maps), settings, device, swatch
         self._middle, self._low, self._slow, self._detail, self._soft = [], [], [], [], []
-        node = node_of(settings)
+        node = settings.node
         for each in plan:
             whole = counted(each.to(device))
             soft = _blurred(whole, 5 if node > 1 else 3, 2, settings.wraps)

@@ -8,6 +8,10 @@ Paths are those of least summed energy (Efros & Freeman, SIGGRAPH 2001), found b
 block at once. The energy of a pixel is the squared difference of the two patches' features, divided by how much the
 quieter of them changes there, so a path prefers an edge to a plain area. All in whole numbers.
 
+Where tiles have edges in common, a level path that crosses an upright edge keeps, in the part that the patches on the
+edge show alone, to the path that these two patches would have by themselves. Upright paths cross a level edge inside
+such patches anyway. So cuts along an edge depend on the patches on it alone.
+
 Paths are in plan pixels, `rows` and `columns` count from the upper left corner of a patch, overlaps included.
 """
 
@@ -19,8 +23,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from server.model.grid import PatchAxis
 from server.quilt.bands import boxed
-from server.quilt.grid import PatchAxis
 from server.quilt.plan import LAST_OFF, Plan, packed_distances
 
 Numbers = npt.NDArray[np.int64]
@@ -130,7 +134,44 @@ def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Ten
         )
         sides.append(_Shown(plan, place, y, x[None] - here + overlap, single=False))
     energy = _energy(*sides, across=False, tones=tones).transpose(2, 3)
-    return _paths(energy, nodes[:, :-1], nodes[:, 1:], lengths[None].expand(len(rows), -1))
+    lengths = lengths[None].expand(len(rows), -1)
+    if not axis.every:
+        return _paths(energy, nodes[:, :-1], nodes[:, 1:], lengths)
+    return _between_edges(energy, nodes, lengths, _across_edges(plan, rows, columns, places), axis, columns)
+
+
+def _across_edges(plan: Plan, rows: range, columns: range, places: Tensor) -> Tensor:
+    """The level cuts where an upright edge crosses them: (rows, columns + 1, 2 * reach + 1), from `reach` plan pixels
+    left of the edge to as many right of it. Of other columns: what would be there.
+    """
+    factor, axis = plan.settings.factor, plan.axes[1]
+    reach = axis.alone // factor
+    down = torch.arange(2 * plan.overlaps[0])[:, None] * factor
+    near = axis.middle(0) - axis.corner(0) + axis.overlap + torch.arange(-reach, reach + 1)[None] * factor
+    upper = _Shown(plan, places[:-1], down + _pitches(plan.axes[0], rows)[:, None, None, None], near)
+    lower = _Shown(plan, places[1:], down, near)
+    return _paths(_energy(upper, lower, across=False, tones=plan.periods is not None).transpose(2, 3))
+
+
+def _between_edges(
+    energy: Tensor, nodes: Tensor, lengths: Tensor, crossing: Tensor, axis: PatchAxis, columns: range
+) -> Tensor:
+    """Paths from node to node that begin or end as the cuts across an edge, where there is one: as `_paths`."""
+    reach = crossing.shape[2] // 2
+    edges = [axis.on_edge(column) for column in range(columns.start, columns.stop + 1)]
+    before, behind = (torch.tensor(part) * reach for part in (edges[:-1], edges[1:]))
+    line = torch.arange(energy.shape[2])
+    shifted = (line[None] + before[:, None]).clamp(max=len(line) - 1)
+    shifted = shifted[None, :, :, None].expand(len(energy), -1, -1, energy.shape[3])
+    first = torch.where(before > 0, crossing[:, :-1, -1], nodes[:, :-1])
+    last = torch.where(behind > 0, crossing[:, 1:, 0], nodes[:, 1:])
+    free = _paths(energy.gather(2, shifted), first, last, lengths - before - behind)
+    left = crossing[:, :-1, reach:].gather(2, line.expand_as(free).clamp(max=reach))
+    from_end = line - lengths[..., None]
+    right = crossing[:, 1:].gather(2, (from_end + reach).clamp(0, 2 * reach))
+    middle = free.gather(2, (line - before[:, None]).clamp(min=0).expand_as(free))
+    path = torch.where(line < before[:, None], left, middle)
+    return torch.where((from_end >= -behind[:, None]) & (behind[:, None] > 0), right, path)
 
 
 class _Shown:

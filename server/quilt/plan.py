@@ -6,6 +6,8 @@ colours, one colour after the other, take the place that best continues their fi
 first by an exhaustive search at half search cells, then in finer and finer steps to whole pixels. Differs: an order of
 four steps in place of a scan line, so a torus has no beginning, and a patch depends on few others.
 
+Where tiles have edges in common, the patches on edges are placed before all others (server/quilt/parts.py).
+
 A patch depends on patches at most two away of the colours before its own, and so on at most five away in all. Plans
 are made in blocks of BLOCK x BLOCK patches, a colour at a time, as they are needed; blocks change no result.
 
@@ -21,14 +23,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blender_addon.protocol.edges import Edges
+from server.model.fitting import UNIT, Periods
+from server.model.grid import PatchAxis
 from server.model.quilt import QuiltArchitecture
-from server.quilt.grid import PatchAxis
 from server.quilt.hashing import words
-from server.quilt.stretch import UNIT, Periods, places_of
+from server.quilt.parts import make_parts
+from server.quilt.stretch import places_of
 from server.quilt.tables import Tables
 
-COLOURS = ((0, 0), (1, 1), (0, 1), (1, 0))
-RANKS = torch.tensor([[0, 2], [3, 1]])  # of the colours, by row and column parity
 BLOCK = 8
 NEAR = 2  # patches: how far a repeat is looked for
 GOES_ON = 128  # price of going on copying a neighbour, in 1/256 of the median cost
@@ -62,14 +65,18 @@ class Plan:
         seed: int,
         axes: tuple[PatchAxis, PatchAxis],
         periods: Periods | None = None,
+        edges: Edges | None = None,
     ) -> None:
         self.periods = periods
         self.tables, self.settings, self.prices, self.seed, self.axes = tables, settings, prices, seed, axes
         self.device = tables.packed.device
         down, across = self.shape = axes[0].patches, axes[1].patches
+        self._parts = make_parts(axes, edges)
         self._places = torch.zeros(down, across, 2, dtype=torch.int64)
         self._fractions = torch.zeros(down, across, 2, dtype=torch.int64)
-        self._done = [torch.zeros(-(-down // BLOCK), -(-across // BLOCK), dtype=torch.bool) for _ in COLOURS]
+        self._done = [
+            torch.zeros(-(-down // BLOCK), -(-across // BLOCK), dtype=torch.bool) for _ in range(self._parts.stages)
+        ]
         factor, cell = settings.factor, settings.cell
         self.overlaps = tuple(axis.overlap // factor for axis in axes)  # plan pixels
         self.longest = tuple(  # plan pixels, overlaps included
@@ -83,12 +90,14 @@ class Plan:
         )
         self._low = [places.start for places in self._searched_places]
         self._counts = [len(places) for places in self._searched_places]
+        for stage in range(self._parts.first):
+            self._place_on_edges(stage)
 
     # ------------------------------------------------------------------------------------------------------- asked for
 
     def places(self, rows: range, columns: range) -> Tensor:
         """The places of these patches (unwrapped): (rows, columns, 2) int64 on the CPU."""
-        self._ensure(len(COLOURS) - 1, rows, columns)
+        self._ensure(self._parts.stages - 1, rows, columns)
         return self._places[torch.tensor(rows) % self.shape[0]][:, torch.tensor(columns) % self.shape[1]]
 
     def fraction(self, row: int, column: int) -> tuple[int, int]:
@@ -112,16 +121,27 @@ class Plan:
                 if self._done[stage][row, column]:
                     continue
                 own = _block(row, down), _block(column, across)
-                if stage:
+                if stage > self._parts.first:
                     self._ensure(stage - 1, *(range(part.start - NEAR, part.stop + NEAR) for part in own))
-                self._place(stage, *own)
+                ranks = self._parts.ranks[own[0].start : own[0].stop, own[1].start : own[1].stop]
+                self._place(stage, (ranks == stage).nonzero() + torch.tensor([each.start for each in own]))
                 self._done[stage][row, column] = True
 
-    def _place(self, stage: int, rows: range, columns: range) -> None:
-        parities = COLOURS[stage]
-        index = torch.tensor(
-            [(row, column) for row in rows if row % 2 == parities[0] for column in columns if column % 2 == parities[1]]
+    def _place_on_edges(self, stage: int) -> None:
+        """Find the places of one patch of each kind, and give them to all of that kind."""
+        owners, own = self._parts.owners, self._parts.ranks == stage
+        is_owner = (owners[..., 0] == torch.arange(self.shape[0])[:, None]) & (
+            owners[..., 1] == torch.arange(self.shape[1])
         )
+        index = (is_owner & own).nonzero()
+        for start in range(0, len(index), BLOCK):  # a few at a time, for the sake of memory
+            self._place(stage, index[start : start + BLOCK])
+        rows, columns = own.nonzero().unbind(1)
+        first = owners[rows, columns].unbind(1)
+        for table in (self._places, self._fractions):
+            table[rows, columns] = table[first]
+
+    def _place(self, stage: int, index: Tensor) -> None:
         if not len(index):
             return
         if self.periods:
@@ -129,9 +149,11 @@ class Plan:
             self._places[index[:, 0], index[:, 1]] = found
             self._fractions[index[:, 0], index[:, 1]] = fractions
             return
-        alone = 1 in self.shape
-        found = self._searched(index, stage) if stage or alone else self._drawn(index)
-        if stage or alone:
+        drawn = self._is_drawn(stage) and 1 not in self.shape
+        if drawn:
+            found = self._drawn(index)
+        else:
+            found = self._searched(index, stage)
             tables, cell = self.tables, self.settings.cell
             found = self._refined(index, found, stage, "fine", tables.steps[1], tables.steps[0] // 2, cell)
             if tables.steps[1] > 1:
@@ -140,13 +162,21 @@ class Plan:
 
     # ------------------------------------------------------------------------------------------------ the first colour
 
+    def _is_drawn(self, stage: int) -> bool:
+        """Whether patches of this stage have no neighbours yet."""
+        return stage in (0, self._parts.first)
+
+    def _keys(self, index: Tensor) -> Tensor:
+        """What is hashed for these patches: (patches, 2)."""
+        return self._parts.keys[index[:, 0], index[:, 1]]
+
     def _drawn(self, index: Tensor) -> Tensor:
         """Places spread evenly over the swatch by their chances: an additive sequence over patches, with some hash."""
-        turn = index[:, 0] // 2 * ((self.shape[1] + 1) // 2) + index[:, 1] // 2
+        turn, keys = self._parts.turns[index[:, 0], index[:, 1]], self._keys(index)
         shares = []
         for axis in (0, 1):
             start = int(words(self.seed, 1, axis))
-            jitter = words(self.seed, 2, axis, index[:, 0], index[:, 1]) >> 2
+            jitter = words(self.seed, 2, axis, keys[:, 0], keys[:, 1]) >> 2
             shares.append((start + turn * int(_SPREAD[axis] * 2**32) + jitter) & 0xFFFFFFFF)
         chances = self._over_places(self.prices.chances).clamp(min=1)
         by_row = chances.sum(1).cumsum(0)
@@ -156,7 +186,7 @@ class Plan:
         places = torch.stack(
             [torch.tensor(part)[at] for part, at in zip(self.searched(), (row, column), strict=True)], 1
         )
-        within = words(self.seed, 4, torch.arange(2)[None], index[:, :1], index[:, 1:]) % self.tables.steps[0]
+        within = words(self.seed, 4, torch.arange(2)[None], keys[:, :1], keys[:, 1:]) % self.tables.steps[0]
         return (places + within) * self.settings.factor
 
     # ----------------------------------------------------------------------------------------------- exhaustive search
@@ -171,7 +201,7 @@ class Plan:
         extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
         cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
         number = torch.arange(len(rows) * len(columns), device=self.device).view(len(rows), len(columns))
-        keys = index.to(self.device)[:, :, None, None]
+        keys = self._keys(index).to(self.device)[:, :, None, None]
         cost = cost * (256 * CHANCE + (words(self.seed, 3, keys[:, 0], keys[:, 1], number[None]) >> 24))
         best = (cost.div(2**10, rounding_mode="floor") * 2**20 + number).flatten(1).amin(1) % 2**20
         place = torch.stack([rows[best // len(columns)], columns[best % len(columns)]], 1)
@@ -279,7 +309,7 @@ class Plan:
             numbers.append(number % self.shape[axis])
             places.append(apart + offsets[axis][None])
         rows, columns = numbers[0][:, :, None], numbers[1][:, None, :]
-        standing = RANKS[rows % 2, columns % 2] < stage
+        standing = self._parts.ranks[rows, columns] < stage
         shown = self._places[rows, columns]
         shape = shown.shape[:-1]
         steps = [places[0][:, :, None].expand(shape), places[1][:, None, :].expand(shape)]
@@ -297,7 +327,7 @@ class Plan:
         for down in range(-NEAR, NEAR + 1):
             for across in range(-NEAR, NEAR + 1):
                 number = (index + torch.tensor([down, across])) % torch.tensor(self.shape)
-                standing = (RANKS[number[:, 0] % 2, number[:, 1] % 2] < stage) & (number != index).any(1)
+                standing = (self._parts.ranks[number[:, 0], number[:, 1]] < stage) & (number != index).any(1)
                 if not standing.any():
                     continue
                 place = self._places[number[:, 0], number[:, 1]].div(factor, rounding_mode="floor")
@@ -344,9 +374,9 @@ class Plan:
         theirs, standing = self._shown(index, stage, parts, offsets)
         lattice = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)
         standing &= self._valid(theirs)
-        drawn = None if stage else self._drawn(index)
+        drawn = self._drawn(index) if self._is_drawn(stage) else None
         found, fractions = [], []
-        for number, patch in enumerate(index.tolist()):
+        for number, (patch, keys) in enumerate(zip(index.tolist(), self._keys(index).tolist(), strict=True)):
             corner = [axis.corner(at) - axis.overlap for axis, at in zip(self.axes, patch, strict=True)]
             start = [(at << UNIT) + more for at, more in zip(corner, shift, strict=True)]
             exact = places_of(
@@ -363,7 +393,7 @@ class Plan:
                 median = cost.median().clamp(min=256)
                 extra = table[rows, columns] + self._repeats_at(index[number], stage, plan)
                 cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(0, 2**36)
-                chance = words(self.seed, 3, *patch, torch.arange(len(whole))) >> 24
+                chance = words(self.seed, 3, *keys, torch.arange(len(whole))) >> 24
                 cost = (cost * (256 * CHANCE + chance)).div(2**10, rounding_mode="floor")
             best = int((cost * 2**20 + torch.arange(len(cost))).amin() % 2**20)
             found.append(whole[best])
@@ -395,7 +425,7 @@ class Plan:
         for down in range(-NEAR, NEAR + 1):
             for across in range(-NEAR, NEAR + 1):
                 number = (index + torch.tensor([down, across])) % torch.tensor(self.shape)
-                if int(RANKS[number[0] % 2, number[1] % 2]) >= stage or bool((number == index).all()):
+                if int(self._parts.ranks[number[0], number[1]]) >= stage or bool((number == index).all()):
                     continue
                 place = self._places[number[0], number[1]][None].div(self.settings.factor, rounding_mode="floor")
                 common = [

@@ -15,6 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blender_addon.protocol.edges import Edges
+from server.model.common_edges import check_edges
+from server.model.fitting import UNIT, Periods, Stretch, fitted, is_plain, reduced_stretch, stretched_settings
+from server.model.grid import Nodes, PatchAxis, edged_axis, nodes_of, patch_axis, slow_reach
 from server.model.lattice import Lattice
 from server.model.maps import NORMAL_NAME, Depth, Map
 from server.model.quilt import QuiltArchitecture
@@ -27,14 +31,11 @@ from server.quilt.bands import (
     SLOW_FEATHER,
     Bands,
     feathered,
-    node_of,
 )
 from server.quilt.between import between_nodes
 from server.quilt.cuts import Cuts, joined, make_cuts
-from server.quilt.grid import PatchAxis, patch_axis
 from server.quilt.plan import Plan, Prices
 from server.quilt.relief import Relief, relief_of, rises, tilted
-from server.quilt.stretch import UNIT, Periods, Stretch, fitted, is_plain, reduced_stretch
 from server.quilt.stretched_swatch import StretchedSwatch
 from server.quilt.tables import Tables, Weights, make_tables
 
@@ -174,14 +175,20 @@ class Quilt:
         assert self.tables
         assert self.bands
 
-    def plan(self, seed: int, size: Size) -> Plan:
+    def plan(self, seed: int, size: Size, edges: Edges | None = None) -> Plan:
         """The plan of one torus."""
 
         def made() -> Plan:
-            axes = patch_axis(size.height, self.settings), patch_axis(size.width, self.settings)
-            return Plan(self.tables, self.settings, self.prices, seed, axes, self._periods)
+            if edges is None:
+                axes = patch_axis(size.height, self.settings), patch_axis(size.width, self.settings)
+            else:
+                axes = (
+                    edged_axis(size.height, self.settings, edges.across),
+                    edged_axis(size.width, self.settings, edges.across),
+                )
+            return Plan(self.tables, self.settings, self.prices, seed, axes, self._periods, edges)
 
-        return _kept(self._plans, (seed, size), PLANS_KEPT, made)
+        return _kept(self._plans, (seed, size, edges), PLANS_KEPT, made)
 
     def fitted(self, size: Size) -> tuple["Quilt", Stretch | None]:
         """The quilt for this size, with its swatch stretched so that whole periods of its lattice fit, and the stretch.
@@ -198,15 +205,11 @@ class Quilt:
             other = self.on(self.device)
             other.lattice = None
             if not is_plain(stretch):
-                factor = self.settings.factor
-                sides = [side // factor * factor for side in (stretch.height, stretch.width)]
-                try:
-                    other.settings = dataclasses.replace(
-                        self.settings, height=sides[0], width=sides[1], wraps=(False, False)
-                    )
-                except ValueError:  # a swatch that has no room for it
+                factor, settings = self.settings.factor, stretched_settings(self.settings, stretch)
+                if settings is None:
                     return self, None
-                rows, columns = (range(side // factor) for side in sides)
+                other.settings = settings
+                rows, columns = (range(side) for side in settings.plan)
                 plan = StretchedSwatch(self.small, reduced_stretch(stretch, factor))
                 other.small = [plan.part(number, rows, columns) for number in range(len(self.small))]
                 if factor == 1:
@@ -231,17 +234,20 @@ class Quilt:
     # --------------------------------------------------------------------------------------------------------- painting
 
     @torch.no_grad()
-    def samples(self, seed: int, size: Size, window: Window, depths: Sequence[Depth]) -> list[Tensor]:
+    def samples(
+        self, seed: int, size: Size, window: Window, depths: Sequence[Depth], edges: Edges | None = None
+    ) -> list[Tensor]:
         """One tensor for each map: (height, width, channels), uint8 or uint16, on the CPU."""
-        quilt, _ = self.fitted(size)
+        quilt, _ = self._for_tile(size, edges)
         if quilt is not self:
-            return quilt.samples(seed, size, window, depths)
-        plan = self.plan(seed, size)
-        lines = [range(window.top, window.top + window.height), range(window.left, window.left + window.width)]
-        painted = self._sharp(plan, (seed, size), lines)
+            return quilt.samples(seed, size, window, depths, edges)
+        plan, key = self.plan(seed, size, edges), (seed, size, edges)
+        place = window.moved(plan.axes[0].edge, plan.axes[1].edge)
+        lines = [range(place.top, place.bottom), range(place.left, place.right)]
+        painted = self._sharp(plan, key, lines)
         slopes = None
         if not self._tiled:
-            low, slopes = self._low(plan, (seed, size), lines)
+            low, slopes = self._low(plan, key, lines)
             painted = [rest.add_(slow) for rest, slow in zip(painted, low, strict=True)]
         result = []
         for each, pixels, depth, values in zip(self.maps, self.pixels, depths, painted, strict=True):
@@ -251,28 +257,33 @@ class Quilt:
             result.append(_rounded(values, deep, depth).permute(1, 2, 0).contiguous().cpu())
         return result
 
-    def sources(self, seed: int, size: Size, window: Window) -> Tensor:
+    def _for_tile(self, size: Size, edges: Edges | None) -> "tuple[Quilt, Stretch | None]":
+        """As `fitted`, so that each tile holds whole periods. Raises BadRequest where there can be no common edges."""
+        if edges is None:
+            return self.fitted(size)
+        check_edges(self.settings, self.lattice, size, edges)
+        return self.fitted(Size(size.height // edges.across, size.width // edges.across))
+
+    def sources(self, seed: int, size: Size, window: Window, edges: Edges | None = None) -> Tensor:
         """Which pixel of the swatch every pixel shows if joints are not blended: (height, width, 2) int64.
 
         A few may lie outside the swatch by less than an overlap. They are shown mirrored.
         """
-        quilt, stretch = self.fitted(size)
+        quilt, stretch = self._for_tile(size, edges)
         if stretch is not None:
-            found = quilt.sources(seed, size, window)
+            found = quilt.sources(seed, size, window, edges)
             ways = zip(stretch.down, stretch.across, stretch.first, strict=True)
             places = [found[..., 0] * down + found[..., 1] * across + first for down, across, first in ways]
             return (torch.stack(places, -1) + (1 << (UNIT - 1))) >> UNIT
-        return self.places(
-            seed,
-            size,
-            torch.arange(window.top, window.top + window.height),
-            torch.arange(window.left, window.left + window.width),
-        )
+        plan = self.plan(seed, size, edges)
+        place = window.moved(plan.axes[0].edge, plan.axes[1].edge)
+        lines = torch.arange(place.top, place.bottom), torch.arange(place.left, place.right)
+        return self.places(seed, size, *lines, edges)
 
-    def places(self, seed: int, size: Size, ys: Tensor, xs: Tensor) -> Tensor:
-        """`sources` of some rows and columns (unwrapped, rising), of a quilt that was fitted to this size."""
-        plan = self.plan(seed, size)
-        labels, patches = self._labels(plan, (seed, size), ys, xs)
+    def places(self, seed: int, size: Size, ys: Tensor, xs: Tensor, edges: Edges | None = None) -> Tensor:
+        """`sources` of some rows and columns of the torus (unwrapped, rising), of a quilt that was fitted to it."""
+        plan = self.plan(seed, size, edges)
+        labels, patches = self._labels(plan, (seed, size, edges), ys, xs)
         result = torch.stack(torch.meshgrid(ys, xs, indexing="ij"), -1)
         shifts = torch.tensor(
             [
@@ -340,15 +351,16 @@ class Quilt:
         what to tilt normals by (server/quilt/relief.py): (2, rows, columns), or None.
         """
         factor, bands = self.settings.factor, self.bands
-        axes = [_Nodes(axis.side, node_of(self.settings) * factor) for axis in plan.axes]
-        spans = [nodes.around(line) for nodes, line in zip(axes, lines, strict=True)]
+        axes = [nodes_of(axis, self.settings) for axis in plan.axes]
+        spans = [_around(nodes, line) for nodes, line in zip(axes, lines, strict=True)]
         # On a lattice most cuts run in joints, so light is hardly mixed across them.
-        feathers = (2, 4) if self._periods else (LOW_FEATHER, SLOW_FEATHER)
+        reach = min(slow_reach(axis, self.settings) for axis in plan.axes)
+        feathers = [min(reach, each) for each in ((2, 4) if self._periods else (LOW_FEATHER, SLOW_FEATHER))]
         halo = max(feathers)
         relief = self.relief
         if relief:  # it looks at the nodes before and behind
             spans = [range(span.start - 1, span.stop + 1) for span in spans]
-        wide = [nodes.pixels(range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
+        wide = [_pixels(nodes, range(s.start - halo, s.stop + halo)) for nodes, s in zip(axes, spans, strict=True)]
         labels, patches = self._labels(plan, key, *wide)
         inside = [line[halo : len(line) - halo] for line in wide]
         kinds = [*self.pixels, self.pixels[relief.height].expand(2, -1, -1)] if relief else self.pixels
@@ -378,7 +390,7 @@ class Quilt:
         result = []
         for grid in grids:
             for dimension, (nodes, span, line) in enumerate(zip(axes, spans, lines, strict=True), 1):
-                grid = between_nodes(grid, dimension, nodes.pixels(span), line)
+                grid = between_nodes(grid, dimension, _pixels(nodes, span), line)
             result.append(grid)
         return (result[:-1], result[-1]) if relief else (result, None)
 
@@ -481,28 +493,19 @@ class _Mean:
         return [total.div_(self._weights[deep]).round_() for deep, total in zip(self._deep, self._sums, strict=True)]
 
 
-class _Nodes:
-    """The pixels of one axis at which slow bands are computed: every `step` pixels or a little more."""
+def _pixels(nodes: Nodes, numbers: range) -> Tensor:
+    return torch.tensor([nodes.pixel(number) for number in numbers])
 
-    def __init__(self, side: int, step: int) -> None:
-        self.side, self.count = side, max(1, side // step)
 
-    def pixel(self, node: int) -> int:
-        rounds, index = divmod(node, self.count)
-        return rounds * self.side + index * self.side // self.count
-
-    def pixels(self, nodes: range) -> Tensor:
-        return torch.tensor([self.pixel(node) for node in nodes])
-
-    def around(self, line: range) -> range:
-        """The nodes from the last one before a range of pixels to the first one behind it."""
-        first = line.start * self.count // self.side
-        while self.pixel(first) > line.start:
-            first -= 1
-        last = (line.stop - 1) * self.count // self.side
-        while self.pixel(last) < line.stop:
-            last += 1
-        return range(first, last + 1)
+def _around(nodes: Nodes, line: range) -> range:
+    """The nodes from the last one before a range of pixels to the first one behind it."""
+    first = line.start * nodes.count // nodes.side
+    while nodes.pixel(first) > line.start:
+        first -= 1
+    last = (line.stop - 1) * nodes.count // nodes.side
+    while nodes.pixel(last) < line.stop:
+        last += 1
+    return range(first, last + 1)
 
 
 def _slices(parts: Sequence[range], of: Sequence[range]) -> tuple[slice, slice]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from server.quilt.stretch import Stretch, stretched
+from server.model.fitting import Stretch
+from server.quilt.stretch import stretched
 
 BLOCK = 256  # pixels a side
 

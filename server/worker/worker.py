@@ -28,6 +28,7 @@ from typing import Any
 import torch
 import zmq
 
+from blender_addon.protocol.edges import Edges
 from blender_addon.protocol.keepalive import notice_lost_connections
 from blender_addon.protocol.pairing import Keys, z85
 from server import __version__
@@ -395,7 +396,7 @@ class Worker:
             return [plane.numpy().data.cast("B") for plane in self._blended(item)]
         generator = self.generators[item.sha256]
         assert not isinstance(generator, StyleGenerator)  # the front knows the kinds
-        samples = self._samples(generator, item.seed, item.size, item.tile, item.depths)
+        samples = self._samples(generator, item.seed, item.size, item.tile, item.depths, item.edges)
         return [plane.numpy().data.cast("B") for plane in samples]
 
     def _blended(self, item: BlendTile) -> list[torch.Tensor]:
@@ -408,15 +409,22 @@ class Worker:
         return self.blender.samples(item, self.device)
 
     def _samples(
-        self, generator: Generator | Quilt, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+        self,
+        generator: Generator | Quilt,
+        seed: int,
+        size: Size,
+        tile: Window,
+        depths: Sequence[Depth],
+        edges: Edges | None,
     ) -> list[torch.Tensor]:
         try:
-            return tile_bytes(generator.to(self.device), seed, size, tile, depths)  # back, where memory had been short
+            placed = generator.to(self.device)  # back, where memory had been short
+            return tile_bytes(placed, seed, size, tile, depths, edges)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
         self._make_room(generator)
-        return in_pieces(generator, self.device, seed, size, tile, depths)
+        return in_pieces(generator, self.device, seed, size, tile, depths, edges)
 
     def _make_room(self, wanted: Generator | Quilt | StyleGenerator | None = None) -> None:
         """All models but this one leave the device."""
@@ -437,7 +445,13 @@ def _whole(name: str, content: mmap, sha256: str) -> Model:
 
 
 def in_pieces(
-    generator: Generator | Quilt, device: torch.device, seed: int, size: Size, tile: Window, depths: Sequence[Depth]
+    generator: Generator | Quilt,
+    device: torch.device,
+    seed: int,
+    size: Size,
+    tile: Window,
+    depths: Sequence[Depth],
+    edges: Edges | None = None,
 ) -> list[torch.Tensor]:
     """The tile, painted quarter by quarter on half the memory and less. Raises NoMemory at the smallest."""
     if min(tile.height, tile.width) < 2 * SMALLEST_PX:
@@ -448,20 +462,26 @@ def in_pieces(
         parts = []
         for left, right in ((0, centre), (centre, tile.width)):
             part = Window(tile.top + top, tile.left + left, bottom - top, right - left)
-            piece = _piece(generator, device, seed, size, part, depths)
+            piece = _piece(generator, device, seed, size, part, depths, edges)
             if piece is None:  # here, where the failed one's tensors are gone
-                piece = in_pieces(generator, device, seed, size, part, depths)
+                piece = in_pieces(generator, device, seed, size, part, depths, edges)
             parts.append(piece)
         rows.append([torch.cat(planes, 1) for planes in zip(*parts, strict=True)])
     return [torch.cat(planes, 0) for planes in zip(*rows, strict=True)]
 
 
 def _piece(
-    generator: Generator | Quilt, device: torch.device, seed: int, size: Size, part: Window, depths: Sequence[Depth]
+    generator: Generator | Quilt,
+    device: torch.device,
+    seed: int,
+    size: Size,
+    part: Window,
+    depths: Sequence[Depth],
+    edges: Edges | None,
 ) -> list[torch.Tensor] | None:
     """A part of a tile, or None where memory is too short for it."""
     try:
-        return window_bytes(generator.to(device), seed, size, part, depths)
+        return window_bytes(generator.to(device), seed, size, part, depths, edges)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

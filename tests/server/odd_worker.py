@@ -40,13 +40,13 @@ def _work() -> int:
 
     tile_bytes, window_bytes, paint_block = worker.tile_bytes, worker.window_bytes, stylist.paint_block
 
-    def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depths: Any) -> Any:
+    def odd_tile_bytes(generator: Any, seed: int, size: Any, tile: Any, depths: Any, edges: Any) -> Any:
         _behave(seed, tile.height, tile.width)
-        return tile_bytes(generator, seed, size, tile, depths)
+        return tile_bytes(generator, seed, size, tile, depths, edges)
 
-    def odd_window_bytes(generator: Any, seed: int, size: Any, window: Any, depths: Any) -> Any:
+    def odd_window_bytes(generator: Any, seed: int, size: Any, window: Any, depths: Any, edges: Any) -> Any:
         _behave(seed, window.height, window.width)
-        return window_bytes(generator, seed, size, window, depths)
+        return window_bytes(generator, seed, size, window, depths, edges)
 
     def odd_paint_block(frozen: Any, seen: Any, part: Any, size: Any, place: Any, seed: int, **options: Any) -> Any:
         _behave(seed, place.height, place.width)

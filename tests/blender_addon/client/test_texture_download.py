@@ -521,3 +521,26 @@ def test_progress_of_the_server_is_counted(server: FakeServer, connection: Conne
     run(download, until=lambda: download.done_pixels)
     assert (download.done_pixels, download.total_pixels) == (1000, 4096)
     assert download.message == "Painting brick: 24 %."
+
+
+@pytest.mark.parametrize("asked", [{"variant": 0}, {"wang": 2}])
+def test_a_server_that_knows_no_common_edges_is_never_asked_for_them(
+    server: FakeServer, connection: Connection, asked: dict[str, int]
+) -> None:
+    """It would ignore the fields and send another texture."""
+    download = run(TextureDownload(connection, "brick", 1, (64, 64), MemorySink(), **asked))  # type: ignore[arg-type]
+    assert download.state == "failed"
+    assert "cannot paint textures with common edges. Update it" in download.message
+    assert not server.asked(wire.Generate)
+
+
+def test_what_fits_beside_others_says_so_with_every_request(server: FakeServer) -> None:
+    server.features = (*server.features, "variants")
+    with closing(Connection(lambda: server.pairing)) as connection:
+        sink = MemorySink()
+        run(TextureDownload(connection, "brick", 1, (300, 300), sink, variant=3, wang=2))
+    assert sink.painting
+    assert (sink.painting.variant, sink.painting.wang) == (3, 2)
+    asked = server.asked(wire.Generate)
+    assert len(asked) > 1
+    assert {(each.variant, each.wang) for each in asked} == {(3, 2)}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import msgpack
@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.edges import Edges
 from server.model.torus import Size, Window
 from server.model.work import (
     MAX_HEADER_BYTES,
@@ -47,7 +48,8 @@ PICTURE = StylizePicture(
 FROM_FRONT = (
     LoadModel(sha256=SHA, name="brick", content=b"file"), LoadLarge(sha256=SHA, name="rock", bytes=2**30),
     LoadLarge(sha256=SHA, name="rock", bytes=1, path=b"/ro\xffck"), ModelPiece(sha256=SHA, begin=7, content=b"x"),
-    DropModel(sha256=SHA), TILE, PICTURE, LeaveItem(number=1), GoOn(), Stop(), Stop(why="it is too old"),
+    DropModel(sha256=SHA), TILE, replace(TILE, edges=Edges(9, 2)),
+    PICTURE, LeaveItem(number=1), GoOn(), Stop(), Stop(why="it is too old"),
 )  # fmt: skip
 HERE = Here(version="1", name="cpu/0", device="cuda:0", precision="fast", memory_mb=5, others=("cuda:1", "cuda:2"))
 FROM_WORKER = (

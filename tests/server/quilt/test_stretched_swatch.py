@@ -2,12 +2,13 @@
 
 import torch
 
+from server.model.fitting import UNIT, Stretch, reduced_stretch
 from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR
 from server.model.torus import Size, Window
 from server.network.texture import texture_bytes, window_bytes
 from server.quilt.quilt import Quilt, reduced
-from server.quilt.stretch import UNIT, Stretch, reduced_stretch, stretched
+from server.quilt.stretch import stretched
 from server.quilt.stretched_swatch import BLOCK, StretchedSwatch
 from tests.server.quilt.swatches import brick_quilt, bytes_of
 from trainer.quilt.learning import unpriced
