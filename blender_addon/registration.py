@@ -6,6 +6,7 @@ import bpy
 
 from .loop import handlers, pump
 from .panel import (
+    blend_operators,
     command,
     corners,
     export_operators,
@@ -39,6 +40,7 @@ _MODULES = (
     settings,
     operators,
     variation_operators,
+    blend_operators,
     material_operators,
     export_operators,
     library_operators,

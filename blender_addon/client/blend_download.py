@@ -5,38 +5,17 @@ It is a texture in all else: parts arrive in any order, and all must be of the s
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from ..protocol import blending, wire
+from ..protocol import wire
 from ..protocol.errors import Refused
 from ..protocol.rect import Rect
+from .blending import BlendedPainting, Blending
 from .connection import Connection
-from .sinks import Sink
+from .sinks import PaintedMap, Sink
 from .texture_download import IN_FLIGHT, TextureDownload
 
 FEATURE: Final = "blend"  # in a server's welcome
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blending:
-    """Which models are blended, and how.
-
-    `mask`: rows from top to bottom of uint8 samples, interleaved; `shape` is its height, width and channels: 1 for two
-    models (0 the first, 255 the second), else one for each model. It covers the whole texture.
-    """
-
-    models: tuple[str, ...]
-    mask: bytes = field(repr=False)
-    shape: tuple[int, int, int]
-    softness: float = blending.SOFTNESS
-    heights: float = blending.HEIGHTS
-    reach: float = blending.REACH
-
-    @property
-    def name(self) -> str:
-        """For people and for files."""
-        return " + ".join(self.models)
 
 
 class BlendDownload(TextureDownload):
@@ -93,3 +72,6 @@ class BlendDownload(TextureDownload):
             sha256=self.painting.sha256 if self.painting else "",
             progress=True,
         )
+
+    def _painting_of(self, maps: tuple[PaintedMap, ...], result: wire.Result) -> BlendedPainting:
+        return BlendedPainting(**vars(super()._painting_of(maps, result)), blend=self.blend)

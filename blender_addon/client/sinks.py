@@ -40,6 +40,11 @@ class Painting:
     wang: int = 0  # corner colours of a Wang set
 
     @property
+    def identity(self) -> str:
+        """A hash that other pixels of the same seed and size do not have: it names their files."""
+        return self.sha256
+
+    @property
     def depth(self) -> int | None:
         """Bits per sample of all maps; None if each map has its own."""
         depths = {each.depth for each in self.maps}

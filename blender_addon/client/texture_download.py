@@ -153,8 +153,18 @@ class TextureDownload(Download):
             )
 
     def _know(self, first: Portion, maps: tuple[PaintedMap, ...], result: wire.Result) -> None:
+        self.painting = self._painting_of(maps, result)
+        self.state = "running"
+        self._sink.begin(self.painting)
+        most_pixels = self._most_pixels(sum(each.channels * each.depth // 8 for each in maps))
+        rest = remaining(self.size, self.window, self._limits.tile, most_pixels, first.place)
+        self._parts.extend(Portion(place) for place in rest)
+        # one row of tiles, or all running requests: the bound on what is held when one part is late
+        self._ahead = max(self._in_flight, *Counter(part.place.top for part in self._parts).values())
+
+    def _painting_of(self, maps: tuple[PaintedMap, ...], result: wire.Result) -> Painting:
         assert self.connection.welcome
-        self.painting = Painting(
+        return Painting(
             model=self.model,
             sha256=result.sha256,
             seed=self.seed,
@@ -167,10 +177,3 @@ class TextureDownload(Download):
             variant=self.variant,
             wang=self.wang,
         )
-        self.state = "running"
-        self._sink.begin(self.painting)
-        most_pixels = self._most_pixels(sum(each.channels * each.depth // 8 for each in maps))
-        rest = remaining(self.size, self.window, self._limits.tile, most_pixels, first.place)
-        self._parts.extend(Portion(place) for place in rest)
-        # one row of tiles, or all running requests: the bound on what is held when one part is late
-        self._ahead = max(self._in_flight, *Counter(part.place.top for part in self._parts).values())

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import bpy
 
+from ..client.blending import BlendedPainting
 from ..client.sinks import PaintedMap, Painting
 from ..tasks.painted import Painted
 from ..tasks.placement import Lattice, size_text, tile_width
@@ -94,9 +95,11 @@ def image_name(model: str, map: str, size: tuple[int, int], seed: int) -> str:
 def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
     """Everything needed to make the image again. The seed is text, since ID properties hold no number over 2^31."""
     height, width = painting.size
+    blend = painting.blend.parameters if isinstance(painting, BlendedPainting) else None
     return {
         "model": painting.model,
-        "sha256": painting.sha256,
+        "sha256": "" if blend else painting.sha256,  # no recipe: the mask is not in it
+        **({"blend": blend} if blend else {}),
         "map": map.name,
         "seed": str(painting.seed),
         "width": width,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import bpy
 
+from ..client.blending import Blending
 from ..loop import pump, trial
 from ..loop.delivery import TextureDelivery
 from ..material import legacy
@@ -16,6 +17,7 @@ from ..material.slots import selected
 from ..protocol.errors import TexserverError
 from ..tasks import state
 from ..tasks.catalogue import Kind, ListedModel
+from ..tasks.history import HistoryEntry
 from ..tasks.placement import Size, preview_size, whole_periods
 from ..tasks.texture_task import TextureOrder, TextureTask
 from . import preferences
@@ -56,25 +58,26 @@ def prepare(context: Any, **given: Any) -> PreparedTexture:
     """
     settings = Settings(context.scene.texserver, given)
     order = order_for(settings, chosen_model(settings.model))
-    return _prepare(context, order, **given)
+    return prepared(context, order, **given)
 
 
 def order_for(settings: "Settings", model: ListedModel) -> TextureOrder:
     """The texture of this model that the settings describe. Raises NotOrdered."""
-    size = _size(settings, model)
+    size = size_for(settings, model)
     return TextureOrder(
         model=model.name,
         seed=settings.seed,
         size=size,
-        maps=_maps(settings, model),
+        maps=maps_for(settings, model),
         preview=preview_size(size, model.lattice),
     )
 
 
-def _prepare(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture:
+def prepared(context: Any, order: TextureOrder, **given: Any) -> PreparedTexture:
     """This order, with a target from the settings. Raises NotOrdered or NotAssigned."""
     chosen = preferences.get()
-    texels = given.get("texels") or first_texels(context.scene.texserver, order.model)
+    first = order.blend.models[0] if order.blend else order.model
+    texels = given.get("texels") or first_texels(context.scene.texserver, first)
     target = target_of(context, context.object, texels, **given)
     return PreparedTexture(order=order, target=target, folder=folder(chosen), suffix=chosen.file_format)
 
@@ -107,10 +110,10 @@ def _mapping(context: Any, texels: float, given: dict[str, Any]) -> TextureMappi
     )
 
 
-def again(context: Any, entry: Any, *, side: int | None = None) -> PreparedTexture:
+def again(context: Any, entry: HistoryEntry, *, side: int | None = None) -> PreparedTexture:
     """A texture of the history again. `side`: pixels of its longer side, if new. Raises NotOrdered, NotAssigned."""
-    size = entry.size
-    model = state.session().catalogue.get(entry.model)
+    size, blend = entry.size, blend_of(entry)
+    model = state.session().catalogue.get(blend.models[0] if blend else entry.model)
     lattice = model.lattice if model else None
     if side:
         scale = side / max(size)
@@ -124,8 +127,27 @@ def again(context: Any, entry: Any, *, side: int | None = None) -> PreparedTextu
         maps=entry.maps,
         depth=entry.depth,
         preview=preview_size(size, lattice),
+        blend=blend,
     )
-    return _prepare(context, order)
+    return prepared(context, order)
+
+
+def blend_of(entry: HistoryEntry) -> Blending | None:
+    """The models and the mask of an entry of the history, None for a texture of one model. Raises NotOrdered."""
+    if entry.blend is None:
+        return None
+    mask = state.session().masks.read(entry.blend["mask"])
+    height, width, channels = entry.blend["shape"]
+    if mask is None or len(mask) != height * width * channels:
+        raise NotOrdered("The mask of this texture is gone. Blend it again from the panel Blend.")
+    return Blending(
+        models=tuple(entry.blend["models"]),
+        mask=mask,
+        shape=(height, width, channels),
+        softness=entry.blend["softness"],
+        heights=entry.blend["heights"],
+        reach=entry.blend["reach"],
+    )
 
 
 def variations(context: Any, first: int | None = None) -> list[TextureOrder]:
@@ -136,7 +158,7 @@ def variations(context: Any, first: int | None = None) -> list[TextureOrder]:
     if model.lattice:
         size = whole_periods(model.lattice, size)
     begin = settings.seed if first is None else first
-    one = TextureOrder(model=model.name, seed=begin, size=size, maps=_maps(Settings(settings, {}), model))
+    one = TextureOrder(model=model.name, seed=begin, size=size, maps=maps_for(Settings(settings, {}), model))
     return [replace(one, seed=(begin + each) % (MOST_SEED + 1)) for each in range(settings.variations)]
 
 
@@ -210,25 +232,27 @@ def dice() -> int:
     return random.randrange(MOST_SEED + 1)
 
 
-def _size(settings: "Settings", model: ListedModel) -> Size:
+def size_for(settings: "Settings", model: ListedModel) -> Size:
+    """The size that the settings ask for, fitted to whole periods of the model: height, width."""
     size = settings.asked_size
     return whole_periods(model.lattice, size) if model.lattice and settings.whole_periods else size
 
 
 def planned_size(settings: Any, model: ListedModel) -> Size:
     """The size that Generate would ask for: height, width."""
-    return _size(Settings(settings, {}), model)
+    return size_for(Settings(settings, {}), model)
 
 
 def has_height(settings: Any) -> bool:
     """Whether Generate would ask for a height map."""
     try:
-        return "height" in _maps(settings, chosen_model(settings.model))
+        return "height" in maps_for(settings, chosen_model(settings.model))
     except NotOrdered:
         return False
 
 
-def _maps(settings: "Settings", model: ListedModel) -> tuple[str, ...]:
+def maps_for(settings: "Settings", model: ListedModel) -> tuple[str, ...]:
+    """Which of the model's maps the settings ask for. Raises NotOrdered."""
     known = {name for name, _, _ in MAPS}
     maps = tuple(name for name in model.maps if name in settings.maps or name not in known)
     if not maps:

@@ -12,6 +12,7 @@ from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
 from . import gallery, orders, preferences, presets, training_panels
+from .blend_panel import BlendPanel
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
 from .library_panel import LibraryPanel
 from .orders import NotOrdered
@@ -230,7 +231,7 @@ def _for_editor(space: str, short: str) -> list[type]:
     """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_main"
     classes = [type(main, (_MainPanel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": main})]
-    for panel in (_MaterialPanel, VariationsPanel, LibraryPanel, RecipesPanel, JobsPanel, _HistoryPanel):
+    for panel in (_MaterialPanel, VariationsPanel, BlendPanel, LibraryPanel, RecipesPanel, JobsPanel, _HistoryPanel):
         name = f"TEXSERVER_PT_{short}_{panel.bl_label.lower()}"
         classes.append(
             type(name, (panel, bpy.types.Panel), {"bl_space_type": space, "bl_idname": name, "bl_parent_id": main})

@@ -29,6 +29,7 @@ class HistoryEntry:
     depth: int | None  # bits per sample; None: each map has its own
     when: float  # seconds since 1970
     place: str  # HOST:PORT of the server
+    blend: Mapping[str, Any] | None = None  # as of Blending.parameters, of several models
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "HistoryEntry":
@@ -47,11 +48,23 @@ class HistoryEntry:
             depth=depth,
             when=float(when),
             place=told.text("place", 300),
+            blend=_checked(told.object("blend")) if values.get("blend") is not None else None,
         )
 
     def makes_the_same_as(self, other: "HistoryEntry") -> bool:
         """Whether both make the same texture, whenever and wherever."""
         return self == replace(other, when=self.when, place=self.place)
+
+
+def _checked(blend: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the file says of a blend. Raises wire.Refused."""
+    told = wire.Fields(blend)
+    return {
+        "models": list(told.texts("models", wire.MAX_BLENDED) or ()),
+        "mask": told.text("mask", 64),
+        "shape": list(told.wholes("shape", 3, "height, width and channels")),
+        **{name: told.number(name, 0, 1, 0) for name in ("softness", "heights", "reach")},
+    }
 
 
 class History:

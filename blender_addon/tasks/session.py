@@ -12,6 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
+from ..client.blending import BlendedPainting
 from ..client.connection import Connection
 from ..client.sinks import Painting
 from ..client.training import ServerTraining
@@ -22,6 +23,7 @@ from .export_task import ExportOrder, ExportTask
 from .favourites import Favourites
 from .history import History, HistoryEntry
 from .library_task import LibraryOrder, LibraryTask
+from .masks import Masks
 from .painted import Painted
 from .picture_task import PictureOrder, PictureTask
 from .recipes import Recipe, RecipeTask
@@ -58,6 +60,7 @@ class AddonSession:
         self.files = TextureFiles(folder / "textures", CACHE_BYTES)
         self.previews = TextureFiles(folder / "previews", PREVIEW_BYTES)
         self.history = History(folder / "history.json")
+        self.masks = Masks(folder / "masks")
         self.favourites = Favourites(folder / "favourites.json")
         self.tasks: list[Task] = []
         self.variations: list[TextureTask] = []  # small pictures of several seeds, to pick one from
@@ -238,6 +241,10 @@ class AddonSession:
     def remember(self, painted: Painted) -> None:
         """Add a texture to the history."""
         painting = painted.painting
+        blend = painting.blend if isinstance(painting, BlendedPainting) else None
+        if blend:
+            with suppress(OSError):  # then it cannot be painted again from the history, which will say so
+                self.masks.keep(blend.mask)
         self.history.add(
             HistoryEntry(
                 model=painting.model,
@@ -248,8 +255,10 @@ class AddonSession:
                 depth=painting.depth,
                 when=time.time(),
                 place=painting.server,
+                blend=blend.parameters if blend else None,
             )
         )
+        self.masks.prune({str(each.blend["mask"]) for each in self.history.entries if each.blend})
 
     # --------------------------------------------------------------------------------------------------------- running
 
@@ -320,7 +329,7 @@ def _name(files: TextureFiles, suffix: str, painting: Painting, *, name: str = "
     """The files of a painting. `name` replaces the name of its only map."""
     return files.paths(
         model=painting.model,
-        sha256=painting.sha256,
+        sha256=painting.identity,
         seed=painting.seed,
         size=painting.size,
         maps={name or each.name: each.depth for each in painting.maps},

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..client.blend_download import BlendDownload
+from ..client.blending import Blending
 from ..client.connection import Connection
 from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
@@ -27,6 +29,7 @@ class TextureOrder:
     maps: tuple[str, ...] | None = None  # None: all maps of the model
     depth: int | None = None  # bits per sample of all maps; None: each has its own
     preview: Size | None = None  # None: the texture is small enough to do without
+    blend: Blending | None = None  # several models; then `model` is its name
 
     @property
     def title(self) -> str:
@@ -96,9 +99,15 @@ class FileDownload:
 
     def __init__(self, connection: Connection, order: TextureOrder, size: Size, name: NameFiles) -> None:
         self.sink = FileSink(lambda _: name(self._painting()), durable=False)
-        self.download = TextureDownload(
-            connection, order.model, order.seed, size, self.sink, maps=order.maps, depth=order.depth
-        )
+        self.download: TextureDownload
+        if order.blend:
+            self.download = BlendDownload(
+                connection, order.blend, order.seed, size, self.sink, maps=order.maps, depth=order.depth
+            )
+        else:
+            self.download = TextureDownload(
+                connection, order.model, order.seed, size, self.sink, maps=order.maps, depth=order.depth
+            )
 
     def painted(self) -> Painted | None:
         """The files, None until they are complete."""

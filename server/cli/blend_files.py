@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from blender_addon.client.blend_download import Blending
+from blender_addon.client.blending import Blending
 from blender_addon.protocol.blending import HEIGHTS, MASK_CHANNELS, MAX_MASK_SIDE, REACH, SOFTNESS
 from server.client.blended import BlendParameters, blending
 from server.errors import BadRequest

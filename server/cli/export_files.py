@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-from blender_addon.client.blend_download import Blending
+from blender_addon.client.blending import Blending
 from blender_addon.client.export_set import export_set, plain_name
 from blender_addon.client.materialx import Look
 from blender_addon.client.sinks import FileSink, Painting, Sink

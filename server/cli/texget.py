@@ -40,7 +40,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from blender_addon.client.blend_download import Blending
+from blender_addon.client.blending import Blending
 from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM

@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from blender_addon.client.blend_download import Blending
+from blender_addon.client.blending import Blending
 from blender_addon.protocol.blending import MASK_CHANNELS, MAX_BLENDED, MAX_MASK_SIDE, MIN_BLENDED
 from server.errors import BadRequest
 

@@ -26,7 +26,8 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from blender_addon.client.blend_download import BlendDownload, Blending
+from blender_addon.client.blend_download import BlendDownload
+from blender_addon.client.blending import Blending
 from blender_addon.client.connection import Connection
 from blender_addon.client.download import Download
 from blender_addon.client.image_file import ImageFileError

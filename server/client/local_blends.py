@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from blender_addon.client.blend_download import Blending
-from blender_addon.client.sinks import PaintedMap, Painting, Sink
+from blender_addon.client.blending import BlendedPainting, Blending
+from blender_addon.client.sinks import PaintedMap, Sink
 from blender_addon.protocol.blending import hash_of_all
 from blender_addon.protocol.rect import Rect
 from server import __version__
@@ -50,7 +50,7 @@ class LocalBlends:
         mask = torch.from_numpy(np.frombuffer(blending.mask, np.uint8).copy().reshape(blending.shape))
         settings = BlendSettings(softness=blending.softness, heights=blending.heights, reach=blending.reach)
         blend = Blend(quilts, wanted, mask, settings, seed, torus)
-        painting = Painting(
+        painting = BlendedPainting(
             model=blending.name,
             sha256=hash_of_all([each.sha256 for each in models]),
             seed=seed,
@@ -63,6 +63,7 @@ class LocalBlends:
             precision="exact",
             software=f"texserver {__version__}",
             server="",
+            blend=blending,
         )
         try:
             sink.begin(painting)

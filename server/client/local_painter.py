@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from blender_addon.client.blend_download import Blending
+from blender_addon.client.blending import Blending
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
 from blender_addon.client.style_download import IMAGE, StylizedPicture
 from blender_addon.protocol.edges import edges_of

@@ -21,7 +21,7 @@ from server.model.torus import Size, Window
 from server.network.generator import Generator
 from server.network.model_file import write_model
 from server.network.texture import texture_bytes
-from tests.models import tiny_model, tiny_style
+from tests.models import save_tiny, save_tiny_quilt, tiny_model, tiny_style
 from tests.packaging.bare_blender import python_of
 from tests.server.session import ROOT, SERVER, Session, environment
 
@@ -41,6 +41,7 @@ FILES = (
     "drawing",
     "scripting",
     "varying",
+    "blending",
     "publishing",
     "wandering",
     "stylizing",
@@ -55,6 +56,7 @@ NEWEST, OTHERS, SLOW = "5.2.3", ("4.5.15",), ("4.2.23", "5.0.1")
 LONG = (
     "learning",
     "varying",
+    "blending",
     "publishing",
     "setting_up",
     "exporting",
@@ -111,6 +113,21 @@ def training_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessio
         yield session
 
 
+@pytest.fixture(scope="module")
+def blending_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """Another, with quilts."""
+    home = tmp_path_factory.mktemp("blending")
+    (home / "models").mkdir()
+    for seed, name in enumerate(("stones", "moss")):
+        save_tiny_quilt(home / "models", name, seed)
+    save_tiny(home / "models", "network")
+    with Session(home / "models", home, "--no-training") as session:
+        yield session
+
+
+SERVERS = {"learning": "training_server", "blending": "blending_server"}  # by file; "server" for the others
+
+
 def quick_trainer(home: Path) -> list[str]:
     """A server whose trainer is quick_trainer.py, with models for it to give."""
     folder = home / "quick"
@@ -152,7 +169,7 @@ def home(
 
 @pytest.mark.parametrize(("version", "file"), CASES)
 def test_in_blender(version: str, file: str, home: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    server: Session = request.getfixturevalue("training_server" if file == "learning" else "server")
+    server: Session = request.getfixturevalue(SERVERS.get(file, "server"))
     report = tmp_path / "report.xml"
     command = [
         *(str(python_of(version)), "-I", str(INSIDE / "run.py"), str(INSIDE / f"{file}.py")),

@@ -39,7 +39,7 @@ def drawn(editor: str) -> dict[str, list[Drawn]]:
         if panel.bl_space_type == editor:
             assert panel.poll(bpy.context)
             found[panel.bl_label] = draw(panel, bpy.context)
-    assert list(found) == ["Texserver", "Material", "Variations", "Library", "Recipes", "Jobs", "History"]
+    assert list(found) == ["Texserver", "Material", "Variations", "Blend", "Library", "Recipes", "Jobs", "History"]
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_addon.client.blend_download import Blending
+from blender_addon.client.blending import Blending
 from blender_addon.client.sinks import MemorySink
 from blender_addon.protocol.blending import hash_of_all
 from server.cli.texget import main
