@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ..client.blending import Blending
-from ..client.picture_reader import PictureError, read_picture
+from ..client.picture_reader import PictureError, TiffPicture, read_picture
 from ..material import content, measure
 from ..protocol.blending import MASK_CHANNELS
 from ..tasks.catalogue import ListedModel
@@ -15,7 +15,7 @@ from ..tasks.texture_task import TextureOrder
 from . import orders
 from .orders import NotOrdered, PreparedTexture, Settings
 
-MASK_SIDE: Final = 1024  # pixels; larger images are scaled down
+MASK_SIDE: Final = 1024  # pixels; of larger images fewer pixels are taken
 NO_SECOND: Final = "Choose the second model, which shows where the mask is white"
 
 
@@ -69,25 +69,28 @@ def _mask(context: Any, blend: Settings, size: Size) -> tuple[bytes, tuple[int, 
         return spots(size, scale=blend.scale, share=blend.share, seed=blend.spots_seed)
     if blend.image is None:
         raise NotOrdered("Choose the image of the mask, or press New Mask and paint on it.")
-    image = blend.image.copy()
     try:
-        if max(image.size) > MASK_SIDE:
-            factor = MASK_SIDE / max(image.size)
-            image.scale(*(max(1, round(side * factor)) for side in image.size))
-        path = content.of_image(image, context.scene)
+        path = content.of_image(blend.image, context.scene)
     except NoContent as error:
         raise NotOrdered(str(error)) from error
-    finally:
-        context.blend_data.images.remove(image)
     try:
-        picture = read_picture(path)
+        return _red_of(read_picture(path))
     except PictureError as error:
         raise NotOrdered(str(error)) from error
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+def _red_of(picture: TiffPicture) -> tuple[bytes, tuple[int, int, int]]:
+    """The first channel of 8 bits, of every n-th pixel where there are more than a mask needs; and the shape."""
     height, width, channels = picture.shape
-    return bytes(picture.data[::channels]), (height, width, MASK_CHANNELS[2])
+    step = -(-max(height, width) // MASK_SIDE)
+    rows = [
+        picture.data[row * width * channels : (row + 1) * width * channels : channels * step]
+        for row in range(0, height, step)
+    ]
+    return b"".join(rows), (len(rows), len(rows[0]), MASK_CHANNELS[2])
 
 
 def _covering(context: Any, settings: Settings, blend: Settings, size: Size) -> float | None:

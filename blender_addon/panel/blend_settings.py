@@ -28,7 +28,8 @@ class TEXSERVER_PG_blend(bpy.types.PropertyGroup):
     )
     cover: BoolProperty(
         name="Cover UV Map",
-        description="Size the texture so that it fills the UV square once, and the mask lies where it was painted",
+        description="Scale the texture so that it is as wide as the UV square, and the mask lies where it was painted. "
+        "For square textures",
         default=True,
     )
     scale: IntProperty(name="Scale", description="About how many spots lie along the texture", default=4, min=1, max=32)
