@@ -122,8 +122,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "front": {"model"},
         "files": {"model"},
         "quilt": {"model"},
-        "network": {"model", "quilt"},
-        "worker": {"model", "network", "quilt"},
+        "strokes": {"model", "quilt"},
+        "network": {"model", "quilt", "strokes"},
+        "worker": {"model", "network", "quilt", "strokes"},
         "client": {"model", "network", "quilt"},  # the local painter paints without a server
         "service": {"model", "front", "worker"},
         "cli": {"model", "files", "client"},
@@ -133,6 +134,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "loss": {"swatch"},
         "descriptor": {"swatch", "loss"},
         "quilt": {"swatch"},
+        "strokes": {"swatch"},
         "training": {"swatch", "loss", "descriptor"},
         "judge": {"swatch", "loss"},
         "starter": {"swatch", "quilt", "judge"},
@@ -141,10 +143,10 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 # Which rooms of another package a package may enter.
 DOORS = {
     ("server", "blender_addon"): {"protocol", "client"},
-    ("trainer", "server"): {"model", "files", "network", "quilt"},
+    ("trainer", "server"): {"model", "files", "network", "quilt", "strokes"},
     ("trainer", "blender_addon"): {"client"},
 }
-WITH_TORCH = {"network", "quilt", "worker"}  # rooms of the server
+WITH_TORCH = {"network", "quilt", "strokes", "worker"}  # rooms of the server
 ABOVE_THE_LINE = {"protocol", "client", "tasks"}  # rooms of the add-on without bpy
 # The local painter paints without a server; it is loaded only when that is asked for.
 TORCH_BESIDE = {"server/client/local_painter.py", "server/client/local_blends.py"}

@@ -31,6 +31,7 @@ from trainer.estimate import Estimate, Size
 from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
 from trainer.quilt_job import QuiltJob
 from trainer.report import OpenJDReport, Report
+from trainer.style_quilt_job import StyleQuiltJob
 from trainer.swatch.materials import Found, Material, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if config.ignored:
             say(
                 f"A quilt, which is made by default, takes no {' and no '.join(config.ignored)}: that was left out. "
-                "--arch taper trains a network."
+                f"--arch {'taper' if config.kind == 'texture' else 'residual'} trains a network."
             )
         with _stop_requests(config.quiet) as stop:
             outcomes = check_all(tasks, config, stop, say, report)
@@ -112,6 +113,8 @@ def _report(options: argparse.Namespace) -> Report:
 def _kind_of_job(config: TrainingConfig, say: Say, report: Report) -> Callable[[Task], Job]:
     """A function that makes the job for a task."""
     recipe, device = config.recipe, choose_device(config.device)
+    if recipe.arch == "quilt" and recipe.kind == "style":
+        return lambda task: StyleQuiltJob(task, recipe, device, config, say, report)
     if recipe.arch == "quilt":
         return lambda task: QuiltJob(task, recipe, device, config, say, report)
     descriptor = choose_descriptor(config.descriptor, config.vgg_weights, device, say)

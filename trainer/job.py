@@ -2,6 +2,7 @@
 
 Job
 ├── QuiltJob        (trainer/quilt_job.py)
+├── StyleQuiltJob   (trainer/style_quilt_job.py)
 └── NetworkJob
     ├── TextureJob
     └── StyleJob

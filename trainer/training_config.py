@@ -13,6 +13,7 @@ from server.model.header import MAX_CATEGORY, METRES
 from server.model.lattice import Vector
 from trainer.descriptor.descriptors import CHOICES
 from trainer.shard import Shard, read_list
+from trainer.strokes.hygiene import Share, left_out
 from trainer.swatch.derive import CAN, parse_names
 from trainer.swatch.map_set import parse_map
 from trainer.swatch.periods import parse_lattice
@@ -60,7 +61,7 @@ class TrainingConfig:
         metadata=flag(
             "shorter side the swatch is scaled down to, in pixels "
             f"(default: {SWATCH_SIZES['quilt']}, for a network {SWATCH_SIZES['texture']}, "
-            f"for a style {SWATCH_SIZES['style']})",
+            f"for a style {SWATCH_SIZES['style quilt']}, for its network {SWATCH_SIZES['style']})",
             metavar="PX",
         ),
     )
@@ -106,8 +107,8 @@ class TrainingConfig:
     arch: str | None = field(
         default=None,
         metadata=flag(
-            "quilt: pieces of the photograph, sewn together, in seconds; taper, pyramid: networks that invent and hold "
-            f"no photograph {_default('arch')}",
+            "quilt: pieces of the photograph or painting, sewn together, in seconds; taper, pyramid, for a style "
+            f"residual, pyramid: networks that invent and hold no photograph (default: {Recipe.arch})",
             metavar="NAME",
         ),
     )
@@ -129,6 +130,14 @@ class TrainingConfig:
     )
     content: Path | None = field(
         default=None, metadata=flag("for a style: pictures to learn on (default: drawn ones)", metavar="DIR")
+    )
+    leave_out: tuple[str, ...] = field(
+        default=(),
+        metadata=flag(
+            "for a quilted style: a part of the painting never to be shown, such as a caption: left, top, width and "
+            "height as fractions of the picture",
+            metavar="X,Y,W,H",
+        ),
     )
     device: str = field(
         default="auto", metadata=flag("auto, cpu, cuda, cuda:N or mps (default: %(default)s)", metavar="NAME")
@@ -179,7 +188,7 @@ class TrainingConfig:
         if not (self.swatch or self.swatch_list):
             raise UnusableSwatch("No swatch was given: name a picture or a folder of pictures.")
         _ = self.recipe, self.periods, self.map_files, self.guessed, self.straighten  # each raises what makes no sense
-        _ = self.share
+        _ = self.share, self.rectangles
         if self.progress_lines and self.openjd:
             raise ValueError("--progress-lines and --openjd tell the same in two ways. Leave one of them out.")
         if self.aspect is not None and self.corners is None:
@@ -188,6 +197,8 @@ class TrainingConfig:
             raise ValueError("--corners is for textures; a style is learned from a whole picture.")
         if self.kind != "texture" and (self.map_files or self.guessed):
             raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
+        if self.leave_out and (self.kind != "style" or self.recipe.arch != "quilt"):
+            raise ValueError("--leave-out is for quilted styles; crop the picture instead.")
         if self.metres is not None and self.kind != "texture":
             raise ValueError("--metres is for textures; a style has no scale.")
         if self.metres is not None and not METRES[0] <= self.metres <= METRES[1]:
@@ -239,6 +250,11 @@ class TrainingConfig:
     def guessed(self) -> tuple[str, ...]:
         """The names of maps to be guessed from the swatch."""
         return parse_names(self.derive) if self.derive else ()
+
+    @cached_property
+    def rectangles(self) -> tuple[Share, ...]:
+        """The parts of a painting that must not be shown."""
+        return tuple(map(left_out, self.leave_out))
 
     @property
     def told(self) -> Mapping[str, str | float]:

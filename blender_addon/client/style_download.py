@@ -28,13 +28,15 @@ class StylizedPicture(Painting):
     strength: float
     keep_colours: bool
     noise: float
+    stroke: float = 1.0
 
     def provenance(self, map: PaintedMap) -> dict[str, str]:
         """Metadata for the picture's file."""
         told = super().provenance(map)
         del told["Map"], told["Window"]
         more = {"Strength": f"{self.strength:g}", "Keep colours": "yes" if self.keep_colours else "no"}
-        return told | more | ({"Noise": f"{self.noise:g}"} if self.noise != 1 else {})
+        numbers = {"Noise": self.noise, "Stroke": self.stroke}
+        return told | more | {name: f"{value:g}" for name, value in numbers.items() if value != 1}
 
 
 class StyleDownload(Download):
@@ -58,6 +60,7 @@ class StyleDownload(Download):
         seed: int = 0,
         keep_colours: bool = False,
         noise: float = 1.0,
+        stroke: float = 1.0,
         statistics: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,6 +69,7 @@ class StyleDownload(Download):
         self.seed = seed
         self.keep_colours = keep_colours
         self.noise = noise
+        self.stroke = stroke
         self.statistics = statistics  # afterwards: those the picture was painted with, for other frames
         self.picture: StylizedPicture | None = None  # None until the answer
         super().__init__(connection, model, shape[:2], sink, in_flight=1, clock=clock)
@@ -94,6 +98,7 @@ class StyleDownload(Download):
             seed=self.seed,
             keep_colours=self.keep_colours,
             noise=self.noise,
+            stroke=self.stroke,
             statistics=self.statistics,
             progress=True,
         )
@@ -118,5 +123,6 @@ class StyleDownload(Download):
             strength=self.strength,
             keep_colours=self.keep_colours,
             noise=self.noise,
+            stroke=self.stroke,
         )
         self._sink.begin(self.picture)

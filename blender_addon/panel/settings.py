@@ -78,6 +78,14 @@ class TEXSERVER_PG_style(bpy.types.PropertyGroup):
     strength: FloatProperty(
         name="Strength", description="0 is the picture, 1 the style", default=1, min=0, max=1, subtype="FACTOR"
     )
+    stroke: FloatProperty(
+        name="Stroke Size",
+        description="How large strokes are against the picture. Styles of neural networks have one size",
+        default=1,
+        min=0.25,
+        max=4,
+        step=10,
+    )
     seed: IntProperty(name="Seed", description="Another seed gives other strokes in the same style", min=0)
     keep_colours: BoolProperty(
         name="Keep Colours", description="Take only light and dark from the style, and the colours from the picture"

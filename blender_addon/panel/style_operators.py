@@ -36,6 +36,7 @@ class TEXSERVER_OT_stylize_image(_Stylizing):
     strength: FloatProperty(name="Strength", min=0, max=1, default=1, options=_SKIP)
     seed: IntProperty(name="Seed", min=0, options=_SKIP)
     keep_colours: BoolProperty(name="Keep Colours", options=_SKIP)
+    stroke: FloatProperty(name="Stroke Size", min=0.25, max=4, default=1, options=_SKIP)
 
     def prepare(self, context: Any) -> style_orders.PreparedPicture:
         return style_orders.picture(context, **self.given())
@@ -57,6 +58,7 @@ class TEXSERVER_OT_stylize_animation(_Stylizing):
     strength: FloatProperty(name="Strength", min=0, max=1, default=1, options=_SKIP)
     seed: IntProperty(name="Seed", min=0, options=_SKIP)
     keep_colours: BoolProperty(name="Keep Colours", options=_SKIP)
+    stroke: FloatProperty(name="Stroke Size", min=0.25, max=4, default=1, options=_SKIP)
 
     def prepare(self, context: Any) -> style_orders.PreparedSequence:
         return style_orders.sequence(context, **self.given())

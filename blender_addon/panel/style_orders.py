@@ -126,6 +126,7 @@ def _parameters(settings: Any, model: ListedModel) -> StyleParameters:
         strength=settings.strength,
         seed=settings.seed,
         keep_colours=settings.keep_colours,
+        stroke=settings.stroke,
     )
 
 
@@ -147,6 +148,7 @@ def _mark(image: Any, painting: Any, style: StyleParameters, of: str) -> None:
         **provenance_of(painting, painting.maps[0]),
         "strength": style.strength,
         "keep_colours": style.keep_colours,
+        "stroke": style.stroke,
         "content": content.RENDER_RESULT if of == VIEWPORT else of,
         "made": time.time(),
     }
@@ -217,7 +219,8 @@ def _output_folder(chosen: str, name: str, style: StyleParameters) -> Path:
     if chosen.strip():
         return Path(bpy.path.abspath(chosen.strip()))
     colours = "-colours" if style.keep_colours else ""
-    own = f"{_plain(name)}-{_plain(style.model)}-{style.seed}-{style.strength:.2f}{colours}"
+    stroke = "" if style.stroke == 1 else f"-stroke-{style.stroke:.2f}"
+    own = f"{_plain(name)}-{_plain(style.model)}-{style.seed}-{style.strength:.2f}{colours}{stroke}"
     if bpy.data.is_saved:
         return Path(bpy.path.abspath("//stylized")) / own
     return state.session().folder / "stylized" / own
@@ -271,6 +274,7 @@ def _load_sequence(task: SequenceTask) -> Any:
         **own,
         "strength": order.style.strength,
         "keep_colours": order.style.keep_colours,
+        "stroke": order.style.stroke,
         "content": order.name,
         "frame_start": number,
         "frame_end": order.frames[-1][0],

@@ -48,6 +48,7 @@ def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     if settings.content == "IMAGE":
         layout.prop(settings, "image", text="")
     layout.prop(settings, "strength", slider=True)
+    layout.prop(settings, "stroke")
     row = layout.row(align=True)
     row.prop(settings, "seed")
     row.operator("texserver.stylize_dice", text="", icon="FILE_REFRESH")

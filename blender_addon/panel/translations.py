@@ -159,6 +159,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Render": ("Rendern", "Rendu"),
     "Viewport": ("Ansicht", "Vue"),
     "Strength": ("Stärke", "Force"),
+    "Stroke Size": ("Strichgröße", "Taille des traits"),
     "Keep Colours": ("Farben behalten", "Garder les couleurs"),
     "After Every Render": ("Nach jedem Rendern", "Après chaque rendu"),
     "Frames": ("Bilder", "Images"),

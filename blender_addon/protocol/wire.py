@@ -64,6 +64,7 @@ MAX_DEPTH = 8  # of lists and maps in a header
 MAX_ITEMS = 1024  # of one list or map in a header
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
 MAX_NOISE = 10  # times the noise of the training
+STROKES = 0.25, 4  # the range of the size of strokes
 
 ERROR_CODES: Final = (
     "bad_frame",  # not the frames of a TX1 message
@@ -252,6 +253,7 @@ class Stylize:
     seed: int = 0  # of the noise
     keep_colours: bool = False  # the style's light and dark, the content's colours
     noise: float = 1.0  # the strength of the noise; 1 is that of the training
+    stroke: float = 1.0  # the size of strokes; networks have one size
     statistics: str = ""  # from an earlier result, so that a sequence does not flicker; "": the content's own
     sha256: str = ""  # only from the model file of this hash
     deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
@@ -272,6 +274,7 @@ class Stylize:
             seed=values.whole("seed", 0, MAX_SEED, 0),
             keep_colours=values.flag("keep_colours"),
             noise=values.number("noise", 0, MAX_NOISE, 1.0),
+            stroke=values.number("stroke", *STROKES, 1.0),
             statistics=values.text("statistics", MAX_STATISTICS, ""),
             sha256=values.text("sha256", 64, ""),
             deadline_ms=values.maybe_whole("deadline_ms", 1, MAX_DEADLINE_MS),

@@ -210,6 +210,7 @@ def _record(order: SequenceOrder) -> Mapping[str, Any]:
         "strength": round(style.strength, 6),
         "seed": style.seed,
         "keep_colours": style.keep_colours,
+        **({} if style.stroke == 1 else {"stroke": round(style.stroke, 6)}),  # records of before have none
     }
 
 

@@ -28,6 +28,7 @@ class StyleParameters:
     strength: float = 1.0  # 0 is the content, 1 the style
     seed: int = 0
     keep_colours: bool = False  # take only light and dark from the style
+    stroke: float = 1.0  # the size of strokes
 
 
 class StyleTask(Task):
@@ -51,6 +52,7 @@ class StyleTask(Task):
             seed=style.seed,
             keep_colours=style.keep_colours,
             noise=noise,
+            stroke=style.stroke,
             statistics=statistics,
             clock=self._clock,
         )

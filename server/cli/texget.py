@@ -46,7 +46,7 @@ from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
 from blender_addon.client.texture_sets import ENGINES
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
-from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS
+from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS, STROKES
 from server import __version__, openjd
 from server.cli.bar import Bar
 from server.cli.blend_files import ONLY_BLENDING, add_blend_flags, blending_of
@@ -239,6 +239,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"magnitude of the noise, from 0 to {MAX_NOISE} (default: 1, in a sequence {CALM:g})",
     )
     style.add_argument(
+        "--stroke",
+        metavar="N",
+        help=f"size of the strokes, from {STROKES[0]:g} to {STROKES[1]:g} times the usual (default: 1); networks have "
+        "one size",
+    )
+    style.add_argument(
         "--statistics",
         choices=("first", "own"),
         help="for several pictures: use those of the first for all, so that frames do not flicker, or each picture's "
@@ -296,7 +302,7 @@ def _paint(arguments: argparse.Namespace) -> None:
 
 
 def _paint_model(arguments: argparse.Namespace, model: str | Blending) -> None:
-    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite")
     size = parse_size(SIZE if arguments.size is None else arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
@@ -366,7 +372,7 @@ def _paint_all(
 
 def _export(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "with --for", "window", "udim", "map", "depth", "normals", "orm", "variants", "variant", "wang")
-    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite")
     check_folder(Path(arguments.output or "."))
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
@@ -437,7 +443,7 @@ def _train(arguments: argparse.Namespace) -> None:
     when = "with --train" if arguments.train is not None else "with --jobs"
     _refuse(arguments, when, "variants", "variant", "wang")
     _refuse(arguments, when, "size", "window", "udim", "seeds", "depth", "normals", "orm", "engine", "output", "models")
-    _refuse(arguments, when, "stylize", "strength", "keep_colours", "noise", "statistics", "overwrite")
+    _refuse(arguments, when, "stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite")
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
         if arguments.train is not None:
             train_files(client, arguments)
@@ -458,6 +464,7 @@ def _stylize(arguments: argparse.Namespace) -> None:
         "seed": parse_seed(arguments.seed),
         "keep_colours": arguments.keep_colours,
         "noise": parse_number("noise", arguments.noise, MAX_NOISE, CALM if sequence else 1.0),
+        "stroke": parse_number("stroke", arguments.stroke, STROKES[1], least=STROKES[0]),
     }
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
@@ -550,16 +557,16 @@ def parse_window(text: str) -> Window:
     return Window(top=top, left=left, height=height, width=width)
 
 
-def parse_number(name: str, text: str | None, most: float, default: float = 1.0) -> float:
-    """A number from 0 to `most`, or the default if there is no text. Raises BadRequest."""
+def parse_number(name: str, text: str | None, most: float, default: float = 1.0, least: float = 0) -> float:
+    """A number from `least` to `most`, or the default if there is no text. Raises BadRequest."""
     if text is None:
         return default
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= most:
-        raise BadRequest(f"{name}: {text[:60]!r} is not a number from 0 to {most:g}.")
+    if not least <= value <= most:
+        raise BadRequest(f"{name}: {text[:60]!r} is not a number from {least:g} to {most:g}.")
     return value
 
 

@@ -212,6 +212,7 @@ class Client(Stylizer):
         seed: int = 0,
         keep_colours: bool = False,
         noise: float = 1.0,
+        stroke: float = 1.0,
         statistics: str = "",
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> str:
@@ -228,6 +229,7 @@ class Client(Stylizer):
             seed=index(seed),
             keep_colours=bool(keep_colours),
             noise=float(noise),
+            stroke=float(stroke),
             statistics=statistics,
         )
         self._run(job, progress)

@@ -24,13 +24,11 @@ from server.model.maps import Depth, depths_of
 from server.model.statistics_token import parse_statistics, statistics_text
 from server.model.torus import Size, Window
 from server.network.devices import choose_device, choose_precision, prepare
-from server.network.generator import Generator
-from server.network.model_file import Model, read_model
-from server.network.style_generator import Statistics, StyleGenerator
-from server.network.stylize import freeze, measure, stylized_bands
+from server.network.model_file import AnyModel, AnyStyle, Model, read_model
+from server.network.quilted import Wish
+from server.network.styling import stylizing
 from server.network.texture import bands
 from server.precision import Precision
-from server.quilt.quilt import Quilt
 
 
 class LocalPainter(Stylizer):
@@ -43,7 +41,7 @@ class LocalPainter(Stylizer):
         self._blends = LocalBlends(library, self._device)
         self._model: Model | None = None  # the one used last
         self._path = Path()  # its file
-        self._prepared: Generator | Quilt | StyleGenerator | None = None  # its generator, on the device
+        self._prepared: AnyModel | None = None  # its generator, on the device
 
     def paint(
         self,
@@ -72,7 +70,7 @@ class LocalPainter(Stylizer):
         found.texture_generator()  # refuses a style
         generator = self._prepared
         assert generator is not None
-        assert not isinstance(generator, StyleGenerator)
+        assert not isinstance(generator, AnyStyle)
         torus, edges = Size(*size), edges_of(variant, wang)
         if edges:
             check_edges(generator.architecture, generator.lattice, torus, edges)
@@ -117,6 +115,7 @@ class LocalPainter(Stylizer):
         seed: int = 0,
         keep_colours: bool = False,
         noise: float = 1.0,
+        stroke: float = 1.0,
         statistics: str = "",
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> str:
@@ -125,15 +124,11 @@ class LocalPainter(Stylizer):
         found = self._read(model)
         architecture = found.style_generator().architecture
         generator = self._prepared
-        assert isinstance(generator, StyleGenerator)
+        assert isinstance(generator, AnyStyle)
         given = parse_statistics(statistics, found.sha256, architecture)
         pixels = torch.from_numpy(array if array.flags.writeable else array.copy())
-        used = (
-            Statistics.from_bytes(given, architecture)
-            if given
-            else measure(generator, pixels, seed, strength, noise=noise)
-        )
-        frozen = freeze(generator, used, strength)
+        wish = Wish(seed=seed, strength=strength, keep_colours=keep_colours, noise=noise, stroke=stroke)
+        used, painted = stylizing(generator, pixels, wish, given)
         height, width, channels = array.shape
         picture = StylizedPicture(
             model=found.name,
@@ -148,11 +143,12 @@ class LocalPainter(Stylizer):
             strength=strength,
             keep_colours=keep_colours,
             noise=noise,
+            stroke=stroke,
         )
         done = 0
         try:
             sink.begin(picture)
-            for band in stylized_bands(frozen, pixels, seed, keep_colours=keep_colours, noise=noise):
+            for band in painted:
                 samples = band.contiguous().numpy()
                 sink.write(IMAGE, Rect(done, 0, len(band), width), samples.data.cast("B"))
                 done += len(band)
@@ -161,7 +157,7 @@ class LocalPainter(Stylizer):
         except BaseException:
             sink.abort()
             raise
-        return statistics_text(found.sha256, used.to_bytes())
+        return statistics_text(found.sha256, used)
 
     def _read(self, name: str) -> Model:
         """The model of this name, its generator prepared for the device."""

@@ -34,6 +34,7 @@ class StyleParameters(TypedDict, total=False):
     seed: int  # of the noise, in [0, 2^64)
     keep_colours: bool  # the style's light and dark with the picture's colours
     noise: float  # its magnitude, from 0 to 10; 1 is the magnitude of the training
+    stroke: float  # the size of strokes, from 0.25 to 4; networks have one size
     statistics: str  # those of the first frame of a sequence; "" for the picture's own
 
 

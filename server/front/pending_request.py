@@ -19,10 +19,9 @@ from server.front.shelf import Version
 from server.front.tile_cache import Planes, TileKey
 from server.front.work_item import WorkItem, picture_item, tile_item
 from server.model.common_edges import check_edges
-from server.model.header import WrongKind
+from server.model.header import AnyStyleArchitecture, WrongKind
 from server.model.maps import Depth, depths_of
 from server.model.statistics_token import parse_statistics, statistics_text
-from server.model.style_architecture import StyleArchitecture
 from server.model.torus import Size, Window
 
 COMPARED_BYTES = 2**20  # at once
@@ -286,9 +285,9 @@ AnyRequest = PendingRequest[Any]
 AnyItem = WorkItem[AnyRequest]
 
 
-def _architecture(version: Version) -> StyleArchitecture:
+def _architecture(version: Version) -> AnyStyleArchitecture:
     architecture = version.facts.architecture
-    assert isinstance(architecture, StyleArchitecture)
+    assert isinstance(architecture, AnyStyleArchitecture)
     return architecture
 
 

@@ -86,6 +86,7 @@ def picture_item(
             seed=request.seed,
             keep_colours=request.keep_colours,
             noise=request.noise,
+            stroke=request.stroke,
             statistics=statistics,
             content=request.content.data,
         ),

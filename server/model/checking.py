@@ -25,6 +25,7 @@ from server.model.header import (
     parse_header,
 )
 from server.model.quilt import QuiltArchitecture
+from server.model.style_quilt import StyleQuiltArchitecture
 
 SMALL_BYTES = 8 * 2**20
 PIECE_BYTES = 2**19  # between two pauses: about a millisecond
@@ -109,7 +110,7 @@ def _check_values(header: Header, name: str, piece: bytes) -> None:
     if header.kinds[name] == "F32":
         if not math.isfinite(sum(_numbers("f", piece))):
             raise ValueError(f"its weights {name[:60]!r} are not all finite numbers")
-    elif isinstance(header.architecture, QuiltArchitecture) and name != THUMBNAIL:
+    elif isinstance(header.architecture, QuiltArchitecture | StyleQuiltArchitecture) and name != THUMBNAIL:
         bounds = header.architecture.bounds.get(name.removeprefix(GENERATOR))
         if bounds:
             numbers = _numbers("h", piece)

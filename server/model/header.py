@@ -25,6 +25,7 @@ from server.model.maps import MAX_MAPS, Map, check_maps
 from server.model.quilt import QuiltArchitecture, Shape
 from server.model.style_architecture import StyleArchitecture
 from server.model.style_architecture import parameter_shapes as style_parameter_shapes
+from server.model.style_quilt import StyleQuiltArchitecture
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -42,7 +43,8 @@ GENERATOR = "generator."
 THUMBNAIL = "thumbnail"
 _ITEM_BYTES = {"F32": 4, "U16": 2, "I16": 2, "U8": 1, "I8": 1}  # of safetensors' kinds
 
-AnyArchitecture = Architecture | QuiltArchitecture | StyleArchitecture
+AnyStyleArchitecture = StyleArchitecture | StyleQuiltArchitecture
+AnyArchitecture = Architecture | QuiltArchitecture | AnyStyleArchitecture
 Fact = str | int | float | bool | None
 Kind = Literal["texture", "style"]  # what a model does: paint textures, or put pictures into a style
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -101,7 +103,7 @@ class Facts:
 
     @property
     def kind(self) -> Kind:
-        return "style" if isinstance(self.architecture, StyleArchitecture) else "texture"
+        return "style" if isinstance(self.architecture, AnyStyleArchitecture) else "texture"
 
     @property
     def texels_per_metre(self) -> float | None:
@@ -231,6 +233,9 @@ def _dimensions(
     always = ("format", "kind", "architecture", "training", "descriptor", "swatch")
     if _kind(facts) == "style":
         _keys(facts, "its description", *always)
+        if _object(facts["architecture"], "its architecture").get("name") == "quilt":
+            sewn = _style_quilt(facts["architecture"])
+            return (), sewn, None, sewn.tensors
         style = _style_architecture(facts["architecture"])
         return (), style, None, _floats(style_parameter_shapes(style))
     _keys(facts, "its description", *always, "maps", "lattice")
@@ -334,6 +339,14 @@ def _quilt(value: object) -> QuiltArchitecture:
         wraps=(wraps[0], wraps[1]),
         deep=tuple(_text(each, "a map's name") for each in _list(fields["deep"], "its maps of 16 bits", 0, MAX_MAPS)),
         **{key: _whole(fields[key], f"its {key}", 1, 2**20) for key in sizes},
+    )
+
+
+def _style_quilt(value: object) -> StyleQuiltArchitecture:
+    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "height", "width", "factor")
+    return StyleQuiltArchitecture(
+        name=_text(fields["name"], "its architecture's name"),
+        **{key: _whole(fields[key], f"its {key}", 1, 2**20) for key in ("height", "width", "factor")},
     )
 
 

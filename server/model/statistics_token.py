@@ -7,7 +7,9 @@ statistics (server/model/style_architecture.py), which mean nothing to another m
 from base64 import b64decode, b64encode
 
 from server.errors import BadRequest
-from server.model.style_architecture import StyleArchitecture, check_statistics
+from server.model.header import AnyStyleArchitecture
+from server.model.style_architecture import check_statistics
+from server.model.style_quilt import StyleQuiltArchitecture, check_lights
 
 HASH_BYTES = 32
 
@@ -17,7 +19,7 @@ def statistics_text(sha256: str, statistics: bytes) -> str:
     return b64encode(bytes.fromhex(sha256) + statistics).decode("ascii")
 
 
-def parse_statistics(text: str, sha256: str, architecture: StyleArchitecture) -> bytes:
+def parse_statistics(text: str, sha256: str, architecture: AnyStyleArchitecture) -> bytes:
     """The statistics in a client's text, for the model of this hash; empty for "". Raises BadRequest."""
     if not text:
         return b""
@@ -27,5 +29,8 @@ def parse_statistics(text: str, sha256: str, architecture: StyleArchitecture) ->
         raise BadRequest("statistics: they are not the text of a result; measure them anew.") from None
     if data[:HASH_BYTES] != bytes.fromhex(sha256):
         raise BadRequest("statistics: they were measured with another model; measure them anew with this one.")
-    check_statistics(architecture, data[HASH_BYTES:])
+    if isinstance(architecture, StyleQuiltArchitecture):
+        check_lights(architecture, data[HASH_BYTES:])
+    else:
+        check_statistics(architecture, data[HASH_BYTES:])
     return data[HASH_BYTES:]

@@ -226,6 +226,7 @@ class StylizePicture:
     seed: int
     keep_colours: bool
     noise: float
+    stroke: float
     statistics: bytes  # those to use; empty for the content's own
     content: Data = field(repr=False)
 
@@ -252,6 +253,7 @@ class StylizePicture:
             seed=values.whole("seed", 0, wire.MAX_SEED),
             keep_colours=values.flag("keep_colours"),
             noise=values.number("noise", 0, wire.MAX_NOISE, 1.0),
+            stroke=values.number("stroke", *wire.STROKES, 1.0),
             statistics=values.data("statistics", MAX_HEADER_BYTES),
             content=content,
         )

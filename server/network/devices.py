@@ -12,12 +12,13 @@ import torch
 
 from server.errors import TexserverError
 from server.network.generator import Generator
-from server.network.model_file import Model
+from server.network.model_file import AnyModel, Model
 from server.network.style_generator import StyleGenerator
 from server.precision import PRECISIONS, Precision
 from server.quilt.quilt import Quilt
+from server.strokes.painter import StyleQuilt
 
-AnyGenerator = TypeVar("AnyGenerator", bound=Generator | Quilt | StyleGenerator)
+AnyGenerator = TypeVar("AnyGenerator", bound=AnyModel)
 
 
 class NoSuchDevice(TexserverError):
@@ -59,7 +60,7 @@ def prepare(generator: AnyGenerator, device: torch.device, precision: Precision 
     if device.type == "cuda" and chosen == "exact":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-    if isinstance(generator, Quilt):  # whole numbers: there is nothing to be fast or exact about
+    if isinstance(generator, Quilt | StyleQuilt):  # whole numbers: there is nothing to be fast or exact about
         return generator.on(device)  # type: ignore[return-value]
     prepared = copy.deepcopy(generator)
     prepared.eval().requires_grad_(False)

@@ -1,8 +1,9 @@
 """The model file: one NAME.safetensors per model, data only. Nothing in it is code and nothing is unpickled.
 
     tensors    generator.…   float32, the state of a frozen `server.network.generator.Generator` or of a
-                             `server.network.style_generator.StyleGenerator`; for a `server.quilt.quilt.Quilt`, the
-                             pixels of its swatch and small whole numbers (server/model/quilt.py)
+                             `server.network.style_generator.StyleGenerator`; for a `server.quilt.quilt.Quilt` or a
+                             `server.strokes.painter.StyleQuilt`, pixels and small whole numbers
+                             (server/model/quilt.py, server/model/style_quilt.py)
                thumbnail     uint8 (height, width, 3), sRGB, at most 256 pixels a side
     metadata   texserver     JSON: format, kind, architecture, training, descriptor, swatch; for a texture also maps and
                              lattice
@@ -46,10 +47,16 @@ from server.model.header import (
 from server.model.mapped_file import MAPS, MappedFile
 from server.model.quilt import QuiltArchitecture
 from server.model.style_architecture import StyleArchitecture
+from server.model.style_quilt import StyleQuiltArchitecture
 from server.network.generator import Generator
 from server.network.style_generator import StyleGenerator
 from server.quilt.quilt import Quilt
 from server.replace_file import replace_file, unwritten
+from server.strokes.painter import StyleQuilt
+
+AnyTexture = Generator | Quilt
+AnyStyle = StyleGenerator | StyleQuilt
+AnyModel = AnyTexture | AnyStyle
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +69,7 @@ class Model:
     """
 
     name: str
-    generator: Generator | Quilt | StyleGenerator
+    generator: AnyModel
     training: Mapping[str, Fact]
     descriptor: str
     swatch: SwatchFacts
@@ -72,17 +79,17 @@ class Model:
 
     @property
     def kind(self) -> Kind:
-        return "style" if isinstance(self.generator, StyleGenerator) else "texture"
+        return "style" if isinstance(self.generator, AnyStyle) else "texture"
 
-    def texture_generator(self) -> Generator | Quilt:
+    def texture_generator(self) -> AnyTexture:
         """Raises WrongKind if this is the model of a style."""
-        if isinstance(self.generator, StyleGenerator):
+        if isinstance(self.generator, AnyStyle):
             raise WrongKind(self.name, "style")
         return self.generator
 
-    def style_generator(self) -> StyleGenerator:
+    def style_generator(self) -> AnyStyle:
         """Raises WrongKind if this is the model of a texture."""
-        if not isinstance(self.generator, StyleGenerator):
+        if not isinstance(self.generator, AnyStyle):
             raise WrongKind(self.name, "texture")
         return self.generator
 
@@ -126,8 +133,8 @@ def _metadata(model: Model) -> dict[str, Any]:
     }
 
 
-def _dimensions(generator: Generator | Quilt | StyleGenerator) -> dict[str, Any]:
-    if isinstance(generator, StyleGenerator):
+def _dimensions(generator: AnyModel) -> dict[str, Any]:
+    if isinstance(generator, AnyStyle):
         return {"architecture": dataclasses.asdict(generator.architecture)}
     architecture, lattice = generator.architecture, generator.lattice
     if isinstance(architecture, QuiltArchitecture):
@@ -206,7 +213,7 @@ def _model(name: str, found: Checked, content: bytes | mmap, place: MappedFile |
         swatch=header.swatch,
         thumbnail=torch.from_numpy(pixels.reshape(header.shapes[THUMBNAIL])),
         sha256=found.sha256,
-        place=place if isinstance(generator, Quilt) else None,  # weights of networks were copied
+        place=place if isinstance(generator, Quilt | StyleQuilt) else None,  # weights of networks were copied
     )
 
 
@@ -223,9 +230,11 @@ def _tensor(header: Header, name: str, content: memoryview) -> Tensor:
         return torch.from_numpy(values.reshape(header.shapes[name]))
 
 
-def _generator(header: Header, state: Mapping[str, Tensor]) -> Generator | Quilt | StyleGenerator:
+def _generator(header: Header, state: Mapping[str, Tensor]) -> AnyModel:
     if isinstance(header.architecture, QuiltArchitecture):
         return Quilt.of_state(header.architecture, header.maps, header.lattice, state)
+    if isinstance(header.architecture, StyleQuiltArchitecture):
+        return StyleQuilt(header.architecture, state)
     network: Generator | StyleGenerator
     with torch.device("meta"):  # shapes without memory
         if isinstance(header.architecture, StyleArchitecture):

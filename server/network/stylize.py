@@ -56,7 +56,7 @@ def stylize(
     sequence; by default the content's own. `noise`: its magnitude, from 0 to 10; 1 as in training. `block`: about the
     side of a block in pixels; it bounds the memory and changes the result by less than 1/255. Raises BadRequest.
     """
-    size = _checked(content)
+    size = checked(content)
     window = check_window(size, window)
     if statistics is None:
         statistics = measure(generator, content, seed, strength, noise=noise)
@@ -77,8 +77,8 @@ def measure(
     generator: StyleGenerator, content: Tensor, seed: int, strength: float, *, noise: float = 1.0
 ) -> Statistics:
     """The content's statistics, from a thumbnail; they hold for this strength and magnitude. Raises BadRequest."""
-    _checked(content)
-    _check_numbers(strength, noise)
+    checked(content)
+    check_numbers(strength, noise)
     small = thumbnail(content).to(generator.skip.device)
     height, width = small.shape[2:]
     wide = mirrored(small, generator.halo, generator.stride)
@@ -88,7 +88,7 @@ def measure(
 
 def freeze(generator: StyleGenerator, statistics: Statistics, strength: float) -> FrozenStyle:
     """The generator for pictures of these statistics at this strength. Raises BadRequest."""
-    _check_numbers(strength, 0)
+    check_numbers(strength, 0)
     return generator.frozen(statistics, strength)
 
 
@@ -103,7 +103,7 @@ def stylized_bands(
     block: int | None = None,
 ) -> Iterator[Tensor]:
     """`stylize` from top to bottom, in bands of at most a block's height. Raises BadRequest at the first band."""
-    size = _checked(content)
+    size = checked(content)
     generator = frozen.generator
     most = (BLOCK_ON_CUDA if generator.skip.device.type == "cuda" else BLOCK) if block is None else block
     if most < 1:
@@ -134,7 +134,7 @@ def paint_block(
     `seen`: the pixels of the content in `part`, which `looked_at` gives for `place`. `size`: of the whole content.
     Returns (place.height, place.width, 3 or 4). Raises BadRequest.
     """
-    _check_numbers(0, noise)
+    check_numbers(0, noise)
     generator = frozen.generator
     halo = generator.halo
     rows, columns = (
@@ -146,12 +146,12 @@ def paint_block(
     )
     # torch selects no uint16
     pixels = (seen.to(torch.int32) if seen.dtype == torch.uint16 else seen)[rows][:, columns]
-    content = _as_rgb(pixels.to(generator.skip.device), _WHITE.get(seen.dtype))
+    content = as_rgb(pixels.to(generator.skip.device), _WHITE.get(seen.dtype))
     painted = frozen(content, noise_for(generator, [seed], place, noise)).nan_to_num_(0.0).clamp_(0, 1)
     middle = slice(halo, halo + place.height), slice(halo, halo + place.width)
     if keep_colours:
         painted = recoloured(painted, content[:, :, *middle])
-    result = _as_pixels(painted, seen.dtype)
+    result = as_pixels(painted, seen.dtype)
     if seen.shape[2] == 4:
         alpha = pixels[middle][..., 3:]
         result = torch.cat((result, alpha.to(result.dtype)), 2)
@@ -198,11 +198,11 @@ def thumbnail(content: Tensor) -> Tensor:
     height, width = content.shape[:2]
     white = _WHITE.get(content.dtype)
     if max(height, width) <= THUMBNAIL_SIDE:
-        return _as_rgb(content, white)
+        return as_rgb(content, white)
     small_height, small_width = (max(1, round(side * THUMBNAIL_SIDE / max(height, width))) for side in (height, width))
     rows = max(1, PIXELS_AT_ONCE // width)
     narrow = [
-        F.adaptive_avg_pool2d(part := _as_rgb(content[top : top + rows], white), (part.shape[2], small_width))
+        F.adaptive_avg_pool2d(part := as_rgb(content[top : top + rows], white), (part.shape[2], small_width))
         for top in range(0, height, rows)
     ]
     return F.adaptive_avg_pool2d(torch.cat(narrow, 2), (small_height, small_width))
@@ -221,14 +221,19 @@ def recoloured(painted: Tensor, content: Tensor) -> Tensor:
     return (light + share * chroma).clamp_(0, 1)
 
 
-def _as_rgb(pixels: Tensor, white: int | None) -> Tensor:
+def white_of(pixels: Tensor) -> int | None:
+    """The sample that means 1; None for floats."""
+    return _WHITE.get(pixels.dtype)
+
+
+def as_rgb(pixels: Tensor, white: int | None) -> Tensor:
     """(H, W, 1 | 3 | 4) to (1, 3, H, W) float32 in [0, 1], channels last."""
     colours = pixels[..., :3].float()
     colours = colours.nan_to_num(0.0).clamp(0, 1) if white is None else colours / white
     return colours.permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
 
 
-def _as_pixels(painted: Tensor, dtype: torch.dtype) -> Tensor:
+def as_pixels(painted: Tensor, dtype: torch.dtype) -> Tensor:
     """(1, 3, H, W) in [0, 1] to (H, W, 3) of the type, rounded to nearest, on the CPU."""
     colours = painted[0].permute(1, 2, 0)
     if (white := _WHITE.get(dtype)) is None:
@@ -240,7 +245,7 @@ def _as_pixels(painted: Tensor, dtype: torch.dtype) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------- checks
 
 
-def _checked(content: Tensor) -> tuple[int, int]:
+def checked(content: Tensor) -> tuple[int, int]:
     """Height and width of a content that can be stylized. Raises BadRequest."""
     if content.ndim != 3 or content.shape[2] not in (1, 3, 4):
         raise BadRequest(
@@ -253,7 +258,8 @@ def _checked(content: Tensor) -> tuple[int, int]:
     return height, width
 
 
-def _check_numbers(strength: float, noise: float) -> None:
+def check_numbers(strength: float, noise: float) -> None:
+    """Raises BadRequest for a strength or a magnitude of noise that makes no sense."""
     for name, value, most in (("strength", strength, 1.0), ("noise", noise, MAX_NOISE)):
         if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= most):
             raise BadRequest(f"{name}: it is {value!r}; it must be a number from 0 to {most:g}.")

@@ -14,9 +14,12 @@ from torch import Tensor
 from server.model.style_blocks import block_rows, looked_at
 from server.model.torus import Window
 from server.model.work import Data, StylizePicture
+from server.network.model_file import AnyStyle
+from server.network.quilted import QuiltedPicture, Wish
 from server.network.short_memory import NoMemory, is_out_of_memory
 from server.network.style_generator import FrozenStyle, Statistics, StyleGenerator
 from server.network.stylize import BLOCK, BLOCK_ON_CUDA, freeze, measure, paint_block
+from server.strokes.painter import StyleQuilt
 
 SMALLEST_BLOCK = 64  # pixels a side; if memory is too short for it, the picture fails
 
@@ -30,12 +33,37 @@ class Stylist:
         self.content = _pixels(item.content, item.dtype).reshape(*item.shape)
         self.size: tuple[int, int] = (self.content.shape[0], self.content.shape[1])
         self.result = torch.empty(*self.size, max(3, self.content.shape[2]), dtype=self.content.dtype)
-        self.statistics: Statistics | None = None
+        self._used = b""  # the statistics
         self._item = item
         self._make_room = make_room
 
-    def blocks(self, generator: StyleGenerator) -> Iterator[int]:
+    def blocks(self, style: AnyStyle) -> Iterator[int]:
         """Paint it; after each block, how many pixels are done. Raises NoMemory."""
+        yield from self._sewn(style) if isinstance(style, StyleQuilt) else self._painted(style)
+
+    def _sewn(self, style: StyleQuilt) -> Iterator[int]:
+        item = self._item
+        wish = Wish(
+            seed=item.seed,
+            strength=item.strength,
+            keep_colours=item.keep_colours,
+            noise=item.noise,
+            stroke=item.stroke,
+        )
+        picture = QuiltedPicture(style, self.content, wish, item.statistics)
+        self._used = picture.statistics
+        pixels = self.size[0] * self.size[1]
+        done = 0
+        for share in picture.planning():
+            done = int(pixels * share)
+            yield done
+        before, rows = done, 0
+        for band in picture.bands():
+            self.result[rows : rows + len(band)] = band
+            rows += len(band)
+            yield before + (pixels - before) * rows // self.size[0]
+
+    def _painted(self, generator: StyleGenerator) -> Iterator[int]:
         frozen = self._frozen(generator)
         side = BLOCK_ON_CUDA if generator.skip.device.type == "cuda" else BLOCK
         done = 0
@@ -48,14 +76,14 @@ class Stylist:
 
     def answer(self) -> list[memoryview]:
         """The samples and the statistics, once all blocks are painted."""
-        assert self.statistics is not None
-        return [self.result.numpy().data.cast("B"), memoryview(self.statistics.to_bytes())]
+        return [self.result.numpy().data.cast("B"), memoryview(self._used)]
 
     def _frozen(self, generator: StyleGenerator) -> FrozenStyle:
         for _ in range(2):
             try:
-                self.statistics = self._statistics(generator)
-                return freeze(generator, self.statistics, self._item.strength)
+                statistics = self._statistics(generator)
+                self._used = statistics.to_bytes()
+                return freeze(generator, statistics, self._item.strength)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise

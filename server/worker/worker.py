@@ -61,13 +61,10 @@ from server.model.work import (
     parse_from_front,
 )
 from server.network.devices import choose_device, choose_precision, prepare
-from server.network.generator import Generator
-from server.network.model_file import Model, parse_model, read_model
+from server.network.model_file import AnyModel, AnyStyle, AnyTexture, Model, parse_model, read_model
 from server.network.short_memory import NoMemory, is_out_of_memory
-from server.network.style_generator import StyleGenerator
 from server.network.texture import tile_bytes, window_bytes
 from server.printable import printable
-from server.quilt.quilt import Quilt
 from server.worker.blender import Blender
 from server.worker.stylist import Stylist
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
@@ -177,7 +174,7 @@ class Worker:
         self.name = config.name
         self.device = choose_device(config.device)
         self.precision = choose_precision(self.device, config.precision)
-        self.generators: dict[str, Generator | Quilt | StyleGenerator] = {}
+        self.generators: dict[str, AnyModel] = {}
         self.places: dict[str, MappedFile] = {}  # of large models, painted from where they lie
         self.unusable: dict[str, Unusable] = {}
         self.blender = Blender(self.generators)
@@ -366,7 +363,7 @@ class Worker:
             return
         try:
             generator = self.generators[item.sha256]
-            assert isinstance(generator, StyleGenerator)  # the front knows the kinds
+            assert isinstance(generator, AnyStyle)  # the front knows the kinds
             picture = Stylist(item, partial(self._make_room, generator))
             for done in picture.blocks(generator.to(self.device)):  # back, where memory had been short
                 if number in self.left:
@@ -395,7 +392,7 @@ class Worker:
         if isinstance(item, BlendTile):
             return [plane.numpy().data.cast("B") for plane in self._blended(item)]
         generator = self.generators[item.sha256]
-        assert not isinstance(generator, StyleGenerator)  # the front knows the kinds
+        assert not isinstance(generator, AnyStyle)  # the front knows the kinds
         samples = self._samples(generator, item.seed, item.size, item.tile, item.depths, item.edges)
         return [plane.numpy().data.cast("B") for plane in samples]
 
@@ -410,7 +407,7 @@ class Worker:
 
     def _samples(
         self,
-        generator: Generator | Quilt,
+        generator: AnyTexture,
         seed: int,
         size: Size,
         tile: Window,
@@ -426,7 +423,7 @@ class Worker:
         self._make_room(generator)
         return in_pieces(generator, self.device, seed, size, tile, depths, edges)
 
-    def _make_room(self, wanted: Generator | Quilt | StyleGenerator | None = None) -> None:
+    def _make_room(self, wanted: AnyModel | None = None) -> None:
         """All models but this one leave the device."""
         for generator in self.generators.values():
             if generator is not wanted:
@@ -445,7 +442,7 @@ def _whole(name: str, content: mmap, sha256: str) -> Model:
 
 
 def in_pieces(
-    generator: Generator | Quilt,
+    generator: AnyTexture,
     device: torch.device,
     seed: int,
     size: Size,
@@ -471,7 +468,7 @@ def in_pieces(
 
 
 def _piece(
-    generator: Generator | Quilt,
+    generator: AnyTexture,
     device: torch.device,
     seed: int,
     size: Size,

@@ -9,14 +9,14 @@ from server.model.architecture import PRESETS
 from server.model.style_architecture import PRESETS as STYLE_PRESETS
 
 ARCHITECTURES: Mapping[str, Mapping[str, object]] = MappingProxyType(
-    {"texture": {"quilt": None, **PRESETS}, "style": STYLE_PRESETS}
+    {"texture": {"quilt": None, **PRESETS}, "style": {"quilt": None, **STYLE_PRESETS}}
 )
 KINDS = tuple(ARCHITECTURES)
 # Swatches are scaled down so that their shorter side has so many pixels: for a quilt, for a network that paints
-# textures, and for a style. Larger brush strokes come out of a larger picture.
-SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"quilt": 1024, "texture": 384, "style": 512})
+# textures, for a quilted style, and for a network that stylizes. Larger brush strokes come out of a larger picture.
+SWATCH_SIZES: Mapping[str, int] = MappingProxyType({"quilt": 1024, "texture": 384, "style quilt": 1280, "style": 512})
 STYLE: Mapping[str, Any] = MappingProxyType(
-    {"iterations": 900, "batch": 2, "size": 192, "arch": "residual", "rate": 0.002}
+    {"iterations": 900, "batch": 2, "size": 192, "arch": "quilt", "rate": 0.002}
 )
 
 
@@ -55,7 +55,9 @@ class Recipe:
     @property
     def swatch_size(self) -> int:
         """The shorter side that a swatch is scaled down to by default."""
-        return SWATCH_SIZES[self.arch if self.arch in SWATCH_SIZES else self.kind]
+        if self.arch == "quilt":
+            return SWATCH_SIZES["quilt" if self.kind == "texture" else "style quilt"]
+        return SWATCH_SIZES[self.kind]
 
     @classmethod
     def of(cls, kind: str, **given: Any) -> "Recipe":

@@ -108,14 +108,14 @@ def result_of(studio: Studio, client: bytes = ALICE) -> wire.Result:
 def test_a_picture_is_one_order_and_one_answer(studio: Studio, letter: bytes, dtype: str, channels: int) -> None:
     picture = content((16, 20, channels), 7, dtype)
     request = wire.Stylize(
-        id=1, model="ink", content=picture, strength=0.25, seed=2**64 - 1, keep_colours=True, noise=2
+        id=1, model="ink", content=picture, strength=0.25, seed=2**64 - 1, keep_colours=True, noise=2, stroke=0.5
     )
     studio.asks(ALICE, request, letter)
     (order,) = studio.pictures()
     sha256 = studio.front.shelf.get("ink").sha256
     assert order == {
         "do": "stylize", "task": order["task"], "sha256": sha256, "shape": [16, 20, channels], "dtype": dtype,
-        "strength": 0.25, "seed": 2**64 - 1, "keep_colours": True, "noise": 2.0, "statistics": b"",
+        "strength": 0.25, "seed": 2**64 - 1, "keep_colours": True, "noise": 2.0, "stroke": 0.5, "statistics": b"",
     }  # fmt: skip
     assert bytes(studio.samples[order["task"]]) == picture.data
     studio.paint(ONE, order)

@@ -42,7 +42,7 @@ TILE = PaintTile(
     number=2**53, sha256=SHA, seed=2**64 - 1, size=Size(300, 400), tile=Window(0, 0, 300, 400), depths=(8, 16)
 )
 PICTURE = StylizePicture(
-    number=7, sha256=SHA, shape=(2, 3, 4), dtype="uint16", strength=0.5, seed=1, keep_colours=True, noise=2.0,
+    number=7, sha256=SHA, shape=(2, 3, 4), dtype="uint16", strength=0.5, seed=1, keep_colours=True, noise=2.0, stroke=1.5,
     statistics=b"\x00\xff", content=bytes(48),
 )  # fmt: skip
 FROM_FRONT = (

@@ -1,0 +1,95 @@
+"""What the model of a quilted style says of itself, and the tensors that follow. No torch here.
+
+Such a model (server/strokes) holds a painting and puts pictures together from its pieces. Lengths are in plan pixels:
+those of the painting divided by `factor`, so that its longer side has at most PLAN_SIDE of them.
+"""
+
+import sys
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.errors import BadRequest
+from server.model.quilt import Shape
+
+PLAN_SIDE = 1024
+FACTORS = (1, 2, 4)
+MIN_SIDE = 128  # of the painting in plan pixels: room for the largest patches
+PATCHES = (96, 48, 24, 12)  # sides of patches, coarse to fine
+CELLS = (24, 24, 24, 12)  # along the side of a patch, in which its colours are compared
+STEPS = (8, 12, 16, 20)  # between places that are searched; then they are moved by single pixels
+COMPONENTS = 32  # numbers by which the border of a patch is compared
+LIGHTS = 65  # quantiles of luminance
+LARGEST_LIGHT = 255 * 16  # luminance of white in statistics
+MOST_PRICE = 2**14
+
+_STATISTICS = LIGHTS + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleQuiltArchitecture:
+    """The sizes of one quilted style: `height` and `width` of its painting in pixels, multiples of `factor`."""
+
+    height: int
+    width: int
+    factor: int
+    name: str = "quilt"
+
+    def __post_init__(self) -> None:
+        if self.name != "quilt":
+            raise ValueError(f"the architecture of a quilted style is named quilt, not {self.name[:40]!r}")
+        if self.factor not in FACTORS:
+            raise ValueError(f"a painting is planned at one of 1/{', 1/'.join(map(str, FACTORS))} of its size")
+        for name, side in (("height", self.height), ("width", self.width)):
+            if not MIN_SIDE <= side // self.factor <= PLAN_SIDE or side % self.factor:
+                raise ValueError(
+                    f"the {name} of a painting is {MIN_SIDE} to {PLAN_SIDE} times {self.factor} pixels, not {side}"
+                )
+
+    @property
+    def plan(self) -> tuple[int, int]:
+        """Height and width of the painting in plan pixels."""
+        return self.height // self.factor, self.width // self.factor
+
+    def places(self, level: int) -> tuple[int, int]:
+        """How many places there are for a patch, down and across."""
+        first, second = ((side - PATCHES[level]) // STEPS[level] + 1 for side in self.plan)
+        return first, second
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[int, int]]:
+        """The least and the largest number of those tensors that cannot hold just any: of int16."""
+        return {"shifts": (0, 30)} | {f"prices.{level}": (0, MOST_PRICE) for level in range(len(PATCHES))}
+
+    @property
+    def tensors(self) -> Mapping[str, tuple[str, Shape]]:
+        """Kind (a safetensors dtype) and shape of every tensor of such a model."""
+        result: dict[str, tuple[str, Shape]] = {"painting": ("U8", (3, self.height, self.width))}
+        if self.factor > 1:
+            result["plan"] = "U8", (3, *self.plan)
+        result["usable"] = "U8", self.plan
+        for level, cells in enumerate(CELLS):
+            result[f"basis.{level}"] = "I8", (COMPONENTS, 3 * cells * cells)
+            result[f"means.{level}"] = "I16", (COMPONENTS,)
+            result[f"prices.{level}"] = "I16", self.places(level)
+        return result | {"shifts": ("I16", (len(PATCHES),))}
+
+    @property
+    def statistics_bytes(self) -> int:
+        """Of a picture's statistics: little-endian uint16, the quantiles of its luminance, then its mean edge."""
+        return 2 * _STATISTICS
+
+
+def check_lights(architecture: StyleQuiltArchitecture, data: bytes) -> None:
+    """Raise BadRequest unless these bytes can be a picture's statistics for a quilted style."""
+    if len(data) != architecture.statistics_bytes:
+        raise BadRequest(
+            f"statistics: they have {len(data)} bytes, and this model's have {architecture.statistics_bytes}; "
+            "measure them anew with this model."
+        )
+    values = array("H", data)
+    if sys.byteorder == "big":
+        values.byteswap()
+    lights = values[:LIGHTS]
+    if list(lights) != sorted(lights) or lights[-1] > LARGEST_LIGHT or not values[LIGHTS]:
+        raise BadRequest("statistics: they hold values that no picture has; measure them anew.")

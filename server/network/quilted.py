@@ -1,0 +1,133 @@
+"""A picture in a quilted style (server/strokes), at any size: `pixels = quilted(style, content, seed, strength, ...)`.
+
+The whole picture is planned at a reduced size, then painted in bands, so memory is bounded, and a window is equal to
+the byte to that part of the whole. At strength 0 the result is the content, below MIXED it is mixed with it.
+
+Pictures are as in server/network/stylize.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from server.model.style_blocks import check_window
+from server.model.style_quilt import LIGHTS
+from server.model.torus import Window, check_seed
+from server.network.stylize import as_pixels, as_rgb, check_numbers, checked, recoloured, white_of
+from server.strokes.canvas import Canvas
+from server.strokes.guide import Lights
+from server.strokes.light import luminance
+from server.strokes.painter import Brush, StyleQuilt
+from server.strokes.tables import mean_edge, quantiles
+
+ROWS_PIXELS = 2**19  # painted at once
+MIXED = 0.5  # the strength from which on nothing of the content's own pixels is left
+PLANNING = 0.8  # of the work of a picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """How a picture is put into a style; as the wire's Stylize."""
+
+    seed: int
+    strength: float
+    keep_colours: bool = False
+    noise: float = 1.0
+    stroke: float = 1.0
+
+
+class QuiltedPicture:
+    """One picture in a quilted style. Raises BadRequest. `statistics`: of a sequence; by default the content's own."""
+
+    def __init__(self, style: StyleQuilt, content: Tensor, wish: Wish, statistics: bytes = b"") -> None:
+        self.size = checked(content)
+        check_numbers(wish.strength, wish.noise)
+        check_seed(wish.seed)
+        self._style, self._content, self._wish = style, content, wish
+        self._plan = reduced(content, style.plan_size(self.size, wish.stroke))
+        self.statistics = statistics or measured(self._plan)
+        self._canvas: Canvas | None = None
+        self._brush: Brush | None = None
+
+    def planning(self) -> Iterator[float]:
+        """Plan it; yields how much of all the work is done."""
+        wish = self._wish
+        if wish.strength == 0:
+            return
+        for turn, canvas in enumerate(
+            self._style.sewn(self._plan, lights_of(self.statistics), wish.seed, wish.strength, wish.noise)
+        ):
+            self._canvas = canvas
+            yield PLANNING * (1 - 0.9**turn)
+
+    def bands(self, window: Window | None = None) -> Iterator[Tensor]:
+        """From top to bottom, (rows, width, 3 or 4) of the content's type. After planning."""
+        window = check_window(self.size, window)
+        rows = max(1, ROWS_PIXELS // window.width)
+        if self._wish.strength and self._brush is None:
+            assert self._canvas
+            self._brush = Brush(self._style, self._canvas, self.size)
+        for top in range(window.top, window.top + window.height, rows):
+            height = min(rows, window.top + window.height - top)
+            yield self._band(Window(top, window.left, height, window.width))
+
+    def _band(self, part: Window) -> Tensor:
+        own = self._content[part.top : part.top + part.height, part.left : part.left + part.width]
+        content = as_rgb(own, white_of(own))
+        share = min(1.0, self._wish.strength / MIXED)
+        result = content
+        if self._brush:
+            painted = self._brush.painted(part)[None].float() / 255
+            if self._wish.keep_colours:
+                painted = recoloured(painted, content)
+            result = content + (painted - content) * share
+        pixels = as_pixels(result, own.dtype)
+        return torch.cat((pixels, own[..., 3:].to(pixels.dtype)), 2) if own.shape[2] == 4 else pixels
+
+
+def quilted(
+    style: StyleQuilt, content: Tensor, wish: Wish, *, statistics: bytes = b"", window: Window | None = None
+) -> Tensor:
+    """The content in the style, or a window of it: (height, width, 3 or 4). Raises BadRequest."""
+    picture = QuiltedPicture(style, content, wish, statistics)
+    for _ in picture.planning():
+        pass
+    return torch.cat(list(picture.bands(window)))
+
+
+def measured(pixels: Tensor) -> bytes:
+    """The statistics of a picture (3, H, W) uint8 in plan pixels: see StyleQuiltArchitecture.statistics_bytes."""
+    light = luminance(pixels)
+    values = [*quantiles(light).tolist(), mean_edge(light)]
+    return np.array(values, "<u2").tobytes()
+
+
+def lights_of(statistics: bytes) -> Lights:
+    """The statistics in these bytes."""
+    values = torch.from_numpy(np.frombuffer(statistics, "<u2").astype(np.int64))
+    return Lights(quantiles=values[:LIGHTS], mean_edge=int(values[LIGHTS]))
+
+
+def reduced(content: Tensor, size: tuple[int, int]) -> Tensor:
+    """The content (H, W, channels) brought to this size: (3, height, width) uint8. Means of the pixels under each."""
+    height, width = size
+    if height > content.shape[0] or width > content.shape[1]:
+        wide = F.interpolate(as_rgb(content, white_of(content)), size=size, mode="bilinear")
+        return (wide[0] * 255).round().to(torch.uint8)
+    result = torch.empty(3, height, width, dtype=torch.uint8)
+    ends = [(row * content.shape[0] // height, -(-(row + 1) * content.shape[0] // height)) for row in range(height)]
+    most = max(1, 2**21 // content.shape[1] * height // content.shape[0])
+    for top in range(0, height, most):
+        rows = ends[top : top + most]
+        first, last = rows[0][0], rows[-1][1]
+        part = as_rgb(content[first:last], white_of(content))
+        narrow = F.adaptive_avg_pool2d(part, (part.shape[2], width))[0].double()
+        sums = F.pad(narrow.cumsum(1), (0, 0, 1, 0))
+        begin, end = (torch.tensor([row[k] - first for row in rows]) for k in (0, 1))
+        means = (sums[:, end] - sums[:, begin]) / (end - begin)[:, None]
+        result[:, top : top + most] = (means * 255).round().to(torch.uint8)
+    return result

@@ -1,0 +1,35 @@
+"""Any style on one picture: networks (server/network/stylize.py) and quilted styles (server/network/quilted.py)."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from server.network.model_file import AnyStyle
+from server.network.quilted import QuiltedPicture, Wish
+from server.network.style_generator import Statistics
+from server.network.stylize import freeze, measure, stylized_bands
+from server.strokes.painter import StyleQuilt
+
+
+def stylizing(style: AnyStyle, content: Tensor, wish: Wish, given: bytes = b"") -> tuple[bytes, Iterator[Tensor]]:
+    """The statistics that are used, those `given` or the content's own, and the picture in bands from top to bottom.
+
+    `content`: as in server/network/stylize.py. Raises BadRequest.
+    """
+    if isinstance(style, StyleQuilt):
+        picture = QuiltedPicture(style, content, wish, given)
+        return picture.statistics, _sewn(picture)
+    used = (
+        Statistics.from_bytes(given, style.architecture)
+        if given
+        else measure(style, content, wish.seed, wish.strength, noise=wish.noise)
+    )
+    frozen = freeze(style, used, wish.strength)
+    bands = stylized_bands(frozen, content, wish.seed, keep_colours=wish.keep_colours, noise=wish.noise)
+    return used.to_bytes(), bands
+
+
+def _sewn(picture: QuiltedPicture) -> Iterator[Tensor]:
+    for _ in picture.planning():
+        pass
+    yield from picture.bands()

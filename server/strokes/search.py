@@ -1,0 +1,161 @@
+"""The best place of the painting for a patch: an exhaustive search, then a finer one by single pixels.
+
+Costs are whole numbers and ties go to the first place, so the result is the same everywhere. The bounds on weights keep
+sums below 2^24, where float32 holds whole numbers exactly.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from server.model.style_quilt import CELLS, COMPONENTS, PATCHES, STEPS
+from server.quilt.hashing import words
+from server.strokes.canvas import first_least
+from server.strokes.light import DIRECTION_CELLS, LIGHT_CELLS, boxes
+from server.strokes.tables import BARRED, Level, unpacked
+from server.strokes.turns import TURNS, directions_to_painting, to_painting
+
+BORDER = 8  # weight of a border's components
+MOST_LIGHT = 22  # of the weights of light
+MOST_MOVED = 6  # plan pixels, after the search
+CHANCE = 1024  # a cost is raised by up to this, by hash, at noise 1
+AT_ONCE = 2**22  # costs
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What n patches ask for. Whole numbers in float32, but for `cells` and `known`.
+
+    `cells`: colours of the cells, (n, 3, count, count) int8, those of the border count. `known`: which patches have
+    them, (n,) bool. `lights`, `light_weights`: (n, 6, 6). `mean_weights`: (n,). `ways`: (n, 2, 3, 3). `way_weights`,
+    `busy`, `busy_weights`: (n, 3, 3).
+    """
+
+    cells: Tensor
+    known: Tensor
+    lights: Tensor
+    light_weights: Tensor
+    mean_weights: Tensor
+    ways: Tensor
+    way_weights: Tensor
+    busy: Tensor
+    busy_weights: Tensor
+
+    def part(self, which: slice | Tensor) -> "Wanted":
+        """Some of the patches."""
+        return Wanted(**{name: value[which] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Costs are raised by less than `most`, by a hash of the seed."""
+
+    seed: int
+    most: int
+
+
+def searched(
+    level: Level, wanted: Wanted, repeats: Tensor | None, chance: Chance, keys: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The cheapest turn and place of each patch: (n,) int64 and (n, 2) int64.
+
+    `repeats`: more prices, (n, places). `keys`: (n, 2), by which a patch's chance is hashed.
+    """
+    places = level.matrix.shape[1]
+    chances = (words(chance.seed, 3, level.number, torch.arange(2 * TURNS * places)) * chance.most >> 32).float()
+    starts = (words(chance.seed, 4, level.number, keys[:, 0], keys[:, 1]) * TURNS * places) >> 32
+    turns, found = [], []
+    step = max(1, AT_ONCE // (TURNS * places))
+    for begin in range(0, len(keys), step):
+        part = slice(begin, begin + step)
+        asked = wanted.part(part)
+        costs = torch.stack([_asked(level, asked, turn) for turn in range(TURNS)], 1) @ level.matrix
+        if repeats is not None:
+            costs += repeats[part, None]
+        costs = costs.flatten(1)
+        for line, start in zip(costs, starts[part].tolist(), strict=True):
+            line += chances[start : start + len(line)]
+        best = costs.min(1).indices
+        turns.append(best.div(places, rounding_mode="floor"))
+        found.append(level.place(best % places))
+    return torch.cat(turns), torch.cat(found)
+
+
+def _asked(level: Level, wanted: Wanted, turn: int) -> Tensor:
+    """What multiplies the columns of the level's matrix, for one turn: (n, numbers) float32."""
+    border = level.border(to_painting(wanted.cells, turn))
+    known = wanted.known.float()[:, None] * BORDER
+    lights, light_weights, way_weights, busy, busy_weights = (
+        to_painting(each, turn).flatten(1)
+        for each in (wanted.lights, wanted.light_weights, wanted.way_weights, wanted.busy, wanted.busy_weights)
+    )
+    ways = directions_to_painting(wanted.ways, turn).flatten(1)
+    mean_weights = wanted.mean_weights[:, None]
+    return torch.cat(
+        [
+            -2 * known * border,
+            -2 * light_weights * lights,
+            -2 * mean_weights * wanted.lights.mean((1, 2))[:, None].round(),
+            -2 * way_weights.repeat(1, 2) * ways,
+            -2 * busy_weights * busy,
+            known,
+            light_weights,
+            mean_weights,
+            way_weights,
+            busy_weights,
+            torch.ones(len(border), 1),
+        ],
+        1,
+    )
+
+
+def refined(
+    level: Level, usable: Tensor, wanted: Wanted, fine_lights: Tensor, turns: Tensor, places: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The places moved by up to half a step of the search, to where border and light fit best; and how far their light
+    then is from what is wanted, weighted, (n,) float64.
+
+    `fine_lights`: wanted luminance of the cells, (n, count, count) in [0, 255].
+    """
+    count, side = CELLS[level.number], PATCHES[level.number]
+    every = 2 if count > 12 else 1
+    reach = min(STEPS[level.number] // 2, MOST_MOVED)
+    line = torch.arange(-reach, reach + 1, 2)
+    moves = torch.cartesian_prod(line, line)
+    moves = moves[moves.abs().sum(1).sort(stable=True).indices]
+    border = torch.zeros(count, count)
+    overlap = count // 3
+    border[:overlap] = border[-overlap:] = border[:, :overlap] = border[:, -overlap:] = 1
+    weights = (
+        (1 + wanted.light_weights).repeat_interleave(count // LIGHT_CELLS, 1).repeat_interleave(count // LIGHT_CELLS, 2)
+    )
+    whole = boxes((usable > 0).double(), side) == side**2
+    best_places, errors = torch.empty_like(places), torch.empty(len(places), dtype=torch.float64)
+    colours = wanted.cells.float()
+    for turn in range(TURNS):
+        which = (turns == turn).nonzero()[:, 0]
+        for part in torch.split(which, max(1, AT_ONCE // (4 * len(moves) * (count // every) ** 2))):
+            asked = [
+                to_painting(each[part], turn)[..., ::every, ::every] for each in (colours, fine_lights - 128, weights)
+            ]
+            here = border[::every, ::every] * wanted.known[part].float()[:, None, None]
+            corners = (places[part, None] + moves).clamp(min=0)
+            corners = torch.minimum(corners, torch.tensor(whole.shape) - 1)
+            cells = torch.arange(0, count, every) * level.spacing
+            rows, columns = corners[..., 0, None] + cells, corners[..., 1, None] + cells
+            index = rows[..., :, None] * level.cells.shape[1] + columns[..., None, :]
+            shown = unpacked(level.cells.flatten()[index]).float()  # (n, moves, rows, columns, 4)
+            colour = (shown[..., :3] - asked[0].permute(0, 2, 3, 1)[:, None]).square_().sum(-1) * here[:, None]
+            light = (shown[..., 3] - asked[1][:, None]).square_() * asked[2][:, None]
+            error = light.sum((-2, -1), dtype=torch.float64)
+            cost = colour.sum((-2, -1), dtype=torch.float64) * (BORDER // 4) + error
+            cost += (~whole[corners[..., 0], corners[..., 1]]) * float(2**50)
+            best = first_least(cost)
+            best_places[part] = corners.gather(1, best[:, None, None].expand(-1, 1, 2))[:, 0]
+            errors[part] = error.gather(1, best[:, None])[:, 0] / (count // every) ** 2
+    return best_places, errors
+
+
+assert MOST_LIGHT * 3 * 63**2 * LIGHT_CELLS**2 + 3 * BORDER * 63**2 * COMPONENTS + BARRED < 2**25
+assert DIRECTION_CELLS == 3

@@ -1,0 +1,1 @@
+"""Learns a quilted style (server/strokes): how borders are compared, prices that show the painting alike, hygiene."""

@@ -1,0 +1,85 @@
+"""What of a picture of a painting is no painting: frames, and places that a person names.
+
+A frame is a border that is nearly of one colour along its whole length: paper, a mount, a scanner's lid.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PLAIN = 14  # a line of a frame deviates so much from its colour at most, in steps of 8 bits
+MOST_SHARE = 0.15  # of a side that may be frame
+MARGIN = 3  # pixels behind a frame that are left out as well, where it is not sharp
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A part of a picture in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """That part of (..., H, W)."""
+        return self.within(pixels)
+
+    def within(self, pixels: Tensor) -> Tensor:
+        """A view of that part of (..., H, W)."""
+        return pixels[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a picture in fractions of its sides: x and y from the left upper corner, width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def moved(self, height: int, width: int, frame: Rectangle, factor: int) -> Rectangle:
+        """The same in plan pixels of what lies within the frame; `height`, `width`: of the whole picture."""
+        top, left = int(self.y * height) - frame.top, int(self.x * width) - frame.left
+        bottom = -(-int((self.y + self.height) * height + 0.999) // 1) - frame.top
+        right = -(-int((self.x + self.width) * width + 0.999) // 1) - frame.left
+        top, left = max(0, top) // factor, max(0, left) // factor
+        return Rectangle(top, left, max(0, -(-bottom // factor) - top), max(0, -(-right // factor) - left))
+
+
+def left_out(text: str) -> Share:
+    """`x,y,w,h` in fractions of the picture or in percent (`70%,0,30%,10%`). Raises ValueError."""
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        values = [float(part[:-1]) / 100 if part.endswith("%") else float(part) for part in parts]
+    except ValueError:
+        values = []
+    if len(values) != 4 or not all(0 <= value <= 1 for value in values) or not values[2] or not values[3]:
+        raise ValueError(
+            f"--leave-out {text[:40]!r} is not x,y,w,h: left, top, width and height as fractions of the picture, such "
+            "as 0.05,0.05,0.06,0.25."
+        )
+    return Share(*values)
+
+
+def within_frame(pixels: Tensor) -> Rectangle:
+    """What lies within a plain frame of a picture (3, H, W) uint8; all of it where there is none."""
+    height, width = pixels.shape[1:]
+    values = pixels.float()
+    top, bottom = _lines(values), _lines(values.flip(1))
+    left, right = _lines(values.transpose(1, 2)), _lines(values.transpose(1, 2).flip(1))
+    return Rectangle(top, left, height - top - bottom, width - left - right)
+
+
+def _lines(values: Tensor) -> int:
+    """How many rows at the top are frame: (3, H, W) float32."""
+    most = int(values.shape[1] * MOST_SHARE)
+    lines = values[:, :most]
+    spread = (lines - lines.median(2, keepdim=True).values).abs()
+    plain = (spread.amax(0) <= 3 * PLAIN).float().mean(1) > 0.97
+    calm = spread.mean((0, 2)) <= PLAIN
+    frame = plain & calm
+    count = int(torch.cat([frame, torch.zeros(1, dtype=torch.bool)]).long().argmin())
+    return count + MARGIN if count and count < most else 0
