@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("style_loss"))
     options = parser.parse_args()
     device = choose_device("cpu")
-    recipe = Recipe.of("style", iterations=options.iterations)
+    recipe = Recipe.of("style", arch="residual", iterations=options.iterations)
     style = read_swatch(options.style, SWATCH_SIZES["style"]).pixels
     contents = find_contents(None)
     descriptor = choose_descriptor("vgg19" if options.vgg_weights else "auto", options.vgg_weights, device, print)
@@ -135,7 +135,7 @@ def main() -> None:
     results = [stylize(served, content, 0, 1.0).permute(2, 0, 1)[None].float() / 255 for content in bytes_of]
     judged("ours, as served", objective, results, pictures, options.out)
     for rate in options.rate:
-        limited = Recipe.of("style", iterations=steps, rate=rate)
+        limited = Recipe.of("style", arch="residual", iterations=steps, rate=rate)
         network = trained(f"reference at rate {rate:g}", ReferenceTraining(style, contents, descriptor, limited))
         with torch.no_grad():
             results = [network(each).clamp(0, 1) for each in pictures]

@@ -18,7 +18,7 @@ from server.strokes.painter import StyleQuilt
 from trainer.job import Job, Stop
 from trainer.judge.pictures import Picture, as_picture, style_sheet, thumbnail
 from trainer.strokes.hygiene import Rectangle, within_frame
-from trainer.strokes.learning import learn_components, no_prices
+from trainer.strokes.learning import learn_components, learn_prices
 from trainer.swatch.contents import find_contents
 from trainer.swatch.swatch import UnusableSwatch
 
@@ -64,7 +64,9 @@ class StyleQuiltJob(Job):
         state = {"painting": self.painting, "usable": self.usable}
         if self.architecture.factor > 1:
             state["plan"] = self.plan
-        state |= learn_components(self.plan, self.usable, self.architecture) | no_prices(self.architecture)
+        state |= learn_components(self.plan, self.usable, self.architecture) | learn_prices(
+            self.plan, self.architecture
+        )
         if stop.requested:
             self.say("Stopped; nothing was written.")
             return False

@@ -15,9 +15,10 @@ from server.model.quilt import Shape
 PLAN_SIDE = 1024
 FACTORS = (1, 2, 4)
 MIN_SIDE = 128  # of the painting in plan pixels: room for the largest patches
-PATCHES = (96, 48, 24, 12)  # sides of patches, coarse to fine
-CELLS = (24, 24, 24, 12)  # along the side of a patch, in which its colours are compared
-STEPS = (8, 12, 16, 20)  # between places that are searched; then they are moved by single pixels
+PATCHES = (192, 96, 48, 24, 12)  # sides of patches, coarse to fine
+ROOM = 5, 2  # the largest patches are left out where the painting is less than 5/2 of them wide
+CELLS = (24, 24, 24, 24, 12)  # along the side of a patch, in which its colours are compared
+STEPS = (16, 8, 12, 16, 20)  # between places that are searched; then they are moved by single pixels
 COMPONENTS = 32  # numbers by which the border of a patch is compared
 LIGHTS = 65  # quantiles of luminance
 LARGEST_LIGHT = 255 * 16  # luminance of white in statistics
@@ -51,6 +52,16 @@ class StyleQuiltArchitecture:
         """Height and width of the painting in plan pixels."""
         return self.height // self.factor, self.width // self.factor
 
+    @property
+    def first(self) -> int:
+        """The level of the largest patches that the painting has room for: 0 or 1."""
+        return int(min(self.plan) * ROOM[1] < PATCHES[0] * ROOM[0])
+
+    @property
+    def levels(self) -> range:
+        """Of patches, coarse to fine."""
+        return range(self.first, len(PATCHES))
+
     def places(self, level: int) -> tuple[int, int]:
         """How many places there are for a patch, down and across."""
         first, second = ((side - PATCHES[level]) // STEPS[level] + 1 for side in self.plan)
@@ -59,7 +70,7 @@ class StyleQuiltArchitecture:
     @property
     def bounds(self) -> Mapping[str, tuple[int, int]]:
         """The least and the largest number of those tensors that cannot hold just any: of int16."""
-        return {"shifts": (0, 30)} | {f"prices.{level}": (0, MOST_PRICE) for level in range(len(PATCHES))}
+        return {"shifts": (0, 30)} | {f"prices.{level}": (0, MOST_PRICE) for level in self.levels}
 
     @property
     def tensors(self) -> Mapping[str, tuple[str, Shape]]:
@@ -68,11 +79,12 @@ class StyleQuiltArchitecture:
         if self.factor > 1:
             result["plan"] = "U8", (3, *self.plan)
         result["usable"] = "U8", self.plan
-        for level, cells in enumerate(CELLS):
+        for level in self.levels:
+            cells = CELLS[level]
             result[f"basis.{level}"] = "I8", (COMPONENTS, 3 * cells * cells)
             result[f"means.{level}"] = "I16", (COMPONENTS,)
             result[f"prices.{level}"] = "I16", self.places(level)
-        return result | {"shifts": ("I16", (len(PATCHES),))}
+        return result | {"shifts": ("I16", (len(self.levels),))}
 
     @property
     def statistics_bytes(self) -> int:

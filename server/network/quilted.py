@@ -25,6 +25,7 @@ from server.strokes.painter import Brush, StyleQuilt
 from server.strokes.tables import mean_edge, quantiles
 
 ROWS_PIXELS = 2**19  # painted at once
+PIXELS_AT_ONCE = 2**20  # reduced at once
 MIXED = 0.5  # the strength from which on nothing of the content's own pixels is left
 PLANNING = 0.8  # of the work of a picture
 
@@ -113,21 +114,27 @@ def lights_of(statistics: bytes) -> Lights:
 
 
 def reduced(content: Tensor, size: tuple[int, int]) -> Tensor:
-    """The content (H, W, channels) brought to this size: (3, height, width) uint8. Means of the pixels under each."""
+    """The content (H, W, channels) brought to this size: (3, height, width) uint8. Means of the pixels under each.
+
+    In whole numbers, so that the number of threads changes nothing.
+    """
     height, width = size
-    if height > content.shape[0] or width > content.shape[1]:
-        wide = F.interpolate(as_rgb(content, white_of(content)), size=size, mode="bilinear")
-        return (wide[0] * 255).round().to(torch.uint8)
     result = torch.empty(3, height, width, dtype=torch.uint8)
-    ends = [(row * content.shape[0] // height, -(-(row + 1) * content.shape[0] // height)) for row in range(height)]
-    most = max(1, 2**21 // content.shape[1] * height // content.shape[0])
+    most = max(1, PIXELS_AT_ONCE // content.shape[1] * height // content.shape[0])
     for top in range(0, height, most):
-        rows = ends[top : top + most]
-        first, last = rows[0][0], rows[-1][1]
-        part = as_rgb(content[first:last], white_of(content))
-        narrow = F.adaptive_avg_pool2d(part, (part.shape[2], width))[0].double()
-        sums = F.pad(narrow.cumsum(1), (0, 0, 1, 0))
-        begin, end = (torch.tensor([row[k] - first for row in rows]) for k in (0, 1))
-        means = (sums[:, end] - sums[:, begin]) / (end - begin)[:, None]
-        result[:, top : top + most] = (means * 255).round().to(torch.uint8)
+        rows = range(top, min(height, top + most))
+        first, last = rows.start * content.shape[0] // height, -(-rows.stop * content.shape[0] // height)
+        part = (as_rgb(content[first:last], white_of(content))[0] * 65535).round().double()
+        narrow = _means(part, range(width), width, content.shape[1], 0).transpose(1, 2)
+        means = _means(narrow, rows, height, content.shape[0], first).transpose(1, 2)
+        result[:, rows.start : rows.stop] = (means / 257).round().to(torch.uint8)
     return result
+
+
+def _means(values: Tensor, wanted: range, count: int, side: int, first: int) -> Tensor:
+    """Rounded means along the last axis, which holds pixels of a side from `first` on: those `wanted` of `count`."""
+    numbers = torch.tensor(wanted)
+    begin = (numbers * side).div(count, rounding_mode="floor") - first
+    end = -((-(numbers + 1) * side).div(count, rounding_mode="floor")) - first
+    sums = F.pad(values.cumsum(-1), (1, 0))
+    return ((sums[..., end] - sums[..., begin]) / (end - begin)).round()

@@ -6,12 +6,14 @@ once, each with a cut along all four sides.
 The canvas reaches MARGIN plan pixels beyond the picture on every side, so that patches may overhang.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from server.model.style_quilt import PATCHES
 from server.strokes.tables import unpacked
-from server.strokes.turns import MATRICES, TURNS, shifts
+from server.strokes.turns import MATRICES, shifts
 
 MARGIN = PATCHES[0]
 EMPTY = -1
@@ -72,15 +74,20 @@ def decoded(code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def sources(places: Tensor, turns: Tensor, side: int, width: int) -> Tensor:
     """Flat indices of the painting's pixels that patches show: (n, side, side) int64."""
+    first: Tensor = places[:, 0] * width + places[:, 1]
+    found: Tensor = _within(side, width)[turns] + first[:, None, None]
+    return found
+
+
+@cache
+def _within(side: int, width: int) -> Tensor:
+    """Of each turn, the indices from a patch's corner in the painting on: (TURNS, side, side) int64."""
     line = 2 * torch.arange(side) + 1 - side  # in half pixels from the middle
     points = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1)
     turned = (MATRICES[:, None, None] * points[None, :, :, None]).sum(-1) + side - 1
     within = turned.div(2, rounding_mode="floor")  # (8, side, side, 2)
-    flat = within[..., 0] * width + within[..., 1]
-    assert len(flat) == TURNS
-    first: Tensor = places[:, 0] * width + places[:, 1]
-    found: Tensor = flat[turns] + first[:, None, None]
-    return found
+    flat: Tensor = within[..., 0] * width + within[..., 1]
+    return flat
 
 
 def inside(energy: Tensor, overlap: int) -> Tensor:

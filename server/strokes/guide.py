@@ -8,6 +8,7 @@ stays noise.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.style_quilt import CELLS, LARGEST_LIGHT, LIGHTS, PATCHES
@@ -17,8 +18,9 @@ from server.strokes.search import MOST_LIGHT, Wanted
 
 STEEPEST = 4
 EDGE_FULL = 3  # mean edges above the mean: a full edge
-THIN_FULL = 40 * 16  # a thin structure that stands out so much counts as a full edge
+THIN_NONE, THIN_FULL = 10 * 16, 40 * 16  # a thin structure that stands out so much: no edge yet, a full edge
 SCORE = 255  # of a full edge
+BESIDE, BESIDE_COUNTS = 33, 0.5  # pixels: so wide around an edge plain areas count as well, so much
 EDGES_COUNT = 4  # weight of the light of a full edge's cell
 MEAN = 24  # weight of the mean light of a patch
 
@@ -64,8 +66,12 @@ class Guide:
         plain = Looks(light, statistics.mean_edge)
         self.plain = plain
         strong = (edges(plain.tensor[2]) / statistics.mean_edge - 1) * (SCORE / EDGE_FULL)
-        narrow = thin(matched) * SCORE / THIN_FULL
-        self._scores = torch.maximum(strong, narrow).clamp(0, SCORE).floor()
+        narrow = (thin(light) - THIN_NONE) * SCORE / (THIN_FULL - THIN_NONE)
+        scores = torch.maximum(strong, narrow).clamp(0, SCORE)
+        beside = F.max_pool2d(
+            F.max_pool2d(scores[None], (BESIDE, 1), 1, (BESIDE // 2, 0)), (1, BESIDE), 1, (0, BESIDE // 2)
+        )
+        self._scores = torch.maximum(scores, beside[0] * BESIDE_COUNTS).floor()
         self._matched = matched
         self._boxes: dict[tuple[str, int], Tensor] = {}
 

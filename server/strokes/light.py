@@ -21,10 +21,15 @@ def luminance(pixels: Tensor) -> Tensor:
 
 def boxes(values: Tensor, side: int) -> Tensor:
     """Sums over the side x side pixels from each on: (..., H, W) to (..., H - side + 1, W - side + 1)."""
-    flat = values.reshape(1, -1, *values.shape[-2:])
-    rows = F.avg_pool2d(flat, (side, 1), 1, divisor_override=1)
-    sums = F.avg_pool2d(rows, (1, side), 1, divisor_override=1)
-    return sums.reshape(*values.shape[:-2], *sums.shape[-2:])
+    if side == 1:
+        return values
+    for dimension in (-2, -1):
+        sums = values.cumsum(dimension)
+        last, count = side - 1, sums.shape[dimension] - side
+        wide = sums.narrow(dimension, last, count + 1).clone()
+        wide.narrow(dimension, 1, count).sub_(sums.narrow(dimension, 0, count))
+        values = wide
+    return values
 
 
 def same(values: Tensor, margin: int) -> Tensor:

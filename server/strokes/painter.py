@@ -154,5 +154,5 @@ def _scaled(quilt: StyleQuilt, longer: int, most: int) -> Tensor:
     height, width = ((2 * side * longer + most) // (2 * most) for side in quilt.architecture.plan)
     if (height, width) == tuple(quilt.painting.shape[1:]):
         return quilt.painting
-    resized = F.interpolate(quilt.painting[None].float(), size=(height, width), mode="bicubic", antialias=True)
+    resized = F.interpolate(quilt.painting[None].double(), size=(height, width), mode="bicubic", antialias=True)
     return resized[0].round().clamp(0, 255).to(torch.uint8)

@@ -18,6 +18,7 @@ from server.strokes.turns import TURNS, directions_to_painting, to_painting
 
 BORDER = 8  # weight of a border's components
 MOST_LIGHT = 22  # of the weights of light
+LAST_MIRRORED = 2  # the level of the smallest patches that are mirrored as well as turned
 MOST_MOVED = 6  # plan pixels, after the search
 CHANCE = 1024  # a cost is raised by up to this, by hash, at noise 1
 AT_ONCE = 2**22  # costs
@@ -62,15 +63,16 @@ def searched(
 
     `repeats`: more prices, (n, places). `keys`: (n, 2), by which a patch's chance is hashed.
     """
-    places = level.matrix.shape[1]
-    chances = (words(chance.seed, 3, level.number, torch.arange(2 * TURNS * places)) * chance.most >> 32).float()
-    starts = (words(chance.seed, 4, level.number, keys[:, 0], keys[:, 1]) * TURNS * places) >> 32
-    turns, found = [], []
-    step = max(1, AT_ONCE // (TURNS * places))
+    places, count = level.matrix.shape[1], TURNS if level.number <= LAST_MIRRORED else TURNS // 2
+    chances = (words(chance.seed, 3, level.number, torch.arange(2 * count * places)) * chance.most >> 32).float()
+    starts = (words(chance.seed, 4, level.number, keys[:, 0], keys[:, 1]) * count * places) >> 32
+    turns, found = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, 2, dtype=torch.int64)]
+    step = max(1, AT_ONCE // (count * places))
     for begin in range(0, len(keys), step):
         part = slice(begin, begin + step)
         asked = wanted.part(part)
-        costs = torch.stack([_asked(level, asked, turn) for turn in range(TURNS)], 1) @ level.matrix
+        border = level.border(asked.cells, count)
+        costs = torch.stack([_asked(asked, border[:, turn], turn) for turn in range(count)], 1) @ level.matrix
         if repeats is not None:
             costs += repeats[part, None]
         costs = costs.flatten(1)
@@ -82,9 +84,8 @@ def searched(
     return torch.cat(turns), torch.cat(found)
 
 
-def _asked(level: Level, wanted: Wanted, turn: int) -> Tensor:
-    """What multiplies the columns of the level's matrix, for one turn: (n, numbers) float32."""
-    border = level.border(to_painting(wanted.cells, turn))
+def _asked(wanted: Wanted, border: Tensor, turn: int) -> Tensor:
+    """What multiplies the columns of a level's matrix, for one turn: (n, numbers) float32."""
     known = wanted.known.float()[:, None] * BORDER
     lights, light_weights, way_weights, busy, busy_weights = (
         to_painting(each, turn).flatten(1)
@@ -119,9 +120,9 @@ def refined(
     `fine_lights`: wanted luminance of the cells, (n, count, count) in [0, 255].
     """
     count, side = CELLS[level.number], PATCHES[level.number]
-    every = 2 if count > 12 else 1
+    every = every_cell(count)
     reach = min(STEPS[level.number] // 2, MOST_MOVED)
-    line = torch.arange(-reach, reach + 1, 2)
+    line = torch.arange(-reach, reach + 1, 3 if reach > 4 else 2)
     moves = torch.cartesian_prod(line, line)
     moves = moves[moves.abs().sum(1).sort(stable=True).indices]
     border = torch.zeros(count, count)
@@ -155,6 +156,11 @@ def refined(
             best_places[part] = corners.gather(1, best[:, None, None].expand(-1, 1, 2))[:, 0]
             errors[part] = error.gather(1, best[:, None])[:, 0] / (count // every) ** 2
     return best_places, errors
+
+
+def every_cell(count: int) -> int:
+    """Of `count` cells in a row, one of so many is looked at when a place is refined."""
+    return 3 if count > 12 else 2
 
 
 assert MOST_LIGHT * 3 * 63**2 * LIGHT_CELLS**2 + 3 * BORDER * 63**2 * COMPONENTS + BARRED < 2**25

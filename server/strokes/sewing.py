@@ -19,13 +19,14 @@ from server.model.style_quilt import CELLS, PATCHES
 from server.strokes.canvas import MARGIN, Canvas, sources
 from server.strokes.guide import SCORE, Guide
 from server.strokes.light import LIGHT_CELLS
-from server.strokes.search import AT_ONCE, CHANCE, Chance, refined, searched
+from server.strokes.search import AT_ONCE, CHANCE, Chance, every_cell, refined, searched
 from server.strokes.tables import Level, Tables, unpacked
 
 COLOURS = ((0, 0), (1, 1), (0, 1), (1, 0))
 NEAR = 2  # patches: how far a repeat is looked for
 REPEATS = 60_000  # price of showing a neighbour's place again, falling to nothing a patch away
-PLAIN = (0.0, 0.3, 0.15, 0.0)  # how much the mean light of a whole patch of each level counts, beside edges
+LAST_REPEATS = 2  # the level of the smallest patches that are kept from repeating
+PLAIN = (0.0, 0.3, 0.1, 0.0, 0.0)  # how much the mean light of a whole patch of each level counts, beside edges
 BETTER = 0.8  # smaller patches are laid if their light is so much nearer
 
 
@@ -44,7 +45,7 @@ class Manner:
 def manner(strength: float) -> Manner:
     """From 0, nearest to the picture, to 1, the freest strokes."""
     free = 0.1 + 0.9 * strength**2
-    return Manner(emphasis=2 + round(3 * (1 - strength)), patience=(0.0, 14 * free, 20 * free, 32 * free))
+    return Manner(emphasis=2 + round(3 * (1 - strength)), patience=(0.0, 10 * free, 14 * free, 20 * free, 32 * free))
 
 
 def sewn(tables: Tables, usable: Tensor, guide: Guide, seed: int, how: Manner, noise: float = 1.0) -> Iterator[Canvas]:
@@ -52,15 +53,16 @@ def sewn(tables: Tables, usable: Tensor, guide: Guide, seed: int, how: Manner, n
     chance = Chance(seed, round(CHANCE * noise))
     canvas = Canvas(guide.size, tables.colours)
     yield from _largest(canvas, tables, usable, guide, chance)
-    for number in range(1, len(PATCHES)):
-        yield from _smaller(canvas, tables.levels[number], usable, guide, chance, how.patience[number])
+    for level in tables.levels[1:]:
+        yield from _smaller(canvas, level, usable, guide, chance, how.patience[level.number])
 
 
 # ------------------------------------------------------------------------------------------------- the largest patches
 
 
 def _largest(canvas: Canvas, tables: Tables, usable: Tensor, guide: Guide, chance: Chance) -> Iterator[Canvas]:
-    level, side = tables.levels[0], PATCHES[0]
+    level = tables.levels[0]
+    number, side = level.number, level.side
     pitch, overlap = side * 2 // 3, side // 3
     down, across = (-(-extent // pitch) + 2 for extent in canvas.size)  # one more on every side
     places = torch.zeros(down, across, 2, dtype=torch.int64)
@@ -73,26 +75,27 @@ def _largest(canvas: Canvas, tables: Tables, usable: Tensor, guide: Guide, chanc
             if not len(index):
                 continue
             corners = (index - 1) * pitch - overlap // 2
-            shown, stands = _neighbours(tables, index, places, turns, placed)
+            shown, stands = _neighbours(tables, side, index, places, turns, placed)
             known = stands.flatten(1).sum(1) == side**2 - (side - 2 * overlap) ** 2
-            cells = border_cells_of(shown, 0)
-            wanted = guide.wanted(0, corners, cells, known)
+            cells = border_cells_of(shown, number)
+            wanted = guide.wanted(number, corners, cells, known)
             repeats = _repeats(level, index, places, placed)
             turn, place = searched(level, wanted, repeats, chance, corners + sweep)
-            place, _ = refined(level, usable, wanted, guide.fine_lights(0, corners), turn, place)
+            place, _ = refined(level, usable, wanted, guide.fine_lights(number, corners), turn, place)
             places[index[:, 0], index[:, 1]], turns[index[:, 0], index[:, 1]] = place, turn
             placed[index[:, 0], index[:, 1]] = True
             yield canvas
     for colour in COLOURS:
         index = grid[colour[0] :: 2, colour[1] :: 2].reshape(-1, 2)
         at = index[:, 0], index[:, 1]
-        canvas.lay(0, (index - 1) * pitch - overlap // 2, turns[at], places[at])
+        canvas.lay(number, (index - 1) * pitch - overlap // 2, turns[at], places[at])
     yield canvas
 
 
-def _neighbours(tables: Tables, index: Tensor, places: Tensor, turns: Tensor, placed: Tensor) -> tuple[Tensor, Tensor]:
+def _neighbours(
+    tables: Tables, side: int, index: Tensor, places: Tensor, turns: Tensor, placed: Tensor
+) -> tuple[Tensor, Tensor]:
     """What the four neighbours show where a patch overlaps them: packed colours (n, side, side), and where any does."""
-    side = PATCHES[0]
     pitch, overlap = side * 2 // 3, side // 3
     shown = torch.zeros(len(index), side, side, dtype=torch.int32)
     stands = torch.zeros(len(index), side, side, dtype=torch.bool)
@@ -119,7 +122,7 @@ def _neighbours(tables: Tables, index: Tensor, places: Tensor, turns: Tensor, pl
 
 def _repeats(level: Level, index: Tensor, places: Tensor, placed: Tensor) -> Tensor:
     """The prices of places near those that patches nearby show: (n, places) float32."""
-    side = PATCHES[0]
+    side = level.side
     lines = [
         level.place(torch.arange(level.shape[0]) * level.shape[1])[:, 0],
         level.place(torch.arange(level.shape[1]))[:, 1],
@@ -152,26 +155,33 @@ def _repeats(level: Level, index: Tensor, places: Tensor, placed: Tensor) -> Ten
 def _smaller(
     canvas: Canvas, level: Level, usable: Tensor, guide: Guide, chance: Chance, patience: float
 ) -> Iterator[Canvas]:
-    number, side = level.number, PATCHES[level.number]
+    number, side = level.number, level.side
     pitch, overlap = side * 2 // 3, side // 3
     down, across = (-(-extent // pitch) for extent in canvas.size)
     grid = torch.stack(torch.meshgrid(torch.arange(down), torch.arange(across), indexing="ij"), -1)
+    places = torch.zeros(down, across, 2, dtype=torch.int64)
+    placed = torch.zeros(down, across, dtype=torch.bool)
     for colour in COLOURS:
-        corners = grid[colour[0] :: 2, colour[1] :: 2].reshape(-1, 2) * pitch - overlap // 2
-        if not len(corners):
+        index = grid[colour[0] :: 2, colour[1] :: 2].reshape(-1, 2)
+        if not len(index):
             continue
-        error, _ = _far(canvas, guide, number, corners)
-        corners = corners[error > patience]
-        for part in torch.split(corners, max(1, AT_ONCE // side**2)):
+        index = index[_far(canvas, guide, number, index * pitch - overlap // 2) > patience]
+        for some in torch.split(index, max(1, AT_ONCE // side**2)):
+            if not len(some):
+                continue
+            part = some * pitch - overlap // 2
             shown, _ = canvas.shown(part, side)
             cells = border_cells_of(shown, number)
             wanted = guide.wanted(number, part, cells, torch.ones(len(part), dtype=torch.bool))
-            turn, place = searched(level, wanted, None, chance, part)
+            repeats = _repeats(level, some, places, placed) if number <= LAST_REPEATS else None
+            turn, place = searched(level, wanted, repeats, chance, part)
             fine = guide.fine_lights(number, part)
             place, error = refined(level, usable, wanted, fine, turn, place)
             present = _present(shown, number, fine, 1 + wanted.light_weights)
             better = error < BETTER * present
             canvas.lay(number, part[better], turn[better], place[better])
+            laid = some[better]
+            places[laid[:, 0], laid[:, 1]], placed[laid[:, 0], laid[:, 1]] = place[better], True
             yield canvas
 
 
@@ -185,17 +195,17 @@ def border_cells_of(shown: Tensor, number: int) -> Tensor:
     return means.round().to(torch.int8)
 
 
-def _far(canvas: Canvas, guide: Guide, number: int, corners: Tensor) -> tuple[Tensor, Tensor]:
+def _far(canvas: Canvas, guide: Guide, number: int, corners: Tensor) -> Tensor:
     """How far the light of what stands at patches is from what is asked for, at edges: (n,) mean squares of 1/64."""
     side = PATCHES[number]
-    scores = guide.scores(number, corners) / SCORE
+    scores = guide.scores(number, corners).double()
     wanted = guide.looks.lights(corners + MARGIN, side)
     present = torch.cat(
         [_lights(canvas.shown(part, side)[0]) for part in torch.split(corners, max(1, AT_ONCE // side**2))]
     )
     squares = (wanted - present).square()
-    plain = (wanted - present).mean((1, 2)).square() * PLAIN[number]
-    return (scores * squares).mean((1, 2)) + plain, squares
+    plain = ((wanted - present).double().sum((1, 2)) / LIGHT_CELLS**2).square() * PLAIN[number]
+    return (scores * squares).sum((1, 2)) / (SCORE * LIGHT_CELLS**2) + plain
 
 
 def _lights(shown: Tensor) -> Tensor:
@@ -208,7 +218,7 @@ def _lights(shown: Tensor) -> Tensor:
 def _present(shown: Tensor, number: int, fine: Tensor, weights: Tensor) -> Tensor:
     """The error of what stands there, measured as refined() does: (n,) float64."""
     count = CELLS[number]
-    every = 2 if count > 12 else 1
+    every = every_cell(count)
     cell = PATCHES[number] // count
     light = unpacked(shown)[..., 3].float() + 128
     means = (torch.nn.functional.avg_pool2d(light, cell, divisor_override=1) / cell**2).round()

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from server.model.style_quilt import CELLS, LIGHTS, PATCHES, STEPS, StyleQuiltArchitecture
+from server.model.style_quilt import CELLS, COMPONENTS, LIGHTS, PATCHES, STEPS, StyleQuiltArchitecture
 from server.strokes.light import Looks, boxes, edges, gathered, gradients, luminance
+from server.strokes.turns import TURNS, to_picture
 
 MOST = 63  # of a component
 BARRED = 2**23  # the price of a place that must not be shown
@@ -34,7 +35,7 @@ class Level:
     prices: Tensor
     shape: tuple[int, int]
     cells: Tensor
-    basis: Tensor
+    basis: Tensor  # (numbers of a patch's cells, TURNS * COMPONENTS)
     means: Tensor
     shift: int
 
@@ -52,11 +53,13 @@ class Level:
         rows = number.div(self.shape[1], rounding_mode="floor")
         return torch.stack([rows, number % self.shape[1]], -1) * STEPS[self.number]
 
-    def border(self, cells: Tensor) -> Tensor:
-        """Components (n, COMPONENTS) float32 of the colours of cells, (n, 3, count, count) int8."""
-        sums = cells.flatten(1).double() @ self.basis.T
-        whole: Tensor = (sums / 2**self.shift).round() - self.means
-        return whole.clamp(-MOST, MOST).float()
+    def border(self, cells: Tensor, turns: int = 1) -> Tensor:
+        """Components (n, turns, COMPONENTS) float32 of the colours of cells, (n, 3, count, count) int8, as the painting
+        shows them under each of the first so many turns.
+        """
+        sums = cells.flatten(1).float() @ self.basis[:, : turns * COMPONENTS]
+        whole: Tensor = (sums / 2**self.shift).round().view(len(cells), turns, COMPONENTS) - self.means
+        return whole.clamp(-MOST, MOST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,7 @@ def make_tables(plan: Tensor, usable: Tensor, state: dict[str, Tensor], architec
     light = luminance(plan)
     looks = Looks(light, mean_edge(light, usable))
     return Tables(
-        levels=tuple(_level(number, plan, usable, looks, state, architecture) for number in range(len(PATCHES))),
+        levels=tuple(_level(number, plan, usable, looks, state, architecture) for number in architecture.levels),
         colours=packed_cells(plan, 1),
         lights=quantiles(light[usable > 0]),
     )
@@ -111,6 +114,12 @@ def border_cells(cells: Tensor, number: int, corners: Tensor) -> Tensor:
     return found[..., :3].permute(0, 3, 1, 2)
 
 
+def _turned(basis: Tensor, count: int) -> Tensor:
+    """A basis (COMPONENTS, numbers) for cells of a picture under each turn: (numbers, TURNS * COMPONENTS)."""
+    square = basis.view(COMPONENTS, 3, count, count)
+    return torch.cat([to_picture(square, turn).reshape(COMPONENTS, -1) for turn in range(TURNS)]).T.contiguous()
+
+
 def _level(
     number: int,
     plan: Tensor,
@@ -128,12 +137,12 @@ def _level(
         prices=state[f"prices.{number}"].flatten().float(),
         shape=shape,
         cells=cells,
-        basis=state[f"basis.{number}"].double(),
-        means=state[f"means.{number}"].double(),
-        shift=int(state["shifts"][number]),
+        basis=_turned(state[f"basis.{number}"].float(), CELLS[number]),
+        means=state[f"means.{number}"].float(),
+        shift=int(state["shifts"][number - architecture.first]),
     )
     corners = level.place(torch.arange(shape[0] * shape[1]))
-    border = torch.cat([level.border(border_cells(cells, number, part)) for part in torch.split(corners, 2048)])
+    border = torch.cat([level.border(border_cells(cells, number, part))[:, 0] for part in torch.split(corners, 2048)])
     lights = looks.lights(corners, side).flatten(1)
     ways, busy = (each.flatten(1) for each in looks.directions(corners, side))
     lengths = ways.view(len(ways), 2, -1).square().sum(1)

@@ -30,6 +30,12 @@ def to_painting(blocks: Tensor, turn: int) -> Tensor:
     return torch.rot90(blocks, -(turn % 4), (-2, -1))
 
 
+def to_picture(blocks: Tensor, turn: int) -> Tensor:
+    """Square blocks of the painting (..., side, side) as the picture shows them under this turn."""
+    blocks = torch.rot90(blocks, turn % 4, (-2, -1))
+    return blocks.flip(-1) if turn >= 4 else blocks
+
+
 def directions_to_painting(directions: Tensor, turn: int) -> Tensor:
     """The same of directions (..., 2, side, side): cosine and sine of twice the angle change their signs."""
     cosine = -1 if turn % 2 else 1

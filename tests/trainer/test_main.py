@@ -148,7 +148,7 @@ class Untrained:
         (["--arch", "taper"], 2000),
         (["--arch", "taper", "--iterations", "7"], 7),
         (["--arch", "pyramid", "--iterations", "1000"], 1000),
-        (["--kind", "style"], 900),
+        (["--kind", "style", "--arch", "residual"], 900),
         (["--arch", "taper", "--derive", "height,normal"], 1600),
         (["--arch", "taper", "--derive", "height", "--iterations", "2000"], 2000),
     ],

@@ -3,37 +3,61 @@
 import torch
 from torch import Tensor
 
-from server.model.style_quilt import CELLS, COMPONENTS, PATCHES, STEPS, StyleQuiltArchitecture
-from server.strokes.light import boxes
+from server.model.style_quilt import CELLS, COMPONENTS, MOST_PRICE, PATCHES, STEPS, StyleQuiltArchitecture
+from server.strokes.light import boxes, luminance
 from server.strokes.tables import MOST, border_cells, packed_cells
 
-SAMPLES = 4000  # places from which components are learned
+MOST_BASIS = 63  # of a component's weights: sums over a patch then stay below 2^24
+SAMPLES = 1500  # places from which components are learned
+BINS = 32  # of luminance, each with its usual colour
+RARE = 250  # the price of a place whose colour is as far from the usual as that of the median place
 
 
 def learn_components(plan: Tensor, usable: Tensor, architecture: StyleQuiltArchitecture) -> dict[str, Tensor]:
     """basis, means and shifts of all levels, for a painting (3, H, W) uint8 in plan pixels."""
     state: dict[str, Tensor] = {}
     shifts = []
-    for number, side in enumerate(PATCHES):
+    for number in architecture.levels:
         basis, means, shift = _components(plan, usable, number, architecture)
         state[f"basis.{number}"], state[f"means.{number}"] = basis, means
         shifts.append(shift)
-        assert side % CELLS[number] == 0
     return state | {"shifts": torch.tensor(shifts, dtype=torch.int16)}
 
 
-def no_prices(architecture: StyleQuiltArchitecture) -> dict[str, Tensor]:
-    """Prices at which all places cost the same."""
-    return {f"prices.{n}": torch.zeros(architecture.places(n), dtype=torch.int16) for n in range(len(PATCHES))}
+def learn_prices(plan: Tensor, architecture: StyleQuiltArchitecture) -> dict[str, Tensor]:
+    """Prices of all levels: a place costs more the further its mean colour is from what the painting mostly has at that
+    luminance. An accent, such as an orange moon in a blue sky, then stays one.
+    """
+    light = luminance(plan)
+    chroma = torch.stack([plan[0].double() - plan[1], plan[2].double() - plan[1]])
+    bins = (light / (4081 / BINS)).long().flatten()
+    counts = torch.bincount(bins, minlength=BINS).clamp(min=1)
+    flat = chroma.flatten(1)
+    sums = torch.stack([torch.bincount(bins, weights=part, minlength=BINS) for part in flat])
+    usual = (sums / counts)[:, bins]
+    prices = {}
+    for number in architecture.levels:
+        side = PATCHES[number]
+        corners = _corners(architecture, number)
+        away = boxes((flat - usual).view_as(chroma), side) / side**2
+        far = away[:, corners[:, 0], corners[:, 1]].square().sum(0)
+        price = (RARE * far / far.median().clamp(min=40.0)).clamp(max=MOST_PRICE)
+        prices[f"prices.{number}"] = price.to(torch.int16).view(architecture.places(number))
+    return prices
+
+
+def _corners(architecture: StyleQuiltArchitecture, number: int) -> Tensor:
+    """The corners of all places of a level: (places, 2)."""
+    down, across = architecture.places(number)
+    rows, columns = torch.meshgrid(torch.arange(down), torch.arange(across), indexing="ij")
+    return torch.stack([rows, columns], -1).view(-1, 2) * STEPS[number]
 
 
 def _components(
     plan: Tensor, usable: Tensor, number: int, architecture: StyleQuiltArchitecture
 ) -> tuple[Tensor, Tensor, int]:
     side, count = PATCHES[number], CELLS[number]
-    down, across = architecture.places(number)
-    rows, columns = torch.meshgrid(torch.arange(down), torch.arange(across), indexing="ij")
-    corners = torch.stack([rows, columns], -1).view(-1, 2) * STEPS[number]
+    corners = _corners(architecture, number)
     whole = boxes((usable > 0).double(), side)[corners[:, 0], corners[:, 1]] == side**2
     corners = corners[whole]
     corners = corners[:: max(1, len(corners) // SAMPLES)]
@@ -42,19 +66,18 @@ def _components(
     overlap = count // 3
     border[:overlap] = border[-overlap:] = True
     border[:, :overlap] = border[:, -overlap:] = True
-    vectors = cells.float().flatten(2)[:, :, border.flatten()].flatten(1)
-    # all eight turns of a place are places, too, so the components are those of all turns: see turned()
+    # all eight turns of a place are places, too, so the components are those of all turns
     turned = torch.cat([cells, cells.rot90(1, (2, 3)), cells.rot90(2, (2, 3)), cells.rot90(3, (2, 3))])
     turned = torch.cat([turned, turned.flip(3)])
     turned = turned[:: max(1, len(turned) // SAMPLES)]
     vectors = turned.float().flatten(2)[:, :, border.flatten()].flatten(1)
     centred = vectors - vectors.mean(0)
-    _, _, rows_of = torch.svd_lowrank(centred, q=COMPONENTS + 8, niter=4)
+    _, _, rows_of = torch.svd_lowrank(centred, q=COMPONENTS + 8, niter=2)
     kept = rows_of[:, :COMPONENTS].T
     kept = kept * kept.gather(1, kept.abs().argmax(1, keepdim=True)).sign()
     values = centred @ kept.T
     largest = float(values.abs().flatten().kthvalue(max(1, int(0.99 * values.numel()))).values)
-    room = 127 / float(kept.abs().max())
+    room = MOST_BASIS / float(kept.abs().max())
     shift = 0
     while MOST / max(largest, 1.0) * 2 ** (shift + 1) <= room and shift < 30:
         shift += 1

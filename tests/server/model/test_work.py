@@ -42,8 +42,8 @@ TILE = PaintTile(
     number=2**53, sha256=SHA, seed=2**64 - 1, size=Size(300, 400), tile=Window(0, 0, 300, 400), depths=(8, 16)
 )
 PICTURE = StylizePicture(
-    number=7, sha256=SHA, shape=(2, 3, 4), dtype="uint16", strength=0.5, seed=1, keep_colours=True, noise=2.0, stroke=1.5,
-    statistics=b"\x00\xff", content=bytes(48),
+    number=7, sha256=SHA, shape=(2, 3, 4), dtype="uint16", strength=0.5, seed=1, keep_colours=True, noise=2.0,
+    stroke=1.5, statistics=b"\x00\xff", content=bytes(48),
 )  # fmt: skip
 FROM_FRONT = (
     LoadModel(sha256=SHA, name="brick", content=b"file"), LoadLarge(sha256=SHA, name="rock", bytes=2**30),

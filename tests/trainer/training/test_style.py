@@ -32,7 +32,7 @@ def style() -> Tensor:
 
 
 def start(style: Tensor, **recipe: object) -> StyleTraining:
-    chosen = Recipe.of("style", **{"size": 96, "iterations": 8, **recipe})
+    chosen = Recipe.of("style", **{"arch": "residual", "size": 96, "iterations": 8, **recipe})
     return StyleTraining(style, Drawn(), BuiltinDescriptor(), chosen, device=CPU, say=lambda text: None)
 
 
@@ -47,7 +47,7 @@ def equal(one: State, other: State) -> bool:
 
 
 def test_a_style_has_defaults_of_its_own() -> None:
-    assert (Recipe.of("style").arch, Recipe.of("texture").arch) == ("residual", "quilt")
+    assert (Recipe.of("style").arch, Recipe.of("texture").arch) == ("quilt", "quilt")
     assert Recipe.of("style", batch=1).batch == 1
     with pytest.raises(ValueError, match="for a style it must be one of residual, pyramid"):
         Recipe.of("style", arch="taper")

@@ -1,0 +1,24 @@
+"""Facts about a training of a quilted style, from the command line to the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from server.network.model_file import read_model
+from trainer.__main__ import main
+
+
+def test_a_painting_becomes_a_style_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(noise).resize((200, 160), Image.Resampling.BICUBIC).save(tmp_path / "oil.png")
+    out = tmp_path / "oil.safetensors"
+    given = ["--kind", "style", "--swatch", str(tmp_path / "oil.png"), "--out", str(out), "--model-only"]
+    assert main([*given, "--leave-out", "0,0,0.2,0.2"]) == 0
+    model = read_model(out)
+    assert (model.kind, model.training["arch"], model.training["contains"]) == ("style", "quilt", "the painting")
+    assert "Left out: 4 % of the painting." in capsys.readouterr().out
+    Image.fromarray(noise).resize((100, 100)).save(tmp_path / "small.png")
+    assert main(["--kind", "style", "--swatch", str(tmp_path / "small.png"), "--out", str(out)]) != 0
+    assert "--arch residual" in capsys.readouterr().err
