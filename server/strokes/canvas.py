@@ -62,7 +62,8 @@ class Canvas:
 
 def codes(turns: Tensor, shift: Tensor) -> Tensor:
     """Turn and shift in one int32."""
-    return (((turns << SHIFT_BITS) + shift[:, 0] + OFFSET << SHIFT_BITS) + shift[:, 1] + OFFSET).to(torch.int32)
+    code: Tensor = (turns << 2 * SHIFT_BITS) + (shift[:, 0] + OFFSET << SHIFT_BITS) + shift[:, 1] + OFFSET
+    return code.to(torch.int32)
 
 
 def decoded(code: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,8 +9,7 @@ import torch
 
 from server.model.torus import Window
 from server.model.work import BlendTile
-from server.network.generator import Generator
-from server.network.style_generator import StyleGenerator
+from server.network.model_file import AnyModel
 from server.quilt.blend import Blend, BlendSettings
 from server.quilt.quilt import Quilt
 
@@ -20,7 +19,7 @@ BLENDS_KEPT = 4
 class Blender:
     """The blends that a worker painted last. `generators`: its models by hash."""
 
-    def __init__(self, generators: Mapping[str, Generator | Quilt | StyleGenerator]) -> None:
+    def __init__(self, generators: Mapping[str, AnyModel]) -> None:
         self._generators = generators
         self._blends: OrderedDict[Hashable, tuple[tuple[str, ...], Blend]] = OrderedDict()
 
