@@ -91,19 +91,25 @@ def loaded(path: Path) -> set[Path]:
     return {path for path in found if path.exists()}
 
 
-def needs_bpy(path: Path) -> bool:
-    """Whether loading this module loads bpy, by whatever way."""
+def needs(wanted: str, path: Path) -> bool:
+    """Whether loading this module loads that package, by whatever way."""
     seen, ahead = set(), {path}
     while ahead:
         module = ahead.pop()
         seen.add(module)
         for node in parsed(module).body:
-            if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "bpy" for alias in node.names):
+            if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == wanted for alias in node.names):
                 return True
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and str(node.module).split(".")[0] == "bpy":
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and str(node.module).split(".")[0] == wanted:
                 return True
         ahead |= loaded(module) - seen
     return False
+
+
+def test_the_second_blender_needs_no_zmq() -> None:
+    """It lies on the path only of a Blender with the extension."""
+    assert not needs("zmq", ROOT / "blender_addon" / "material" / "asset_build.py")
+    assert needs("zmq", ROOT / "blender_addon" / "client" / "connection.py")
 
 
 # Rooms: the folders of each package, and which other rooms of it each may import. What lies beside the rooms (errors,
@@ -189,18 +195,20 @@ def test_torch_stays_in_its_rooms() -> None:
 
 def test_bpy_stays_below_the_line() -> None:
     for path in python_files(*(f"blender_addon/{room}" for room in ABOVE_THE_LINE)):
-        assert not needs_bpy(path), f"{named(path)} loads bpy"
+        assert not needs("bpy", path), f"{named(path)} loads bpy"
 
 
 def test_what_needs_no_bpy_says_so_and_the_rest_does_not() -> None:
     for path in python_files("blender_addon"):
         says = "no bpy" in " ".join((ast.get_docstring(parsed(path)) or "").lower().split())
-        assert says or path.name == "__init__.py" or needs_bpy(path), f"{named(path)} needs no bpy and does not say so"
-        assert not (needs_bpy(path) and says), f"{named(path)} says that it needs no bpy"
+        assert says or path.name == "__init__.py" or needs("bpy", path), (
+            f"{named(path)} needs no bpy and does not say so"
+        )
+        assert not (needs("bpy", path) and says), f"{named(path)} says that it needs no bpy"
 
 
 def test_loading_the_package_loads_no_bpy() -> None:
-    assert not needs_bpy(ROOT / "blender_addon" / "__init__.py")
+    assert not needs("bpy", ROOT / "blender_addon" / "__init__.py")
 
 
 def test_the_add_on_starts_no_thread() -> None:

@@ -15,9 +15,9 @@ import bpy
 
 from ..client.blending import BlendedPainting
 from ..client.sinks import PaintedMap, Painting
+from ..tasks.file_stamp import stamp_of
 from ..tasks.painted import Painted
 from ..tasks.placement import Lattice, size_text, tile_width
-from ..tasks.recipes import stamp_of
 from ..tasks.relief import Method, Projection, depth, relief_of
 from . import legacy, live
 from .marks import MARK, is_ours

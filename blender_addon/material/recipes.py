@@ -14,8 +14,9 @@ from typing import Any, Final
 import bpy
 
 from ..tasks import kept_file
+from ..tasks.file_stamp import stamp_of, stamp_of_bytes
 from ..tasks.placement import Lattice
-from ..tasks.recipes import Recipe, RecipeMap, read_recipe, stamp_of, stamp_of_bytes
+from ..tasks.recipes import Recipe, RecipeMap, read_recipe
 from ..tasks.texture_files import TextureFiles
 from . import live, materials
 from .marks import MARK, is_ours

@@ -4,16 +4,15 @@ A texture is a pure function, so an image needs no pixels where the model is to 
 seed, the size and the map give the same samples again. The file also gets the same text as before (model, server), so
 that the same version of zlib gives the same bytes.
 
-What was changed by hand cannot be painted again. `stamp_of` tells a file that is as it was painted from another one.
+What was changed by hand cannot be painted again. A stamp (file_stamp.py) tells a file that is as it was painted from
+another one.
 """
 
-import os
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ..client.connection import Connection
 from ..client.image_file import ImageFileError, advice
@@ -21,34 +20,10 @@ from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
 from ..protocol import wire
 from ..protocol.errors import Refused
+from .file_stamp import stamp_of
 from .painted import Painted
 from .placement import Size, size_text
 from .task import PATIENCE_S, Task
-
-END_BYTES: Final = 64 * 1024  # of a file's beginning and end, for its stamp
-
-
-def stamp(begin: bytes, end: bytes, size: int) -> str:
-    """The stamp of a file of `size` bytes, from its first and last END_BYTES bytes, fewer where it is smaller.
-
-    Whatever writes a picture anew changes how long it is, or where its parts lie: the whole need not be read.
-    """
-    return f"{size}-{zlib.crc32(end, zlib.crc32(begin)):08x}"
-
-
-def stamp_of(path: Path) -> str:
-    """The stamp of a file. Raises OSError."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        begin = file.read(END_BYTES)
-        file.seek(max(0, size - END_BYTES))
-        return stamp(begin, file.read(END_BYTES), size)
-
-
-def stamp_of_bytes(data: bytes) -> str:
-    """The stamp of a file with this content."""
-    return stamp(data[:END_BYTES], data[-END_BYTES:], len(data))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ def main() -> None:
         picture = out.with_suffix(".growth.rgb")
         picture.write_bytes(bytes([50 + 40 * step, 90, 30]) * SIDE**2)
         tell(picture=str(picture.resolve()), height=SIDE, width=SIDE)
-        time.sleep(1.0 if kind in ("slow", "endless") else 0.1)
+        time.sleep(0.5 if kind in ("slow", "endless") else 0.1)
     while kind == "endless":
         time.sleep(1)
     write(out)

@@ -53,15 +53,7 @@ FILES = (
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
 NEWEST, OTHERS, SLOW = "5.2.3", ("4.5.15",), ("4.2.23", "5.0.1")
-LONG = (
-    "learning",
-    "varying",
-    "blending",
-    "publishing",
-    "setting_up",
-    "exporting",
-    "recipes",
-)  # quick tests run them in the newest alone
+LONG = ("blending", "publishing", "setting_up", "recipes")  # quick tests run them in the newest alone
 LARGE = ("many_recipes",)  # no quick test runs them
 CASES = [
     pytest.param(

@@ -30,9 +30,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All models published; a copy, since that takes seconds."""
-    kept = tmp_path_factory.getbasetemp() / "published"
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library with all models, once one is published: that takes seconds."""
+    return tmp_path_factory.getbasetemp() / "published"
+
+
+@pytest.fixture
+def library(folder: Path, kept: Path) -> Path:
+    """All models published."""
     if not kept.exists():
         publish()
         shutil.copytree(folder, kept)
@@ -54,10 +59,11 @@ def append(folder: Path, name: str, *, link: bool = False) -> Any:
     return material
 
 
-def test_each_model_is_an_asset_with_its_maps_beside_it(folder: Path) -> None:
+def test_each_model_is_an_asset_with_its_maps_beside_it(folder: Path, kept: Path) -> None:
     before = everything()
     publish()
     assert everything() == before, "the artist's file was changed"
+    shutil.copytree(folder, kept)
     assert sorted(path.stem for path in folder.glob("*.blend")) == MODELS
     assert not list(folder.rglob("*.part*"))
     assert set(Library(folder).entries) == set()
@@ -107,7 +113,11 @@ def test_only_what_has_changed_is_published_again(library: Path) -> None:
     assert library_orders.overview().changed == ()
     preferences.get().library_side = "1024"
     assert len(library_orders.overview().changed) == 3
+    listed.look()
+    for name in ("stone", "tiles"):  # as if they were: each takes seconds
+        change(listed, name, side=1024)
     publish()
+    assert append(library, "tiny").name == "tiny"
     assert len(list((library / TEXTURES).iterdir())) == 6 + 1 + 1, "textures of the other size stay behind"
 
 
@@ -178,7 +188,10 @@ def test_what_is_linked_stays_and_the_object_gets_a_material_of_its_own(library:
     assert "is linked from another file" in state.session().tasks[-1].note
 
 
-def test_a_cancelled_job_leaves_no_process_and_no_draft(folder: Path) -> None:
+def test_a_cancelled_job_leaves_no_process_and_no_draft(library: Path) -> None:
+    listed = Library(library)
+    listed.look()
+    change(listed, "tiny", sha256="0" * 64)
     task = library_orders.prepare().begin()
     until(lambda: task._builder.started or task.ended, "the second Blender")
     process = task._builder._process
@@ -191,9 +204,10 @@ def test_a_cancelled_job_leaves_no_process_and_no_draft(folder: Path) -> None:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert task.state == "cancelled"
-    assert not list(folder.glob("*.part*"))
+    assert not list(library.glob("*.part*"))
+    assert [each.name for each in library_orders.overview().changed] == ["tiny"]
     publish()
-    assert sorted(path.stem for path in folder.glob("*.blend")) == MODELS
+    assert library_orders.overview() == library_orders.Overview(published=3)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_the_extension_has_brought_the_server_of_its_version() -> None:
 
 
 def test_from_nothing_to_a_texture_by_three_buttons(computer: Path) -> None:
-    """Those of the sidebar: set up, which also starts the server, and generate."""
+    """Those of the sidebar: set up, which also starts the server, and generate. The pump drives both."""
     panel = sidebar()
     assert "texserver.setup_server" in names(panel)
     assert not {"texserver.start_server", "texserver.generate"} & names(panel)
@@ -100,9 +100,9 @@ def test_from_nothing_to_a_texture_by_three_buttons(computer: Path) -> None:
     setup = state.installation()
     assert "texserver.cancel_setup" in names(sidebar())
     assert "A setup is under way" in refused("setup_server")
-    until(lambda: setup.tick() or not setup.busy, "the end of the setup")
+    until(lambda: pump._turn() and not setup.busy, "the end of the setup")
     assert (setup.state, setup.message) == ("idle", "")
-    until_running()
+    until(lambda: pump._turn() and state.local_server().state == "running", "the server's start")
 
     shutil.copy(MODELS / "tiny.safetensors", preferences.get().models_folder)
     until(lambda: bpy.ops.texserver.refresh() and state.session().catalogue.models, "the model")
@@ -192,7 +192,13 @@ def test_a_copy_without_a_server_says_where_to_get_one(computer: Path, monkeypat
     assert "Install the add-on from the zip of a release" in refused("setup_server")
 
 
-def test_a_failed_setup_says_why_shows_its_log_and_can_be_tried_again(computer: Path) -> None:
+def test_a_failed_setup_says_why_shows_its_log_and_can_be_tried_again(
+    computer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(
+        type(state.local_server()), "start", lambda self, command, *all, **options: begun.append(command)
+    )
     (computer.parent / "fails").touch()
     (computer.parent / "says").write_text("ERROR: No matching distribution found for torch>=2.6\n")
     set_up()
@@ -201,10 +207,13 @@ def test_a_failed_setup_says_why_shows_its_log_and_can_be_tried_again(computer: 
     assert "has no wheel of torch that fits" in said
     assert "No matching distribution found for torch" in said
     assert "has no wheel of torch that fits" in texts(sidebar())
+    assert begun == []
     (computer.parent / "fails").unlink()
     set_up()
     assert state.installation().state == "idle"
-    until_running()
+    environment = server_setup.environment_of(preferences.get())
+    assert environment is not None
+    assert begun == [str(environment.python)]
 
 
 def test_a_setup_ends_with_the_extension(computer: Path) -> None:
@@ -230,9 +239,3 @@ def test_a_setup_is_cancelled_by_its_button(computer: Path) -> None:
     setup = state.installation()
     until(lambda: setup.tick() or not setup.busy, "its end")
     assert "The setup was cancelled." in texts(shown())
-
-
-def test_the_pump_drives_a_setup(computer: Path) -> None:
-    assert bpy.ops.texserver.setup_server() == {"FINISHED"}
-    until(lambda: pump._turn() and not state.installation().busy, "the end of the setup")
-    until(lambda: pump._turn() and state.local_server().state == "running", "the server's start")

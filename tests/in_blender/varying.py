@@ -18,6 +18,12 @@ from scenery import everything, live, ours, plane, select, textures, value
 SMALL = {"width": 64, "height": 64}
 
 
+@pytest.fixture(autouse=True)
+def quickly_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variations that the server paints in a moment."""
+    monkeypatch.setattr(orders, "VARIATION_SIDE", 128)
+
+
 def vary(model: str = "stone", *, seed: int = 20, count: int = 3, side: int = 96) -> list[int]:
     """Show variations; their seeds."""
     chosen = bpy.context.scene.texserver

@@ -106,12 +106,10 @@ def test_the_pixels_in_the_file_are_the_photographs(typed: tuple[Path, Ended], p
 def test_another_run_gives_the_same_file_of_tensors_and_the_same_textures(
     typed: tuple[Path, Ended], photo: Path, tmp_path: Path
 ) -> None:
-    again = command("--swatch", photo, *CPU, "--out", tmp_path / "again.safetensors", cwd=tmp_path)
+    out = tmp_path / "again.safetensors"
+    again = command("--swatch", photo, *CPU, "--out", out, "--model-only", cwd=tmp_path)
     assert again.code == 0, again.err
-    one, other = (
-        read_model(path).texture_generator()
-        for path in (typed[0] / "models/wet_gravel.safetensors", tmp_path / "again.safetensors")
-    )
+    one, other = (read_model(path).texture_generator() for path in (typed[0] / "models/wet_gravel.safetensors", out))
     assert one.state_dict().keys() == other.state_dict().keys()
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
     assert torch.equal(texture(one, 5, (200, 300)), texture(other, 5, (200, 300)))
@@ -119,7 +117,8 @@ def test_another_run_gives_the_same_file_of_tensors_and_the_same_textures(
 
 def test_a_program_is_told_line_by_line_and_gets_the_model_alone(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "wet.safetensors"
-    run = command("--swatch", photo, *CPU, "--out", out, "--progress-lines", "--model-only", cwd=tmp_path)
+    arguments = ("--swatch", photo, *CPU, "--out", out, "--progress-lines", "--model-only")
+    run = ended(child(FEW_PATCHES + "\n    quilt_job.ROUNDS = 4", *arguments, cwd=tmp_path))
     assert (run.code, run.err) == (0, "")
     lines = [json.loads(line) for line in run.out.splitlines()]
     fractions = [line["fraction"] for line in lines if "fraction" in line]
@@ -249,7 +248,7 @@ def test_a_swatch_that_tiles_is_told_and_shown_over_its_border(
 
 def test_all_of_a_swatch_that_tiles_is_shown_alike(tmp_path: Path) -> None:
     path = save_picture(tmp_path / "torus.png", blobs(192, 192))
-    assert main(["--swatch", str(path), "--out", str(tmp_path), "--quiet", *CPU]) == 0
+    assert main(["--swatch", str(path), "--out", str(tmp_path), "--quiet", "--model-only", *CPU]) == 0
     quilt = read_model(tmp_path / "torus.safetensors").generator
     assert isinstance(quilt, quilt_job.Quilt)
     side = 4 * 192
