@@ -11,7 +11,7 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from server.front.shelf import FilePlace
 from server.front.tile_cache import Planes
@@ -31,6 +31,14 @@ Waiting = TypeVar("Waiting")
 Address = tuple[str, bytes]  # the name of the socket that reaches the worker, and its routing id there
 
 
+class Identity(NamedTuple):
+    """Who a worker is, across its connections: it may come back with another routing id."""
+
+    socket: str
+    machine: str
+    name: str
+
+
 @dataclass(eq=False)
 class Worker(Generic[Waiting]):
     """One worker process, here or on another machine."""
@@ -40,11 +48,17 @@ class Worker(Generic[Waiting]):
     device: str
     precision: str
     heard: float
+    machine: str = ""  # its address; "" for this one
     memory_mb: int = 0
     items: deque[WorkItem[Waiting]] = field(default_factory=deque)
     began: float = 0.0  # when the first of the items was begun, or last made progress; of the worker's own time
     models: OrderedDict[str, int] = field(default_factory=OrderedDict)  # bytes by hash, least recently used first
     finished: int = 0  # items
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is, whatever its routing id."""
+        return Identity(self.address[0], self.machine, self.name)
 
     @property
     def is_local(self) -> bool:
@@ -65,24 +79,38 @@ class Crew(Generic[Waiting]):
         self.workers: dict[Address, Worker[Waiting]] = {}
         self._numbers = itertools.count(first_number)
 
-    def here(self, address: Address, here: Here, now: float) -> Worker[Waiting]:
-        """A worker reports: a new one, or one that is known."""
+    def here(self, address: Address, here: Here, now: float, machine: str = "") -> Worker[Waiting]:
+        """A worker reports: a new one, or one that is known. `machine`: the address of another machine."""
         worker = self.workers.get(address)
         if worker is None:
-            worker = Worker(address, here.name, here.device, here.precision, now)
+            worker = Worker(address, here.name, here.device, here.precision, now, machine)
             self.workers[address] = worker
         worker.heard = now
         worker.memory_mb = here.memory_mb
         return worker
 
-    def free(self, hashes: Set[str], pixels: int, *, proven: bool = False) -> Worker[Waiting] | None:
-        """A worker that can take another item: the one with the fewest, if possible one that has the models. `proven`:
-        only one that has finished something, where there are such.
+    def free(
+        self,
+        hashes: Set[str],
+        pixels: int,
+        *,
+        proven: bool = False,
+        able: Callable[[Worker[Waiting]], bool] = lambda worker: True,
+        before: Callable[[Worker[Waiting]], bool] = lambda worker: False,
+    ) -> Worker[Waiting] | None:
+        """A worker that can take another item: the one with the fewest, if possible one that has the models.
+
+        `proven`: only one that has finished something, where there are such. `able`: only such. `before`: one for which
+        this is false is taken rather than one for which it is true.
         """
-        able = [worker for worker in self.workers.values() if _has_room(worker, pixels)]
+        found = [worker for worker in self.workers.values() if _has_room(worker, pixels) and able(worker)]
         if proven and any(worker.finished for worker in self.workers.values()):
-            able = [worker for worker in able if worker.finished]
-        return min(able, key=lambda worker: (len(worker.items), len(hashes - worker.models.keys())), default=None)
+            found = [worker for worker in found if worker.finished]
+        return min(
+            found,
+            key=lambda worker: (before(worker), len(worker.items), len(hashes - worker.models.keys())),
+            default=None,
+        )
 
     def has(self, worker: Worker[Waiting], sha256: str) -> bool:
         return sha256 in worker.models

@@ -13,13 +13,15 @@ from typing import Any, Protocol
 from blender_addon.protocol import wire
 from server import __version__
 from server.errors import Refused
-from server.front.crew import LOST_AT_MOST, Address, Crew, Worker, has_all
+from server.front.crew import LOST_AT_MOST, Address, Crew, Identity, Worker, has_all
 from server.front.fair_queue import FairQueue
 from server.front.incident import incident
 from server.front.origin import Origin
 from server.front.pending_request import AnyItem, AnyRequest
 from server.front.shelf import FilePlace, Shelf
 from server.front.tile_cache import Planes, TileCache
+from server.front.verification import Check, Verdict, Verifier
+from server.model.receipt import RECEIPT_CHARACTERS, receipt_of
 from server.model.work import (
     PIECE_BYTES,
     Done,
@@ -65,7 +67,8 @@ class Dispatcher:
 
     Whoever owns the sockets hands in what workers send, and sends what lies in `to_workers`. `blocked` says whether
     so many bytes more must not be sent to a client. `given_up` are workers that must be killed by whoever owns the
-    processes, or disconnected if they are of another machine.
+    processes, or disconnected if they are of another machine. `verify` is the share of tiles that is computed twice
+    (server/front/verification.py).
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Dispatcher:
         watchdog_s: float,
         blocked: Callable[[Client, int], bool],
         held_back_s: Callable[[Address], float],
+        verify: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
     ) -> None:
@@ -90,6 +94,7 @@ class Dispatcher:
         self._shelf, self._outcome, self._limits = shelf, outcome, limits
         self._blocked, self._clock = blocked, clock
         self._cache = TileCache(cache_bytes)
+        self.verifier: Verifier[AnyRequest] = Verifier(verify, self.crew)
         self._begun: set[AnyRequest] = set()  # whose results are in progress
         self._again: deque[AnyItem] = deque()  # whose worker was lost
         self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
@@ -121,6 +126,8 @@ class Dispatcher:
         """Give items while there are workers for them. True when it stopped early, to look at the sockets."""
         end = self._clock() + AT_ONCE_S
         while self._clock() < end:
+            if self._give_check():
+                continue
             # Items of lost workers come first, and nothing new is given until they have found a worker.
             if not (self._give_again() if self._again else self._give_next()):
                 return False
@@ -163,9 +170,9 @@ class Dispatcher:
             request.precision = self.precision
             self._begun.add(request)
         item = request.next_item()
-        if (planes := self._cache.get(item.key)) is not None:
+        if (kept := self._cache.get(item.key)) is not None:
             self._given(request, 0)
-            self._deliver(request, item, planes)
+            self._deliver(request, item, kept.planes, kept.painter)
             return True
         if (same := self.items.get(item.key)) is not None:
             same.waiting.append(request)
@@ -214,7 +221,8 @@ class Dispatcher:
         for message in self.crew.give(worker, item, files, self._clock()):
             self.to_workers.append((worker.address, message))
 
-    def _deliver(self, request: AnyRequest, item: AnyItem, planes: Planes) -> None:
+    def _deliver(self, request: AnyRequest, item: AnyItem, planes: Planes, painter: Hashable) -> None:
+        request.painters.add(painter)
         try:
             if request.take(item, planes):
                 self._outcome.finished(request, request.result())
@@ -236,15 +244,20 @@ class Dispatcher:
 
     # --------------------------------------------------------------------------------------------------------- workers
 
-    def from_worker(self, address: Address, frames: Sequence[bytes | memoryview]) -> FromWorker | None:
-        """A worker's message. Returns it parsed. A malformed message disconnects the worker: None."""
+    def from_worker(
+        self, address: Address, frames: Sequence[bytes | memoryview], machine: str = ""
+    ) -> FromWorker | None:
+        """A worker's message. Returns it parsed. A malformed message disconnects the worker: None.
+
+        `machine`: the address of the worker's machine, "" for this one.
+        """
         if address in self._dead:
             return None
         try:
             message = parse_from_worker(frames, __version__)
             match message:
                 case Here():
-                    self._here(address, message)
+                    self._here(address, message, machine)
                 case WantPiece():
                     self._send_piece(address, message)
                 case Progress():
@@ -260,15 +273,18 @@ class Dispatcher:
             return None
         return message
 
-    def _here(self, address: Address, here: Here) -> None:
+    def _here(self, address: Address, here: Here, machine: str) -> None:
         if here.version != __version__:
             self._turn_away(address, f"it is of texserver {here.version}, and this is {__version__}")
             return
         if self.precision and here.precision != self.precision:
             self._turn_away(address, f"it computes {here.precision}, and the others {self.precision}")
             return
+        if why := self.verifier.expelled.get(Identity(address[0], machine, here.name)):
+            self.to_workers.append((address, Stop(why=why)))
+            return
         known = address in self.crew.workers
-        worker = self.crew.here(address, here, self._clock())
+        worker = self.crew.here(address, here, self._clock(), machine)
         if not known:
             self.precision = worker.precision
             log.info("worker=%s device=%s precision=%s ready", worker.name, worker.device, worker.precision)
@@ -299,19 +315,38 @@ class Dispatcher:
         item = self.crew.finished(address, done.number, self._clock())
         if item is None:
             return
-        if not has_all(done.planes, item):
+        check = self.verifier.of(item)
+        if not has_all(done.planes, item) or (check is not None and len(done.receipt) != RECEIPT_CHARACTERS):
+            if check is not None:
+                self.verifier.failed(check, self.crew.workers[address])
+                raise MalformedMessage("samples or no receipt, where a receipt alone was wanted")
             item.lost += 1
             self._try_again(item)
             raise MalformedMessage(f"samples of {[plane.nbytes for plane in done.planes]} bytes")
+        worker = self.crew.workers[address]
+        if check is not None:
+            self.verifier.answered(check, worker, done.receipt)
+            self._conclude()
+        elif self.verifier.picks(item, worker):
+            self.verifier.begin(item, done.planes, worker, receipt_of(done.planes))
+        else:
+            self._accept(item, done.planes, worker)
+
+    def _accept(self, item: AnyItem, planes: Planes, worker: Worker[AnyRequest]) -> None:
+        """An item is done."""
         self.items.pop(item.key, None)
         if item.is_kept:
-            self._cache.put(item.key, done.planes)
+            self._cache.put(item.key, planes, worker.identity)
         for request in tuple(item.waiting):
-            self._deliver(request, item, done.planes)
+            self._deliver(request, item, planes, worker.identity)
 
     def _failed(self, address: Address, failed: Failed) -> None:
         item = self.crew.finished(address, failed.number, self._clock())
         if item is None:
+            return
+        if (check := self.verifier.of(item)) is not None:
+            self.verifier.failed(check, self.crew.workers[address])
+            self._conclude()
             return
         if failed.lacks_model and (worker := self.crew.workers.get(address)) is not None:
             for name, sha256 in zip(item.models, item.hashes, strict=True):
@@ -323,7 +358,10 @@ class Dispatcher:
     def lose(self, worker: Worker[AnyRequest]) -> None:
         """The worker has died, hangs or is silent. Its items go to others, once."""
         for item in self.crew.lost(worker):
-            self._try_again(item)
+            if (check := self.verifier.of(item)) is not None:
+                self.verifier.failed(check, None)
+            else:
+                self._try_again(item)
         self._restarts[worker.name] += 1
         if not worker.is_local:
             self.given_up.append(worker)
@@ -340,10 +378,71 @@ class Dispatcher:
         """Give up workers that hang or are silent."""
         for worker in self.crew.overdue(self._clock()):
             log.warning("worker=%s hangs and is ended", worker.name)
-            self.lose(worker)
-            if worker.is_local:
-                self.given_up.append(worker)
-                self._dead.append(worker.address)
+            self._end_worker(worker)
+
+    def _end_worker(self, worker: Worker[AnyRequest]) -> None:
+        self.lose(worker)
+        if worker.is_local:
+            self.given_up.append(worker)
+            self._dead.append(worker.address)
+
+    # ----------------------------------------------------------------------------------------------------- verification
+
+    def _give_check(self) -> bool:
+        """Have a tile computed once more. False when nothing is to be compared, or nobody is free for it."""
+        self._conclude()
+        if (found := self.verifier.next()) is None:
+            return False
+        worker, asked = found
+        self._give(worker, asked)
+        if self.crew.at(asked) is None and (check := self.verifier.of(asked)) is not None:  # its model is gone
+            self.verifier.failed(check, worker)
+        return True
+
+    def _conclude(self) -> None:
+        """Act on the checks that are over."""
+        for verdict in self.verifier.verdicts():
+            self._judge(verdict.check, verdict)
+
+    def _judge(self, check: Check[AnyRequest], verdict: Verdict[AnyRequest]) -> None:
+        for liar in verdict.liars:
+            self._expel(liar, check)
+        if verdict.believed:
+            self._accept(check.item, check.planes, check.first)
+        elif verdict.believed is False:
+            self._again.append(check.item)
+        else:
+            names = " and ".join(voter.name for voter, _ in check.votes)
+            log.error("workers %s gave different samples for one tile, and nobody can say who is right", names)
+            text = "Two workers gave different samples for this, and there is no third one to decide."
+            self._fail(check.item, Refused("worker_lost", text, retry_ms=RETRY_MS))
+
+    def _expel(self, liar: Worker[AnyRequest], check: Check[AnyRequest]) -> None:
+        """Nothing that it computed is used any more, and it is not let back while this server runs."""
+        others = ", ".join(voter.name for voter, _ in check.votes if voter is not liar)
+        why = f"its samples differed from those of {others}"
+        dropped = self._cache.drop_all_of(liar.identity)
+        self._again.extend(self.verifier.expel(liar, f"This server expelled it: {why}. Look at its memory and device."))
+        anew = [each for each in self._begun if liar.identity in each.painters]
+        for request in anew:
+            self._begin_anew(request)
+        log.error(
+            "worker=%s machine=%s is expelled: %s; %d tiles leave the cache, %d requests begin anew",
+            liar.name, liar.machine or "this one", why, dropped, len(anew),
+        )  # fmt: skip
+        if (worker := self.crew.workers.get(liar.address)) is not None:
+            self.to_workers.append((worker.address, Stop(why=self.verifier.expelled[liar.identity])))
+            self._end_worker(worker)
+
+    def _begin_anew(self, request: AnyRequest) -> None:
+        for item in self.items.values():
+            if request in item.waiting:
+                item.waiting.remove(request)
+        request.begin_anew()
+        self.queue.remove(request.path, request)
+        self.queue.push(request.path, request)
+
+    # ------------------------------------------------------------------------------------------- items of lost workers
 
     def _try_again(self, item: AnyItem) -> None:
         if item.lost <= LOST_AT_MOST:

@@ -65,8 +65,8 @@ class Front:
     Whoever owns the sockets hands what clients send to `from_client` and what workers send to `dispatcher`, calls
     `work` again and again, and sends what lies in `to_clients`. `blocked` says whether so many bytes more must not be
     sent to a client, `held_back_s` how long a worker has had to wait for a processor. `transport` gives the figures of
-    whoever owns the sockets, for the status report. `first_number` is that of the first work item. `training` has
-    models trained.
+    whoever owns the sockets, for the status report. `first_number` is that of the first work item. `verify` is the
+    share of tiles that is computed twice. `training` has models trained.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Front:
         held_back_s: Callable[[Address], float] = lambda worker: 0.0,
         clock: Callable[[], float] = time.monotonic,
         first_number: int = 1,
+        verify: float = 0.0,
         transport: Callable[[], Mapping[str, Any]] = dict,
         training: TrainingDesk = NO_TRAINING,
     ) -> None:
@@ -96,6 +97,7 @@ class Front:
             watchdog_s=watchdog_s,
             blocked=blocked,
             held_back_s=held_back_s,
+            verify=verify,
             clock=clock,
             first_number=first_number,
         )
@@ -362,6 +364,7 @@ class Front:
             "latency_ms": self.figures.latency_ms(),
             "memory_mb": memory_mb(),
             "cache": self.dispatcher.cache(),
+            "verification": self.dispatcher.verifier.report(),
             "requests": dict(self.figures.outcomes),
             "transport": dict(self._transport()),
             "training": dict(self.training.figures()),

@@ -7,7 +7,7 @@ hands the items to workers.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from server.front.work_item import WorkItem, picture_item, tile_item
 from server.model.common_edges import check_edges
 from server.model.header import AnyStyleArchitecture, WrongKind
 from server.model.maps import Depth, depths_of
+from server.model.quilt import QuiltArchitecture
 from server.model.statistics_token import parse_statistics, statistics_text
 from server.model.torus import Size, Window
 
@@ -43,6 +44,7 @@ class PendingRequest(ABC, Generic[Request]):
     done: int = 0  # pixels
     result_bytes: int = 0
     origin: Origin = NOBODY
+    painters: set[Hashable] = field(default_factory=set)  # workers whose tiles are in its result
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -77,6 +79,11 @@ class PendingRequest(ABC, Generic[Request]):
     @abstractmethod
     def begin(self, versions: Sequence[Version], limits: wire.Limits) -> None:
         """Answer it from these versions. Raises as check()."""
+
+    def begin_anew(self) -> None:
+        """Forget what was computed for it."""
+        self.version, self.done = None, 0
+        self.painters.clear()
 
     @abstractmethod
     def next_item(self) -> "AnyItem":
@@ -165,9 +172,9 @@ class PendingWindow(PendingRequest[wire.Generate]):
     def next_item(self) -> "AnyItem":
         assert self.version is not None
         request = self.request
-        size = Size(*request.size)
+        size, facts = Size(*request.size), self.version.facts
         key = TileKey(self.version.sha256, request.seed, size, self.todo[0], self.depths, request.edges)
-        return tile_item(key, request.model, self.version.facts.maps)
+        return tile_item(key, request.model, facts.maps, is_exact=isinstance(facts.architecture, QuiltArchitecture))
 
     def item_given(self) -> bool:
         self.todo.popleft()

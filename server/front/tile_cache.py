@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from blender_addon.protocol.edges import Edges
@@ -23,33 +24,48 @@ class TileKey(NamedTuple):
 Planes = tuple[memoryview, ...]  # of a tile: the samples of each map of the model, row-major, interleaved
 
 
+@dataclass(frozen=True)
+class KeptTile:
+    """The samples of a tile, and who computed them."""
+
+    planes: Planes
+    painter: Hashable
+
+
 class TileCache:
     """Tiles by key, of at most `most` bytes together; the least recently used are dropped first."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.bytes = self.hits = 0
-        self._tiles: OrderedDict[Hashable, Planes] = OrderedDict()
+        self._tiles: OrderedDict[Hashable, KeptTile] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._tiles)
 
-    def get(self, key: Hashable) -> Planes | None:
-        planes = self._tiles.get(key)
-        if planes is not None:
+    def get(self, key: Hashable) -> KeptTile | None:
+        kept = self._tiles.get(key)
+        if kept is not None:
             self.hits += 1
             self._tiles.move_to_end(key)
-        return planes
+        return kept
 
-    def put(self, key: Hashable, planes: Planes) -> None:
+    def put(self, key: Hashable, planes: Planes, painter: Hashable = None) -> None:
         size = _bytes(planes)
         if size > self.most or key in self._tiles:
             return
-        self._tiles[key] = planes
+        self._tiles[key] = KeptTile(planes, painter)
         self.bytes += size
         while self.bytes > self.most:
             _, dropped = self._tiles.popitem(last=False)
-            self.bytes -= _bytes(dropped)
+            self.bytes -= _bytes(dropped.planes)
+
+    def drop_all_of(self, painter: Hashable) -> int:
+        """Forget the tiles of this one; how many they were."""
+        theirs = [key for key, kept in self._tiles.items() if kept.painter == painter]
+        for key in theirs:
+            self.bytes -= _bytes(self._tiles.pop(key).planes)
+        return len(theirs)
 
 
 def _bytes(planes: Planes) -> int:

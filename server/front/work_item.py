@@ -26,6 +26,7 @@ class WorkItem(Generic[Waiting]):
     answer_bytes: Sequence[int]  # of each buffer that must come back
     waiting: list[Waiting] = field(default_factory=list)  # requests
     lost: int = 0  # workers that ended while computing it
+    is_exact: bool = False  # whether its samples are the same on every device
 
     @property
     def number(self) -> int:
@@ -46,8 +47,8 @@ class WorkItem(Generic[Waiting]):
             self.message = replace(self.message, content=b"")
 
 
-def tile_item(key: TileKey, model: str, maps: Sequence[Map]) -> WorkItem[Waiting]:
-    """One tile. `maps`: all of the model's, which all come back."""
+def tile_item(key: TileKey, model: str, maps: Sequence[Map], *, is_exact: bool = False) -> WorkItem[Waiting]:
+    """One tile. `maps`: all of the model's, which all come back. `is_exact`: the same on every device."""
     pixels = key.tile.pixels
     return WorkItem(
         key=key,
@@ -64,6 +65,7 @@ def tile_item(key: TileKey, model: str, maps: Sequence[Map]) -> WorkItem[Waiting
             edges=key.edges,
         ),
         answer_bytes=[pixels * each.channels * depth // 8 for each, depth in zip(maps, key.depths, strict=True)],
+        is_exact=is_exact,
     )
 
 

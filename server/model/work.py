@@ -31,6 +31,7 @@ from blender_addon.protocol.errors import BadRequest, Refused
 from blender_addon.protocol.rect import Size, Window
 from server.model.header import MAX_FILE_BYTES
 from server.model.maps import MAX_MAPS, Depth
+from server.model.receipt import RECEIPT_CHARACTERS
 from server.msgpack_codec import MsgPack
 
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -154,6 +155,7 @@ class PaintTile:
     tile: Window
     depths: tuple[Depth, ...]  # bits a sample of each map
     edges: Edges | None = None
+    receipt_only: bool = False  # Done brings no samples
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -170,6 +172,7 @@ class PaintTile:
             tile=Window(*values.wholes("tile", 4, "top, left, height and width")),
             depths=values.depths("depths"),
             edges=values.edges("edges"),
+            receipt_only=values.flag("receipt_only"),
         )
 
 
@@ -356,15 +359,17 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Done:
-    """This work item is done: its buffers."""
+    """This work item is done: its buffers, and their receipt (server/model/receipt.py)."""
 
     kind: ClassVar[str] = "done"
     number: int
     planes: tuple[memoryview, ...] = field(repr=False)
+    receipt: str = ""
 
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "Done":
-        return cls(number=_number(values), planes=tuple(memoryview(each) for each in buffers))
+        receipt = values.text("receipt", RECEIPT_CHARACTERS, "")
+        return cls(number=_number(values), planes=tuple(memoryview(each) for each in buffers), receipt=receipt)
 
 
 @dataclass(frozen=True, kw_only=True)

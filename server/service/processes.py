@@ -51,6 +51,7 @@ class _Process:
     reported: float = 0.0  # when the front last knew it, or when it was started: of its time
     running: float = 0.0  # when it was last seen not stopped by a signal
     again: float = 0.0  # not started before this time
+    for_good: bool = False  # it is not started again
     failures: int = 0  # deaths in a row before the first report
 
 
@@ -113,7 +114,7 @@ class Processes:
                 self._close(process)
                 self.misconfigured |= code == MISCONFIGURED
                 process.failures = 0 if process.has_reported else process.failures + 1
-                if code == MISCONFIGURED:
+                if code == MISCONFIGURED or process.for_good:
                     process.again = float("inf")
                 elif process.failures < 2:
                     self._start(process)
@@ -141,11 +142,12 @@ class Processes:
             return
         process.popen.kill()
 
-    def kill(self, id: bytes) -> None:
-        """Kill the one of this routing id, if it runs; the next tick reports its death."""
+    def kill(self, id: bytes, *, for_good: bool = False) -> None:
+        """Kill the one of this routing id, if it runs; the next tick reports its death. `for_good`: it stays dead."""
         for process in self._processes.values():
             if process.id == id and process.popen is not None:
                 process.popen.kill()
+                process.for_good = for_good
 
     def held_back_s(self, id: bytes) -> float:
         """Seconds since its start that the one of this routing id did not have, because others had the processors."""

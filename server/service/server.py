@@ -143,6 +143,7 @@ class Server:
             limits=limits,
             cache_bytes=config.cache * 2**20,
             watchdog_s=config.watchdog,
+            verify=config.verify,
             blocked=lambda client, size: self.outbox.blocked(client, size),
             held_back_s=lambda worker: self.processes.held_back_s(worker[1]) if worker[0] == LOCAL else 0.0,
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
@@ -322,12 +323,13 @@ class Server:
             if received is None:
                 return
             worker, *frames = received
+            machine = ""
             if name == REMOTE:
-                self.far_workers.meet(worker.bytes, worker)
+                machine = self.far_workers.meet(worker.bytes, worker).address
                 self.far_workers.read(worker.bytes, len(frames), sum(len(frame.buffer) for frame in frames))
                 if not dispatcher.precision:
                     continue  # the precision is for this machine's workers to set; the others report again
-            message = dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames])
+            message = dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames], machine)
             if name == REMOTE and message is None:
                 self._cut_worker(worker.bytes)
             self._send_to_workers()  # before more is read for them: one message may ask for megabytes
@@ -391,7 +393,7 @@ class Server:
         while dispatcher.given_up:
             worker = dispatcher.given_up.popleft()
             if worker.is_local:
-                self.processes.kill(worker.address[1])
+                self.processes.kill(worker.address[1], for_good=worker.identity in dispatcher.verifier.expelled)
             else:
                 self._cut_worker(worker.address[1])
         for id in self.far_workers.gone():

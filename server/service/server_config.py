@@ -63,6 +63,13 @@ class ServerConfig:
         metadata=flag(f"longest side of a texture or a picture, up to {MAX_SIDE} (default: %(default)s)", metavar="PX"),
     )
     no_training: bool = field(default=False, metadata=flag("have no models trained for clients"))
+    verify: float = field(
+        default=0.0,
+        metadata=flag(
+            "share of quilts' tiles that two workers compute and that are compared, such as 0.02 (default: none)",
+            metavar="SHARE",
+        ),
+    )
     watchdog: float = field(
         default=30.0,
         metadata=flag(
@@ -117,6 +124,8 @@ class ServerConfig:
             raise Unservable(f"--max-side is {self.max_side}; it must be from {MIN_SIDE} to {MAX_SIDE}.")
         if self.workers < 1 or self.cache < 0:
             raise Unservable("--workers must be at least 1 and --cache at least 0.")
+        if not 0 <= self.verify <= 1:
+            raise Unservable(f"--verify is {self.verify:g}; it must be from 0 to 1, such as 0.02.")
         if not (self.watchdog > 0 and self.drain >= 0):
             raise Unservable("--watchdog must be more than 0 seconds and --drain at least 0.")
 

@@ -36,6 +36,7 @@ from server.errors import TexserverError
 from server.model.header import BrokenModel
 from server.model.mapped_file import MappedFile, Overwritten
 from server.model.maps import Depth
+from server.model.receipt import receipt_of
 from server.model.torus import Size, Window
 from server.model.work import (
     PIECE_BYTES,
@@ -337,7 +338,7 @@ class Worker:
             return self._unusable(item)
         except Exception as error:
             return self._failure(item.number, error)
-        return Done(number=item.number, planes=planes)
+        return Done(number=item.number, planes=() if item.receipt_only else planes, receipt=receipt_of(planes))
 
     def _blend(self, item: BlendTile) -> Iterator[FromWorker]:
         """The first tile takes the time of several, so it reports in between."""
@@ -373,7 +374,8 @@ class Worker:
         except Exception as error:
             yield self._failure(number, error)
         else:
-            yield Done(number=number, planes=tuple(picture.answer()))
+            planes = tuple(picture.answer())
+            yield Done(number=number, planes=planes, receipt=receipt_of(planes))
 
     def _unusable(self, item: Item) -> Failed:
         why = next(self.unusable[each] for each in item.hashes if each in self.unusable)

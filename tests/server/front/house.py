@@ -52,6 +52,7 @@ class House:
         self.blocked: set[bytes] = set()
         self.held_back_s = 0.0  # that each worker has had to wait for a processor
         self.origins: dict[bytes, Origin] = {}
+        self.machines: dict[Address, str] = {}
         shelf = Shelf(folder, clock=self.clock)
         limits = options.pop("limits", wire.Limits())
         self.front = Front(
@@ -59,6 +60,7 @@ class House:
             limits=limits,
             cache_bytes=options.pop("cache_bytes", 0),
             watchdog_s=options.pop("watchdog_s", 30.0),
+            verify=options.pop("verify", 0.0),
             blocked=lambda client, size: client in self.blocked,
             held_back_s=lambda worker: self.held_back_s,
             clock=self.clock,
@@ -86,7 +88,8 @@ class House:
 
     def from_worker(self, address: Address, header: object, planes: Sequence[bytes | memoryview] = ()) -> None:
         """The worker sends a message."""
-        self.front.dispatcher.from_worker(address, [msgpack.packb(header), *planes])
+        machine = self.machines.get(address, "")
+        self.front.dispatcher.from_worker(address, [msgpack.packb(header), *planes], machine)
 
     def asks(self, client: bytes, message: wire.Request, letter: bytes = wire.JSON) -> None:
         frames = [bytes(frame) for frame in wire.encode(message, letter, CODECS)]

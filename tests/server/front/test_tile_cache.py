@@ -16,7 +16,9 @@ def test_what_was_put_is_found_and_counted() -> None:
     cache = TileCache(1000)
     assert cache.get(key(1)) is None
     cache.put(key(1), planes(10, 7))
-    assert cache.get(key(1)) == planes(10, 7)
+    kept = cache.get(key(1))
+    assert kept is not None
+    assert kept.planes == planes(10, 7)
     assert (len(cache), cache.bytes, cache.hits) == (1, 10, 1)
 
 
@@ -56,3 +58,12 @@ def test_every_part_of_the_key_tells_tiles_apart() -> None:
         TileKey("00", 1, size, tile, (16,)),
     ]
     assert [cache.get(other) for other in others] == [None] * 5
+
+
+def test_the_tiles_of_one_worker_can_be_dropped() -> None:
+    cache = TileCache(100)
+    for seed, painter in enumerate(("a", "b", "a")):
+        cache.put(key(seed), planes(30), painter)
+    assert cache.drop_all_of("a") == 2
+    assert (len(cache), cache.bytes) == (1, 30)
+    assert cache.get(key(1)) is not None
