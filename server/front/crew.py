@@ -32,11 +32,18 @@ Address = tuple[str, bytes]  # the name of the socket that reaches the worker, a
 
 
 class Identity(NamedTuple):
-    """Who a worker is, across its connections: it may come back with another routing id."""
+    """Who a worker is, across its connections and starts: a device of a machine."""
 
     socket: str
     machine: str
     name: str
+    device: str
+
+    @classmethod
+    def of(cls, address: Address, machine: str, here: Here) -> "Identity":
+        """Of a worker that reports. Those of other machines are named HOST/PROCESS, another process at each start."""
+        name = here.name if address[0] == LOCAL else here.name.rpartition("/")[0] or here.name
+        return cls(address[0], machine, name, here.device)
 
 
 @dataclass(eq=False)
@@ -48,17 +55,12 @@ class Worker(Generic[Waiting]):
     device: str
     precision: str
     heard: float
-    machine: str = ""  # its address; "" for this one
+    identity: Identity
     memory_mb: int = 0
     items: deque[WorkItem[Waiting]] = field(default_factory=deque)
     began: float = 0.0  # when the first of the items was begun, or last made progress; of the worker's own time
     models: OrderedDict[str, int] = field(default_factory=OrderedDict)  # bytes by hash, least recently used first
     finished: int = 0  # items
-
-    @property
-    def identity(self) -> Identity:
-        """Who it is, whatever its routing id."""
-        return Identity(self.address[0], self.machine, self.name)
 
     @property
     def is_local(self) -> bool:
@@ -83,7 +85,8 @@ class Crew(Generic[Waiting]):
         """A worker reports: a new one, or one that is known. `machine`: the address of another machine."""
         worker = self.workers.get(address)
         if worker is None:
-            worker = Worker(address, here.name, here.device, here.precision, now, machine)
+            identity = Identity.of(address, machine, here)
+            worker = Worker(address, here.name, here.device, here.precision, now, identity)
             self.workers[address] = worker
         worker.heard = now
         worker.memory_mb = here.memory_mb

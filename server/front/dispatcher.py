@@ -280,7 +280,7 @@ class Dispatcher:
         if self.precision and here.precision != self.precision:
             self._turn_away(address, f"it computes {here.precision}, and the others {self.precision}")
             return
-        if why := self.verifier.expelled.get(Identity(address[0], machine, here.name)):
+        if why := self.verifier.expelled.get(Identity.of(address, machine, here)):
             self.to_workers.append((address, Stop(why=why)))
             return
         known = address in self.crew.workers
@@ -428,7 +428,7 @@ class Dispatcher:
             self._begin_anew(request)
         log.error(
             "worker=%s machine=%s is expelled: %s; %d tiles leave the cache, %d requests begin anew",
-            liar.name, liar.machine or "this one", why, dropped, len(anew),
+            liar.name, liar.identity.machine or "this one", why, dropped, len(anew),
         )  # fmt: skip
         if (worker := self.crew.workers.get(liar.address)) is not None:
             self.to_workers.append((worker.address, Stop(why=self.verifier.expelled[liar.identity])))

@@ -6,8 +6,8 @@ when the first answer has come, so the first worker cannot know. The second send
 (server/model/receipt.py), and the tile is not delivered before it has come.
 
 A worker that is wrong once in a hundred tiles takes a hundred comparisons to be found. So a worker's first tiles are
-compared more often, and the share holds in the long run, as in BOINC's adaptive replication (Anderson 2020, arXiv
-1903.01699).
+all compared, then fewer and fewer, and the share holds in the long run, as in BOINC's adaptive replication (Anderson
+2020, arXiv 1903.01699).
 
 Where two differ, a third decides. Where there is no third, a worker of this machine is believed. What cannot be decided
 is not delivered. Two workers that lie in the same way, or that know each other, are not found. No sockets here.
@@ -27,7 +27,6 @@ from server.model.work import PaintTile
 Waiting = TypeVar("Waiting")
 
 KNOWN_TILES: Final = 5000  # of a worker, after which no more than the share is compared
-MOST_AT_FIRST: Final = 0.5  # of a new worker's tiles
 VOTES: Final = 3  # after which nobody else is asked
 MOST_LISTED: Final = 100  # expelled workers, for the status
 
@@ -84,7 +83,7 @@ class Verifier(Generic[Waiting]):
         if not item.is_exact or not self.share or all(each is worker for each in self._crew.workers.values()):
             return False
         self._tiles[worker.identity] += 1
-        at_first = min(MOST_AT_FIRST, self.share * KNOWN_TILES / self._tiles[worker.identity])
+        at_first = self.share * KNOWN_TILES / self._tiles[worker.identity]
         return self._chance() < max(self.share, at_first)
 
     def begin(self, item: WorkItem[Waiting], planes: Planes, worker: Worker[Waiting], receipt: str) -> None:
@@ -96,12 +95,12 @@ class Verifier(Generic[Waiting]):
     def next(self) -> tuple[Worker[Waiting], WorkItem[Waiting]] | None:
         """Another worker with room, and what it is to compute for a check; None while there is none."""
         for check in self._waiting:
-            machines = {voter.machine for voter, _ in check.votes}
+            machines = {voter.identity.machine for voter, _ in check.votes}
             worker = self._crew.free(
                 frozenset(check.item.hashes),
                 check.item.pixels,
                 able=check.may_vote,
-                before=lambda each, machines=machines: each.machine in machines,  # type: ignore[misc]
+                before=lambda each, machines=machines: each.identity.machine in machines,  # type: ignore[misc]
             )
             if worker is not None:
                 self._waiting.remove(check)
@@ -184,7 +183,9 @@ class Verifier(Generic[Waiting]):
             "checked": self._checked,
             "differed": self._differed,
             "undecided": self._undecided,
-            "expelled": [{"name": who.name, "machine": who.machine, "why": why} for who, why in listed],
+            "expelled": [
+                {"name": who.name, "device": who.device, "machine": who.machine, "why": why} for who, why in listed
+            ],
         }
 
 
