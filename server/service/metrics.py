@@ -1,4 +1,4 @@
-"""The server's figures for Prometheus, through its own client library, on loopback only.
+"""The server's figures for Prometheus, through its own client library, on loopback unless --metrics-host says more.
 
 A studio's monitoring reads them; nothing else of the server can be reached there, but whether it lives (/healthz) and
 is ready (/readyz). Loaded only with --metrics-port.
@@ -83,6 +83,10 @@ class FrontCollector(Collector):
         for state, count in training.items():
             trainings.add_metric([state], count)
         yield trainings
+        checks = report["verification"]
+        yield CounterMetricFamily("texserver_tiles_checked", "Tiles that two workers computed", value=checks["checked"])
+        yield CounterMetricFamily("texserver_tiles_differed", "Those that were not equal", value=checks["differed"])
+        yield GaugeMetricFamily("texserver_workers_expelled", "Since the start", value=len(checks["expelled"]))
         transport = report["transport"]
         yield GaugeMetricFamily("texserver_unsent_bytes", "On their way", value=transport.get("unsent_mb", 0) * 2**20)
         for name, about in (
@@ -100,8 +104,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, collector: FrontCollector) -> None:
-        super().__init__(("127.0.0.1", port), _Pages)
+    def __init__(self, host: str, port: int, collector: FrontCollector) -> None:
+        super().__init__((host, port), _Pages)
         self.collector = collector
         self.registry = CollectorRegistry()
         self.registry.register(collector)
@@ -167,13 +171,15 @@ class _Pages(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve_metrics(front: Front, port: int) -> Iterator[FrontCollector]:
-    """Serve the front's figures at http://127.0.0.1:PORT/metrics meanwhile. Raises NoMetrics."""
+def serve_metrics(front: Front, port: int, host: str = "127.0.0.1") -> Iterator[FrontCollector]:
+    """Serve the front's figures at http://HOST:PORT/metrics meanwhile. Raises NoMetrics."""
     collector = FrontCollector(front)
     try:
-        server = _Server(port, collector)
+        server = _Server(host, port, collector)
     except (OSError, OverflowError) as error:
-        raise NoMetrics(f"--metrics-port {port} cannot be listened on: {error}. Give another.") from None
+        raise NoMetrics(
+            f"--metrics-port {port} cannot be listened on at {host}: {error}. Give another, or another --metrics-host."
+        ) from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield collector

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.pairing is not None:
             print_pairing(options.pairing, config.connection_file or default_connection_file())
             return 0
-        with logging_to_stderr(config.log_level) as log:
+        with logging_to_stderr(config.log_level, config.log_format) as log:
             if config.worker_of is not None or WORKER_OF in os.environ:
                 return _work_for(config)
             with Server(config, dropped_lines=lambda: log.dropped if log else 0) as server:

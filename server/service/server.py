@@ -40,6 +40,7 @@ from server.service.outbox import Outbox
 from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
 from server.service.server_config import ServerConfig, Unservable, as_host, is_loopback, parse_endpoint
+from server.service.service_manager import ServiceManager
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
 from server.service.starter import StarterLibrary
 from server.service.training import Training
@@ -78,6 +79,7 @@ class Server:
         self._looked_at_keys = 0.0
         self._drain_ends = float("inf")
         self._look_at_metrics: Callable[[], None] | None = None
+        self._manager = ServiceManager()
         self._looked_at_metrics = self._greeted = self._gave_back = 0.0
         self._stack = ExitStack()
         try:
@@ -204,7 +206,9 @@ class Server:
         if self.config.metrics_port is not None:
             from server.service.metrics import serve_metrics
 
-            metrics = self._stack.enter_context(serve_metrics(self.front, self.config.metrics_port))
+            metrics = self._stack.enter_context(
+                serve_metrics(self.front, self.config.metrics_port, self.config.metrics_host)
+            )
             self._look_at_metrics = metrics.look
         configs = worker_configs(self._worker_config, self.config.device, self.config.workers)
         self.processes = Processes(configs, command=command)
@@ -376,6 +380,7 @@ class Server:
 
     def _tick(self, now: float) -> None:
         dispatcher = self.front.dispatcher
+        self._manager.tell(self.front.state, now)
         self.outbox.tick()
         self._look_at_connections()
         for client in self.peers.gone():

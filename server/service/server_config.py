@@ -11,6 +11,7 @@ from server.model.models_folder import models_folder
 from server.model.starter import StarterMaterial, chosen
 from server.model.torus import MAX_SIDE, MIN_SIDE
 from server.precision import PRECISIONS, Precision
+from server.service.log_writer import LOG_FORMATS, LogFormat
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -93,7 +94,17 @@ class ServerConfig:
         default=False, metadata=flag("exit when standard input closes: the program that started it has ended")
     )
     metrics_port: int | None = field(default=None, metadata=flag("figures for Prometheus, on loopback", metavar="PORT"))
+    metrics_host: str = field(
+        default="127.0.0.1",
+        metadata=flag(
+            "address at which --metrics-port listens (default: %(default)s); 0.0.0.0 lets everybody read the figures",
+            metavar="ADDRESS",
+        ),
+    )
     log_level: str = field(default="info", metadata=flag("how much to log (default: %(default)s)", choices=LOG_LEVELS))
+    log_format: LogFormat = field(
+        default="text", metadata=flag("text, or an object of JSON a line (default: %(default)s)", choices=LOG_FORMATS)
+    )
 
     @property
     def folder(self) -> Path:
@@ -120,6 +131,8 @@ class ServerConfig:
             raise Unservable(f"--precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
         if self.log_level not in LOG_LEVELS:
             raise Unservable(f"--log-level is {self.log_level!r}; it must be one of {', '.join(LOG_LEVELS)}.")
+        if self.log_format not in LOG_FORMATS:
+            raise Unservable(f"--log-format is {self.log_format!r}; it must be one of {', '.join(LOG_FORMATS)}.")
         if not MIN_SIDE <= self.max_side <= MAX_SIDE:
             raise Unservable(f"--max-side is {self.max_side}; it must be from {MIN_SIDE} to {MAX_SIDE}.")
         if self.workers < 1 or self.cache < 0:

@@ -1,11 +1,13 @@
 """Facts about the log: whoever logs never waits, whatever becomes of the lines."""
 
+import json
 import logging
 import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 
 import pytest
 
@@ -37,6 +39,26 @@ def test_lines_arrive_whole_and_in_order(pipe: tuple[int, int]) -> None:
     lines = os.read(reads, 65536).decode().splitlines()
     assert [line.partition("WARNING ")[2] for line in lines] == [f"line {number} \u00e9" for number in range(20)]
     assert writer.dropped == 0
+
+
+def test_a_line_of_json_holds_what_the_message_names(pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    writer = LogWriter(writes, "json")
+    log = logged(writer)
+    log.warning("client=%s id=%d op=generate model=%s outcome=ok", "ab12", 7, "\u00e9", extra={})
+    log.warning("op=hello name='Blender 5.2 x=1' says \udce9 in two\nlines")
+    try:
+        raise ValueError("on purpose")
+    except ValueError:
+        log.exception("x" * 20_000)
+    writer.end()
+    first, second, third = map(json.loads, os.read(reads, 65536).decode().splitlines())
+    assert first["fields"] == {"client": "ab12", "id": "7", "op": "generate", "model": "\u00e9", "outcome": "ok"}
+    assert (first["level"], first["message"][:11]) == ("warning", "client=ab12")
+    assert datetime.fromisoformat(first["time"]).tzinfo is not None
+    assert second["fields"] == {"op": "hello", "name": "Blender 5.2 x=1"}
+    assert second["message"].endswith("lines")
+    assert "ValueError: on purpose" in third["traceback"]
 
 
 @pytest.mark.serial

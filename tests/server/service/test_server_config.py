@@ -29,6 +29,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "cache": (["0"], 0),
     "max_side": (["65536"], 65536), "watchdog": (["0.5"], 0.5), "drain": (["0"], 0.0),
     "bind_workers": (["tcp://[::1]:*"], "tcp://[::1]:*"), "worker_of": (["line"], "line"),
+    "verify": (["0.02"], 0.02), "metrics_host": (["0.0.0.0"], "0.0.0.0"), "log_format": (["json"], "json"),
     "leave_with_parent": ([], True), "metrics_port": (["9000"], 9000), "log_level": (["debug"], "debug"),
 }  # fmt: skip
 
@@ -50,6 +51,7 @@ def test_every_field_has_a_flag_that_sets_it_alone(name: str) -> None:
         ({"log_level": "loud"}, "--log-level"), ({"max_side": 15}, "--max-side"), ({"max_side": 65537}, "--max-side"),
         ({"workers": 0}, "--workers"), ({"cache": -1}, "--cache"), ({"watchdog": 0.0}, "--watchdog"),
         ({"watchdog": float("nan")}, "--watchdog"), ({"drain": -1.0}, "--drain"),
+        ({"verify": 1.1}, "--verify"), ({"verify": float("nan")}, "--verify"), ({"log_format": "xml"}, "--log-format"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
 )  # fmt: skip
