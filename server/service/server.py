@@ -472,6 +472,7 @@ class Server:
         """After the first signal: the exit code once nothing is left to do, or no time for it."""
         if not self.front.draining:
             self.front.drain()
+            self._manager.tell(self.front.state, now)
             self._drain_ends = now + self.config.drain
             remove_connection_file(self.file)
             log.info("shutting down; a second signal ends it at once")
