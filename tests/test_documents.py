@@ -34,7 +34,11 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], Any]] = {
     "trainer.descriptor.distillation": distillation.main,
     "blender": paint_options.parse,
 }
-OTHERS_OPTIONS = {"--python", "--python-exit-code", "--command", "--online-mode"}  # Blender's
+OTHERS_OPTIONS = {
+    *("--python", "--python-exit-code", "--command", "--online-mode"),  # Blender's
+    *("--system", "--home-dir", "--shell", "--now"),  # of useradd and systemctl
+    *("--build-arg", "--name", "--read-only", "--tmpfs"),  # of docker
+}
 
 
 def named(value: object) -> str:

@@ -338,7 +338,8 @@ class Worker:
             return self._unusable(item)
         except Exception as error:
             return self._failure(item.number, error)
-        return Done(number=item.number, planes=() if item.receipt_only else planes, receipt=receipt_of(planes))
+        only = isinstance(item, PaintTile) and item.receipt_only
+        return Done(number=item.number, planes=() if only else planes, receipt=receipt_of(planes))
 
     def _blend(self, item: BlendTile) -> Iterator[FromWorker]:
         """The first tile takes the time of several, so it reports in between."""

@@ -10,6 +10,7 @@ import torch
 
 from blender_addon.protocol import wire
 from server.front.work_item import picture_item
+from server.model.receipt import receipt_of
 from server.model.torus import Window
 from server.model.work import Failed, Progress, encode
 from server.network.devices import prepare
@@ -92,7 +93,7 @@ def test_a_picture_is_that_of_stylize(
     expected = stylize(generator, torch.from_numpy(pixels), **manner, block=BLOCK).numpy()
     assert samples == expected.tobytes()
     assert statistics == measure(generator, torch.from_numpy(pixels), 7, 0.6, noise=0.5).to_bytes()
-    assert answers[-1] == {"say": "done", "task": 9}
+    assert answers[-1] == {"say": "done", "task": 9, "receipt": receipt_of([samples, statistics])}
     assert [answer["say"] for answer in answers[:-1]] == ["progress"] * (len(answers) - 1)
     done = [answer["done"] for answer in answers[:-1]]
     assert done == sorted(set(done))

@@ -14,6 +14,7 @@ from blender_addon.protocol import wire
 from server import __version__
 from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR, Map
+from server.model.receipt import receipt_of
 from server.model.torus import Size, Window
 from server.model.work import encode, parse_from_front
 from server.network.devices import NoSuchDevice
@@ -102,9 +103,17 @@ def starve(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], list[t
 def test_a_tile_is_that_of_the_texture(one: Worker, file: Path, depth: Any) -> None:
     load(one, file.read_bytes())
     answer, planes = paint(one, depths=[depth])
-    assert answer == {"say": "done", "task": 5}
+    assert answer == {"say": "done", "task": 5, "receipt": receipt_of(planes)}
     (expected,) = texture_bytes(read_model(file).generator, 7, Size(*SIZE), Window(*TILE), depth)
     assert planes == [expected.numpy().tobytes()]
+
+
+def test_of_a_tile_that_is_compared_only_the_receipt_goes_back(one: Worker, file: Path) -> None:
+    load(one, file.read_bytes())
+    _, planes = paint(one)
+    answer, nothing = paint(one, receipt_only=True)
+    assert answer == {"say": "done", "task": 5, "receipt": receipt_of(planes)}
+    assert nothing == []
 
 
 def test_each_map_has_its_own_samples(one: Worker, tmp_path: Path) -> None:
@@ -291,7 +300,7 @@ def test_it_says_who_it_is_paints_and_stops_when_told(
     front.send(msgpack.packb(order))
     while len(frames := front.recv_multipart()) == 1:
         assert msgpack.unpackb(frames[0])["say"] == "here"
-    assert msgpack.unpackb(frames[0]) == {"say": "done", "task": 9}
+    assert msgpack.unpackb(frames[0]) == {"say": "done", "task": 9, "receipt": receipt_of(frames[1:])}
     assert frames[1] == paint(one)[1][0]
     front.send(msgpack.packb({"do": "stop"}))
     thread.join(30)
