@@ -54,9 +54,15 @@ def load(one: Worker, content: bytes, sha256: str = "a") -> None:
 
 
 def paint(
-    one: Worker, *, sha256: str = "a", depths: Sequence[int] = (8,), tile: tuple[int, int, int, int] = TILE
+    one: Worker,
+    *,
+    sha256: str = "a",
+    depths: Sequence[int] = (8,),
+    tile: tuple[int, int, int, int] = TILE,
+    **more: Any,
 ) -> Any:
     order = {"do": "paint", "task": 5, "sha256": sha256, "seed": 7, "size": SIZE, "tile": tile, "depths": depths}
+    order |= more
     ((answer, planes),) = do(one, order)
     assert answer["task"] == 5
     return answer, planes
