@@ -37,7 +37,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], Any]] = {
 OTHERS_OPTIONS = {
     *("--python", "--python-exit-code", "--command", "--online-mode"),  # Blender's
     *("--system", "--home-dir", "--shell", "--now"),  # of useradd and systemctl
-    *("--build-arg", "--name", "--read-only", "--tmpfs"),  # of docker
+    *("--build-arg", "--name"),  # of docker
 }
 
 
