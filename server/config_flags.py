@@ -10,7 +10,7 @@ Whether the values make sense is checked where the dataclass is constructed.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -55,6 +55,18 @@ def from_options(config: type[Config], options: argparse.Namespace) -> Config:
     types = get_type_hints(config)
     given = {each.name: getattr(options, each.name) for each in fields(config)}  # type: ignore[arg-type]
     return config(**{name: tuple(value or ()) if _several(types[name]) else value for name, value in given.items()})
+
+
+def as_options(config: Any, leave_out: Collection[str] = ()) -> list[str]:
+    """The command line that gives this dataclass again, without the fields `leave_out`."""
+    options: list[str] = []
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if each.name in leave_out or value == each.default:
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        options += [f"--{each.name.replace('_', '-')}", *map(str, values)]
+    return options
 
 
 def _several(annotation: Any) -> bool:

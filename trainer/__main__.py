@@ -10,10 +10,11 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -25,7 +26,8 @@ from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
 from server.network.devices import choose_device
 from server.replace_file import UnusableOutput, replace_file
-from trainer.batch import Outcome, as_json, check_all, exit_code, fingerprint, make_all, summary, table
+from trainer import on_ray
+from trainer.batch import Outcome, as_json, check_all, described, exit_code, fingerprint, make_all, summary, table
 from trainer.descriptor.descriptors import SET_ITERATIONS, NetworkDescriptor, choose_descriptor
 from trainer.estimate import Estimate, Size
 from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             leave_with_parent()
         say = report.say if report.wanted else _say(config)
         found = _found(config, say)
+        if config.ray is not None and not config.estimate:
+            return _on_ray(config.ray, found, config, say, report)
         tasks = _tasks(config, found.materials, say)
         if config.ignored:
             say(
@@ -60,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         with _stop_requests(config.quiet) as stop:
             outcomes = check_all(tasks, config, stop, say, report)
-            if config.estimate:
+            if config.estimate and not stop.requested:
                 return _estimate(outcomes, found, config, say, report)
             if any(outcome.state == "not begun" for outcome in outcomes):
                 make_all(outcomes, _kind_of_job(config, say, report), config, stop, say, report)
         if len(outcomes) > 1:
             say(f"\n{table(outcomes)}")
         if config.json:
-            replace_file(config.json, as_json(outcomes, found.left_out).encode())
+            replace_file(config.json, as_json(list(map(described, outcomes)), found.left_out).encode())
     except (TexserverError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         report.ended(str(error))
@@ -76,7 +80,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("trainer: Stopped at once; nothing more was written.", file=sys.stderr)
         return 130
     report.ended(summary(outcomes))
-    return exit_code(outcomes)
+    return exit_code({each.state for each in outcomes})
+
+
+def _on_ray(address: str, found: Found, config: TrainingConfig, say: Say, report: Report) -> int:
+    """Have a Ray cluster make the models; the exit code."""
+    arguments = on_ray.command_line(config, config.out or Path("models"))
+    network, count = config.recipe.arch != "quilt", len(found.materials)
+    told: list[Mapping[str, Any]] = []
+    try:
+        for result in on_ray.results(address, arguments, count, network=network):
+            told.append(result)
+            report.result(result)
+            say(f"{len(told)} of {count}: {result['name']} {result['state']}. {result['why']}".rstrip())
+            if result["why"]:
+                print(f"trainer: {result['why']}", file=sys.stderr)
+    except on_ray.ShardFailed as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("trainer: Stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    finally:
+        if config.json:
+            replace_file(config.json, as_json(told, found.left_out).encode())
+    return exit_code({result["state"] for result in told})
 
 
 def _estimate(outcomes: Sequence[Outcome], found: Found, config: TrainingConfig, say: Say, report: Report) -> int:
@@ -100,8 +128,8 @@ def _estimate(outcomes: Sequence[Outcome], found: Found, config: TrainingConfig,
     say(estimate.spoken(len(outcomes)))
     report.estimate(dataclasses.asdict(estimate))
     if config.json:
-        replace_file(config.json, as_json(outcomes, found.left_out, estimate).encode())
-    return exit_code([each for each in outcomes if each.state != "not begun"])
+        replace_file(config.json, as_json(list(map(described, outcomes)), found.left_out, estimate).encode())
+    return exit_code({each.state for each in outcomes} - {"not begun"})
 
 
 def _report(options: argparse.Namespace) -> Report:
@@ -203,7 +231,8 @@ def _say(config: TrainingConfig) -> Say:
     """What is said to people: not where programs read results."""
     if config.quiet:
         return lambda text: None
-    return lambda text: tqdm.write(text, file=sys.stderr if config.result_lines else sys.stdout)
+    out = sys.stderr if config.result_lines else sys.stdout
+    return lambda text: tqdm.write(text, file=out)
 
 
 @contextmanager

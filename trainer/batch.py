@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,7 @@ from trainer.training_config import TrainingConfig
 
 State = Literal["not begun", "up to date", "made", "refused", "failed", "stopped"]
 SHAPELESS = (  # options that shape no model
-    *("swatch", "swatch_list", "shard", "out", "again", "json", "estimate", "resume", "quiet", "device"),
+    *("swatch", "swatch_list", "shard", "out", "again", "json", "ray", "estimate", "resume", "quiet", "device"),
     *("model_only", "progress_lines", "result_lines", "openjd", "leave_with_parent"),
 )
 # Options that the recipe holds, whether given or not. `iterations` is none: its default depends on the descriptor.
@@ -211,9 +211,8 @@ def _is_of_another(facts: Facts, task: Task) -> bool:
 # ---------------------------------------------------------------------------------------------------------- summing up
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
+def exit_code(states: Collection[str]) -> int:
     """0: all is made; 130: stopped; 1: a training failed; 2: a picture or an option cannot be used."""
-    states = {outcome.state for outcome in outcomes}
     for state, code in (("stopped", 130), ("not begun", 130), ("failed", 1), ("refused", 2)):
         if state in states:
             return code
@@ -257,12 +256,14 @@ def described(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def as_json(outcomes: Sequence[Outcome], left_out: Mapping[Path, str], estimate: Estimate | None = None) -> str:
-    """The same for programs, with the files that were left out."""
+def as_json(
+    results: Sequence[Mapping[str, Any]], left_out: Mapping[Path, str], estimate: Estimate | None = None
+) -> str:
+    """The same for programs, with the files that were left out. `results`: `described` ones."""
     content: dict[str, Any] = {
         "format": 1,
         "texserver": __version__,
-        "results": [described(each) for each in outcomes],
+        "results": results,
         "left_out": {str(path): why for path, why in left_out.items()},
     }
     if estimate:

@@ -25,6 +25,7 @@ class Report:
 
     def __init__(self, *, wanted: bool, results: bool = False) -> None:
         self.wanted, self.results = wanted, results
+        self._out = sys.stdout
 
     def begin(self, number: int, count: int, name: str) -> None:
         """Model `number`, from 1, of `count` comes next. People are told anyway."""
@@ -46,19 +47,23 @@ class Report:
     def result(self, outcome: Mapping[str, object]) -> None:
         """What became of a model (trainer/batch.py)."""
         if self.results:
-            _write(json.dumps({"result": outcome}))
+            self._write(json.dumps({"result": outcome}))
 
     def estimate(self, estimate: Mapping[str, object]) -> None:
         """What all models will take (trainer/estimate.py)."""
         if self.results:
-            _write(json.dumps({"estimate": estimate}))
+            self._write(json.dumps({"estimate": estimate}))
 
     def ended(self, failure: str) -> None:
         """The program ends, and `failure` says why it ends with an error; "": all is made. People are told anyway."""
 
     def _line(self, **told: object) -> None:
         if self.wanted:
-            _write(json.dumps(told))
+            self._write(json.dumps(told))
+
+    def _write(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
 
 
 class OpenJDReport(Report):
@@ -81,8 +86,3 @@ class OpenJDReport(Report):
             openjd.failed(failure)
         else:
             openjd.progress(1.0)
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

@@ -164,6 +164,12 @@ class TrainingConfig:
     json: Path | None = field(
         default=None, metadata=flag("write what became of each model to this file, for programs", metavar="FILE")
     )
+    ray: str | None = field(
+        default=None,
+        metadata=flag(
+            "train on the machines of the Ray cluster at this address; auto is that of this machine", metavar="ADDRESS"
+        ),
+    )
     estimate: bool = field(
         default=False, metadata=flag("say how many models there are to make, how long that takes and what memory")
     )
@@ -191,6 +197,8 @@ class TrainingConfig:
         _ = self.share, self.rectangles
         if self.progress_lines and self.openjd:
             raise ValueError("--progress-lines and --openjd tell the same in two ways. Leave one of them out.")
+        if self.ray is not None and (self.shard is not None or self.resume or self.progress_lines or self.openjd):
+            raise ValueError("--ray makes shards of its own, which go on by themselves and tell results alone.")
         if self.aspect is not None and self.corners is None:
             raise ValueError("--aspect belongs to --corners. Name the corners, or leave it out.")
         if self.corners is not None and self.kind != "texture":

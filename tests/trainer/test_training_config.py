@@ -41,6 +41,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "leave_out": (["0.1,0.2,0.3,0.4"], ("0.1,0.2,0.3,0.4",)),
     "aspect": (["1.5"], 1.5), "model_only": ([], True), "progress_lines": ([], True), "leave_with_parent": ([], True),
     "swatch_list": (["list.txt"], Path("list.txt")), "shard": (["3/16"], "3/16"), "estimate": ([], True),
+    "ray": (["auto"], "auto"),
     "result_lines": ([], True), "openjd": ([], True),
 }  # fmt: skip
 
@@ -73,6 +74,7 @@ def test_a_swatch_must_be_named() -> None:
     [
         ({"seed": -1}, "seed is -1"),
         ({"shard": "5/4"}, "not one of 1/4 to 4/4"),
+        ({"shard": "1/4", "ray": "auto"}, "shards of its own"),
         ({"openjd": True, "progress_lines": True}, "Leave one of them out"),
         ({"arch": "resnet"}, "arch is 'resnet'"),
         ({"lattice": "bricks"}, "is not a lattice"),
