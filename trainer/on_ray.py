@@ -24,6 +24,7 @@ from trainer.training_config import TrainingConfig
 ROUNDS = 8  # shards for each training that the cluster runs at once: few enough that a start of seconds does not matter
 RETRIES = 5  # of a task whose machine is lost
 TOLD = (1, 2, 130)  # exit codes that the lines of results explain
+HEARS_S = 0.5  # after which a task hears that it is to stop: Ray interrupts Python, not a call that waits
 STOP_S = 120.0  # after which a training that was told to stop is given up
 OF_THE_DRIVER = (
     *("ray", "swatch", "swatch_list", "out", "json", "shard", "quiet", "estimate"),
@@ -123,7 +124,10 @@ def _train(arguments: list[str]) -> tuple[list[str], str]:
     )
     os.close(ours)
     try:
-        out, err = process.communicate()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                out, err = process.communicate(timeout=HEARS_S)
+                break
     except KeyboardInterrupt:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

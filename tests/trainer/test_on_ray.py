@@ -3,8 +3,10 @@
 import argparse
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from trainer import on_ray
 from trainer.__main__ import main
 from trainer.training_config import TrainingConfig
 
+ENVIRONMENT = {**environment(), "RAY_USAGE_STATS_ENABLED": "0"}
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
@@ -57,32 +60,63 @@ def test_without_ray_the_command_says_how_to_get_it(
     assert "pip install 'texserver[ray]'" in capsys.readouterr().err
 
 
+@pytest.fixture
+def cluster() -> Iterator["subprocess.Popen[str]"]:
+    """A cluster of two machines of one processor each; it prints its address, and loses one when it reads a line."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install '.[ray]'")
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.communicate("\n\n", timeout=120)
+
+
+def start(cluster: "subprocess.Popen[str]", photos: Path, models: Path, *more: str) -> "subprocess.Popen[str]":
+    """The command, on the cluster."""
+    assert cluster.stdout is not None
+    address = cluster.stdout.readline().strip()
+    command = ["--swatch", str(photos), "--out", str(models), "--ray", address, "--model-only", *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer", *command],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'")
-def test_a_cluster_that_loses_a_machine_makes_each_model_once(tmp_path: Path) -> None:
+def test_a_cluster_that_loses_a_machine_makes_each_model_once(cluster: "subprocess.Popen[str]", tmp_path: Path) -> None:
     photos, models = tmp_path / "photos", tmp_path / "models"
     photos.mkdir()
     names = [f"s{number}" for number in range(6)]
     for number, name in enumerate(names):
         save_picture(photos / f"{name}.png", gravel(64, 64, seed=number, stone=5))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    env = {**environment(), "RAY_USAGE_STATS_ENABLED": "0"}
-    cluster = subprocess.Popen([sys.executable, "-c", CLUSTER], env=env, **pipes)  # type: ignore[call-overload]
-    try:
-        address = cluster.stdout.readline().strip()
-        command = ["--swatch", photos, "--out", models, "--ray", address, "--model-only", "--result-lines"]
-        line = [sys.executable, "-m", "trainer", *map(str, command)]
-        driver = subprocess.Popen(line, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-        wait_for(models / "s0.safetensors", driver)
-        print("lose a machine", file=cluster.stdin, flush=True)
-        assert cluster.stdout.readline() == "lost\n"
-        out, _ = driver.communicate(timeout=900)
-    finally:
-        cluster.communicate("end\n", timeout=120)
-    assert driver.returncode == 0
+    driver = start(cluster, photos, models, "--result-lines")
+    wait_for(models / "s0.safetensors", driver)
+    print("lose a machine", file=cluster.stdin, flush=True)
+    assert cluster.stdout is not None
+    assert cluster.stdout.readline() == "lost\n"
+    out, err = driver.communicate(timeout=900)
+    assert driver.returncode == 0, err
     told = [json.loads(line)["result"] for line in out.splitlines()]
     assert sorted(each["name"] for each in told) == names
     assert {each["state"] for each in told} <= {"made", "up to date"}
     for name in names:
         assert read_model(models / f"{name}.safetensors").training["finished"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ctrl_c_stops_the_trainings_of_a_cluster_and_they_save(
+    cluster: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    picture, models = save_picture(tmp_path / "bark.png", gravel(96, 96)), tmp_path / "models"
+    driver = start(cluster, picture, models, "--arch", "taper", "--descriptor", "builtin", "--size", "96")
+    wait_for(models / "bark.checkpoint.safetensors", driver)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=300)
+    assert driver.returncode == 130, err
+    assert "the same command goes on from here" in err
+    assert read_model(models / "bark.safetensors").training["finished"] is False
