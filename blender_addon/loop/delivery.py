@@ -116,7 +116,8 @@ class TextureDelivery(SurfaceDelivery):
         elif task.state == "done" and task.result:
             if not self.assignment.load(task.result):
                 return
-            state.session().remember(task.result)  # first: the history has it even if the object is gone
+            if not (task.order.squares or task.order.wang):  # the history could not paint these again
+                state.session().remember(task.result)  # first: the history has it even if the object is gone
             self.assignment.show(task.result)
             task.note = " ".join(self.assignment.notes)
             self.pending = False

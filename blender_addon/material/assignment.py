@@ -27,6 +27,7 @@ from .materials import (
     TextureMapping,
     groups_of,
     images_of,
+    kept_images_of,
     load_image,
     name_image,
     new_material,
@@ -191,6 +192,7 @@ class Assignment:
             self.target.mapping,
             unit=first.per_unit if first and all(densities) else None,
             lattice=_lattice_of(painted),
+            squares=painted.squares,
             replace_links=self.target.replace_links,
             ours=ours,
         )
@@ -200,7 +202,7 @@ class Assignment:
         if linked.without_uv:
             have = "have" if len(names) > 1 else "has"
             self._tell(f"{', '.join(names)} {have} no usable UV map, so box mapping is used. Unwrap makes one.")
-        elif projection_of(material) == "UV":
+        elif projection_of(material) == "UV" and not painted.squares:
             for each, density in zip(objects, densities, strict=True):
                 if density and density.spread > measure.EVEN:
                     self._tell(uneven(each.name, density.spread))
@@ -313,7 +315,8 @@ def _lattice_of(painted: Painted) -> Lattice | None:
 
 def _shown_by(material: Any) -> list[Reference]:
     """The images and the group that our nodes of a material show."""
-    images = [Reference.to("images", each) for each in images_of(material).values() if each is not None]
+    shown = [*images_of(material).values(), *kept_images_of(material)]
+    images = [Reference.to("images", each) for each in shown if each is not None]
     return [*images, *(Reference.to("node_groups", each) for each in groups_of(material))]
 
 

@@ -8,6 +8,7 @@ which have other bits.
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -48,15 +49,7 @@ def order_of(material: Any, engine: Engine, name: str, folder: Path) -> ExportOr
     images = materials.images_of(material)
     if not images:
         raise NotExported(f"{material.name} shows no textures of Texserver. Paint one first.")
-    workshop = Path(bpy.app.tempdir) / f"texserver-export-{token_hex(6)}"
-    try:
-        workshop.mkdir()
-        paths = {map: _file_of(image, workshop / map) for map, image in images.items()}
-    except (OSError, NotExported) as error:
-        shutil.rmtree(workshop, ignore_errors=True)
-        if isinstance(error, NotExported):
-            raise
-        raise NotExported(f"{workshop.parent} cannot be written to: {error.strerror}. Make room there.") from error
+    workshop, paths = gather(images)
     node = live.node_of(material.node_tree)
     node = node if live.showing(node) else None
     names = (live.ROUGH_MIN, live.ROUGH_MAX, live.HUE, live.VALUE)
@@ -67,10 +60,23 @@ def order_of(material: Any, engine: Engine, name: str, folder: Path) -> ExportOr
         hue=hue,
         value=value,
         without=_shader_values(material),
-        metadata=_provenance(images),
+        metadata=provenance(images),
     )
     job = job_of(engine, name, sources, _look(node), folder.absolute())
     return ExportOrder(title=f"{material.name} for {NAMES[engine]}", job=job, workshop=workshop)
+
+
+def gather(images: Mapping[str, Any]) -> tuple[Path, dict[str, Path]]:
+    """A new folder for a job, and the file of each image; what is packed is written there. Raises NotExported."""
+    workshop = Path(bpy.app.tempdir) / f"texserver-export-{token_hex(6)}"
+    try:
+        workshop.mkdir()
+        return workshop, {map: _file_of(image, workshop / map) for map, image in images.items()}
+    except (OSError, NotExported) as error:
+        shutil.rmtree(workshop, ignore_errors=True)
+        if isinstance(error, NotExported):
+            raise
+        raise NotExported(f"{workshop.parent} cannot be written to: {error.strerror}. Make room there.") from error
 
 
 def left_out(material: Any) -> str:
@@ -83,6 +89,11 @@ def left_out(material: Any) -> str:
 
 def _file_of(image: Any, packed: Path) -> Path:
     """The PNG or TIFF of an image: its own file, or `packed` with what is packed. Raises NotExported or OSError."""
+    if image.source == "TILED":
+        folder = Path(bpy.path.abspath(image.filepath)).parent
+        raise NotExported(
+            f"{image.name!r} has UDIM squares. Their files lie in {folder} already, as engines take them."
+        )
     if image.is_dirty:
         raise NotExported(f"The image {image.name!r} has changes that are not saved. Save it first.")
     if image.packed_file:
@@ -114,7 +125,7 @@ def _look(node: Any) -> Look:
     assert shown
     assert scene
     metre = scene.unit_settings.scale_length or 1.0
-    width, (rows, columns) = live.value(node, live.SIZE) * metre, shown.size
+    width, (rows, columns) = live.value(node, live.SIZE) * shown.across * metre, shown.size
     u, v = node.get(materials.UNIT, (1.0, 1.0))
     return Look(
         size_m=(width, width * rows / columns),
@@ -132,7 +143,7 @@ def _shader_values(material: Any) -> dict[str, float]:
     return {map: float(shader.inputs[name].default_value) for map, name in sockets.items()}
 
 
-def _provenance(images: dict[str, Any]) -> dict[str, str]:
+def provenance(images: Mapping[str, Any]) -> dict[str, str]:
     """What the files say of how to make them again, in the words of texget."""
     mark = next((each[MARK] for each in images.values() if is_ours(each)), None)
     if mark is None:

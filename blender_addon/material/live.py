@@ -18,26 +18,29 @@ own values, which its links override, say what the exporter shall write.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import bpy
 
 from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
+from .cells import INTERPOLATION, bilinear, cell
+from .drift import drift
 from .marks import MARK, is_ours
 from .measure import ALONG_U, ALONG_V
-from .pieces import piece, steps_of
+from .pieces import number_of_object, piece, steps_of
 from .wiring import Wiring
 
 NAME: Final = "Texserver Material"
-VERSION: Final = 2  # 1 had no VARY
+VERSION: Final = 3  # 1 had no VARY, 2 no drift
 PART: Final = "material"  # what the group's node in a material is marked with
 
 SIZE, OFFSET_X, OFFSET_Y, ROTATION, BLEND = "Size", "Offset X", "Offset Y", "Rotation", "Blend"
 HUE, VALUE, AO, ROUGH_MIN, ROUGH_MAX = "Hue", "Value", "AO", "Roughness Min", "Roughness Max"
 STRENGTH, DISPLACEMENT = "Normal Strength", "Displacement"
 VARY: Final = "Vary per Object"
+HUE_DRIFT, VALUE_DRIFT, DRIFT_SIZE = "Hue Drift", "Value Drift", "Drift Size"
 OUTPUTS: Final = {  # with the maps that each is for
     "Base Color": ("basecolor", "NodeSocketColor"),
     "Metallic": ("metallic", "NodeSocketFloat"),
@@ -48,6 +51,8 @@ OUTPUTS: Final = {  # with the maps that each is for
 GLTF_OUTPUT: Final = "glTF Material Output"  # Blender's glTF exporter looks for these two names
 GLTF_OCCLUSION: Final = "Occlusion"
 EXPORTED: Final = "occlusion in glTF"
+PLAIN: Final = "texserver_plain"  # on the nodes that only keep an image
+_MAPPING: Final = "mapping"
 _STEEPEST: Final = 0.05  # the z of a normal; below it a slope has no end
 _HARD: Final = 0.001  # a blend that is seen as none
 
@@ -95,6 +100,35 @@ INPUTS: Final = (
     Input(
         name=VARY, default=0, low=0, high=1, subtype="FACTOR", since=2, about="1: each object shows another piece of it"
     ),
+    Input(
+        name=HUE_DRIFT,
+        default=0,
+        low=0,
+        high=0.5,
+        maps=("basecolor",),
+        since=3,
+        about="How far the hue wanders over metres of the world",
+    ),
+    Input(
+        name=VALUE_DRIFT,
+        default=0,
+        low=0,
+        high=1,
+        subtype="FACTOR",
+        maps=("basecolor",),
+        since=3,
+        about="How far the brightness wanders over metres of the world",
+    ),
+    Input(
+        name=DRIFT_SIZE,
+        default=3,
+        low=1e-3,
+        high=1e6,
+        subtype="DISTANCE",
+        maps=("basecolor",),
+        since=3,
+        about="How wide the patches are in which the colours wander",
+    ),
 )
 
 
@@ -104,8 +138,15 @@ class Showing:
 
     images: Mapping[str, Any]  # by map
     projection: Projection
-    size: tuple[int, int]  # height, width of the texture in pixels
+    size: tuple[int, int]  # height, width in pixels of the texture, or of one tile of an atlas
     lattice: Lattice | None = None  # the two steps (y, x) in pixels by which the model's pattern repeats
+    across: int = 1  # how many tiles lie side by side in the images: more than one makes a plane that never repeats
+    plain: Mapping[str, Any] = field(default_factory=dict)  # the texture that repeats, kept beside an atlas
+
+    @property
+    def has_squares(self) -> bool:
+        """Whether the images have a file for each UDIM square, which lie where the UV map says."""
+        return any(each.source == "TILED" for each in self.images.values())
 
 
 def node_of(tree: Any) -> Any:
@@ -122,10 +163,17 @@ def showing(node: Any) -> Showing | None:
     images = {
         each[MARK]: each.image for each in group.nodes if each.type == "TEX_IMAGE" and MARK in each and each.image
     }
+    plain = {each[PLAIN]: each.image for each in group.nodes if PLAIN in each and each.image}
     told = group[MARK]
     steps = told.get("lattice")
-    lattice = (tuple(steps[:2]), tuple(steps[2:])) if steps else None
-    return Showing(images=images, projection=told["projection"], size=tuple(told["size"]), lattice=lattice)
+    return Showing(
+        images=images,
+        projection=told["projection"],
+        size=tuple(told["size"]),
+        lattice=(tuple(steps[:2]), tuple(steps[2:])) if steps else None,
+        across=told.get("across", 1),
+        plain=plain,
+    )
 
 
 def is_current(node: Any) -> bool:
@@ -161,6 +209,8 @@ def build(shown: Showing) -> Any:
     group[MARK] = {"version": VERSION, "projection": shown.projection, "size": list(shown.size)}
     if shown.lattice:
         group[MARK]["lattice"] = [float(each) for step in shown.lattice for each in step]
+    if shown.across > 1:
+        group[MARK]["across"] = shown.across
     _Group(group, shown)
     return group
 
@@ -175,13 +225,14 @@ def _add_input(group: Any, input: Input) -> None:
 def describe_to_gltf(node: Any) -> None:
     """Tell the glTF exporter where the texture lies. It reads the Mapping node's own values, not what is linked."""
     shown = showing(node)
-    mapping = next((each for each in node.node_tree.nodes if each.get(MARK) == "mapping"), None) if shown else None
+    mapping = next((each for each in node.node_tree.nodes if each.get(MARK) == _MAPPING), None) if shown else None
     if shown is None or mapping is None:
         return
     per_unit = (1.0, 1.0)
     size, angle = max(value(node, SIZE), 1e-4), -value(node, ROTATION)
     if shown.projection == "UV":
         per_unit = tuple(node.get("texserver_unit", per_unit))
+    size *= shown.across  # an atlas is a texture that repeats, too, and larger than its tiles
     tile = (size, size * shown.size[0] / shown.size[1])
     x, y = -value(node, OFFSET_X), -value(node, OFFSET_Y)
     moved = (x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle))
@@ -222,17 +273,24 @@ class _Side:
     place: Any  # texture coordinates
     weight: Any  # how much it is seen
     slope: Any = None  # a function from a slope (x, y) in the texture to a vector in the object's own directions
+    others: tuple[Any, ...] = ()  # in an atlas: where the texels to the right and above lie
+    shares: Any = None  # and how much they are seen
 
 
 def _lay(wiring: Wiring, metres: Any, given: Mapping[str, Any]) -> Any:
     """From lengths on the object to coordinates in the texture."""
     moved = wiring.vector("SUBTRACT", metres, wiring.combine(given[OFFSET_X], given[OFFSET_Y]))
     turned = wiring.turn(moved, wiring.math("MULTIPLY", given[ROTATION], -1.0))
+    return _map(wiring, turned, given[_PIECE], wiring.vector("DIVIDE", (1, 1, 1), given[_TILE]))
+
+
+def _map(wiring: Wiring, place: Any, moved: Any, scale: Any) -> Any:
+    """Scaled and moved coordinates, by a node whose own values say to glTF's exporter where the texture lies."""
     none = wiring.combine(0.0, 0.0)  # the exporter's values are not for the renderer
-    node = wiring.node(
-        "ShaderNodeMapping", turned, given[_PIECE], none, wiring.vector("DIVIDE", (1, 1, 1), given[_TILE])
-    )
-    node[MARK] = "mapping"
+    node = wiring.node("ShaderNodeMapping", place, moved, none, scale)
+    for each in [each for each in wiring.tree.nodes if each.get(MARK) == _MAPPING]:
+        del each[MARK]  # the exporter reads the last one before the image
+    node[MARK] = _MAPPING
     return node.outputs[0]
 
 
@@ -270,6 +328,11 @@ _BOX: Final = "Box"
 _BOX_NORMAL: Final = "Box Normal"
 _PIECE: Final = "Piece"  # the shared group, and what it gives: how far the texture is moved, in repeats of it
 _STEPS: Final = ("Step 1", "Step 2", "Counts")
+_NUMBER_OF: Final = "Number"  # of the object that is shaded, 0 where all show the same
+_CELL, _DRIFT = "Cell", "Drift"
+_PLACE, _TEXELS, _CORNER, _FIRST, _SHARES = "Place", "Texels", "Corner", "First Texel", "Shares"
+_FACTOR: Final = "Factor"
+_DRIFTS: Final = (HUE_DRIFT, VALUE_DRIFT, DRIFT_SIZE)
 _TILE: Final = "Tile"  # width and height of the texture, in units of length
 _PLACES: Final = ("Top", "Right", "Front")  # in the order of the sides
 _WEIGHTS, _SIGNS, _SCALE = "Weights", "Signs", "Scale"
@@ -332,8 +395,20 @@ def _box_normal(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _piece(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Where this object's piece of the texture lies."""
-    return {_PIECE: piece(wiring, given[VARY], *(given[name] for name in _STEPS))}
+    """Where this object's piece of the texture lies, and the object's number."""
+    number = number_of_object(wiring, given[VARY])
+    return {_PIECE: piece(wiring, number, *(given[name] for name in _STEPS)), _NUMBER_OF: number}
+
+
+def _cell(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Which tile of an atlas stands at a place, and which texels of it are seen."""
+    found = cell(wiring, given[_PLACE], given[_NUMBER_OF], given[_TEXELS])
+    return dict(zip((_CORNER, _FIRST, _SHARES), found, strict=True))
+
+
+def _drift(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How the colours wander."""
+    return dict(zip((HUE, _FACTOR), drift(wiring, *(given[each] for each in _DRIFTS)), strict=True))
 
 
 _SHARED: Final[dict[str, tuple[Any, dict[str, str], dict[str, str]]]] = {  # what makes it, its inputs, its outputs
@@ -352,7 +427,17 @@ _SHARED: Final[dict[str, tuple[Any, dict[str, str], dict[str, str]]]] = {  # wha
         },
         {"Normal": _VECTOR},
     ),
-    _PIECE: (_piece, {VARY: _NUMBER, **dict.fromkeys(_STEPS, _VECTOR)}, {_PIECE: _VECTOR}),
+    _PIECE: (
+        _piece,
+        {VARY: _NUMBER, **dict.fromkeys(_STEPS, _VECTOR)},
+        {_PIECE: _VECTOR, _NUMBER_OF: _NUMBER},
+    ),
+    _CELL: (
+        _cell,
+        {_PLACE: _VECTOR, _NUMBER_OF: _NUMBER, _TEXELS: _VECTOR},
+        dict.fromkeys((_CORNER, _FIRST, _SHARES), _VECTOR),
+    ),
+    _DRIFT: (_drift, dict.fromkeys(_DRIFTS, _NUMBER), {HUE: _NUMBER, _FACTOR: _NUMBER}),
 }
 
 
@@ -389,21 +474,29 @@ class _Group:
         height, width = shown.size
         size = self.given[SIZE]
         self.given[_TILE] = wiring.combine(size, wiring.math("MULTIPLY", size, height / width), 1.0)
-        steps = dict(zip(_STEPS, steps_of(shown.size, shown.lattice), strict=True))
-        self.given[_PIECE] = self._use(_PIECE, {VARY: self.given[VARY], **steps}).outputs[0]
+        steps = steps_of(shown.size, shown.lattice) if shown.across == 1 else ((0.0, 0.0, 0.0),) * len(_STEPS)
+        piece = self._use(_PIECE, {VARY: self.given[VARY], **dict(zip(_STEPS, steps, strict=True))})
+        self.given |= {each.name: each for each in piece.outputs}
+        if shown.has_squares:
+            self.given[ROTATION] = 0.0
         self.scale: Any = None
+        self.sampled: set[str] = set()
         self.box: Any = None
-        sides = self._sides()
+        sides = [self._in_atlas(each) for each in self._sides()] if shown.across > 1 else self._sides()
         colours = {map: self._sample(map, image, sides) for map, image in shown.images.items()}
         wiring.end(self._outputs(colours, sides))
+        for map, image in shown.plain.items():
+            wiring.node("ShaderNodeTexImage", image=image, label="Kept, not seen")[PLAIN] = map
 
     def _outputs(self, colours: Mapping[str, Sequence[Any]], sides: Sequence[_Side]) -> dict[str, Any]:
         wiring, given = self.wiring, self.given
         blended = {map: self._blended(each, sides) for map, each in colours.items() if map != "normal"}
         found: dict[str, Any] = {}
         if "basecolor" in blended:
-            hue = wiring.math("ADD", given[HUE], 0.5)
-            turned = wiring.node("ShaderNodeHueSaturation", hue, 1.0, given[VALUE], 1.0, blended["basecolor"])
+            wandering = self._use(_DRIFT, given).outputs
+            hue = wiring.math("ADD", wiring.math("ADD", given[HUE], 0.5), wandering[HUE])
+            brightness = wiring.math("MULTIPLY", given[VALUE], wandering[_FACTOR])
+            turned = wiring.node("ShaderNodeHueSaturation", hue, 1.0, brightness, 1.0, blended["basecolor"])
             found["Base Color"] = turned.outputs[0]
             if "ao" in blended:
                 found["Base Color"] = wiring.mix(given[AO], turned.outputs[0], blended["ao"], "MULTIPLY")
@@ -435,6 +528,10 @@ class _Group:
                 _Side(place=self.box.outputs[name], weight=each) for name, each in zip(_PLACES, weights, strict=True)
             ]
         coordinates = wiring.node("ShaderNodeTexCoord").outputs
+        if self.shown.has_squares:
+            # Cycles leaves squares out in which no corner of a face lies, but not behind a node that changes the place
+            place = wiring.vector("MULTIPLY_ADD", coordinates["UV"], (1, 1, 1), (0, 0, 0))
+            return [_Side(place=place, weight=1.0)]
         if self.shown.projection == "UV":
             along = wiring.combine(self._unit(ALONG_U), self._unit(ALONG_V), 1.0)
             lengths = wiring.vector("MULTIPLY", coordinates["UV"], along)
@@ -443,6 +540,17 @@ class _Group:
         x, y, _ = wiring.separate(wiring.vector("MULTIPLY", coordinates["Object"], self.scale))
         place = _lay(wiring, wiring.combine(x, y), self.given)
         return [_Side(place=place, weight=1.0, slope=lambda x, y: wiring.combine(x, y))]
+
+    def _in_atlas(self, side: _Side) -> _Side:
+        """The same projection, of the tiles of an atlas."""
+        height, width = self.shown.size
+        given = {_PLACE: side.place, _TEXELS: (width, height, 1.0), _NUMBER_OF: self.given[_NUMBER_OF]}
+        found = self._use(_CELL, given).outputs
+        texel = (1 / (width * self.shown.across), 1 / (height * self.shown.across), 0.0)
+        first = _map(self.wiring, found[_FIRST], found[_CORNER], texel)
+        steps = [(texel[0], 0.0, 0.0), (0.0, texel[1], 0.0), (texel[0], texel[1], 0.0)]
+        others = [self.wiring.vector("ADD", first, each) for each in steps]
+        return replace(side, place=first, others=tuple(others), shares=found[_SHARES])
 
     def _use(self, part: str, given: Mapping[str, Any]) -> Any:
         """A node of a shared group, with those of its inputs that are given."""
@@ -465,11 +573,18 @@ class _Group:
         """The colours of a map from each side."""
         found: list[Any] = []
         for side in sides:
-            node = self.wiring.node("ShaderNodeTexImage", side.place, image=image, label=map[0].upper() + map[1:])
-            if not found:
-                node[MARK] = map
-            found.append(node.outputs["Color"])
+            colours = [self._look_up(map, image, each) for each in (side.place, *side.others)]
+            found.append(bilinear(self.wiring, colours, side.shares) if side.others else colours[0])
         return found
+
+    def _look_up(self, map: str, image: Any, place: Any) -> Any:
+        node = self.wiring.node("ShaderNodeTexImage", place, image=image, label=map[0].upper() + map[1:])
+        if map not in self.sampled:
+            self.sampled.add(map)
+            node[MARK] = map
+        if self.shown.across > 1:
+            node.interpolation = INTERPOLATION
+        return node.outputs["Color"]
 
     def _blended(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
         if len(colours) == 1:

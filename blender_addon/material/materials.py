@@ -15,17 +15,21 @@ import bpy
 
 from ..client.blending import BlendedPainting
 from ..client.sinks import PaintedMap, Painting
+from ..client.udim import UdimSet
+from ..protocol.edges import ACROSS
 from ..tasks.file_stamp import stamp_of
 from ..tasks.painted import Painted
-from ..tasks.placement import Lattice, size_text, tile_width
+from ..tasks.placement import Lattice, Size, size_text, tile_width
 from ..tasks.relief import Method, Projection, depth, relief_of
 from . import legacy, live
+from . import squares as udim
 from .marks import MARK, is_ours
 from .references import Reference
 
 SET: Final = "texserver_set"  # the displacement method that was set here, on a material
 LINKED: Final = "texserver_linked"  # on our node: its displacement was linked here, so it may be unlinked
 UNIT: Final = "texserver_unit"  # on our node: how long a unit of the UV map is, for glTF
+_LAID: Final = {live.SIZE, live.OFFSET_X, live.OFFSET_Y, live.ROTATION, live.VARY}  # how a texture is laid
 PRINCIPLED: Final = "BSDF_PRINCIPLED"
 PACKED_LATER_BYTES: Final = 64 * 2**20  # Blender packs about this much in 0.1 s
 
@@ -48,10 +52,15 @@ class TextureMapping:
 def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
     """Load the image of one map. Blender reads the file when it first needs the pixels."""
     painting, path = painted.painting, painted.files[map.name]
-    image: Any = bpy.data.images.load(str(path), check_existing=False)
+    if painted.squares:
+        pack = False  # they lie beside the .blend file
+        image: Any = udim.load(path, painted.squares)
+    else:
+        image = bpy.data.images.load(str(path), check_existing=False)
     name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
-    image[MARK] = {**provenance_of(painting, map), "stamp": stamp_of(path)}
+    stamp = "" if painted.squares else stamp_of(path)
+    image[MARK] = {**provenance_of(painting, map), "stamp": stamp}
     keep(image, path, pack=pack, folder="textures")
     return image
 
@@ -84,12 +93,20 @@ def pack_waiting() -> None:
 
 def name_image(image: Any, painting: Painting, map: PaintedMap) -> None:
     """Name an image after what it shows. Blender adds a number while another image has the name."""
-    image.name = image_name(painting.model, map.name, painting.size, painting.seed)
+    image.name = image_name(painting.model, map.name, painting.size, painting.seed, painting.wang)
 
 
-def image_name(model: str, map: str, size: tuple[int, int], seed: int) -> str:
-    """What an image is called. `size`: height, width."""
-    return f"{model} {map} {size_text(size)} #{seed}"
+def image_name(model: str, map: str, size: Size, seed: int, wang: int = 0) -> str:
+    """What an image is called. `size`: height, width; of an atlas, if `wang` says that it is one."""
+    several = f"{ACROSS**2} x " if wang else ""
+    return f"{model} {map} {several}{size_text(tile_of(size, wang))} #{seed}"
+
+
+def tile_of(size: Size, wang: int) -> Size:
+    """Height and width of what repeats in an image, in pixels: the texture, or a tile of its atlas."""
+    across = ACROSS if wang else 1
+    height, width = size
+    return height // across, width // across
 
 
 def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
@@ -108,6 +125,7 @@ def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
         "precision": painting.precision,
         "server": painting.server,
         "software": painting.software,
+        **({"wang": painting.wang} if painting.wang else {}),
     }
 
 
@@ -161,6 +179,12 @@ def images_of(material: Any) -> dict[str, Any]:
     return dict(shown.images) if shown else legacy.images_of(material)
 
 
+def kept_images_of(material: Any) -> list[Any]:
+    """The images that our nodes of a material only keep."""
+    shown = live.showing(live.node_of(material.node_tree))
+    return list(shown.plain.values()) if shown else []
+
+
 def groups_of(material: Any) -> list[Any]:
     """Our node group in a material, if there is one."""
     node = live.node_of(material.node_tree)
@@ -189,13 +213,15 @@ def show(
     *,
     unit: tuple[float, float] | None,
     lattice: Lattice | None,
+    squares: UdimSet | None = None,
     replace_links: bool,
     ours: bool = True,
 ) -> Linked:
     """Show images, by map, in a material: in our node if it has one, else in a new one.
 
     `unit`: how long a unit of the UV map is along u and v, None where there is no usable one. `lattice`: of the model's
-    pattern. `ours`: the material was made here, so it is marked.
+    pattern. `squares`: UDIM squares that the images have files for. `ours`: the material was made here, so it is
+    marked.
     """
     if material.node_tree is None and bpy.app.version < (5, 0, 0):
         material.use_nodes = True
@@ -204,23 +230,34 @@ def show(
     before = live.showing(node)
     scene: Any = bpy.context.scene
     length = scene.unit_settings.scale_length or 1.0
-    width = tile_width(painting.size, mapping.texels) / length
+    tile, texels = tile_of(painting.size, painting.wang), mapping.texels
+    if squares and unit:
+        texels = squares.side[1] / (unit[0] * length)
     wanted = {
-        live.SIZE: width,
+        live.SIZE: tile_width(tile, texels) / length,
         live.BLEND: mapping.blend,
-        live.DISPLACEMENT: depth(mapping.displacement, mapping.texels) / length,
+        live.DISPLACEMENT: depth(mapping.displacement, texels) / length,
     }
     projection, displace = mapping.projection, mapping.displace
     if before:
         fields = {live.SIZE: "texels", live.BLEND: "blend", live.DISPLACEMENT: "displacement"}
         wanted = {name: value for name, value in wanted.items() if fields[name] in mapping.asked}
-        if live.SIZE not in wanted:  # as many pixels per metre as before
-            wanted[live.SIZE] = live.value(node, live.SIZE) * painting.size[1] / before.size[1]
+        if squares or before.has_squares:  # as their UV maps say
+            wanted[live.SIZE] = tile_width(tile, texels) / length
+        elif live.SIZE not in wanted:  # as many pixels per metre as before
+            wanted[live.SIZE] = live.value(node, live.SIZE) * tile[1] / before.size[1]
         projection = projection if "projection" in mapping.asked else before.projection
         displace = displace if "displace" in mapping.asked else displaces(material)
-    without_uv = unit is None and projection == "UV"
-    projection = "BOX" if without_uv else projection
-    shown = live.Showing(images=images, projection=projection, size=painting.size, lattice=lattice)
+    without_uv = unit is None and projection == "UV" and not squares
+    projection = "BOX" if without_uv else "UV" if squares else projection
+    shown = live.Showing(
+        images=images,
+        projection=projection,
+        size=tile,
+        lattice=lattice,
+        across=ACROSS if painting.wang else 1,
+        plain=(before.plain if before.across > 1 else before.images) if before and painting.wang else {},
+    )
     node = graph.show(shown)
     live.set_values(node, wanted)
     node[UNIT] = unit or (1.0, 1.0)
@@ -245,15 +282,16 @@ def resize(material: Any, images: Mapping[str, Any], size: tuple[int, int]) -> N
     shown = live.showing(node)
     if shown is None:
         return
-    width = live.value(node, live.SIZE) * size[1] / shown.size[1]
-    _rebuild(material, replace(shown, images=images, size=size))
+    tile = (size[0] // shown.across, size[1] // shown.across)
+    width = live.value(node, live.SIZE) * tile[1] / shown.size[1]
+    _rebuild(material, replace(shown, images=images, size=tile))
     live.set_values(node, {live.SIZE: width})
 
 
 def set_projection(material: Any, projection: Projection) -> None:
     """Lay the texture onto the object in another way."""
     shown = live.showing(live.node_of(material.node_tree))
-    if shown and shown.projection != projection:
+    if shown and shown.projection != projection and not shown.has_squares:
         _rebuild(material, replace(shown, projection=projection))
 
 
@@ -264,6 +302,32 @@ def _rebuild(material: Any, shown: live.Showing) -> None:
     _Graph(material.node_tree, False).show(shown, node)
     live.describe_to_gltf(node)
     remove_unused([before])
+
+
+def renew(material: Any) -> None:
+    """Give a material made by an earlier version a group with all inputs of this one."""
+    if shown := live.showing(live.node_of(material.node_tree)):
+        _rebuild(material, shown)
+
+
+def repeats(material: Any) -> bool:
+    """Whether a material shows one texture again and again, and not the tiles of an atlas."""
+    shown = live.showing(live.node_of(material.node_tree))
+    return shown is None or shown.across == 1
+
+
+def repeat(material: Any) -> None:
+    """Show the texture that repeats again. The atlas goes, unless somebody else shows it."""
+    node = live.node_of(material.node_tree)
+    shown = live.showing(node)
+    if shown and shown.across > 1 and shown.plain:
+        atlas = [Reference.to("images", each) for each in shown.images.values()]
+        wide, high = next(iter(shown.plain.values())).size
+        size = (high, wide) if high and wide else shown.size  # 0 x 0 where the file is missing
+        width = live.value(node, live.SIZE) * size[1] / shown.size[1]
+        _rebuild(material, replace(shown, images=shown.plain, size=size, across=1, plain={}))
+        live.set_values(node, {live.SIZE: width})
+        remove_unused(atlas)
 
 
 def varies(material: Any) -> bool:
@@ -404,6 +468,8 @@ def _hide_unused(node: Any) -> None:
 def applies(input: live.Input, shown: live.Showing | None) -> bool:
     """Whether an input of our node changes anything that is seen."""
     if shown is None or (input.name == live.BLEND and shown.projection != "BOX"):
+        return False
+    if shown.has_squares and input.name in _LAID:
         return False
     if input.name == live.AO and "basecolor" not in shown.images:
         return False

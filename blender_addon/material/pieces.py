@@ -36,16 +36,21 @@ def steps_of(size: Size, lattice: Lattice | None) -> tuple[Vector, Vector, Vecto
     return (-c / cells, -d / cells, 0.0), (a / cells, b / cells, 0.0), (count, count, 0.0)
 
 
-def piece(wiring: Wiring, vary: Value, one: Value, other: Value, counts: Value) -> Any:
-    """How far to move the texture on the object that is shaded, in repeats of it; by nothing unless `vary`."""
+def number_of_object(wiring: Wiring, vary: Value) -> Any:
+    """The own number of the object that is shaded; 0 for all unless `vary`."""
     random = wiring.node("ShaderNodeObjectInfo").outputs["Random"]
     rolled = wiring.node("ShaderNodeAttribute", attribute_type="OBJECT", attribute_name=PROPERTY).outputs["Fac"]
     none = wiring.math("LESS_THAN", rolled, 0.5)
-    number = wiring.math("ADD", wiring.math("MULTIPLY", random, none), rolled)
+    number = wiring.math("MULTIPLY_ADD", random, none, rolled)
+    return wiring.math("MULTIPLY", number, wiring.math("GREATER_THAN", vary, 0.5))
+
+
+def piece(wiring: Wiring, number: Value, one: Value, other: Value, counts: Value) -> Any:
+    """How far to move the texture on an object with this number, in repeats of it; by nothing for 0."""
     noise = wiring.node("ShaderNodeTexWhiteNoise", noise_dimensions="1D")
     wiring.set(noise.inputs["W"], number)
     chosen = wiring.vector("FLOOR", wiring.vector("MULTIPLY", noise.outputs["Color"], counts))
     first, second, _ = wiring.separate(chosen)
     moved = wiring.vector("ADD", wiring.scale(one, first), wiring.scale(other, second))
     within = wiring.vector("FRACTION", moved)
-    return wiring.scale(within, wiring.math("GREATER_THAN", vary, 0.5))
+    return wiring.scale(within, wiring.math("GREATER_THAN", number, 0.0))

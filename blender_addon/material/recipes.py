@@ -62,9 +62,9 @@ def all_of() -> list[Recipe]:
 
 
 def _ours() -> Iterator[tuple[Any, Recipe, str]]:
-    """Every image that is a recipe, with it and its map."""
+    """Every image that is a recipe, with it and its map. One of UDIM squares is none: it has several files."""
     for image in bpy.data.images:
-        if is_ours(image) and (read := read_recipe(image[MARK].to_dict(), path_of(image))):
+        if image.source != "TILED" and is_ours(image) and (read := read_recipe(image[MARK].to_dict(), path_of(image))):
             yield image, *read
 
 
@@ -182,6 +182,7 @@ def elsewhere(recipe: Recipe, *, size: tuple[int, int], folder: Path | None) -> 
             size=size,
             maps={name: each.depth},
             suffix=each.path.suffix,
+            wang=recipe.wang,
         )
         same = size == recipe.size
         maps[name] = RecipeMap(path=path, depth=each.depth, stamp=each.stamp if same else "")
@@ -217,7 +218,7 @@ def point(before: Recipe, after: Recipe) -> int:
         image.filepath_raw = _relative(path)
         image[MARK] = mark
         if before.size != after.size:
-            image.name = materials.image_name(after.model, map, after.size, after.seed)
+            image.name = materials.image_name(after.model, map, after.size, after.seed, after.wang)
         image.reload()
         changed.append(image)
     if before.size != after.size:

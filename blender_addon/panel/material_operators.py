@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from ..material import assignment, legacy, live, measure, pieces, unwrap
+from ..material import assignment, legacy, live, materials, measure, pieces, unwrap
 from ..material.marks import MARK, is_ours
 from ..tasks import state
 from .operator import FINISHED, Operator, Outcome
@@ -94,7 +94,7 @@ class TEXSERVER_OT_measure(_OnMaterial):
 
 
 class TEXSERVER_OT_upgrade(Operator):
-    """Turn the nodes of this material, made by an earlier version, into one node with sizes and strengths to change"""
+    """Give this material, made by an earlier version, one node with all that this version can change"""
 
     bl_idname = "texserver.upgrade"
     bl_label = "Upgrade Material"
@@ -103,7 +103,9 @@ class TEXSERVER_OT_upgrade(Operator):
     @classmethod
     def refusal(cls, context: Any) -> str:
         material: Any = context.object.active_material if context.object else None
-        if material is None or material.library or not legacy.is_legacy(material):
+        node = live.node_of(material.node_tree) if material else None
+        old = bool(live.showing(node) and not live.is_current(node))
+        if material is None or material.library or not (old or legacy.is_legacy(material)):
             return "The active material was not made by an earlier version of Texserver"
         return ""
 
@@ -111,7 +113,10 @@ class TEXSERVER_OT_upgrade(Operator):
         thing = context.object
         if density := measure.measure(thing):
             measure.note(thing, density)
-        assignment.upgrade(thing.active_material, thing)
+        if legacy.is_legacy(thing.active_material):
+            assignment.upgrade(thing.active_material, thing)
+        else:
+            materials.renew(thing.active_material)
         return FINISHED
 
 

@@ -16,6 +16,7 @@ from . import orders, preferences
 from .operator import FINISHED, Operator, Outcome, PaintingOperator, connect
 from .orders import NotOrdered, PreparedTexture
 from .settings import MAPPINGS, TARGETS
+from .surface_orders import beside_file
 
 
 class TEXSERVER_OT_generate(PaintingOperator):
@@ -79,10 +80,10 @@ class TEXSERVER_OT_retry(PaintingOperator):
         prepared: Prepared | None = None
         if isinstance(delivery, TextureDelivery):
             chosen = preferences.get()
-            folder = orders.folder(chosen)
+            order = delivery.texture_task.order
+            folder = beside_file() if order.squares else orders.folder(chosen)
             objects_of(delivery.target)  # NotAssigned now, not after the texture is painted
             target = replace(delivery.target, pack=folder is None)
-            order = delivery.texture_task.order
             prepared = PreparedTexture(order=order, target=target, folder=folder, suffix=chosen.file_format)
         elif isinstance(delivery, StyleDelivery | ExportDelivery | TrainingDelivery):
             prepared = delivery.prepared

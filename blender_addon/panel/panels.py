@@ -11,7 +11,7 @@ from ..material import export, legacy, live, materials, pieces
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
-from . import gallery, orders, preferences, presets, training_panels
+from . import gallery, orders, preferences, presets, surface_drawing, training_panels
 from .blend_panel import BlendPanel
 from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
 from .library_panel import LibraryPanel
@@ -24,7 +24,7 @@ from .variation_panel import VariationsPanel
 
 MOST_JOBS = 8
 MOST_HISTORY = 8
-_BEGIN_A_BLOCK = {live.SIZE, live.HUE, live.ROUGH_MIN, live.STRENGTH}
+_BEGIN_A_BLOCK = {live.SIZE, live.HUE, live.ROUGH_MIN, live.STRENGTH, live.HUE_DRIFT}
 
 
 class _MainPanel(Panel):
@@ -74,6 +74,7 @@ class _MainPanel(Panel):
         row.scale_y = 1.6
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.generate", icon="MATERIAL")
+        surface_drawing.draw_udim(layout, context)
         draw_latest(layout)
         training_panels.draw_growing(layout)
         draw_messages(layout)
@@ -118,6 +119,7 @@ class _MaterialPanel(Panel):
         else:
             _draw_first_values(layout, context.scene.texserver)
         if is_ours(material):
+            surface_drawing.draw_surface(layout, material)
             layout.operator("texserver.match_material", icon="EYEDROPPER")
             layout.operator("texserver.mark_asset", icon="ASSET_MANAGER")
         if export.has_textures(material):
@@ -127,7 +129,10 @@ class _MaterialPanel(Panel):
 
 
 def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Showing) -> None:
-    layout.prop(material.texserver_live, "mapping")
+    if shown.has_squares:
+        layout.label(text="UDIM squares, as the UV map says", icon="UV")
+    else:
+        layout.prop(material.texserver_live, "mapping")
     if thing.type == "MESH":
         if shown.projection == "UV" and not thing.data.uv_layers:
             draw_text(layout, f"{thing.name} has no UV map.", icon="ERROR")
@@ -148,6 +153,8 @@ def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Sh
             aligned.prop(socket, "default_value", text=each.name, slider=each.subtype == "FACTOR")
     if "height" in shown.images:
         layout.prop(material.texserver_live, "displace")
+    if shown.has_squares:
+        return
     row = layout.row(align=True)
     row.use_property_split = False  # the label needs the whole width
     row.prop(material.texserver_live, "vary")

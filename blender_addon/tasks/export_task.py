@@ -1,7 +1,7 @@
-"""The task that writes a texture set for an engine. No bpy here.
+"""The task that writes a texture set for an engine, or a plane of an atlas. No bpy here.
 
-Packing takes seconds, so a process of its own does it: the Python at hand runs client/export_set.py, which needs the
-standard library alone.
+Packing takes seconds, so a process of its own does it: the Python at hand runs client/export_set.py or bake_plane.py,
+which need the standard library alone.
 """
 
 import shutil
@@ -24,8 +24,9 @@ class ExportOrder:
     """What to write."""
 
     title: str  # for one line of a panel
-    job: str  # of client.export_set.job_of()
+    job: str  # as JSON
     workshop: Path  # a folder with the pictures of the job that had no file; it is removed at the end
+    program: str = "client.export_set"  # or client.bake_plane, with a job of its own
 
 
 class ExportTask(Task):
@@ -78,7 +79,7 @@ class ExportTask(Task):
         try:
             job = self.order.workshop / "job.json"
             job.write_text(self.order.job, "utf-8")
-            command = module_command("client.export_set", [str(job)])
+            command = module_command(self.order.program, [str(job)])
             self._process = ChildProcess(command, self._log, self.order.workshop)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error

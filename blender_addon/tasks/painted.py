@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..client.sinks import Painting
+from ..client.udim import UdimSet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Painted:
-    """The finished files of one painting, by map."""
+    """The finished files of one painting, by map. With `squares`, each map has a file for each, its name has <UDIM>."""
 
     painting: Painting
     files: dict[str, Path]
+    squares: UdimSet | None = None

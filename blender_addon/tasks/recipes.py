@@ -19,6 +19,7 @@ from ..client.image_file import ImageFileError, advice
 from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
 from ..protocol import wire
+from ..protocol.edges import COLOURS
 from ..protocol.errors import Refused
 from .file_stamp import stamp_of
 from .painted import Painted
@@ -59,6 +60,7 @@ class Recipe:
     precision: str
     server: str  # that painted it first
     software: str
+    wang: int = 0  # corner colours of a set of tiles, whose atlas it is
     maps: Mapping[str, RecipeMap] = field(default_factory=dict)
 
     @property
@@ -84,6 +86,7 @@ def read_recipe(mark: Mapping[str, Any], path: Path) -> tuple[Recipe, str] | Non
             precision=told.text("precision", 64),
             server=told.text("server", 300, ""),
             software=told.text("software", 300, ""),
+            wang=told.whole("wang", 0, COLOURS, 0),
             maps={map: RecipeMap(path=path, depth=depth, stamp=told.text("stamp", 40, ""))},
         )
     except (Refused, ValueError):
@@ -134,6 +137,7 @@ class RecipeTask(Task):
                 maps=tuple(self.recipe.maps),
                 depth=depths.pop() if len(depths) == 1 else None,
                 sha256=self.recipe.sha256,
+                wang=self.recipe.wang,
             )
         self._download.tick()
         self.state, self.message = self._download.state, self._download.message

@@ -16,6 +16,7 @@ from ..client.blending import BlendedPainting
 from ..client.connection import Connection
 from ..client.sinks import Painting
 from ..client.training import ServerTraining
+from ..client.udim import TOKEN
 from ..protocol import wire
 from ..protocol.pairing import Pairing
 from .catalogue import Catalogue, ListedModel
@@ -120,6 +121,8 @@ class AddonSession:
 
     def order(self, order: TextureOrder, folder: Path | None = None, suffix: str = ".tif") -> TextureTask:
         """Add the task for a texture. Its files go into `folder`, or else into the cache."""
+        if order.squares:
+            suffix = f"-{order.squares.name}.{TOKEN}.png"
         task = self._texture_task(order, partial(_name, self._files_in(folder), suffix))
         self.tasks.append(task)
         return task
@@ -334,4 +337,5 @@ def _name(files: TextureFiles, suffix: str, painting: Painting, *, name: str = "
         size=painting.size,
         maps={name or each.name: each.depth for each in painting.maps},
         suffix=suffix,
+        wang=painting.wang,
     )

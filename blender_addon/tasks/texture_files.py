@@ -4,6 +4,7 @@ The name of a file says everything about it, since a texture is a pure function:
 file's hash, seed, width x height, the bits per sample where they are not 8, and the map.
 
     brick-1a2b3c4d-7-2048x1024-basecolor.tif
+    brick-1a2b3c4d-7-4096x4096-wang-basecolor.tif           the atlas of a set of tiles
     brick-1a2b3c4d-7-2048x1024-16bit-height.tif
 
 Standard library only, no bpy.
@@ -23,7 +24,7 @@ LEFTOVER_S: Final = 24 * 3600.0  # no picture takes this long to write
 MODEL_CHARACTERS: Final = 40  # so that the path stays short enough for every system
 MAP_CHARACTERS: Final = 32
 
-_OURS = re.compile(r"[\w-]+-[\w-]{1,8}-\d+-\d+x\d+-(16bit-)?\w+\.(tiff?|png)", re.ASCII | re.IGNORECASE)
+_OURS = re.compile(r"[\w-]+-[\w-]{1,8}-\d+-\d+x\d+-(wang-)?(16bit-)?\w+\.(tiff?|png)", re.ASCII | re.IGNORECASE)
 _DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)  # of image_file
 
 
@@ -48,14 +49,18 @@ class TextureFiles:
         size: tuple[int, int],
         maps: Mapping[str, int],
         suffix: str = ".tif",
+        wang: int = 0,
     ) -> list[Path]:
         """The path of each map's file, in that order, whether the file exists or not.
 
-        `size` is (height, width); `maps` gives the bits per sample of each map.
+        `size` is (height, width); `maps` gives the bits per sample of each map. `wang`: an atlas, which is
+        another texture than that of this size and seed.
         """
         self._make()  # somebody may have removed the folder
         height, width = size
-        stem = f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-"
+        stem = (
+            f"{_plain(model, MODEL_CHARACTERS)}-{_plain(sha256, 8)}-{seed}-{width}x{height}-{'wang-' if wang else ''}"
+        )
         bits = {8: "", 16: "16bit-"}
         return [self.folder / f"{stem}{bits[depth]}{_distinct(name)}{suffix}" for name, depth in maps.items()]
 

@@ -49,11 +49,12 @@ FILES = (
     "exporting",
     "recipes",
     "many_recipes",
+    "surfacing",
 )
 WITHIN_S = 240.0  # for what takes some ten seconds
 ZIPS = {"4.5.15": "4.2", "5.2.3": "5.1", "4.2.23": "4.2", "5.0.1": "4.2"}
 NEWEST, OTHERS, SLOW = "5.2.3", ("4.5.15",), ("4.2.23", "5.0.1")
-LONG = ("blending", "publishing", "setting_up", "recipes")  # quick tests run them in the newest alone
+LONG = ("blending", "publishing", "setting_up", "recipes", "surfacing")  # quick tests run them in the newest alone
 LARGE = ("many_recipes",)  # no quick test runs them
 CASES = [
     pytest.param(
@@ -117,7 +118,11 @@ def blending_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessio
         yield session
 
 
-SERVERS = {"learning": "training_server", "blending": "blending_server"}  # by file; "server" for the others
+SERVERS = {
+    "learning": "training_server",
+    "blending": "blending_server",
+    "surfacing": "blending_server",
+}  # by file; "server" for the others
 
 
 def quick_trainer(home: Path) -> list[str]:

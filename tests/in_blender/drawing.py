@@ -164,12 +164,16 @@ def test_a_material_of_ours_is_changed_in_the_panel_itself(editor: str) -> None:
     sockets = [each.text for each in shown if each.name == "default_value"]
     assert {"mapping", "displace", "texserver.mark_asset", "texserver.measure"} <= {each.name for each in shown}
     assert sockets[:4] == ["Size", "Offset X", "Offset Y", "Rotation"]
-    assert sockets[4:] == ["Hue", "Value", "AO", "Roughness Min", "Roughness Max", "Normal Strength", "Displacement"]
+    surface = ["Hue", "Value", "AO", "Roughness Min", "Roughness Max", "Normal Strength", "Displacement"]
+    drift = ["Hue Drift", "Value Drift", "Drift Size"]
+    assert sockets[4:] == surface + drift
+    assert "texserver.never_repeat" in {each.name for each in shown}
+    assert "texserver.bake_surface" not in {each.name for each in shown}, "one texture is baked already"
     material.texserver_live.mapping = "BOX"
     assert "Blend" in [each.text for each in drawn(editor)["Material"]]
     generate("tiny", **SMALL)
     sockets = [each.text for each in drawn(editor)["Material"] if each.name == "default_value"]
-    assert sockets == ["Size", "Offset X", "Offset Y", "Rotation", "Blend", "Hue", "Value"]
+    assert sockets == ["Size", "Offset X", "Offset Y", "Rotation", "Blend", "Hue", "Value", *drift]
 
 
 def test_a_message_can_be_dismissed(editor: str) -> None:

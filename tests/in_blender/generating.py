@@ -79,6 +79,7 @@ def test_an_image_says_all_it_takes_to_make_it_again() -> None:
         told = texture.image["texserver"].to_dict()
         assert told.pop("server").startswith("127.0.0.1:")
         assert told.pop("software")
+        assert told.pop("stamp")
         assert len(told.pop("sha256")) == 64
         assert told == {
             "model": "stone",
@@ -144,7 +145,7 @@ def test_a_material_is_one_node_with_values_to_change(mapping: str) -> None:
     assert types == ["BSDF_PRINCIPLED", "GROUP", "OUTPUT_MATERIAL"]
     group = live(material).node_tree
     assert group.name.startswith("Texserver Material")
-    assert group["texserver"]["version"] == 2
+    assert group["texserver"]["version"] == 3
     assert group["texserver"]["projection"] == mapping
     assert value(material, "Blend") == pytest.approx(0.35)
     assert live(material).inputs["Blend"].hide == (mapping != "BOX")
@@ -285,7 +286,7 @@ def test_maps_that_a_model_does_not_have_leave_nothing_behind() -> None:
     assert links_of(material) == {"Base Color": ["Base Color"]}
     assert material.displacement_method == "BUMP"
     assert len(ours(bpy.data.images)) == 1
-    assert len(ours(bpy.data.node_groups)) == 2  # the material's, and the one for pieces
+    assert len(ours(bpy.data.node_groups)) == 3  # the material's, for pieces, for drift
 
 
 def test_update_leaves_another_s_material_alone() -> None:

@@ -269,7 +269,7 @@ def test_another_mapping_is_seen_at_once_and_keeps_all_values() -> None:
         assert {name: value(material, name) for name in wanted} == pytest.approx(wanted)
         assert links_of(material) == links
         assert {map: each.image for map, each in textures(material).items()} == images
-        assert len(ours(bpy.data.node_groups)) == (5 if mapping == "BOX" else 3)  # its own, for glTF, pieces, boxes
+        assert len(ours(bpy.data.node_groups)) == (6 if mapping == "BOX" else 4)  # its own, glTF, pieces, drift, boxes
     assert unused_images() == []
 
 

@@ -221,7 +221,7 @@ def test_a_larger_size_takes_the_place_of_a_smaller_one_for_two_objects() -> Non
     assert {tuple(each.image.size) for each in found.values()} == {(256, 256)}
     assert len(ours(bpy.data.images)) == 6
     assert unused_images() == []
-    assert len(ours(bpy.data.node_groups)) == 3  # its own, for glTF, for pieces
+    assert len(ours(bpy.data.node_groups)) == 4  # its own, for glTF, pieces, drift
 
 
 def test_maps_that_a_model_does_not_have_take_all_of_theirs_with_them() -> None:
@@ -288,7 +288,7 @@ def test_a_set_that_is_opened_again_goes_on_in_place(tmp_path: Path) -> None:
     assert value(material, "Displacement") == pytest.approx(0.05)
     assert value(material, "Size") == pytest.approx(64 / 512)
     assert material.displacement_method == "DISPLACEMENT"
-    assert len(ours(bpy.data.node_groups)) == 3  # its own, for glTF, for pieces
+    assert len(ours(bpy.data.node_groups)) == 4  # its own, for glTF, pieces, drift
 
 
 # ---------------------------------------------------------------------------------------------------------------- glTF
@@ -328,6 +328,7 @@ def test_a_file_that_has_the_exporter_s_group_gets_no_second_one() -> None:
     group.interface.new_socket("Occlusion", in_out="INPUT", socket_type="NodeSocketFloat")
     material = generate("stone", **SMALL)
     piece = bpy.data.node_groups["Texserver Piece"]
-    assert {each.node_tree for each in live(material).node_tree.nodes if each.type == "GROUP"} == {group, piece}
+    drift = bpy.data.node_groups["Texserver Drift"]
+    assert {each.node_tree for each in live(material).node_tree.nodes if each.type == "GROUP"} == {group, piece, drift}
     generate("tiny", **SMALL)
-    assert set(bpy.data.node_groups) == {group, piece, live(material).node_tree}
+    assert set(bpy.data.node_groups) == {group, piece, drift, live(material).node_tree}

@@ -300,7 +300,7 @@ def test_a_group_of_the_first_version_varies_once_it_is_asked_to() -> None:
     links = sorted((each.from_socket.name, each.to_socket.name) for each in material.node_tree.links)
     material.texserver_live.vary = True
     assert material.texserver_live.vary
-    assert live(material).node_tree["texserver"]["version"] == 2
+    assert live(material).node_tree["texserver"]["version"] == 3
     assert value(material, "Hue") == 0.25
     assert sorted((each.from_socket.name, each.to_socket.name) for each in material.node_tree.links) == links
     assert thing.active_material == material

@@ -59,6 +59,9 @@ def test_a_name_says_what_the_texture_is(files: TextureFiles) -> None:
     ]
     (shallow,) = files.paths(**BRICK | {"maps": {"height": 8}, "suffix": ".png"})
     assert shallow == files.folder / "brick-1a2b3c4d-7-2048x1024-height.png"
+    (atlas,) = files.paths(**BRICK | {"maps": {"height": 16}, "wang": 2})
+    assert atlas == files.folder / "brick-1a2b3c4d-7-2048x1024-wang-16bit-height.tif"
+    assert module._OURS.fullmatch(atlas.name)
 
 
 @given(model=names, map=names, seed=st.integers(0, 2**64 - 1), sha256=st.text(max_size=64))
@@ -93,6 +96,7 @@ def test_every_map_has_a_file_of_its_own(maps: set[str]) -> None:
         {"size": (2048, 1024)},
         {"maps": {"basecolor": 16, "height": 8}},
         {"suffix": ".png"},
+        {"wang": 2},
     ],
     ids=str,
 )

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from blender_addon.client.image_file import ImageFileError
+from blender_addon.client.udim import UdimSet, file_of
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import NoServer, Pairing
 from blender_addon.tasks import session as session_module
@@ -80,6 +81,44 @@ def test_the_preview_comes_first_and_then_the_texture(session: AddonSession) -> 
     assert sorted(task.result.files) == ["basecolor", "height"]
     pixels = np.asarray(Image.open(task.result.files["basecolor"]))
     assert np.array_equal(pixels, painted(7, (300, 200)))
+
+
+SQUARES = UdimSet(numbers=(1001, 1002, 1011), side=(64, 80))
+UDIM = TextureOrder(model="brick", seed=7, size=SQUARES.size, maps=("basecolor", "height"), squares=SQUARES)
+
+
+def test_udim_squares_are_windows_of_one_texture(session: AddonSession, tmp_path: Path) -> None:
+    task = finish(session, session.order(UDIM, tmp_path))
+    assert (task.state, task.fraction) == ("done", 1.0)
+    assert task.result
+    assert task.result.squares == SQUARES
+    assert task.result.painting.window == (0, 0, 128, 160)
+    whole = painted(7, (128, 160))
+    pattern = task.result.files["basecolor"]
+    assert pattern.name.endswith("-basecolor-80x64-1001.<UDIM>.png")
+    for number in SQUARES.numbers:
+        top, left, height, width = SQUARES.window(number)
+        pixels = np.asarray(Image.open(file_of(pattern, number)))
+        assert np.array_equal(pixels, whole[top : top + height, left : left + width]), number
+    assert len(list(tmp_path.glob("*.png"))) == 6, "three squares of two maps"
+
+
+def test_squares_of_two_models_are_not_mixed(server: FakeServer, session: AddonSession, tmp_path: Path) -> None:
+    """The model is replaced after the first square; the server then refuses the first one's hash."""
+    asked: list[str] = []
+
+    def script(request: wire.Request) -> Iterable[wire.Reply] | None:
+        if not isinstance(request, wire.Generate):
+            return None
+        asked.append(request.sha256)
+        return [refusal(request, "unknown_model")] if request.window and request.window[:2] == (64, 80) else None
+
+    server.script = script
+    task = finish(session, session.order(UDIM, tmp_path))
+    assert task.state == "failed"
+    assert asked[0] == ""
+    assert len(asked[-1]) == 64, "the second square is asked for by the hash of the first one's model"
+    assert not parts_left(tmp_path)
 
 
 def test_a_preview_that_fails_is_passed_over(server: FakeServer, session: AddonSession) -> None:
