@@ -4,6 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+import zmq
+
+from server.service.sockets import endpoint_of, router
+from server.worker.worker import connected
+from server.worker.worker_config import WorkerConfig
 from tests.server.session import PATIENCE_S, ROOT
 
 FLOODED = """
@@ -30,6 +36,17 @@ print("lives on")
 """
 
 
+def test_no_socket_has_heartbeats() -> None:
+    """With them libzmq can abort the process; the slow test below waits for it."""
+    with zmq.Context() as context:
+        bound = router(context, "tcp://127.0.0.1:*", "clients", None)
+        peer = connected(context, WorkerConfig(endpoint=endpoint_of(bound), name=""))
+        assert (bound.get(zmq.HEARTBEAT_IVL), peer.get(zmq.HEARTBEAT_IVL)) == (0, 0)
+        bound.close(0)
+        peer.close(0)
+
+
+@pytest.mark.slow
 def test_a_peer_that_floods_and_leaves_while_nobody_reads_ends_nothing() -> None:
     """libzmq aborts where its heartbeats are on."""
     done = subprocess.run(
