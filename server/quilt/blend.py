@@ -161,7 +161,11 @@ class Blend:
         spans = [range(int(first[0]) - feather, int(first[-1]) + 2 + feather) for first, _ in lines]
         labels = self.labels(*spans)
         result = torch.zeros(len(self.quilts), window.height, window.width, dtype=torch.int64)
-        for number in _numbers(labels):
+        shown = _numbers(labels)
+        if len(shown) == 1:
+            result[shown[0]] = FULL
+            return result
+        for number in shown:
             values = (labels == number).to(torch.int64) * FULL
             for dimension in (0, 1):
                 for _ in range(2):
