@@ -70,6 +70,7 @@ lint: setup
 bench: setup
 	$(RUN) benchmarks/generate.py
 	$(RUN) benchmarks/quilt.py
+	$(RUN) benchmarks/large_quilt.py
 	$(RUN) benchmarks/train.py
 	$(RUN) benchmarks/memory.py
 	$(RUN) benchmarks/serve.py

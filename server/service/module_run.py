@@ -30,8 +30,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from server import PATIENT
 from server.service.own_time import OwnTime
-from server.service.processes import OWN_GROUP, PATIENT
+from server.service.processes import OWN_GROUP
 
 SILENT_S = 600.0  # of its time, without a line, after which it is taken to hang
 NICE = 10

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any
 
+from server import PATIENT
 from server.service.own_time import OwnTime
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
@@ -29,9 +30,6 @@ OWN_GROUP: dict[str, Any] = (
     if sys.platform == "win32"
     else {"process_group": 0}
 )
-# A worker's threads wait for each other asleep. Where other programs keep the processors busy, such as a render, those
-# that wait awake take the time of those they wait for: painting then took ten times as long.
-PATIENT = {"OMP_WAIT_POLICY": "passive"}
 COMMAND = (sys.executable, "-m", "server.worker")
 SLOWEST_RESTART_S = 30.0
 START_S = 60.0  # without a report to the front, after which a process is ended; doubled after each such failure, up to
