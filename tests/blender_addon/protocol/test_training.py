@@ -67,7 +67,7 @@ WRONG = {
         [True] * 8,
     ],
     "aspect": [0, 17, -1, "1", True],
-    "swatch_size": [63, 4097, 1.5, "512"],
+    "swatch_size": [63, 8193, 1.5, "512"],
     "keep_light": [1, None, "yes"],
     "derive": ["normal", [], ["ao"], ["normal", "normal"], [7]],
     "replace": [1, None, "yes"],
