@@ -86,7 +86,9 @@ def test_the_container_s_server_is_no_root_and_listens_beyond_it() -> None:
 
 def test_kubernetes_probes_pages_that_there_are() -> None:
     yaml = pytest.importorskip("yaml")
-    objects: dict[str, Any] = {each["kind"]: each for each in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").open())}
+    objects: dict[str, Any] = {
+        each["kind"]: each for each in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8"))
+    }
     pod = objects["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     probes = {name: each["httpGet"] for name, each in container.items() if name.endswith("Probe")}
