@@ -129,7 +129,8 @@ class TrainingConfig:
         default=None, metadata=flag(f"maps to guess from the swatch: a list of {', '.join(CAN)}", metavar="MAPS")
     )
     content: Path | None = field(
-        default=None, metadata=flag("for a style: pictures to learn on (default: drawn ones)", metavar="DIR")
+        default=None,
+        metadata=flag("for the network of a style: pictures to learn on (default: drawn ones)", metavar="DIR"),
     )
     leave_out: tuple[str, ...] = field(
         default=(),

@@ -65,7 +65,7 @@ class Guide:
         self.looks = Looks(matched, 1)
         plain = Looks(light, statistics.mean_edge)
         self.plain = plain
-        strong = (edges(plain.tensor[2]) / statistics.mean_edge - 1) * (SCORE / EDGE_FULL)
+        strong = (edges(plain.tensor[2].double()) / statistics.mean_edge - 1) * (SCORE / EDGE_FULL)
         narrow = (thin(light) - THIN_NONE) * SCORE / (THIN_FULL - THIN_NONE)
         scores = torch.maximum(strong, narrow).clamp(0, SCORE)
         beside = F.max_pool2d(
@@ -73,7 +73,7 @@ class Guide:
         )
         self._scores = torch.maximum(scores, beside[0] * BESIDE_COUNTS).floor()
         self._matched = matched
-        self._boxes: dict[tuple[str, int], Tensor] = {}
+        self._boxes: dict[str, tuple[int, Tensor]] = {}
 
     def wanted(self, number: int, corners: Tensor, cells: Tensor, known: Tensor) -> Wanted:
         """What patches of a level ask for; corners in the picture, `cells` and `known` as in Wanted."""
@@ -109,9 +109,10 @@ class Guide:
         return gathered(table, corners + MARGIN, CELLS[number], cell)
 
     def _means(self, name: str, values: Tensor, side: int, parts: int = 1) -> Tensor:
-        if (name, side) not in self._boxes:
-            self._boxes[name, side] = (boxes(values, side) / (parts * side**2)).floor().float()
-        return self._boxes[name, side]
+        found = self._boxes.get(name)
+        if found is None or found[0] != side:  # a level is done before the next, so one of each is kept
+            found = self._boxes[name] = side, (boxes(values, side) / (parts * side**2)).floor().float()
+        return found[1]
 
 
 def mirrored(side: int) -> Tensor:

@@ -78,17 +78,24 @@ class Looks:
 
     def __init__(self, light: Tensor, mean_edge: int) -> None:
         self.light = light
-        self.tensor = gradients(light)
+        self._gradients: Tensor | None = None
         self._mean_energy = max(1.0, mean_edge / 16) ** 2
         self._powers = torch.tensor([2.0 ** (step / 8 - 4) for step in range(1, 63)], dtype=torch.float64)
-        self._lights: dict[int, Tensor] = {}
+        self._lights: dict[int, Tensor] = {}  # of the side asked for last
         self._tensors: dict[int, Tensor] = {}
+
+    @property
+    def tensor(self) -> Tensor:
+        """The structure tensor: see gradients()."""
+        if self._gradients is None:
+            self._gradients = gradients(self.light).float()
+        return self._gradients
 
     def lights(self, corners: Tensor, side: int) -> Tensor:
         """Mean luminance of the 6 x 6 cells of patches of this side: (n, 6, 6) in [0, 63]."""
         cell = side // LIGHT_CELLS
         if side not in self._lights:
-            self._lights[side] = (boxes(self.light, cell) / (64 * cell**2)).floor().float()
+            self._lights = {side: (boxes(self.light, cell) / (64 * cell**2)).floor().float()}
         return gathered(self._lights[side], corners, LIGHT_CELLS, cell)
 
     def directions(self, corners: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -98,10 +105,11 @@ class Looks:
         """
         cell = side // DIRECTION_CELLS
         if side not in self._tensors:
-            sums = boxes(self.tensor, cell) / cell**2
-            energy = sums[2]
-            way = (DIRECTION * sums[:2] / (energy + self._mean_energy)).round()
-            busy = torch.bucketize(energy / self._mean_energy, self._powers) - 31.0
-            self._tensors[side] = torch.cat([way, busy[None]]).float()
+            energy = boxes(self.tensor[2].double(), cell) / cell**2
+            planes = [torch.bucketize(energy / self._mean_energy, self._powers).float() - 31]
+            for part in self.tensor[:2]:
+                mean = boxes(part.double(), cell) / cell**2
+                planes.insert(-1, (DIRECTION * mean / (energy + self._mean_energy)).round().float())
+            self._tensors = {side: torch.stack(planes)}
         found = gathered(self._tensors[side], corners, DIRECTION_CELLS, cell).transpose(0, 1)
         return found[:, :2], found[:, 2]
