@@ -58,20 +58,18 @@ def _larger(tile: Size) -> Iterator[Size]:
 
 
 def least_tile(side: int, settings: QuiltArchitecture) -> int:
-    """0 if tiles of this side can have common edges, else the least side that can."""
-    return (
-        0
-        if _is_enough(side, settings)
-        else next(
-            (each for each in range(side, side + 16 * settings.pitch * settings.factor) if _is_enough(each, settings)),
-            MAX_SIDE + 1,
-        )
-    )
+    """0 if tiles of this side can have common edges, else about the least side that can."""
+    if _is_enough(side, settings):
+        return 0
+    first, step = max(side, _least(settings)), settings.cell * settings.factor
+    return next((each for each in range(first, first + 64 * step, step) if _is_enough(each, settings)), MAX_SIDE + 1)
+
+
+def _least(settings: QuiltArchitecture) -> int:
+    """The side of a tile whose patches have half the usual size."""
+    return -(-LEAST_PATCHES * settings.pitch * settings.factor // 2)
 
 
 def _is_enough(side: int, settings: QuiltArchitecture) -> bool:
     """Patches of half the usual size at least, and a band that all tiles share."""
-    return (
-        2 * side >= LEAST_PATCHES * settings.pitch * settings.factor
-        and common_band(edged_axis(side, settings, 1), settings) >= settings.factor
-    )
+    return side >= _least(settings) and common_band(edged_axis(side, settings, 1), settings) >= settings.factor
