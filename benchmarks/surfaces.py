@@ -35,11 +35,10 @@ Plane = NDArray[np.float32]
 
 
 def painted(quilt: Quilt, side: int, edges: Edges | None) -> NDArray[np.uint8]:
-    """The base colour of a tile or an atlas, planned anew."""
+    """The base colour of a tile or an atlas."""
     whole = side * (edges.across if edges else 1)
-    fresh = quilt.on(torch.device("cpu"))
     size = Size(whole, whole)
-    return np.asarray(fresh.samples(SEED, size, size.whole, [8] * len(quilt.maps), edges)[0])
+    return np.asarray(quilt.samples(SEED, size, size.whole, [8] * len(quilt.maps), edges)[0])
 
 
 def tiles_of(atlas: NDArray[np.uint8], side: int) -> Tiles:
@@ -122,20 +121,19 @@ def worst_join(tiles: Tiles) -> float:
     return worst
 
 
-def seconds(quilt: Quilt, side: int, edges: Edges | None) -> float:
-    """Of the processor, so that other work beside it counts little."""
+def seconds(quilt: Quilt, side: int, *wanted: Edges | None) -> float:
+    """Of the processor, so that other work beside it counts little, on a quilt that has planned nothing yet."""
+    fresh = quilt.on(torch.device("cpu"))
     begin = time.process_time()
-    painted(quilt, side, edges)
+    for edges in wanted:
+        painted(fresh, side, edges)
     return time.process_time() - begin
 
 
 def cost(quilt: Quilt, side: int) -> tuple[float, float, float]:
     """Of the plain texture, of one variant, of four: the least of three, since other work only makes them longer."""
-    found = []
-    for _ in range(3):
-        each = [seconds(quilt, side, edges) for edges in (None, *map(Edges, range(4)))]
-        found.append((each[0], each[1], sum(each[1:])))
-    plain, one, four = (min(times) for times in zip(*found, strict=True))
+    wanted = (None,), (Edges(0),), tuple(map(Edges, range(4)))
+    plain, one, four = (min(seconds(quilt, side, *each) for _ in range(3)) for each in wanted)
     return plain, one, four
 
 
@@ -156,7 +154,8 @@ def main() -> None:
         corners = peak(plane(tiles, by_corners()))
         own_kind, parts._kind = parts._kind, edge_kind  # type: ignore[attr-defined]
         try:
-            edges = peak(plane(tiles_of(painted(quilt, side, Edges(0, 2)), side), by_edges()))
+            fresh = quilt.on(torch.device("cpu"))
+            edges = peak(plane(tiles_of(painted(fresh, side, Edges(0, 2)), side), by_edges()))
         finally:
             parts._kind = own_kind  # type: ignore[attr-defined]
         repeated = np.broadcast_to(plain, (ACROSS, ACROSS, *plain.shape))

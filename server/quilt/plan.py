@@ -66,8 +66,10 @@ class Plan:
         axes: tuple[PatchAxis, PatchAxis],
         periods: Periods | None = None,
         edges: Edges | None = None,
+        kin: "Plan | None" = None,
     ) -> None:
-        self.periods = periods
+        """`kin`: the plan of another variant of the same texture, whose edges need not be found again."""
+        self.periods, self.edges = periods, edges
         self.tables, self.settings, self.prices, self.seed, self.axes = tables, settings, prices, seed, axes
         self.device = tables.packed.device
         down, across = self.shape = axes[0].patches, axes[1].patches
@@ -90,10 +92,21 @@ class Plan:
         )
         self._low = [places.start for places in self._searched_places]
         self._counts = [len(places) for places in self._searched_places]
-        for stage in range(self._parts.first):
-            self._place_on_edges(stage)
+        if kin:
+            on_edges = self._parts.ranks < self._parts.first
+            for table, known in ((self._places, kin._places), (self._fractions, kin._fractions)):
+                table[on_edges] = known[on_edges]
+        else:
+            for stage in range(self._parts.first):
+                self._place_on_edges(stage)
 
     # ------------------------------------------------------------------------------------------------------- asked for
+
+    def is_kin(self, seed: int, axes: tuple[PatchAxis, PatchAxis], edges: Edges | None) -> bool:
+        """Whether the patches on the edges of that texture show what they show here."""
+        if edges is None or self.edges is None:
+            return False
+        return (self.seed, self.axes, self.edges.wang) == (seed, axes, edges.wang)
 
     def places(self, rows: range, columns: range) -> Tensor:
         """The places of these patches (unwrapped): (rows, columns, 2) int64 on the CPU."""

@@ -186,7 +186,8 @@ class Quilt:
                     edged_axis(size.height, self.settings, edges.across),
                     edged_axis(size.width, self.settings, edges.across),
                 )
-            return Plan(self.tables, self.settings, self.prices, seed, axes, self._periods, edges)
+            kin = next((each for each in self._plans.values() if each.is_kin(seed, axes, edges)), None)
+            return Plan(self.tables, self.settings, self.prices, seed, axes, self._periods, edges, kin)
 
         return _kept(self._plans, (seed, size, edges), PLANS_KEPT, made)
 
