@@ -49,7 +49,7 @@ def equal(one: State, other: State) -> bool:
 def test_a_style_has_defaults_of_its_own() -> None:
     assert (Recipe.of("style").arch, Recipe.of("texture").arch) == ("quilt", "quilt")
     assert Recipe.of("style", batch=1).batch == 1
-    with pytest.raises(ValueError, match="for a style it must be one of residual, pyramid"):
+    with pytest.raises(ValueError, match="for a style it must be one of quilt, residual, pyramid"):
         Recipe.of("style", arch="taper")
 
 
