@@ -13,7 +13,7 @@ from torch import Tensor
 
 from server.model.style_quilt import CELLS, LARGEST_LIGHT, LIGHTS, PATCHES
 from server.strokes.canvas import MARGIN
-from server.strokes.light import LIGHT_CELLS, Looks, boxes, edges, gathered, luminance, thin
+from server.strokes.light import LIGHT_CELLS, Looks, boxes, edges, gathered, largest, luminance, thin
 from server.strokes.search import MOST_LIGHT, Wanted
 
 STEEPEST = 4
@@ -51,7 +51,7 @@ def curve(picture: Tensor, painting: Tensor) -> Tensor:
 class Guide:
     """What a picture asks for. `pixels`: (3, H, W) uint8 in plan pixels. `lights`: the painting's quantiles.
 
-    `emphasis`: how much luminance counts, from 1 to 6.
+    `emphasis`: how much luminance counts, from 1 to 6. Corners of patches are multiples of a cell of their light.
     """
 
     def __init__(self, pixels: Tensor, statistics: Lights, lights: Tensor, emphasis: int) -> None:
@@ -62,16 +62,15 @@ class Guide:
         light = luminance(wide)
         table = curve(statistics.quantiles, lights)
         matched = table[light.long()].double()
-        self.looks = Looks(matched, 1)
-        plain = Looks(light, statistics.mean_edge)
+        self.looks = Looks(matched, 1, aligned=True)
+        plain = Looks(light, statistics.mean_edge, aligned=True)
         self.plain = plain
         strong = (edges(plain.tensor[2].double()) / statistics.mean_edge - 1) * (SCORE / EDGE_FULL)
         narrow = (thin(light) - THIN_NONE) * SCORE / (THIN_FULL - THIN_NONE)
-        scores = torch.maximum(strong, narrow).clamp(0, SCORE)
-        beside = F.max_pool2d(
-            F.max_pool2d(scores[None], (BESIDE, 1), 1, (BESIDE // 2, 0)), (1, BESIDE), 1, (0, BESIDE // 2)
-        )
-        self._scores = torch.maximum(scores, beside[0] * BESIDE_COUNTS).floor()
+        scores = torch.maximum(strong, narrow).clamp(0, SCORE).floor().float()
+        margin = BESIDE // 2
+        beside = largest(F.pad(scores, (margin, margin, margin, margin)), BESIDE)
+        self._scores = torch.maximum(scores, (beside * BESIDE_COUNTS).floor()).double()
         self._matched = matched
         self._boxes: dict[str, tuple[int, Tensor]] = {}
 
@@ -95,7 +94,7 @@ class Guide:
     def scores(self, number: int, corners: Tensor) -> Tensor:
         """How much of an edge the cells of patches hold: (n, 6, 6) float32, whole numbers in [0, SCORE]."""
         cell = PATCHES[number] // LIGHT_CELLS
-        return gathered(self._means("scores", self._scores, cell), corners + MARGIN, LIGHT_CELLS, cell)
+        return gathered(self._means("scores", self._scores, cell), corners + MARGIN, LIGHT_CELLS, cell, cell)
 
     def weights(self, number: int, corners: Tensor) -> Tensor:
         """How much the luminance of cells counts: (n, 6, 6), whole numbers from 0 to MOST_LIGHT."""
@@ -106,12 +105,12 @@ class Guide:
         """Luminance of the cells in which colours are compared: (n, count, count) float32 in [0, 255]."""
         cell = PATCHES[number] // CELLS[number]
         table = self._means("lights", self._matched, cell, 16)
-        return gathered(table, corners + MARGIN, CELLS[number], cell)
+        return gathered(table, corners + MARGIN, CELLS[number], cell, cell)
 
     def _means(self, name: str, values: Tensor, side: int, parts: int = 1) -> Tensor:
         found = self._boxes.get(name)
         if found is None or found[0] != side:  # a level is done before the next, so one of each is kept
-            found = self._boxes[name] = side, (boxes(values, side) / (parts * side**2)).floor().float()
+            found = self._boxes[name] = side, (boxes(values, side, side) / (parts * side**2)).floor().float()
         return found[1]
 
 

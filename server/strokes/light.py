@@ -19,16 +19,45 @@ def luminance(pixels: Tensor) -> Tensor:
     return ((pixels.double() * weights[:, None, None]).sum(0) / 16).floor()
 
 
-def boxes(values: Tensor, side: int) -> Tensor:
-    """Sums over the side x side pixels from each on: (..., H, W) to (..., H - side + 1, W - side + 1)."""
-    if side == 1:
-        return values
+def boxes(values: Tensor, side: int, every: int = 1) -> Tensor:
+    """Sums over the side x side pixels from each on: (..., H, W) to (..., H - side + 1, W - side + 1).
+
+    `every`, a divisor of `side`: only from every so many-th on, down and across.
+    """
+    if every > 1:
+        height, width = values.shape[-2:]
+        sums = F.avg_pool2d(values.reshape(1, -1, height, width), every, divisor_override=1)
+        values = sums.view(*values.shape[:-2], height // every, width // every)
     for dimension in (-2, -1):
-        sums = values.cumsum(dimension)
-        last, count = side - 1, sums.shape[dimension] - side
-        wide = sums.narrow(dimension, last, count + 1).clone()
-        wide.narrow(dimension, 1, count).sub_(sums.narrow(dimension, 0, count))
-        values = wide
+        values = _runs(values, side // every, dimension)
+    return values
+
+
+def _runs(values: Tensor, length: int, dimension: int) -> Tensor:
+    """Sums of `length` neighbours from each on, put together from runs of 1, 2, 4 and so on."""
+    count = values.shape[dimension] - length + 1
+    total, begin, run = None, 0, 1
+    while True:
+        if length & run:
+            part = values.narrow(dimension, begin, count)
+            total, begin = part if total is None else total + part, begin + run
+        if 2 * run > length:
+            assert total is not None
+            return total
+        rest = values.shape[dimension] - run
+        values = values.narrow(dimension, 0, rest) + values.narrow(dimension, run, rest)
+        run *= 2
+
+
+def largest(values: Tensor, side: int) -> Tensor:
+    """The largest of the side x side pixels from each on, as boxes()."""
+    for dimension in (-2, -1):
+        run = 1
+        while run < side:
+            step = min(run, side - run)
+            rest = values.shape[dimension] - step
+            values = torch.maximum(values.narrow(dimension, 0, rest), values.narrow(dimension, step, rest))
+            run += step
     return values
 
 
@@ -50,10 +79,10 @@ def gradients(light: Tensor) -> Tensor:
 
 def thin(light: Tensor) -> Tensor:
     """How far narrow things stand out, lighter or darker: (H, W) in [0, 4080], the larger of both top hats."""
-    wide = same(light, THIN - 1)[None]
-    lightest, darkest = F.max_pool2d(wide, THIN, 1), -F.max_pool2d(-wide, THIN, 1)
-    opened, closed = F.max_pool2d(darkest, THIN, 1)[0], -F.max_pool2d(-lightest, THIN, 1)[0]
-    return torch.maximum(light - opened, closed - light)
+    here, wide = light.to(torch.int16), same(light, THIN - 1).to(torch.int16)
+    lightest, darkest = largest(wide, THIN), -largest(-wide, THIN)
+    opened, closed = largest(darkest, THIN), -largest(-lightest, THIN)
+    return torch.maximum(here - opened, closed - here).double()
 
 
 def edges(energy: Tensor) -> Tensor:
@@ -61,11 +90,12 @@ def edges(energy: Tensor) -> Tensor:
     return (energy.sqrt() * 16).floor()
 
 
-def gathered(table: Tensor, corners: Tensor, count: int, spacing: int) -> Tensor:
+def gathered(table: Tensor, corners: Tensor, count: int, spacing: int, every: int = 1) -> Tensor:
     """`count` x `count` samples of a table (..., H, W), `spacing` apart, from each corner (n, 2) on: (..., n, count,
-    count).
+    count). The table holds every so many-th pixel.
     """
-    line = torch.arange(count) * spacing
+    corners = corners.div(every, rounding_mode="floor")
+    line = torch.arange(count) * (spacing // every)
     rows, columns = corners[:, 0, None] + line, corners[:, 1, None] + line
     return table.flatten(-2)[..., rows[:, :, None] * table.shape[-1] + columns[:, None, :]]
 
@@ -73,11 +103,12 @@ def gathered(table: Tensor, corners: Tensor, count: int, spacing: int) -> Tensor
 class Looks:
     """What patches are guided by, of one picture, for any patch of a level. All whole numbers.
 
-    `light`: (H, W) float64 in [0, 4080]. `mean_edge`: of its gradients, in 1/16 of a step of 8 bits.
+    `light`: (H, W) float64 in [0, 4080]. `mean_edge`: of its gradients, in 1/16 of a step of 8 bits. `aligned`: the
+    corners of patches are only asked for at multiples of their light's cell.
     """
 
-    def __init__(self, light: Tensor, mean_edge: int) -> None:
-        self.light = light
+    def __init__(self, light: Tensor, mean_edge: int, *, aligned: bool = False) -> None:
+        self.light, self.aligned = light, aligned
         self._gradients: Tensor | None = None
         self._mean_energy = max(1.0, mean_edge / 16) ** 2
         self._powers = torch.tensor([2.0 ** (step / 8 - 4) for step in range(1, 63)], dtype=torch.float64)
@@ -95,8 +126,12 @@ class Looks:
         """Mean luminance of the 6 x 6 cells of patches of this side: (n, 6, 6) in [0, 63]."""
         cell = side // LIGHT_CELLS
         if side not in self._lights:
-            self._lights = {side: (boxes(self.light, cell) / (64 * cell**2)).floor().float()}
-        return gathered(self._lights[side], corners, LIGHT_CELLS, cell)
+            sums = boxes(self.light, cell, self._every(side))
+            self._lights = {side: (sums / (64 * cell**2)).floor().float()}
+        return gathered(self._lights[side], corners, LIGHT_CELLS, cell, self._every(side))
+
+    def _every(self, side: int) -> int:
+        return side // LIGHT_CELLS if self.aligned else 1
 
     def directions(self, corners: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """Of the 3 x 3 cells of patches: directions (n, 2, 3, 3) in [-31, 31], cosine and sine of twice the angle times
@@ -105,11 +140,12 @@ class Looks:
         """
         cell = side // DIRECTION_CELLS
         if side not in self._tensors:
-            energy = boxes(self.tensor[2].double(), cell) / cell**2
+            every = self._every(side)
+            energy = boxes(self.tensor[2].double(), cell, every) / cell**2
             planes = [torch.bucketize(energy / self._mean_energy, self._powers).float() - 31]
             for part in self.tensor[:2]:
-                mean = boxes(part.double(), cell) / cell**2
+                mean = boxes(part.double(), cell, every) / cell**2
                 planes.insert(-1, (DIRECTION * mean / (energy + self._mean_energy)).round().float())
             self._tensors = {side: torch.stack(planes)}
-        found = gathered(self._tensors[side], corners, DIRECTION_CELLS, cell).transpose(0, 1)
+        found = gathered(self._tensors[side], corners, DIRECTION_CELLS, cell, self._every(side)).transpose(0, 1)
         return found[:, :2], found[:, 2]
