@@ -66,11 +66,10 @@ def codes(turns: Tensor, shift: Tensor) -> Tensor:
     return code.to(torch.int32)
 
 
-def decoded(code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Turns and both parts of shifts, int64."""
-    code = code.long()
+def fields(code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Turns, and both parts of shifts plus OFFSET, of the type of the codes."""
     part = (1 << SHIFT_BITS) - 1
-    return code >> 2 * SHIFT_BITS, (code >> SHIFT_BITS & part) - OFFSET, (code & part) - OFFSET
+    return code >> 2 * SHIFT_BITS, code >> SHIFT_BITS & part, code & part
 
 
 def sources(places: Tensor, turns: Tensor, side: int, width: int) -> Tensor:

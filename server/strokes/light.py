@@ -29,11 +29,11 @@ def boxes(values: Tensor, side: int, every: int = 1) -> Tensor:
         sums = F.avg_pool2d(values.reshape(1, -1, height, width), every, divisor_override=1)
         values = sums.view(*values.shape[:-2], height // every, width // every)
     for dimension in (-2, -1):
-        values = _runs(values, side // every, dimension)
+        values = runs(values, side // every, dimension)
     return values
 
 
-def _runs(values: Tensor, length: int, dimension: int) -> Tensor:
+def runs(values: Tensor, length: int, dimension: int) -> Tensor:
     """Sums of `length` neighbours from each on, put together from runs of 1, 2, 4 and so on."""
     count = values.shape[dimension] - length + 1
     total, begin, run = None, 0, 1

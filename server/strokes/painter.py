@@ -14,8 +14,9 @@ from torch import Tensor
 
 from server.model.style_quilt import PLAN_SIDE, StyleQuiltArchitecture
 from server.model.torus import Window
-from server.strokes.canvas import MARGIN, Canvas, decoded
+from server.strokes.canvas import MARGIN, OFFSET, Canvas, fields
 from server.strokes.guide import Guide, Lights
+from server.strokes.light import runs
 from server.strokes.sewing import manner, sewn
 from server.strokes.tables import Tables, make_tables
 from server.strokes.turns import MATRICES
@@ -24,6 +25,7 @@ LARGEST_PLAN = 2048  # plan pixels along the longer side of a picture
 ENLARGED = 2  # the painting's pixels are enlarged no further by themselves
 SMALLEST = 0.5  # nor reduced further, as a picture's pixels for one plan pixel
 LOW_SIDE = 9  # plan pixels: the box that blurs the slow band
+PACKED, BIAS = (0, 10, 20), 512  # a pixel's red, green and blue in one int32: where they begin, and what is added
 DETAIL_TAPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 LOW_TAPS = ((0, 0), (-4, 0), (4, 0), (0, -4), (0, 4), (-3, -3), (-3, 3), (3, -3), (3, 3))  # plan pixels, likewise
 
@@ -107,46 +109,78 @@ class Brush:
         step = max(1, round(self._longer / self._most))
         side = LOW_SIDE * step | 1
         self._step, self._sides = step, painting.shape[1:]
-        low = painting.float()
-        for dimensions in ((side, 1), (1, side)):
-            more = dimensions[0] // 2, dimensions[1] // 2
-            wide = F.pad(low[None], (more[1], more[1], more[0], more[0]), mode="reflect")
-            low = (F.avg_pool2d(wide, dimensions, 1, divisor_override=1) / side).round()[0]
-        self._low = low.to(torch.int16).flatten(1)
-        self._detail = (painting.float() - low).to(torch.int16).flatten(1)
+        shifts = torch.arange(2 * OFFSET) - OFFSET
+        scaled = (2 * shifts * self._longer + self._most).div(2 * self._most, rounding_mode="floor")
+        self._shifts, self._matrices = scaled.to(torch.int32), MATRICES.to(torch.int32)
+        self._low = torch.zeros(painting.shape[1:].numel(), dtype=torch.int32)
+        self._detail = torch.zeros_like(self._low)
+        for place, plane in zip(PACKED, painting, strict=True):
+            low = plane[None].float()
+            for dimension in (-2, -1):
+                more = [side // 2 if dimension == each else 0 for each in (-1, -1, -2, -2)]
+                low = (runs(F.pad(low, more, mode="reflect"), side, dimension) / side).round()
+            self._low |= low.flatten().to(torch.int32) + BIAS << place
+            self._detail |= (plane - low).flatten().to(torch.int32) + BIAS << place
 
     def painted(self, window: Window) -> Tensor:
         """(3, height, width) uint8."""
-        detail = self._mean(self._detail, window, [(y * self._step, x * self._step) for y, x in DETAIL_TAPS])
-        low = self._mean(self._low, window, [(y * self._step, x * self._step) for y, x in LOW_TAPS])
-        return (detail + low).round().clamp(0, 255).to(torch.uint8)
+        codes = self._codes(window, 0, 0)
+        rows = torch.arange(window.top, window.top + window.height, dtype=torch.int32)
+        columns = torch.arange(window.left, window.left + window.width, dtype=torch.int32)
+        places = self._places(codes, rows[:, None], columns[None]).flatten()
+        total = torch.zeros(3, len(places))
+        for band, taps in ((self._detail, DETAIL_TAPS), (self._low, LOW_TAPS)):
+            beside = [self._codes(window, down * self._step, across * self._step) for down, across in taps]
+            joint = torch.zeros_like(codes, dtype=torch.bool)
+            for each in beside:
+                joint |= each != codes
+            means = _spread(_looked_up(band, places)).float()
+            row, column = joint.nonzero().unbind(1)
+            at = row * window.width + column
+            row, column = rows[row], columns[column]
+            sums = torch.zeros(3, len(at), dtype=torch.int32)
+            for each in beside:
+                sums += _spread(_looked_up(band, self._places(_looked_up(each.flatten(), at), row, column)))
+            means[:, at] = sums / len(taps)
+            total += means
+        return total.round().clamp(0, 255).to(torch.uint8).view(3, window.height, window.width)
 
-    def _mean(self, band: Tensor, window: Window, taps: list[tuple[int, int]]) -> Tensor:
-        total = torch.zeros(3, window.height * window.width)
-        for down, across in taps:
-            total += band[:, self._places(window, down, across)]
-        return (total / len(taps)).view(3, window.height, window.width)
-
-    def _places(self, window: Window, down: int, across: int) -> Tensor:
-        """Which pixel of the scaled painting each pixel shows if it belongs to the patch that lies so far from it."""
-        lines = [
-            torch.arange(window.top, window.top + window.height),
-            torch.arange(window.left, window.left + window.width),
-        ]
+    def _codes(self, window: Window, down: int, across: int) -> Tensor:
+        """Codes of the patches that lie so far from each pixel of a window."""
         at = []
-        for line, step, side, plan in zip(lines, (down, across), self._size, self._canvas.size, strict=True):
-            there = (line + step).clamp(0, side - 1)
+        for begin, count, step, side, plan in zip(
+            (window.top, window.left),
+            (window.height, window.width),
+            (down, across),
+            self._size,
+            self._canvas.size,
+            strict=True,
+        ):
+            there = (torch.arange(begin, begin + count) + step).clamp(0, side - 1)
             at.append(((2 * there + 1) * plan).div(2 * side, rounding_mode="floor") + MARGIN)
-        turns, *shift = decoded(self._canvas.codes[at[0]][:, at[1]])
-        rows, columns = 2 * lines[0][:, None] + 1, 2 * lines[1][None] + 1
+        return self._canvas.codes[at[0]][:, at[1]]
+
+    def _places(self, codes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Which pixel of the scaled painting the pixels at these rows and columns show if they belong to patches with
+        these codes. All int32.
+        """
+        turns, *shifts = fields(codes)
         found = []
-        for axis, (side, more) in enumerate(zip(self._sides, shift, strict=True)):
-            scaled = (2 * more * self._longer + self._most).div(2 * self._most, rounding_mode="floor")
-            matrix = MATRICES[:, axis][turns]
-            place = (matrix[..., 0] * rows + matrix[..., 1] * columns - 1).div(2, rounding_mode="floor") + scaled
-            place = place.remainder(2 * side)
-            found.append(torch.where(place >= side, 2 * side - 1 - place, place))
-        return (found[0] * self._sides[1] + found[1]).flatten()
+        for axis, (side, shift) in enumerate(zip(self._sides, shifts, strict=True)):
+            down, across = (_looked_up(self._matrices[:, axis, each], turns) for each in (0, 1))
+            place = (down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + _looked_up(self._shifts, shift)
+            place = place ^ (place >> 31)  # mirrored at the first pixel: -1 becomes 0
+            found.append(torch.minimum(place, 2 * side - 1 - place))
+        return found[0] * self._sides[1] + found[1]
+
+
+def _looked_up(table: Tensor, numbers: Tensor) -> Tensor:
+    return table.index_select(0, numbers.flatten()).view_as(numbers)
+
+
+def _spread(packed: Tensor) -> Tensor:
+    """Red, green and blue of packed numbers (...): (3, ...) int32."""
+    return torch.stack([(packed >> place & 2 * BIAS - 1) - BIAS for place in PACKED])
 
 
 def _scaled(quilt: StyleQuilt, longer: int, most: int) -> Tensor:
@@ -154,5 +188,8 @@ def _scaled(quilt: StyleQuilt, longer: int, most: int) -> Tensor:
     height, width = ((2 * side * longer + most) // (2 * most) for side in quilt.architecture.plan)
     if (height, width) == tuple(quilt.painting.shape[1:]):
         return quilt.painting
-    resized = F.interpolate(quilt.painting[None].double(), size=(height, width), mode="bicubic", antialias=True)
-    return resized[0].round().clamp(0, 255).to(torch.uint8)
+    result = torch.empty(3, height, width, dtype=torch.uint8)
+    for plane, to in zip(quilt.painting, result, strict=True):
+        resized = F.interpolate(plane[None, None].double(), size=(height, width), mode="bicubic", antialias=True)
+        to[:] = resized[0, 0].round_().clamp_(0, 255)
+    return result
