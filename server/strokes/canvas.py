@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from server.model.style_quilt import PATCHES
+from server.strokes.light import looked_up
 from server.strokes.tables import unpacked
 from server.strokes.turns import MATRICES, shifts
 
@@ -32,31 +33,34 @@ class Canvas:
         self.numbers = torch.zeros(sides[0], sides[1], dtype=torch.uint8)  # level of what lies here
 
     def pixels(self, corners: Tensor, side: int) -> Tensor:
-        """Flat indices of the canvas' pixels in patches at these corners (n, 2), in picture pixels: (n, side, side)."""
+        """Flat indices of the canvas' pixels in patches at these corners (n, 2), in picture pixels: (n, side, side)
+        int32.
+        """
         line = torch.arange(side) + MARGIN
-        rows, columns = corners[:, 0, None] + line, corners[:, 1, None] + line
+        rows, columns = (corners[:, axis, None].add(line).to(torch.int32) for axis in (0, 1))
         return rows[:, :, None] * self.source.shape[1] + columns[:, None, :]
 
     def shown(self, corners: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """What stands there: packed colours (n, side, side) int32, and whether anything does, bool."""
-        source = self.source.flatten()[self.pixels(corners, side)]
-        return self.colours.flatten()[source.clamp(min=0).long()], source >= 0
+        source = looked_up(self.source, self.pixels(corners, side))
+        return looked_up(self.colours, source.clamp(min=0)), source >= 0
 
     def lay(self, number: int, corners: Tensor, turns: Tensor, places: Tensor) -> None:
         """Lay patches of a level that do not touch each other. `places`: their corners in the painting."""
         side = PATCHES[number]
         at = self.pixels(corners, side)
         source = sources(places, turns, side, self.colours.shape[1])
-        stands = self.source.flatten()[at]
+        stands = looked_up(self.source, at)
         empty = stands < 0
-        there = unpacked(self.colours.flatten()[stands.clamp(min=0).long()])[..., :3].float()
-        new = unpacked(self.colours.flatten()[source])[..., :3].float()
+        there = unpacked(looked_up(self.colours, stands.clamp(min=0)))[..., :3].float()
+        new = unpacked(looked_up(self.colours, source))[..., :3].float()
         energy = (there - new).square().sum(-1).div(8).floor().masked_fill(empty, 0)
         mask = empty | inside(energy, side // 3)
         code = codes(turns, shifts(turns, places, corners, side))
-        where = at[mask]
-        self.source.view(-1)[where] = source[mask].to(torch.int32)
-        self.codes.view(-1)[where] = code[:, None, None].expand_as(at)[mask]
+        laid = mask.flatten().nonzero()[:, 0]
+        where = looked_up(at, laid).long()
+        self.source.view(-1)[where] = looked_up(source, laid)
+        self.codes.view(-1)[where] = looked_up(code, laid.div(side**2, rounding_mode="floor"))
         self.numbers.view(-1)[where] = number
 
 
@@ -73,21 +77,20 @@ def fields(code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def sources(places: Tensor, turns: Tensor, side: int, width: int) -> Tensor:
-    """Flat indices of the painting's pixels that patches show: (n, side, side) int64."""
-    first: Tensor = places[:, 0] * width + places[:, 1]
+    """Flat indices of the painting's pixels that patches show: (n, side, side) int32."""
+    first = (places[:, 0] * width + places[:, 1]).to(torch.int32)
     found: Tensor = _within(side, width)[turns] + first[:, None, None]
     return found
 
 
 @cache
 def _within(side: int, width: int) -> Tensor:
-    """Of each turn, the indices from a patch's corner in the painting on: (TURNS, side, side) int64."""
+    """Of each turn, the indices from a patch's corner in the painting on: (TURNS, side, side) int32."""
     line = 2 * torch.arange(side) + 1 - side  # in half pixels from the middle
     points = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1)
     turned = (MATRICES[:, None, None] * points[None, :, :, None]).sum(-1) + side - 1
     within = turned.div(2, rounding_mode="floor")  # (8, side, side, 2)
-    flat: Tensor = within[..., 0] * width + within[..., 1]
-    return flat
+    return (within[..., 0] * width + within[..., 1]).to(torch.int32)
 
 
 def inside(energy: Tensor, overlap: int) -> Tensor:

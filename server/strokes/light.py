@@ -90,6 +90,11 @@ def edges(energy: Tensor) -> Tensor:
     return (energy.sqrt() * 16).floor()
 
 
+def looked_up(table: Tensor, numbers: Tensor) -> Tensor:
+    """What stands at these flat indices: as `table.flatten()[numbers]`, several times as fast."""
+    return table.flatten().index_select(0, numbers.flatten()).view_as(numbers)
+
+
 def gathered(table: Tensor, corners: Tensor, count: int, spacing: int, every: int = 1) -> Tensor:
     """`count` x `count` samples of a table (..., H, W), `spacing` apart, from each corner (n, 2) on: (..., n, count,
     count). The table holds every so many-th pixel.

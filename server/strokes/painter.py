@@ -16,7 +16,7 @@ from server.model.style_quilt import PLAN_SIDE, StyleQuiltArchitecture
 from server.model.torus import Window
 from server.strokes.canvas import MARGIN, OFFSET, Canvas, fields
 from server.strokes.guide import Guide, Lights
-from server.strokes.light import runs
+from server.strokes.light import looked_up, runs
 from server.strokes.sewing import manner, sewn
 from server.strokes.tables import Tables, make_tables
 from server.strokes.turns import MATRICES
@@ -96,7 +96,7 @@ class StyleQuilt:
         """The canvas of a picture (3, H, W) uint8 in plan pixels, again and again until it is complete."""
         how = manner(strength)
         guide = Guide(pixels, statistics, self.tables.lights, how.emphasis)
-        yield from sewn(self.tables, self.usable, guide, seed, how, noise)
+        yield from sewn(self.tables, guide, seed, how, noise)
 
 
 class Brush:
@@ -134,13 +134,13 @@ class Brush:
             joint = torch.zeros_like(codes, dtype=torch.bool)
             for each in beside:
                 joint |= each != codes
-            means = _spread(_looked_up(band, places)).float()
+            means = _spread(looked_up(band, places)).float()
             row, column = joint.nonzero().unbind(1)
             at = row * window.width + column
             row, column = rows[row], columns[column]
             sums = torch.zeros(3, len(at), dtype=torch.int32)
             for each in beside:
-                sums += _spread(_looked_up(band, self._places(_looked_up(each.flatten(), at), row, column)))
+                sums += _spread(looked_up(band, self._places(looked_up(each.flatten(), at), row, column)))
             means[:, at] = sums / len(taps)
             total += means
         return total.round().clamp(0, 255).to(torch.uint8).view(3, window.height, window.width)
@@ -167,15 +167,11 @@ class Brush:
         turns, *shifts = fields(codes)
         found = []
         for axis, (side, shift) in enumerate(zip(self._sides, shifts, strict=True)):
-            down, across = (_looked_up(self._matrices[:, axis, each], turns) for each in (0, 1))
-            place = (down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + _looked_up(self._shifts, shift)
+            down, across = (looked_up(self._matrices[:, axis, each], turns) for each in (0, 1))
+            place = (down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + looked_up(self._shifts, shift)
             place = place ^ (place >> 31)  # mirrored at the first pixel: -1 becomes 0
             found.append(torch.minimum(place, 2 * side - 1 - place))
         return found[0] * self._sides[1] + found[1]
-
-
-def _looked_up(table: Tensor, numbers: Tensor) -> Tensor:
-    return table.index_select(0, numbers.flatten()).view_as(numbers)
 
 
 def _spread(packed: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from server.model.style_quilt import CELLS, COMPONENTS, PATCHES, STEPS
+from server.model.style_quilt import CELLS, COMPONENTS, STEPS
 from server.quilt.hashing import words
 from server.strokes.canvas import first_least
-from server.strokes.light import DIRECTION_CELLS, LIGHT_CELLS, boxes
+from server.strokes.light import DIRECTION_CELLS, LIGHT_CELLS, looked_up
 from server.strokes.tables import BARRED, Level, unpacked
 from server.strokes.turns import TURNS, directions_to_painting, to_painting
 
@@ -111,15 +111,13 @@ def _asked(wanted: Wanted, border: Tensor, turn: int) -> Tensor:
     )
 
 
-def refined(
-    level: Level, usable: Tensor, wanted: Wanted, fine_lights: Tensor, turns: Tensor, places: Tensor
-) -> tuple[Tensor, Tensor]:
+def refined(level: Level, wanted: Wanted, fine_lights: Tensor, turns: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """The places moved by up to half a step of the search, to where border and light fit best; and how far their light
     then is from what is wanted, weighted, (n,) float64.
 
     `fine_lights`: wanted luminance of the cells, (n, count, count) in [0, 255].
     """
-    count, side = CELLS[level.number], PATCHES[level.number]
+    count = CELLS[level.number]
     every = every_cell(count)
     reach = min(STEPS[level.number] // 2, MOST_MOVED)
     line = torch.arange(-reach, reach + 1, 3 if reach > 4 else 2)
@@ -131,7 +129,6 @@ def refined(
     weights = (
         (1 + wanted.light_weights).repeat_interleave(count // LIGHT_CELLS, 1).repeat_interleave(count // LIGHT_CELLS, 2)
     )
-    whole = boxes((usable > 0).double(), side) == side**2
     best_places, errors = torch.empty_like(places), torch.empty(len(places), dtype=torch.float64)
     colours = wanted.cells.float()
     for turn in range(TURNS):
@@ -142,16 +139,16 @@ def refined(
             ]
             here = border[::every, ::every] * wanted.known[part].float()[:, None, None]
             corners = (places[part, None] + moves).clamp(min=0)
-            corners = torch.minimum(corners, torch.tensor(whole.shape) - 1)
+            corners = torch.minimum(corners, torch.tensor(level.whole.shape) - 1)
             cells = torch.arange(0, count, every) * level.spacing
-            rows, columns = corners[..., 0, None] + cells, corners[..., 1, None] + cells
+            rows, columns = (corners[..., axis, None].add(cells).to(torch.int32) for axis in (0, 1))
             index = rows[..., :, None] * level.cells.shape[1] + columns[..., None, :]
-            shown = unpacked(level.cells.flatten()[index]).float()  # (n, moves, rows, columns, 4)
+            shown = unpacked(looked_up(level.cells, index)).float()  # (n, moves, rows, columns, 4)
             colour = (shown[..., :3] - asked[0].permute(0, 2, 3, 1)[:, None]).square_().sum(-1) * here[:, None]
             light = (shown[..., 3] - asked[1][:, None]).square_() * asked[2][:, None]
             error = light.sum((-2, -1), dtype=torch.float64)
             cost = colour.sum((-2, -1), dtype=torch.float64) * (BORDER // 4) + error
-            cost += (~whole[corners[..., 0], corners[..., 1]]) * float(2**50)
+            cost += (~level.whole[corners[..., 0], corners[..., 1]]) * float(2**50)
             best = first_least(cost)
             best_places[part] = corners.gather(1, best[:, None, None].expand(-1, 1, 2))[:, 0]
             errors[part] = error.gather(1, best[:, None])[:, 0] / (count // every) ** 2

@@ -18,7 +18,7 @@ from torch import Tensor
 from server.model.style_quilt import CELLS, PATCHES
 from server.strokes.canvas import MARGIN, Canvas, sources
 from server.strokes.guide import SCORE, Guide
-from server.strokes.light import LIGHT_CELLS
+from server.strokes.light import LIGHT_CELLS, looked_up
 from server.strokes.search import AT_ONCE, CHANCE, Chance, every_cell, refined, searched
 from server.strokes.tables import Level, Tables, unpacked
 
@@ -48,19 +48,19 @@ def manner(strength: float) -> Manner:
     return Manner(emphasis=2 + round(3 * (1 - strength)), patience=(0.0, 10 * free, 14 * free, 20 * free, 32 * free))
 
 
-def sewn(tables: Tables, usable: Tensor, guide: Guide, seed: int, how: Manner, noise: float = 1.0) -> Iterator[Canvas]:
+def sewn(tables: Tables, guide: Guide, seed: int, how: Manner, noise: float = 1.0) -> Iterator[Canvas]:
     """The canvas of a picture, again and again while it is sewn; the last is complete. `noise`: how much is chance."""
     chance = Chance(seed, round(CHANCE * noise))
     canvas = Canvas(guide.size, tables.colours)
-    yield from _largest(canvas, tables, usable, guide, chance)
+    yield from _largest(canvas, tables, guide, chance)
     for level in tables.levels[1:]:
-        yield from _smaller(canvas, level, usable, guide, chance, how.patience[level.number])
+        yield from _smaller(canvas, level, guide, chance, how.patience[level.number])
 
 
 # ------------------------------------------------------------------------------------------------- the largest patches
 
 
-def _largest(canvas: Canvas, tables: Tables, usable: Tensor, guide: Guide, chance: Chance) -> Iterator[Canvas]:
+def _largest(canvas: Canvas, tables: Tables, guide: Guide, chance: Chance) -> Iterator[Canvas]:
     level = tables.levels[0]
     number, side = level.number, level.side
     pitch, overlap = side * 2 // 3, side // 3
@@ -81,7 +81,7 @@ def _largest(canvas: Canvas, tables: Tables, usable: Tensor, guide: Guide, chanc
             wanted = guide.wanted(number, corners, cells, known)
             repeats = _repeats(level, index, places, placed)
             turn, place = searched(level, wanted, repeats, chance, corners + sweep)
-            place, _ = refined(level, usable, wanted, guide.fine_lights(number, corners), turn, place)
+            place, _ = refined(level, wanted, guide.fine_lights(number, corners), turn, place)
             places[index[:, 0], index[:, 1]], turns[index[:, 0], index[:, 1]] = place, turn
             placed[index[:, 0], index[:, 1]] = True
             yield canvas
@@ -113,7 +113,7 @@ def _neighbours(
             slice(pitch, side) if step < 0 else slice(0, overlap) if step else slice(None) for step in (down, across)
         ]
         source = sources(places[at[:, 0], at[:, 1]], turns[at[:, 0], at[:, 1]], side, tables.colours.shape[1])
-        colours = tables.colours.flatten()[source[:, its[0], its[1]]]
+        colours = looked_up(tables.colours, source[:, its[0], its[1]])
         target = shown[:, mine[0], mine[1]]
         shown[:, mine[0], mine[1]] = torch.where(there[:, None, None], colours, target)
         stands[:, mine[0], mine[1]] |= there[:, None, None]
@@ -152,9 +152,7 @@ def _repeats(level: Level, index: Tensor, places: Tensor, placed: Tensor) -> Ten
 # ---------------------------------------------------------------------------------------------------- smaller patches
 
 
-def _smaller(
-    canvas: Canvas, level: Level, usable: Tensor, guide: Guide, chance: Chance, patience: float
-) -> Iterator[Canvas]:
+def _smaller(canvas: Canvas, level: Level, guide: Guide, chance: Chance, patience: float) -> Iterator[Canvas]:
     number, side = level.number, level.side
     pitch, overlap = side * 2 // 3, side // 3
     down, across = (-(-extent // pitch) for extent in canvas.size)
@@ -176,7 +174,7 @@ def _smaller(
             repeats = _repeats(level, some, places, placed) if number <= LAST_REPEATS else None
             turn, place = searched(level, wanted, repeats, chance, part)
             fine = guide.fine_lights(number, part)
-            place, error = refined(level, usable, wanted, fine, turn, place)
+            place, error = refined(level, wanted, fine, turn, place)
             present = _present(shown, number, fine, 1 + wanted.light_weights)
             better = error < BETTER * present
             canvas.lay(number, part[better], turn[better], place[better])

@@ -10,7 +10,7 @@ A place is compared with what a picture asks for by one matrix product. Its colu
 All are whole numbers, and so are the weights that a picture brings; the sums stay below 2^24, so float32 is exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ BARRED = 2**23  # the price of a place that must not be shown
 class Level:
     """One size of patch. `matrix`: (numbers, places) float32. `prices`: (places,) float32. `shape`: places down and
     across. `cells`: (rows, columns) int32, four int8 for the mean of the d x d pixels from each on: red, green, blue
-    and luminance, less 128.
+    and luminance, less 128. `whole`: (rows, columns) bool, from which pixels on a patch may be shown.
     """
 
     number: int
@@ -35,6 +35,7 @@ class Level:
     prices: Tensor
     shape: tuple[int, int]
     cells: Tensor
+    whole: Tensor
     basis: Tensor  # (numbers of a patch's cells, TURNS * COMPONENTS)
     means: Tensor
     shift: int
@@ -137,6 +138,7 @@ def _level(
         prices=state[f"prices.{number}"].flatten().float(),
         shape=shape,
         cells=cells,
+        whole=boxes((usable > 0).double(), side) == side**2,
         basis=_turned(state[f"basis.{number}"].float(), CELLS[number]),
         means=state[f"means.{number}"].float(),
         shift=int(state["shifts"][number - architecture.first]),
@@ -146,19 +148,8 @@ def _level(
     lights = looks.lights(corners, side).flatten(1)
     ways, busy = (each.flatten(1) for each in looks.directions(corners, side))
     lengths = ways.view(len(ways), 2, -1).square().sum(1)
-    whole = boxes((usable > 0).double(), side)
-    barred = whole[corners[:, 0], corners[:, 1]] < side**2
-    prices = torch.where(barred, torch.full_like(level.prices, BARRED), level.prices)
+    prices = level.prices.masked_fill(~level.whole[corners[:, 0], corners[:, 1]], BARRED)
     mean = lights.mean(1, keepdim=True).round()
     squares = [border.square().sum(1, keepdim=True), lights.square(), mean.square(), lengths, busy.square()]
     matrix = torch.cat([border, lights, mean, ways, busy, *squares, prices[:, None]], 1)
-    return Level(
-        number=number,
-        matrix=matrix.T.contiguous(),
-        prices=prices,
-        shape=shape,
-        cells=cells,
-        basis=level.basis,
-        means=level.means,
-        shift=level.shift,
-    )
+    return replace(level, matrix=matrix.T.contiguous(), prices=prices)
