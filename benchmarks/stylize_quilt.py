@@ -8,6 +8,7 @@ memory is its peak above the loaded program, tables, content and result included
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from stylize import peak_mb, sides
 
+from server import PATIENT
 from server.network.model_file import read_model
 from server.network.quilted import Wish, quilted
 from server.strokes.painter import StyleQuilt
@@ -57,7 +59,7 @@ def main() -> None:
             continue
         run = [sys.executable, __file__, str(options.model), "--content", str(options.content), "--case"]
         run += ["--threads", str(options.threads), "--sizes", f"{width}x{height}"]
-        found = json.loads(subprocess.run(run, capture_output=True, check=True).stdout)
+        found = json.loads(subprocess.run(run, capture_output=True, check=True, env=PATIENT | os.environ).stdout)
         print(
             f"{width} x {height}: {found['processor']:.1f} s of processor, {found['clock']:.1f} s by the clock, "
             f"{options.threads} threads; {found['added']:.0f} MB above the program; tables of the style once "
