@@ -21,6 +21,7 @@ from harness import (
     leftovers,
     new_file,
     of_ours,
+    report_of_cancelling,
     running_operators,
     session,
     settings,
@@ -197,16 +198,16 @@ def scene_new_file() -> Steps:
     desk = yield from new_file()
     task, _ = yield from generate(desk, LARGE, 8)
     yield from until(lambda: task.state == "running" and shown(cube()), "pixels")
-    counts = (yield from ask_status())["requests"]
+    counted = yield from ask_status()
     desk = yield from new_file()
     yield 0.6
-    report = yield from ask_status()
+    report = yield from report_of_cancelling(counted)
     told = {
         "state": task.state,
         "message": task.message,
         "leftovers": leftovers(),
         "operators": running_operators(),
-        "cancelled": report["requests"].get("cancelled", 0) - counts.get("cancelled", 0),
+        "cancelled": report["cancelled"],
         "cube": shown(cube()),
         **of_ours(),
     }

@@ -262,6 +262,17 @@ def ask_status() -> Steps:
     return replies[0].report
 
 
+def report_of_cancelling(before: dict[str, Any], within_s: float = 10.0) -> Steps:
+    """The server's report once it counts a request cancelled since the earlier one, or the last one asked for."""
+    end = time.monotonic() + within_s
+    while True:
+        report = yield from ask_status()
+        known = report["requests"].get("cancelled", 0) - before["requests"].get("cancelled", 0)
+        if (known and not report["queue"]["running"]) or time.monotonic() > end:
+            return {**report, "cancelled": known}
+        yield STEP_S
+
+
 def running_operators() -> list[str]:
     """Ours that wait for events."""
     windows = bpy.context.window_manager.windows

@@ -25,6 +25,7 @@ from harness import (
     of_ours,
     our_parts,
     pause,
+    report_of_cancelling,
     running_operators,
     session,
     show_textures,
@@ -149,7 +150,7 @@ def scene_escape() -> Steps:
     first, _ = yield from generate(desk, 1024, 1)
     yield from until(lambda: is_assigned(first), "the first texture")
     before, showed = of_ours(), shown(cube())
-    counts = (yield from ask_status())["requests"]
+    counted = yield from ask_status()
     task, _ = yield from generate(desk, LARGE, 2)
     preview = yield from until(lambda: (name := shown(cube())) != showed and name, "the preview")
     yield from until(lambda: task.state == "running", "pixels")
@@ -171,11 +172,8 @@ def scene_escape() -> Steps:
         "leftovers": leftovers(),
         "operators": running_operators(),
     }
-    yield 1.0
-    report = yield from ask_status()
-    told["cancelled"] = report["requests"].get("cancelled", 0) - counts.get("cancelled", 0)
-    told["queue"] = report["queue"]
-    return told
+    report = yield from report_of_cancelling(counted)
+    return {**told, "cancelled": report["cancelled"], "queue": report["queue"]}
 
 
 def scene_escape_foreign() -> Steps:
