@@ -31,7 +31,7 @@ class TEXSERVER_OT_blend(PaintingOperator):
     mask: EnumProperty(name="Mask", items=MASKS, options=_SKIP)
     image: StringProperty(name="Image", description="Name of the image that is the mask", options=_SKIP)
     cover: BoolProperty(name="Cover UV Map", default=True, options=_SKIP)
-    scale: IntProperty(name="Scale", min=1, max=32, default=4, options=_SKIP)
+    scale: IntProperty(name="Spots Across", min=1, max=32, default=4, options=_SKIP)
     share: FloatProperty(name="Share", min=0, max=1, default=0.4, options=_SKIP)
     spots_seed: IntProperty(name="Spots Seed", min=0, options=_SKIP)
     softness: FloatProperty(name="Softness", min=0, max=1, default=0.2, options=_SKIP)

@@ -32,7 +32,7 @@ class TEXSERVER_PG_blend(bpy.types.PropertyGroup):
         "For square textures",
         default=True,
     )
-    scale: IntProperty(name="Scale", description="About how many spots lie along the texture", default=4, min=1, max=32)
+    scale: IntProperty(name="Spots Across", description="About how many lie side by side", default=4, min=1, max=32)
     share: FloatProperty(
         name="Share",
         description="How much of the texture the second model covers",

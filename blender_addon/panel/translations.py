@@ -37,6 +37,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Repeat": ("Wiederholen", "Répéter"),
     "Paint UDIM": ("UDIM malen", "Peindre en UDIM"),
     "Bake Surface": ("Fläche backen", "Calculer la surface"),
+    "Spots Across": ("Flecken nebeneinander", "Taches côte à côte"),
     "Columns": ("Spalten", "Colonnes"),
     "Rows": ("Zeilen", "Lignes"),
     "Tiles per UDIM Square": ("Kacheln je UDIM-Feld", "Tuiles par carré UDIM"),

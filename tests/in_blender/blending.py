@@ -111,3 +111,12 @@ def test_the_panel_shows_what_the_mask_needs() -> None:
     assert tuple(blending.image.size) == (1024, 1024)
     assert bpy.context.tool_settings.image_paint.canvas == blending.image
     assert {"image", "cover"} <= set(names(draw(panel, bpy.context)))
+
+
+def test_the_dice_gives_other_spots() -> None:
+    blending = bpy.context.scene.texserver.blending
+    seeds = set()
+    for _ in range(5):
+        assert bpy.ops.texserver.spots_dice() == {"FINISHED"}
+        seeds.add(blending.spots_seed)
+    assert len(seeds) > 1

@@ -364,7 +364,7 @@ def test_what_cannot_be_done_is_one_sentence_and_the_old_model_stays(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--iterations", "many"], ["--arch", "resnet"], ["--descriptor", "eyes"], ["--swatch"]], ids=str
+    "arguments", [["--iterations", "many"], ["--descriptor", "eyes"], ["--swatch"], ["--swatches", "a.png"]], ids=str
 )
 def test_a_command_line_that_cannot_be_read_leaves_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -373,6 +373,20 @@ def test_a_command_line_that_cannot_be_read_leaves_with_2(
         main(arguments)
     assert left.value.code == 2
     assert "usage: python -m trainer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [([], "No swatch was given"), (["--arch", "resnet", "--swatch", "a.png"], "resnet")],
+    ids=str,
+)
+def test_a_command_line_that_makes_no_sense_is_one_sentence(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert a_sentence(said.err), said.err
+    assert named in said.err
 
 
 def test_the_real_command_refuses_without_a_traceback(tmp_path: Path) -> None:
