@@ -384,12 +384,14 @@ def pause(seconds: float) -> Steps:
 
 def open_from_the_start(*names: str, close: tuple[str, ...] = ()) -> None:
     """Sub-panels that are closed until someone opens them, and some that are open."""
-    for name in (*names, *close):
-        for editor in ("view", "shader"):
-            kind = getattr(bpy.types, f"TEXSERVER_PT_{editor}_{name}")
-            bpy.utils.unregister_class(kind)
-            kind.bl_options = {"DEFAULT_CLOSED"} if name in close else set()
-            bpy.utils.register_class(kind)
+    kinds = [each for each in addon("panel.panels").CLASSES if not each.__name__.endswith("_main")]
+    for each in kinds:
+        bpy.utils.unregister_class(each)
+    for each in kinds:  # all of them, since they lie in the order in which they are registered
+        name = each.__name__.rsplit("_", 1)[1]
+        if name in (*names, *close):
+            each.bl_options = {"DEFAULT_CLOSED"} if name in close else set()
+        bpy.utils.register_class(each)
 
 
 # ----------------------------------------------------------------------------------------------------------- running
