@@ -74,6 +74,7 @@ bench: setup
 	$(RUN) benchmarks/train.py
 	$(RUN) benchmarks/memory.py
 	$(RUN) benchmarks/serve.py
+	$(RUN) benchmarks/front.py
 	$(RUN) benchmarks/stylize.py
 	$(RUN) packaging/blenders.py --required 4.5.15
 	$(RUN) benchmarks/in_blender.py
