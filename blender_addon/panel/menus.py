@@ -20,6 +20,7 @@ class TEXSERVER_MT_object(bpy.types.Menu):
         layout.operator("texserver.generate", icon="MATERIAL")
         layout.operator("texserver.generate_new_seed", icon="FILE_REFRESH")
         layout.operator("texserver.variations")
+        layout.operator("texserver.paint_udim")
         layout.menu(training_panels.TEXSERVER_MT_picture.bl_idname, icon="FILE_IMAGE")
         layout.separator()
         layout.operator("texserver.unwrap", icon="UV")

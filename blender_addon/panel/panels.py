@@ -70,11 +70,11 @@ class _MainPanel(Panel):
         if settings.target == "ADD":
             layout.prop(settings, "replace_links")
         layout.prop(settings, "all_selected")
-        row = layout.row()
+        row = layout.row(align=True)
         row.scale_y = 1.6
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.generate", icon="MATERIAL")
-        surface_drawing.draw_udim(layout, context)
+        surface_drawing.draw_udim(row, context)
         draw_latest(layout)
         training_panels.draw_growing(layout)
         draw_messages(layout)

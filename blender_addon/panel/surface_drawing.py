@@ -8,13 +8,11 @@ from ..tasks.placement import size_text
 from .surface_orders import megabytes
 
 
-def draw_udim(layout: Any, context: Any) -> None:
-    """The button for UDIM squares, for objects with a UV map."""
+def draw_udim(row: Any, context: Any) -> None:
+    """The small button for UDIM squares, for objects with a UV map."""
     thing = context.object
     if thing is not None and thing.type == "MESH" and thing.data.uv_layers:
-        row = layout.row()
-        row.operator_context = "INVOKE_DEFAULT"
-        row.operator("texserver.paint_udim", icon="UV")
+        row.operator("texserver.paint_udim", text="", icon="UV")
 
 
 def draw_surface(layout: Any, material: Any) -> None:
