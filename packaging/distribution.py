@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("server", "trainer", "blender_addon", "benchmarks", "docs", "farm", "packaging", "tests")
+FOLDERS = ("server", "trainer", "blender_addon", "benchmarks", "deploy", "docs", "farm", "packaging", "tests")
 FILES = (
     *("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"),
     "constraints.txt",

@@ -127,6 +127,16 @@ class Job(ABC):
         _, _, height, width = self.swatch.pixels.shape
         return SwatchFacts(name=self.swatch.path.name, sha256=self.swatch.sha256, height=height, width=width)
 
+    def _made(self, *, finished: bool) -> dict[str, Any]:
+        """How the model came about, for its file."""
+        return {
+            **self.config.told,
+            "finished": finished,
+            "made_from": self.task.made_from,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "trainer": __version__,
+        }
+
     def _destination(self, *, finished: bool) -> Path:
         """Where the model goes. An unfinished one never replaces a finished one; it is written beside it."""
         aside = self.output.with_name(f"{self.output.name.removesuffix('.safetensors')}{UNFINISHED}")
@@ -243,13 +253,9 @@ class NetworkJob(Job):
             training={
                 **{name: value for name, value in dataclasses.asdict(self.recipe).items() if name != "kind"},
                 **self._facts(),
-                **self.config.told,
+                **self._made(finished=finished),
                 "iterations": training.step,  # fewer than the recipe's, where it was stopped
-                "finished": finished,
-                "made_from": self.task.made_from,
                 "loss": training.best_loss,
-                "seconds": round(time.monotonic() - self.started, 1),
-                "trainer": __version__,
             },
             descriptor=self.descriptor.name,
             swatch=self._swatch_facts(),

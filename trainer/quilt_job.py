@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from server import __version__
 from server.model.lattice import Lattice
 from server.model.maps import Map, channels_of
 from server.network.devices import prepare
@@ -144,16 +143,7 @@ class QuiltJob(Job):
             Model(
                 name=path.stem,
                 generator=quilt,
-                training={
-                    "arch": "quilt",
-                    "contains": CONTAINS,
-                    **self.config.told,
-                    "rounds": done,
-                    "finished": finished,
-                    "made_from": self.task.made_from,
-                    "seconds": round(time.monotonic() - self.started, 1),
-                    "trainer": __version__,
-                },
+                training={"arch": "quilt", "contains": CONTAINS, "rounds": done, **self._made(finished=finished)},
                 descriptor="none",
                 swatch=self._swatch_facts(),
                 thumbnail=torch.from_numpy(thumbnail(sample).copy()),

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from server import __version__
 from server.model.header import SwatchFacts
 from server.model.style_quilt import FACTORS, MIN_SIDE, PLAN_SIDE, StyleQuiltArchitecture
 from server.network.model_file import Model, write_model
@@ -95,15 +94,7 @@ class StyleQuiltJob(Job):
             Model(
                 name=path.stem,
                 generator=style,
-                training={
-                    "arch": "quilt",
-                    "contains": CONTAINS,
-                    **self.config.told,
-                    "finished": True,
-                    "made_from": self.task.made_from,
-                    "seconds": round(time.monotonic() - self.started, 1),
-                    "trainer": __version__,
-                },
+                training={"arch": "quilt", "contains": CONTAINS, **self._made(finished=True)},
                 descriptor="none",
                 swatch=SwatchFacts(
                     name=self.swatch.path.name,

@@ -4,7 +4,7 @@ Each map becomes one picture of so many cells, or a picture for each UDIM square
 one at the texture's origin; x runs to the right and y up. An atlas is first unpacked into a file of plain rows beside
 the result, so a plane of any size takes little memory.
 
-Also a program, `python -m blender_addon.client.bake_plane JOB.json`, with the output of export_set.py: the add-on runs
+Also a program, `python -m blender_addon.client.bake_plane JOB.json`, with the output of program.py: the add-on runs
 it in a process of its own, since packing takes seconds.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ..protocol.edges import ACROSS
 from ..protocol.errors import TexserverError
-from .export_set import ERROR, FILE, SHARE
+from . import program
 from .image_file import ImageFileError, Raster, advice, open_image
 from .picture_rows import PictureRows
 from .tile_plane import tile_of
@@ -173,15 +173,8 @@ def job_text(job: BakeJob) -> str:
 def run(text: str) -> int:
     """The program: do what job_text() says. 1 where it was not done."""
     told: dict[str, Any] = json.loads(text)
-    try:
-        job = BakeJob(**{**told, "plane": Plane(**told["plane"]), "srgb": tuple(told["srgb"])})
-        written = bake(job, lambda share: print(f"{SHARE}{share:.3f}", flush=True))
-    except TexserverError as error:
-        print(f"{ERROR}{error}", flush=True)
-        return 1
-    for path in written:
-        print(f"{FILE}{path}", flush=True)
-    return 0
+    job = BakeJob(**{**told, "plane": Plane(**told["plane"]), "srgb": tuple(told["srgb"])})
+    return program.run(lambda progress: bake(job, progress))
 
 
 if __name__ == "__main__":

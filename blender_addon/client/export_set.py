@@ -13,13 +13,12 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
-from ..protocol.errors import TexserverError
+from . import program
 from .image_file import ImageFileError, advice
 from .materialx import Look, document
 from .texture_sets import Engine, Sources, files_of, pack
 
 NAME_CHARACTERS: Final = 60
-SHARE, FILE, ERROR = "share: ", "file: ", "error: "  # how the program's lines begin
 
 
 def plain_name(text: str) -> str:
@@ -82,21 +81,8 @@ def run(job: str) -> int:
         without=told["without"],
         metadata=told["metadata"],
     )
-    try:
-        written = export_set(
-            told["engine"],
-            told["name"],
-            sources,
-            Look(**look),
-            Path(told["folder"]),
-            lambda share: print(f"{SHARE}{share:.3f}", flush=True),
-        )
-    except TexserverError as error:
-        print(f"{ERROR}{error}", flush=True)
-        return 1
-    for path in written:
-        print(f"{FILE}{path}", flush=True)
-    return 0
+    look_told, folder = Look(**look), Path(told["folder"])
+    return program.run(lambda progress: export_set(told["engine"], told["name"], sources, look_told, folder, progress))
 
 
 if __name__ == "__main__":

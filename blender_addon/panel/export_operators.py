@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import EnumProperty
 
-from ..client.export_set import plain_name
 from ..client.texture_sets import Engine
 from ..loop import pump
 from ..loop.delivery import ExportDelivery
@@ -17,7 +15,7 @@ from ..material.references import Reference
 from ..tasks import state
 from ..tasks.task import Task
 from .drawing import draw_text
-from .operator import FINISHED, Operator, Outcome
+from .folder_operator import FolderOperator
 from .orders import NotOrdered
 
 ENGINES = (
@@ -54,30 +52,19 @@ class PreparedExport:
         return task
 
 
-class TEXSERVER_OT_export_set(Operator):
+class TEXSERVER_OT_export_set(FolderOperator):
     """Write the textures of the active material for a game engine, with a MaterialX document beside them"""
 
     bl_idname = "texserver.export_set"
     bl_label = "Export Set"
-    bl_options = {"REGISTER"}
 
     engine: EnumProperty(name="For", items=ENGINES)
-    name: StringProperty(name="Name", description="Name within those of the files. Empty: that of the material")
-    directory: StringProperty(name="Folder", subtype="DIR_PATH", options={"SKIP_SAVE"})
-    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
-    asked = False
 
     @classmethod
     def refusal(cls, context: Any) -> str:
         if not export.has_textures(context.object.active_material if context.object else None):
             return "The active material shows no textures of Texserver"
         return ""
-
-    def invoke(self, context: Any, event: Any) -> Any:
-        self.name = plain_name(context.object.active_material.name)
-        self.asked = True
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
 
     def draw(self, context: Any) -> None:
         """Beside the files."""
@@ -90,25 +77,10 @@ class TEXSERVER_OT_export_set(Operator):
         if context.object and (why := export.left_out(context.object.active_material)):
             draw_text(layout, why, icon="INFO", width=CHARACTERS)
 
-    def execute(self, context: Any) -> Outcome:
-        material = context.object.active_material
-        if not self.directory:
-            return self.fail("Name the folder for the files: directory='PATH'.")
-        prepared = PreparedExport(
-            material=Reference.to("materials", material),
-            engine=self.engine,
-            name=plain_name(self.name or material.name),
-            folder=Path(bpy.path.abspath(self.directory)),
+    def prepared(self, material: Any, name: str, folder: Path) -> PreparedExport:
+        return PreparedExport(
+            material=Reference.to("materials", material), engine=self.engine, name=name, folder=folder
         )
-        try:
-            task = prepared.begin()
-        except NotOrdered as error:
-            return self.fail(error)
-        if self.asked and not bpy.app.background:
-            pump.redraw()
-            return FINISHED
-        pump.run(task)
-        return FINISHED if task.state == "done" else self.fail(task.message)
 
 
 CLASSES = (TEXSERVER_OT_export_set,)

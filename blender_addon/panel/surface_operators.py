@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import IntProperty
 
-from ..client.export_set import plain_name
 from ..loop import pump
 from ..loop.delivery import ExportDelivery
 from ..material import materials
@@ -15,8 +14,9 @@ from ..material.references import Reference
 from ..tasks import state
 from ..tasks.task import Task
 from . import surface_orders
+from .folder_operator import FolderOperator
 from .operator import FINISHED, Operator, Outcome, PaintingOperator, no_object
-from .orders import NotOrdered, PreparedTexture
+from .orders import PreparedTexture
 
 MOST_CELLS = 256  # along a side
 
@@ -105,12 +105,11 @@ class PreparedBake:
         return task
 
 
-class TEXSERVER_OT_bake_surface(Operator):
+class TEXSERVER_OT_bake_surface(FolderOperator):
     """Write a piece of the surface that never repeats as large pictures for engines, without hue, value and drift"""
 
     bl_idname = "texserver.bake_surface"
     bl_label = "Bake Surface"
-    bl_options = {"REGISTER"}
 
     columns: IntProperty(name="Columns", description="Tiles side by side", default=8, min=1, max=MOST_CELLS)
     rows: IntProperty(name="Rows", description="Tiles one above the other", default=8, min=1, max=MOST_CELLS)
@@ -121,10 +120,6 @@ class TEXSERVER_OT_bake_surface(Operator):
         min=0,
         max=MOST_CELLS,
     )
-    name: StringProperty(name="Name", description="Name within those of the files. Empty: that of the material")
-    directory: StringProperty(name="Folder", subtype="DIR_PATH", options={"SKIP_SAVE"})
-    filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
-    asked = False
 
     @classmethod
     def refusal(cls, context: Any) -> str:
@@ -133,31 +128,9 @@ class TEXSERVER_OT_bake_surface(Operator):
             return "The active material repeats, so its texture is all there is"
         return ""
 
-    def invoke(self, context: Any, event: Any) -> Any:
-        self.name = plain_name(context.object.active_material.name)
-        self.asked = True
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def execute(self, context: Any) -> Outcome:
-        if not self.directory:
-            return self.fail("Name the folder for the files: directory='PATH'.")
-        material = context.object.active_material
-        prepared = PreparedBake(
-            material=Reference.to("materials", material),
-            cells=(self.columns, self.rows, self.per_square),
-            name=plain_name(self.name or material.name),
-            folder=Path(bpy.path.abspath(self.directory)),
-        )
-        try:
-            task = prepared.begin()
-        except NotOrdered as error:
-            return self.fail(error)
-        if self.asked and not bpy.app.background:
-            pump.redraw()
-            return FINISHED
-        pump.run(task)
-        return FINISHED if task.state == "done" else self.fail(task.message)
+    def prepared(self, material: Any, name: str, folder: Path) -> PreparedBake:
+        cells = self.columns, self.rows, self.per_square
+        return PreparedBake(material=Reference.to("materials", material), cells=cells, name=name, folder=folder)
 
 
 CLASSES = (

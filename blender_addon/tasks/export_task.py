@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ..client.connection import Connection
-from ..client.export_set import ERROR, FILE, SHARE
+from ..client.program import ERROR, FILE, SHARE
 from .child_process import ChildProcess, last_lines, module_command
 from .task import PATIENCE_S, Task
 

@@ -5,12 +5,11 @@ server checks a stranger's model file, and a stranger's statistics, and never ru
 """
 
 import math
-import sys
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.errors import BadRequest
+from server.model.picture_statistics import little_endian
 
 STYLE_ARCHITECTURES = ("residual", "pyramid")
 MAX_LEVELS = 8
@@ -193,14 +192,7 @@ def check_statistics(architecture: StyleArchitecture, data: bytes) -> None:
 
     Little-endian float32: as many means as normalised channels, then as many deviations.
     """
-    if len(data) != architecture.statistics_bytes:
-        raise BadRequest(
-            f"statistics: they have {len(data)} bytes, and this model's have {architecture.statistics_bytes}; "
-            "measure them anew with this model."
-        )
-    values = array("f", data)
-    if sys.byteorder == "big":
-        values.byteswap()
+    values = little_endian("f", data, architecture.statistics_bytes)
     means, deviations = values[: architecture.normalised], values[architecture.normalised :]
     least = math.sqrt(EPSILON) * 0.999
     if not all(abs(mean) <= LARGEST for mean in means) or not all(least <= std <= LARGEST for std in deviations):

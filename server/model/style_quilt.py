@@ -4,12 +4,11 @@ Such a model (server/strokes) holds a painting and puts pictures together from i
 those of the painting divided by `factor`, so that its longer side has at most PLAN_SIDE of them.
 """
 
-import sys
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.errors import BadRequest
+from server.model.picture_statistics import little_endian
 from server.model.quilt import Shape
 
 PLAN_SIDE = 1024
@@ -94,14 +93,7 @@ class StyleQuiltArchitecture:
 
 def check_lights(architecture: StyleQuiltArchitecture, data: bytes) -> None:
     """Raise BadRequest unless these bytes can be a picture's statistics for a quilted style."""
-    if len(data) != architecture.statistics_bytes:
-        raise BadRequest(
-            f"statistics: they have {len(data)} bytes, and this model's have {architecture.statistics_bytes}; "
-            "measure them anew with this model."
-        )
-    values = array("H", data)
-    if sys.byteorder == "big":
-        values.byteswap()
+    values = little_endian("H", data, architecture.statistics_bytes)
     lights = values[:LIGHTS]
     if list(lights) != sorted(lights) or lights[-1] > LARGEST_LIGHT or not values[LIGHTS]:
         raise BadRequest("statistics: they hold values that no picture has; measure them anew.")

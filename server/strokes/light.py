@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from server.quilt.bands import boxed
+
 WEIGHTS = (77, 150, 29)  # of R'G'B' in 1/256, Recommendation ITU-R BT.601
 DIRECTION = 31  # of a cell whose gradients all point one way
 LIGHT_CELLS, DIRECTION_CELLS = 6, 3  # along the side of a patch
@@ -29,24 +31,8 @@ def boxes(values: Tensor, side: int, every: int = 1) -> Tensor:
         sums = F.avg_pool2d(values.reshape(1, -1, height, width), every, divisor_override=1)
         values = sums.view(*values.shape[:-2], height // every, width // every)
     for dimension in (-2, -1):
-        values = runs(values, side // every, dimension)
+        values = boxed(values, dimension, side // every)
     return values
-
-
-def runs(values: Tensor, length: int, dimension: int) -> Tensor:
-    """Sums of `length` neighbours from each on, put together from runs of 1, 2, 4 and so on."""
-    count = values.shape[dimension] - length + 1
-    total, begin, run = None, 0, 1
-    while True:
-        if length & run:
-            part = values.narrow(dimension, begin, count)
-            total, begin = part if total is None else total + part, begin + run
-        if 2 * run > length:
-            assert total is not None
-            return total
-        rest = values.shape[dimension] - run
-        values = values.narrow(dimension, 0, rest) + values.narrow(dimension, run, rest)
-        run *= 2
 
 
 def largest(values: Tensor, side: int) -> Tensor:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from server.model.style_quilt import PLAN_SIDE, StyleQuiltArchitecture
 from server.model.torus import Window
+from server.quilt.bands import boxed
 from server.strokes.canvas import MARGIN, OFFSET, Canvas, fields
 from server.strokes.guide import Guide, Lights
-from server.strokes.light import looked_up, runs
+from server.strokes.light import looked_up
 from server.strokes.sewing import manner, sewn
 from server.strokes.tables import Tables, make_tables
 from server.strokes.turns import MATRICES
@@ -118,7 +119,7 @@ class Brush:
             low = plane[None].float()
             for dimension in (-2, -1):
                 more = [side // 2 if dimension == each else 0 for each in (-1, -1, -2, -2)]
-                low = (runs(F.pad(low, more, mode="reflect"), side, dimension) / side).round()
+                low = (boxed(F.pad(low, more, mode="reflect"), dimension, side) / side).round()
             self._low |= low.flatten().to(torch.int32) + BIAS << place
             self._detail |= (plane - low).flatten().to(torch.int32) + BIAS << place
 

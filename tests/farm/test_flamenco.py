@@ -1,4 +1,4 @@
-"""The job types of farm/flamenco make tasks whose commands our programs understand (tests/farm/flamenco_manager.js)."""
+"""Jobs of our types for Flamenco run commands that our programs understand. Node plays the Manager."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from blender_addon.tasks import paint_options
-from server.cli import texget
+from server.cli.options import parser_of_texget
 from trainer import __main__ as trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def test_a_job_of_textures_has_a_task_for_each_chunk_of_seeds(tmp_path: Path) ->
         "texserver_paint.js", tmp_path, models="models", model="bricks", seeds="0-4,9", chunk_size=4, textures="out/",
         painter="{texget}",
     )  # fmt: skip
-    understood = [texget._parser().parse_args(exec_arguments(task, "{texget}")) for task in job["tasks"]]
+    understood = [parser_of_texget().parse_args(exec_arguments(task, "{texget}")) for task in job["tasks"]]
     assert [each.seeds for each in understood] == ["0-3", "4,9"]
     assert {(each.model, each.models, each.size, each.output) for each in understood} == {
         ("bricks", "models", "2048x2048", "out/bricks-{map}.png")

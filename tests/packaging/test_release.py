@@ -47,6 +47,16 @@ def test_the_sdist_packs_its_own_like(tmp_path: Path) -> None:
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     (source,) = (tmp_path / "unpacked").iterdir()
+    for folder in ("deploy", "docs", "farm", "tests"):
+        ours, packed = (
+            {
+                path.relative_to(top)
+                for path in (top / folder).rglob("[!.]*")
+                if path.is_file() and path.suffix != ".pyc"
+            }
+            for top in (ROOT, source)
+        )
+        assert packed == ours
     command = [sys.executable, str(source / "packaging" / "distribution.py"), "--out", str(tmp_path / "again")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = (tmp_path / "again").glob("*.whl")
