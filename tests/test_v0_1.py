@@ -7,6 +7,7 @@ to the byte on the kind of processor that made them; elsewhere PyTorch may round
 import base64
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def test_today_s_client_sends_the_very_bytes_that_the_old_one_sent(name: str) ->
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Of today's server, which has the old models."""
-    with Session(MODELS, tmp_path_factory.mktemp("home")) as session, session.client() as client:
+    models = shutil.copytree(MODELS, tmp_path_factory.mktemp("served") / "models")  # a server keeps files beside them
+    with Session(models, tmp_path_factory.mktemp("home")) as session, session.client() as client:
         yield client
 
 
