@@ -21,7 +21,7 @@ from ..client.materialx import Look
 from ..client.texture_sets import Engine, Sources
 from ..protocol.errors import TexserverError
 from ..tasks.export_task import ExportOrder
-from . import legacy, live, materials
+from . import group_sockets, legacy, live, materials
 from .marks import MARK, is_ours
 
 NAMES: Final[dict[Engine, str]] = {
@@ -52,7 +52,7 @@ def order_of(material: Any, engine: Engine, name: str, folder: Path) -> ExportOr
     workshop, paths = gather(images)
     node = live.node_of(material.node_tree)
     node = node if live.showing(node) else None
-    names = (live.ROUGH_MIN, live.ROUGH_MAX, live.HUE, live.VALUE)
+    names = (group_sockets.ROUGH_MIN, group_sockets.ROUGH_MAX, group_sockets.HUE, group_sockets.VALUE)
     low, high, hue, value = (live.value(node, each) for each in names) if node else (0.0, 1.0, 0.0, 1.0)
     sources = Sources(
         maps=paths,
@@ -82,7 +82,11 @@ def gather(images: Mapping[str, Any]) -> tuple[Path, dict[str, Path]]:
 def left_out(material: Any) -> str:
     """What of the material's look is not in the pictures of a set, and why; "" where all of it is."""
     node = live.node_of(material.node_tree)
-    if not live.showing(node) or OCCLUSION not in materials.images_of(material) or live.value(node, live.AO) == 1:
+    if (
+        not live.showing(node)
+        or OCCLUSION not in materials.images_of(material)
+        or live.value(node, group_sockets.AO) == 1
+    ):
         return ""
     return "AO is written whole: how much it darkens is set in the engine."
 
@@ -125,14 +129,14 @@ def _look(node: Any) -> Look:
     assert shown
     assert scene
     metre = scene.unit_settings.scale_length or 1.0
-    width, (rows, columns) = live.value(node, live.SIZE) * shown.across * metre, shown.size
+    width, (rows, columns) = live.value(node, group_sockets.SIZE) * shown.across * metre, shown.size
     u, v = node.get(materials.UNIT, (1.0, 1.0))
     return Look(
         size_m=(width, width * rows / columns),
         unit_m=(u * metre, v * metre),
-        occlusion=live.value(node, live.AO),
-        normal_strength=live.value(node, live.STRENGTH),
-        displacement_m=live.value(node, live.DISPLACEMENT) * metre,
+        occlusion=live.value(node, group_sockets.AO),
+        normal_strength=live.value(node, group_sockets.STRENGTH),
+        displacement_m=live.value(node, group_sockets.DISPLACEMENT) * metre,
     )
 
 

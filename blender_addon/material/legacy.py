@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from ..tasks.relief import Projection
-from . import live
+from . import group_sockets, live, shared_groups
 from .marks import MARK, is_ours
 
 MAPPING: Final = "mapping"
 RELIEF: Final = "normal map"
 DISPLACEMENT: Final = "surface displacement"
 OCCLUSION: Final = "occluded colour"
-_PARTS: Final = {"coordinates", MAPPING, RELIEF, DISPLACEMENT, OCCLUSION, live.EXPORTED}
+_PARTS: Final = {"coordinates", MAPPING, RELIEF, DISPLACEMENT, OCCLUSION, shared_groups.EXPORTED}
 _BECOMES: Final = {  # outputs of the group that take the place of these nodes; the first that is there
     "Base Color": (OCCLUSION, "basecolor"),
     "Metallic": ("metallic",),
@@ -93,21 +93,23 @@ def _values(tree: Any, lengths: tuple[float, float], scale: float) -> dict[str, 
     values: dict[str, float] = {}
     textures = _textures(tree)
     projection = _projection(tree, next(iter(textures.values())))
-    values[live.BLEND] = next(iter(textures.values())).projection_blend
+    values[group_sockets.BLEND] = next(iter(textures.values())).projection_blend
     if mapping := _node(tree, MAPPING):
         across = mapping.inputs["Scale"].default_value[0] or 1.0
         size = (lengths[0] if projection == "UV" else scale) / across
         angle, location = mapping.inputs["Rotation"].default_value[2], mapping.inputs["Location"].default_value
         x, y = -location[0] * size, -location[1] * size
-        values[live.SIZE], values[live.ROTATION] = size, -angle
-        values[live.OFFSET_X] = x * math.cos(-angle) - y * math.sin(-angle)
-        values[live.OFFSET_Y] = x * math.sin(-angle) + y * math.cos(-angle)
+        values[group_sockets.SIZE], values[group_sockets.ROTATION] = size, -angle
+        values[group_sockets.OFFSET_X] = x * math.cos(-angle) - y * math.sin(-angle)
+        values[group_sockets.OFFSET_Y] = x * math.sin(-angle) + y * math.cos(-angle)
     if relief := _node(tree, RELIEF):
-        values[live.STRENGTH] = relief.inputs["Strength"].default_value
+        values[group_sockets.STRENGTH] = relief.inputs["Strength"].default_value
     if displacement := _node(tree, DISPLACEMENT):
-        values[live.DISPLACEMENT] = displacement.inputs["Scale"].default_value * scale  # it was in the object's space
+        values[group_sockets.DISPLACEMENT] = (
+            displacement.inputs["Scale"].default_value * scale
+        )  # it was in the object's space
     if mix := _node(tree, OCCLUSION):
-        values[live.AO] = next(each for each in mix.inputs if each.identifier == "Factor_Float").default_value
+        values[group_sockets.AO] = next(each for each in mix.inputs if each.identifier == "Factor_Float").default_value
     return values
 
 

@@ -25,111 +25,62 @@ import bpy
 
 from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
-from .cells import INTERPOLATION, bilinear, cell
-from .drift import drift
+from .cells import INTERPOLATION, bilinear
+from .group_sockets import (
+    AO,
+    DISPLACEMENT,
+    HUE,
+    INPUTS,
+    OFFSET_X,
+    OFFSET_Y,
+    OUTPUTS,
+    ROTATION,
+    ROUGH_MAX,
+    ROUGH_MIN,
+    SIZE,
+    STRENGTH,
+    VALUE,
+    VARY,
+    VERSION,
+    Input,
+)
 from .marks import MARK, is_ours
 from .measure import ALONG_U, ALONG_V
-from .pieces import number_of_object, piece, steps_of
+from .pieces import steps_of
+from .shared_groups import (
+    BOX,
+    BOX_NORMAL,
+    CELL,
+    CORNER,
+    DRIFT,
+    EXPORTED,
+    FACTOR,
+    FIRST,
+    MAPPED,
+    NUMBER_OF,
+    PIECE,
+    PLACE,
+    PLACES,
+    SHARES,
+    STEPS,
+    TEXELS,
+    TILE,
+    WEIGHTS,
+    Side,
+    direction,
+    lay,
+    mapped,
+    object_scale,
+    shared_group,
+    tilt,
+)
 from .wiring import Wiring
 
 NAME: Final = "Texserver Material"
-VERSION: Final = 3  # 1 had no VARY, 2 no drift
 PART: Final = "material"  # what the group's node in a material is marked with
-
-SIZE, OFFSET_X, OFFSET_Y, ROTATION, BLEND = "Size", "Offset X", "Offset Y", "Rotation", "Blend"
-HUE, VALUE, AO, ROUGH_MIN, ROUGH_MAX = "Hue", "Value", "AO", "Roughness Min", "Roughness Max"
-STRENGTH, DISPLACEMENT = "Normal Strength", "Displacement"
-VARY: Final = "Vary per Object"
-HUE_DRIFT, VALUE_DRIFT, DRIFT_SIZE = "Hue Drift", "Value Drift", "Drift Size"
-OUTPUTS: Final = {  # with the maps that each is for
-    "Base Color": ("basecolor", "NodeSocketColor"),
-    "Metallic": ("metallic", "NodeSocketFloat"),
-    "Roughness": ("roughness", "NodeSocketFloat"),
-    "Normal": ("normal", "NodeSocketVector"),
-    "Displacement": ("height", "NodeSocketVector"),
-}
 GLTF_OUTPUT: Final = "glTF Material Output"  # Blender's glTF exporter looks for these two names
 GLTF_OCCLUSION: Final = "Occlusion"
-EXPORTED: Final = "occlusion in glTF"
 PLAIN: Final = "texserver_plain"  # on the nodes that only keep an image
-_MAPPING: Final = "mapping"
-_STEEPEST: Final = 0.05  # the z of a normal; below it a slope has no end
-_HARD: Final = 0.001  # a blend that is seen as none
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """A value that an artist changes."""
-
-    name: str
-    default: float
-    low: float
-    high: float
-    subtype: str = "NONE"
-    maps: tuple[str, ...] = ()  # it has a meaning where one of these is shown; always, if there are none
-    about: str = ""
-    since: int = 1  # the first version of the group that has it
-
-
-_FAR: Final = 1e4
-INPUTS: Final = (
-    Input(name=SIZE, default=1, low=1e-4, high=1e6, subtype="DISTANCE", about="Width of one repeat of the texture"),
-    Input(name=OFFSET_X, default=0, low=-_FAR, high=_FAR, subtype="DISTANCE", about="Move the texture to the right"),
-    Input(name=OFFSET_Y, default=0, low=-_FAR, high=_FAR, subtype="DISTANCE", about="Move the texture up"),
-    Input(name=ROTATION, default=0, low=-_FAR, high=_FAR, subtype="ANGLE", about="Turn the texture to the left"),
-    Input(name=BLEND, default=0.2, low=0, high=1, subtype="FACTOR", about="How softly the sides of the box blend"),
-    Input(name=HUE, default=0, low=-0.5, high=0.5, maps=("basecolor",), about="Turn the colours; 0.5 is the opposite"),
-    Input(name=VALUE, default=1, low=0, high=10, maps=("basecolor",), about="Brightness of the colours"),
-    Input(name=AO, default=0.5, low=0, high=1, subtype="FACTOR", maps=("ao",), about="How much AO darkens the colour"),
-    Input(
-        name=ROUGH_MIN, default=0, low=0, high=1, subtype="FACTOR", maps=("roughness",), about="Where it is smoothest"
-    ),
-    Input(
-        name=ROUGH_MAX, default=1, low=0, high=1, subtype="FACTOR", maps=("roughness",), about="Where it is roughest"
-    ),
-    Input(name=STRENGTH, default=1, low=0, high=10, maps=("normal",), about="Strength of the normal map"),
-    Input(
-        name=DISPLACEMENT,
-        default=0.05,
-        low=0,
-        high=100,
-        subtype="DISTANCE",
-        maps=("height",),
-        about="Depth of the relief, from its lowest to its highest point",
-    ),
-    Input(
-        name=VARY, default=0, low=0, high=1, subtype="FACTOR", since=2, about="1: each object shows another piece of it"
-    ),
-    Input(
-        name=HUE_DRIFT,
-        default=0,
-        low=0,
-        high=0.5,
-        maps=("basecolor",),
-        since=3,
-        about="How far the hue wanders over metres of the world",
-    ),
-    Input(
-        name=VALUE_DRIFT,
-        default=0,
-        low=0,
-        high=1,
-        subtype="FACTOR",
-        maps=("basecolor",),
-        since=3,
-        about="How far the brightness wanders over metres of the world",
-    ),
-    Input(
-        name=DRIFT_SIZE,
-        default=3,
-        low=1e-3,
-        high=1e6,
-        subtype="DISTANCE",
-        maps=("basecolor",),
-        since=3,
-        about="How wide the patches are in which the colours wander",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +176,7 @@ def _add_input(group: Any, input: Input) -> None:
 def describe_to_gltf(node: Any) -> None:
     """Tell the glTF exporter where the texture lies. It reads the Mapping node's own values, not what is linked."""
     shown = showing(node)
-    mapping = next((each for each in node.node_tree.nodes if each.get(MARK) == _MAPPING), None) if shown else None
+    mapping = next((each for each in node.node_tree.nodes if each.get(MARK) == MAPPED), None) if shown else None
     if shown is None or mapping is None:
         return
     per_unit = (1.0, 1.0)
@@ -266,204 +217,6 @@ def _has_occlusion(group: Any) -> bool:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Side:
-    """One projection of the texture: where its pixels lie, and the axes (in real lengths) along which they lie."""
-
-    place: Any  # texture coordinates
-    weight: Any  # how much it is seen
-    slope: Any = None  # a function from a slope (x, y) in the texture to a vector in the object's own directions
-    others: tuple[Any, ...] = ()  # in an atlas: where the texels to the right and above lie
-    shares: Any = None  # and how much they are seen
-
-
-def _lay(wiring: Wiring, metres: Any, given: Mapping[str, Any]) -> Any:
-    """From lengths on the object to coordinates in the texture."""
-    moved = wiring.vector("SUBTRACT", metres, wiring.combine(given[OFFSET_X], given[OFFSET_Y]))
-    turned = wiring.turn(moved, wiring.math("MULTIPLY", given[ROTATION], -1.0))
-    return _map(wiring, turned, given[_PIECE], wiring.vector("DIVIDE", (1, 1, 1), given[_TILE]))
-
-
-def _map(wiring: Wiring, place: Any, moved: Any, scale: Any) -> Any:
-    """Scaled and moved coordinates, by a node whose own values say to glTF's exporter where the texture lies."""
-    none = wiring.combine(0.0, 0.0)  # the exporter's values are not for the renderer
-    node = wiring.node("ShaderNodeMapping", place, moved, none, scale)
-    for each in [each for each in wiring.tree.nodes if each.get(MARK) == _MAPPING]:
-        del each[MARK]  # the exporter reads the last one before the image
-    node[MARK] = _MAPPING
-    return node.outputs[0]
-
-
-def _direction(wiring: Wiring, colour: Any) -> Any:
-    """The direction that a normal map's colour means."""
-    return wiring.vector("MULTIPLY_ADD", colour, (2, 2, 2), (-1, -1, -1))
-
-
-def _object_scale(wiring: Wiring) -> Any:
-    axes = [wiring.transform(axis, "OBJECT", "WORLD") for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
-    return wiring.combine(*(wiring.vector("LENGTH", each) for each in axes))
-
-
-def _tilt(wiring: Wiring, colours: Sequence[Any], sides: Sequence[_Side], scale: Any, given: Mapping[str, Any]) -> Any:
-    """The surface's normal, tilted by the slopes of a normal map from all sides."""
-    gradient: Any = None
-    for colour, side in zip(colours, sides, strict=True):
-        x, y, z = wiring.separate(wiring.turn(_direction(wiring, colour), given[ROTATION]))
-        steepness = wiring.math("DIVIDE", given[STRENGTH], wiring.math("MAXIMUM", z, _STEEPEST))
-        slope = side.slope(wiring.math("MULTIPLY", x, steepness), wiring.math("MULTIPLY", y, steepness))
-        seen = wiring.scale(slope, side.weight)
-        gradient = seen if gradient is None else wiring.vector("ADD", gradient, seen)
-    normal = wiring.node("ShaderNodeNewGeometry").outputs["Normal"]
-    world = wiring.transform(wiring.vector("DIVIDE", gradient, scale), "OBJECT", "WORLD")
-    along = wiring.scale(normal, wiring.vector("DOT_PRODUCT", normal, world))
-    return wiring.vector("NORMALIZE", wiring.vector("SUBTRACT", wiring.vector("ADD", normal, world), along))
-
-
-# ------------------------------------------------------------------------------------------------------------- shared
-#
-# What box mapping computes is the same for all materials, and so is the choice of a piece. They stand in groups that
-# all share: Blender takes a tenth of a second to make so many nodes in one tree, and the artist's window would wait.
-
-_BOX: Final = "Box"
-_BOX_NORMAL: Final = "Box Normal"
-_PIECE: Final = "Piece"  # the shared group, and what it gives: how far the texture is moved, in repeats of it
-_STEPS: Final = ("Step 1", "Step 2", "Counts")
-_NUMBER_OF: Final = "Number"  # of the object that is shaded, 0 where all show the same
-_CELL, _DRIFT = "Cell", "Drift"
-_PLACE, _TEXELS, _CORNER, _FIRST, _SHARES = "Place", "Texels", "Corner", "First Texel", "Shares"
-_FACTOR: Final = "Factor"
-_DRIFTS: Final = (HUE_DRIFT, VALUE_DRIFT, DRIFT_SIZE)
-_TILE: Final = "Tile"  # width and height of the texture, in units of length
-_PLACES: Final = ("Top", "Right", "Front")  # in the order of the sides
-_WEIGHTS, _SIGNS, _SCALE = "Weights", "Signs", "Scale"
-_NUMBER, _VECTOR, _COLOUR = "NodeSocketFloat", "NodeSocketVector", "NodeSocketColor"
-
-
-def is_shared(group: Any) -> bool:
-    """Whether a node group is one that our groups share; it goes when none uses it."""
-    mark = group.get(MARK)
-    return mark == EXPORTED or (hasattr(mark, "get") and "shared" in mark)
-
-
-def _box(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Coordinates from above, from the right and from the front, and how much each is seen.
-
-    Seen from outside, no side is mirrored, and walls stand upright.
-    """
-    scale = _object_scale(wiring)
-    coordinates = wiring.node("ShaderNodeTexCoord").outputs["Object"]
-    x, y, z = wiring.separate(wiring.vector("MULTIPLY", coordinates, scale))
-    outwards = wiring.transform(wiring.node("ShaderNodeNewGeometry").outputs["Normal"], "WORLD", "OBJECT")
-    normal = wiring.vector("MULTIPLY", outwards, scale)
-    facing = wiring.vector("ABSOLUTE", normal)
-    sideways, forwards, upwards = wiring.separate(facing)
-    most = wiring.math("MAXIMUM", wiring.math("MAXIMUM", sideways, forwards), upwards)
-    softness = wiring.math("MAXIMUM", given[BLEND], _HARD)
-    near = wiring.vector("SUBTRACT", wiring.scale(facing, wiring.math("DIVIDE", 1.0, most)), (1, 1, 1))
-    near = wiring.vector("ADD", wiring.scale(near, wiring.math("DIVIDE", 1.0, softness)), (1, 1, 1))
-    near = wiring.vector("MAXIMUM", near, (0, 0, 0))
-    whole = wiring.vector("DOT_PRODUCT", near, (1, 1, 1))
-    right, back, up = (wiring.math("SIGN", each) for each in wiring.separate(normal))
-    front = wiring.math("MULTIPLY", back, -1.0)
-    places = (
-        wiring.combine(x, wiring.math("MULTIPLY", y, up)),
-        wiring.combine(wiring.math("MULTIPLY", y, right), z),
-        wiring.combine(wiring.math("MULTIPLY", x, front), z),
-    )
-    return {
-        **{name: _lay(wiring, place, given) for name, place in zip(_PLACES, places, strict=True)},
-        _WEIGHTS: wiring.scale(near, wiring.math("DIVIDE", 1.0, whole)),
-        _SIGNS: wiring.combine(right, front, up),
-        _SCALE: scale,
-    }
-
-
-def _box_normal(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The surface's normal, tilted by a normal map that is seen from three sides."""
-    right, front, up = wiring.separate(given[_SIGNS])
-    sideways, forwards, upwards = wiring.separate(given[_WEIGHTS])
-
-    def times(a: Any, b: Any) -> Any:
-        return wiring.math("MULTIPLY", a, b)
-
-    sides = (
-        _Side(place=None, weight=upwards, slope=lambda u, v: wiring.combine(u, times(v, up), 0.0)),
-        _Side(place=None, weight=sideways, slope=lambda u, v: wiring.combine(0.0, times(u, right), v)),
-        _Side(place=None, weight=forwards, slope=lambda u, v: wiring.combine(times(u, front), 0.0, v)),
-    )
-    return {"Normal": _tilt(wiring, [given[name] for name in _PLACES], sides, given[_SCALE], given)}
-
-
-def _piece(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Where this object's piece of the texture lies, and the object's number."""
-    number = number_of_object(wiring, given[VARY])
-    return {_PIECE: piece(wiring, number, *(given[name] for name in _STEPS)), _NUMBER_OF: number}
-
-
-def _cell(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Which tile of an atlas stands at a place, and which texels of it are seen."""
-    found = cell(wiring, given[_PLACE], given[_NUMBER_OF], given[_TEXELS])
-    return dict(zip((_CORNER, _FIRST, _SHARES), found, strict=True))
-
-
-def _drift(wiring: Wiring, given: Mapping[str, Any]) -> dict[str, Any]:
-    """How the colours wander."""
-    return dict(zip((HUE, _FACTOR), drift(wiring, *(given[each] for each in _DRIFTS)), strict=True))
-
-
-_SHARED: Final[dict[str, tuple[Any, dict[str, str], dict[str, str]]]] = {  # what makes it, its inputs, its outputs
-    _BOX: (
-        _box,
-        {OFFSET_X: _NUMBER, OFFSET_Y: _NUMBER, ROTATION: _NUMBER, BLEND: _NUMBER, _TILE: _VECTOR, _PIECE: _VECTOR},
-        {**dict.fromkeys(_PLACES, _VECTOR), _WEIGHTS: _VECTOR, _SIGNS: _VECTOR, _SCALE: _VECTOR},
-    ),
-    _BOX_NORMAL: (
-        _box_normal,
-        {
-            **dict.fromkeys(_PLACES, _COLOUR),
-            **dict.fromkeys((_WEIGHTS, _SIGNS, _SCALE), _VECTOR),
-            STRENGTH: _NUMBER,
-            ROTATION: _NUMBER,
-        },
-        {"Normal": _VECTOR},
-    ),
-    _PIECE: (
-        _piece,
-        {VARY: _NUMBER, **dict.fromkeys(_STEPS, _VECTOR)},
-        {_PIECE: _VECTOR, _NUMBER_OF: _NUMBER},
-    ),
-    _CELL: (
-        _cell,
-        {_PLACE: _VECTOR, _NUMBER_OF: _NUMBER, _TEXELS: _VECTOR},
-        dict.fromkeys((_CORNER, _FIRST, _SHARES), _VECTOR),
-    ),
-    _DRIFT: (_drift, dict.fromkeys(_DRIFTS, _NUMBER), {HUE: _NUMBER, _FACTOR: _NUMBER}),
-}
-
-
-def _shared(part: str) -> Any:
-    """A group that all materials share: the one in the file, or else a new one."""
-    mark = {"shared": part, "version": VERSION}
-    groups: Any = bpy.data.node_groups
-    for each in groups:
-        if is_shared(each) and each.library is None and each[MARK] != EXPORTED and each[MARK].to_dict() == mark:
-            return each
-    make, inputs, outputs = _SHARED[part]
-    group = groups.new(f"Texserver {part}", "ShaderNodeTree")
-    for way, sockets in (("INPUT", inputs), ("OUTPUT", outputs)):
-        for name, kind in sockets.items():
-            group.interface.new_socket(name, in_out=way, socket_type=kind)
-    group[MARK] = mark
-    wiring = Wiring(group)
-    given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
-    found = make(wiring, given)
-    wiring.end(found)
-    return group
-
-
-# -------------------------------------------------------------------------------------------------------------- group
-
-
 class _Group:
     """Makes the nodes of one group."""
 
@@ -473,9 +226,9 @@ class _Group:
         self.given = {each.name: each for each in wiring.node("NodeGroupInput").outputs if each.name}
         height, width = shown.size
         size = self.given[SIZE]
-        self.given[_TILE] = wiring.combine(size, wiring.math("MULTIPLY", size, height / width), 1.0)
-        steps = steps_of(shown.size, shown.lattice) if shown.across == 1 else ((0.0, 0.0, 0.0),) * len(_STEPS)
-        piece = self._use(_PIECE, {VARY: self.given[VARY], **dict(zip(_STEPS, steps, strict=True))})
+        self.given[TILE] = wiring.combine(size, wiring.math("MULTIPLY", size, height / width), 1.0)
+        steps = steps_of(shown.size, shown.lattice) if shown.across == 1 else ((0.0, 0.0, 0.0),) * len(STEPS)
+        piece = self._use(PIECE, {VARY: self.given[VARY], **dict(zip(STEPS, steps, strict=True))})
         self.given |= {each.name: each for each in piece.outputs}
         if shown.has_squares:
             self.given[ROTATION] = 0.0
@@ -488,14 +241,14 @@ class _Group:
         for map, image in shown.plain.items():
             wiring.node("ShaderNodeTexImage", image=image, label="Kept, not seen")[PLAIN] = map
 
-    def _outputs(self, colours: Mapping[str, Sequence[Any]], sides: Sequence[_Side]) -> dict[str, Any]:
+    def _outputs(self, colours: Mapping[str, Sequence[Any]], sides: Sequence[Side]) -> dict[str, Any]:
         wiring, given = self.wiring, self.given
         blended = {map: self._blended(each, sides) for map, each in colours.items() if map != "normal"}
         found: dict[str, Any] = {}
         if "basecolor" in blended:
-            wandering = self._use(_DRIFT, given).outputs
+            wandering = self._use(DRIFT, given).outputs
             hue = wiring.math("ADD", wiring.math("ADD", given[HUE], 0.5), wandering[HUE])
-            brightness = wiring.math("MULTIPLY", given[VALUE], wandering[_FACTOR])
+            brightness = wiring.math("MULTIPLY", given[VALUE], wandering[FACTOR])
             turned = wiring.node("ShaderNodeHueSaturation", hue, 1.0, brightness, 1.0, blended["basecolor"])
             found["Base Color"] = turned.outputs[0]
             if "ao" in blended:
@@ -518,43 +271,41 @@ class _Group:
 
     # ------------------------------------------------------------------------------------------------- coordinates
 
-    def _sides(self) -> list[_Side]:
+    def _sides(self) -> list[Side]:
         wiring = self.wiring
         if self.shown.projection == "BOX":
-            self.box = self._use(_BOX, self.given)
-            sideways, forwards, upwards = wiring.separate(self.box.outputs[_WEIGHTS])
+            self.box = self._use(BOX, self.given)
+            sideways, forwards, upwards = wiring.separate(self.box.outputs[WEIGHTS])
             weights = (upwards, sideways, forwards)
-            return [
-                _Side(place=self.box.outputs[name], weight=each) for name, each in zip(_PLACES, weights, strict=True)
-            ]
+            return [Side(place=self.box.outputs[name], weight=each) for name, each in zip(PLACES, weights, strict=True)]
         coordinates = wiring.node("ShaderNodeTexCoord").outputs
         if self.shown.has_squares:
             # Cycles leaves squares out in which no corner of a face lies, but not behind a node that changes the place
             place = wiring.vector("MULTIPLY_ADD", coordinates["UV"], (1, 1, 1), (0, 0, 0))
-            return [_Side(place=place, weight=1.0)]
+            return [Side(place=place, weight=1.0)]
         if self.shown.projection == "UV":
             along = wiring.combine(self._unit(ALONG_U), self._unit(ALONG_V), 1.0)
             lengths = wiring.vector("MULTIPLY", coordinates["UV"], along)
-            return [_Side(place=_lay(wiring, lengths, self.given), weight=1.0)]
-        self.scale = _object_scale(wiring)
+            return [Side(place=lay(wiring, lengths, self.given), weight=1.0)]
+        self.scale = object_scale(wiring)
         x, y, _ = wiring.separate(wiring.vector("MULTIPLY", coordinates["Object"], self.scale))
-        place = _lay(wiring, wiring.combine(x, y), self.given)
-        return [_Side(place=place, weight=1.0, slope=lambda x, y: wiring.combine(x, y))]
+        place = lay(wiring, wiring.combine(x, y), self.given)
+        return [Side(place=place, weight=1.0, slope=lambda x, y: wiring.combine(x, y))]
 
-    def _in_atlas(self, side: _Side) -> _Side:
+    def _in_atlas(self, side: Side) -> Side:
         """The same projection, of the tiles of an atlas."""
         height, width = self.shown.size
-        given = {_PLACE: side.place, _TEXELS: (width, height, 1.0), _NUMBER_OF: self.given[_NUMBER_OF]}
-        found = self._use(_CELL, given).outputs
+        given = {PLACE: side.place, TEXELS: (width, height, 1.0), NUMBER_OF: self.given[NUMBER_OF]}
+        found = self._use(CELL, given).outputs
         texel = (1 / (width * self.shown.across), 1 / (height * self.shown.across), 0.0)
-        first = _map(self.wiring, found[_FIRST], found[_CORNER], texel)
+        first = mapped(self.wiring, found[FIRST], found[CORNER], texel)
         steps = [(texel[0], 0.0, 0.0), (0.0, texel[1], 0.0), (texel[0], texel[1], 0.0)]
         others = [self.wiring.vector("ADD", first, each) for each in steps]
-        return replace(side, place=first, others=tuple(others), shares=found[_SHARES])
+        return replace(side, place=first, others=tuple(others), shares=found[SHARES])
 
     def _use(self, part: str, given: Mapping[str, Any]) -> Any:
         """A node of a shared group, with those of its inputs that are given."""
-        node = self.wiring.node("ShaderNodeGroup", node_tree=_shared(part))
+        node = self.wiring.node("ShaderNodeGroup", node_tree=shared_group(part))
         for socket in node.inputs:
             if socket.name in given:
                 self.wiring.set(socket, given[socket.name])
@@ -569,7 +320,7 @@ class _Group:
 
     # -------------------------------------------------------------------------------------------------------- maps
 
-    def _sample(self, map: str, image: Any, sides: Sequence[_Side]) -> list[Any]:
+    def _sample(self, map: str, image: Any, sides: Sequence[Side]) -> list[Any]:
         """The colours of a map from each side."""
         found: list[Any] = []
         for side in sides:
@@ -586,7 +337,7 @@ class _Group:
             node.interpolation = INTERPOLATION
         return node.outputs["Color"]
 
-    def _blended(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
+    def _blended(self, colours: Sequence[Any], sides: Sequence[Side]) -> Any:
         if len(colours) == 1:
             return colours[0]
         wiring = self.wiring
@@ -594,14 +345,14 @@ class _Group:
         share = wiring.math("DIVIDE", side, wiring.math("ADD", top, side))
         return wiring.mix(sides[2].weight, wiring.mix(share, colours[0], colours[1]), colours[2])
 
-    def _normal(self, colours: Sequence[Any], sides: Sequence[_Side]) -> Any:
+    def _normal(self, colours: Sequence[Any], sides: Sequence[Side]) -> Any:
         wiring = self.wiring
         if self.box:
             outputs = {each.name: each for each in self.box.outputs}
-            return self._use(_BOX_NORMAL, self.given | outputs | dict(zip(_PLACES, colours, strict=True))).outputs[0]
+            return self._use(BOX_NORMAL, self.given | outputs | dict(zip(PLACES, colours, strict=True))).outputs[0]
         if self.shown.projection == "OBJECT":
-            return _tilt(wiring, colours, sides, self.scale, self.given)
-        turned = wiring.turn(_direction(wiring, colours[0]), self.given[ROTATION])  # as the texture is
+            return tilt(wiring, colours, sides, self.scale, self.given)
+        turned = wiring.turn(direction(wiring, colours[0]), self.given[ROTATION])  # as the texture is
         encoded = wiring.vector("MULTIPLY_ADD", turned, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         node = wiring.node("ShaderNodeNormalMap")
         wiring.set(node.inputs["Strength"], self.given[STRENGTH])

@@ -21,7 +21,7 @@ from ..tasks.file_stamp import stamp_of
 from ..tasks.painted import Painted
 from ..tasks.placement import Lattice, Size, size_text, tile_width
 from ..tasks.relief import Method, Projection, depth, relief_of
-from . import legacy, live
+from . import group_sockets, legacy, live, shared_groups
 from . import squares as udim
 from .marks import MARK, is_ours
 from .references import Reference
@@ -29,7 +29,13 @@ from .references import Reference
 SET: Final = "texserver_set"  # the displacement method that was set here, on a material
 LINKED: Final = "texserver_linked"  # on our node: its displacement was linked here, so it may be unlinked
 UNIT: Final = "texserver_unit"  # on our node: how long a unit of the UV map is, for glTF
-_LAID: Final = {live.SIZE, live.OFFSET_X, live.OFFSET_Y, live.ROTATION, live.VARY}  # how a texture is laid
+_LAID: Final = {
+    group_sockets.SIZE,
+    group_sockets.OFFSET_X,
+    group_sockets.OFFSET_Y,
+    group_sockets.ROTATION,
+    group_sockets.VARY,
+}  # how a texture is laid
 PRINCIPLED: Final = "BSDF_PRINCIPLED"
 PACKED_LATER_BYTES: Final = 64 * 2**20  # Blender packs about this much in 0.1 s
 
@@ -139,7 +145,7 @@ def remove_unused(things: Iterable[Reference]) -> None:
         if is_ours(thing) and thing.users == 0:
             getattr(bpy.data, reference.collection).remove(thing)
     groups: Any = bpy.data.node_groups
-    for group in [each for each in groups if live.is_shared(each) and each.users == 0]:
+    for group in [each for each in groups if shared_groups.is_shared(each) and each.users == 0]:
         groups.remove(group)
 
 
@@ -234,18 +240,22 @@ def show(
     if squares and unit:
         texels = squares.side[1] / (unit[0] * length)
     wanted = {
-        live.SIZE: tile_width(tile, texels) / length,
-        live.BLEND: mapping.blend,
-        live.DISPLACEMENT: depth(mapping.displacement, texels) / length,
+        group_sockets.SIZE: tile_width(tile, texels) / length,
+        group_sockets.BLEND: mapping.blend,
+        group_sockets.DISPLACEMENT: depth(mapping.displacement, texels) / length,
     }
     projection, displace = mapping.projection, mapping.displace
     if before:
-        fields = {live.SIZE: "texels", live.BLEND: "blend", live.DISPLACEMENT: "displacement"}
+        fields = {
+            group_sockets.SIZE: "texels",
+            group_sockets.BLEND: "blend",
+            group_sockets.DISPLACEMENT: "displacement",
+        }
         wanted = {name: value for name, value in wanted.items() if fields[name] in mapping.asked}
         if squares or before.has_squares:  # as their UV maps say
-            wanted[live.SIZE] = tile_width(tile, texels) / length
-        elif live.SIZE not in wanted:  # as many pixels per metre as before
-            wanted[live.SIZE] = live.value(node, live.SIZE) * tile[1] / before.size[1]
+            wanted[group_sockets.SIZE] = tile_width(tile, texels) / length
+        elif group_sockets.SIZE not in wanted:  # as many pixels per metre as before
+            wanted[group_sockets.SIZE] = live.value(node, group_sockets.SIZE) * tile[1] / before.size[1]
         projection = projection if "projection" in mapping.asked else before.projection
         displace = displace if "displace" in mapping.asked else displaces(material)
     without_uv = unit is None and projection == "UV" and not squares
@@ -283,9 +293,9 @@ def resize(material: Any, images: Mapping[str, Any], size: tuple[int, int]) -> N
     if shown is None:
         return
     tile = (size[0] // shown.across, size[1] // shown.across)
-    width = live.value(node, live.SIZE) * tile[1] / shown.size[1]
+    width = live.value(node, group_sockets.SIZE) * tile[1] / shown.size[1]
     _rebuild(material, replace(shown, images=images, size=tile))
-    live.set_values(node, {live.SIZE: width})
+    live.set_values(node, {group_sockets.SIZE: width})
 
 
 def set_projection(material: Any, projection: Projection) -> None:
@@ -324,16 +334,16 @@ def repeat(material: Any) -> None:
         atlas = [Reference.to("images", each) for each in shown.images.values()]
         wide, high = next(iter(shown.plain.values())).size
         size = (high, wide) if high and wide else shown.size  # 0 x 0 where the file is missing
-        width = live.value(node, live.SIZE) * size[1] / shown.size[1]
+        width = live.value(node, group_sockets.SIZE) * size[1] / shown.size[1]
         _rebuild(material, replace(shown, images=shown.plain, size=size, across=1, plain={}))
-        live.set_values(node, {live.SIZE: width})
+        live.set_values(node, {group_sockets.SIZE: width})
         remove_unused(atlas)
 
 
 def varies(material: Any) -> bool:
     """Whether each object shows another piece of the texture."""
     node = live.node_of(material.node_tree)
-    return bool(live.showing(node) and live.VARY in node.inputs and live.value(node, live.VARY) > 0.5)
+    return bool(live.showing(node) and group_sockets.VARY in node.inputs and live.value(node, group_sockets.VARY) > 0.5)
 
 
 def set_varies(material: Any, vary: bool) -> None:
@@ -342,7 +352,7 @@ def set_varies(material: Any, vary: bool) -> None:
     if shown := live.showing(node):
         if not live.is_current(node):
             _rebuild(material, shown)
-        live.set_values(node, {live.VARY: float(vary)})
+        live.set_values(node, {group_sockets.VARY: float(vary)})
 
 
 def set_displace(material: Any, displace: bool) -> None:
@@ -459,19 +469,19 @@ def _are_linked(output: Any, input: Any) -> bool:
 def _hide_unused(node: Any) -> None:
     shown = live.showing(node)
     maps: Collection[str] = shown.images if shown else ()
-    for name, (map, _) in live.OUTPUTS.items():
+    for name, (map, _) in group_sockets.OUTPUTS.items():
         node.outputs[name].hide = map not in maps
     for each in live.inputs_of(node):
         node.inputs[each.name].hide = not applies(each, shown)
 
 
-def applies(input: live.Input, shown: live.Showing | None) -> bool:
+def applies(input: group_sockets.Input, shown: live.Showing | None) -> bool:
     """Whether an input of our node changes anything that is seen."""
-    if shown is None or (input.name == live.BLEND and shown.projection != "BOX"):
+    if shown is None or (input.name == group_sockets.BLEND and shown.projection != "BOX"):
         return False
     if shown.has_squares and input.name in _LAID:
         return False
-    if input.name == live.AO and "basecolor" not in shown.images:
+    if input.name == group_sockets.AO and "basecolor" not in shown.images:
         return False
     return not input.maps or any(map in shown.images for map in input.maps)
 
@@ -506,7 +516,7 @@ class _Graph:
         """
         linked: list[str] = []
         kept: list[str] = []
-        for name, (map, _) in live.OUTPUTS.items():
+        for name, (map, _) in group_sockets.OUTPUTS.items():
             output = node.outputs[name]
             if map not in images:
                 for link in list(output.links):

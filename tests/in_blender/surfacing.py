@@ -7,8 +7,8 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.texserver.client.tile_plane import tile_of
+from bl_ext.user_default.texserver.material import group_sockets, materials
 from bl_ext.user_default.texserver.material import live as live_group
-from bl_ext.user_default.texserver.material import materials
 from inside import fresh_seed, generate, refusal
 from pictures import Pixels, difference, of_image, of_render
 from scenery import add, everything, live, ours, plane, textures, unused_images, value
@@ -43,7 +43,7 @@ def _shown(image: Any, **given: Any) -> Any:
     material = materials.new_material("Atlas")
     node = materials._Graph(material.node_tree, False).show(shown)
     material.node_tree.links.new(node.outputs[0], _shader(material).inputs["Base Color"])
-    live_group.set_values(node, {live_group.SIZE: 1 / CELLS, **given})
+    live_group.set_values(node, {group_sockets.SIZE: 1 / CELLS, **given})
     thing.data.materials.append(material)
     return thing
 
@@ -56,7 +56,7 @@ def _shader(material: Any) -> Any:
 def test_each_cell_shows_the_tile_that_the_hash_of_its_corners_says(
     numbered: Any, tmp_path: Path, version: str
 ) -> None:
-    given = {live_group.OFFSET_X: 3 / CELLS, live_group.OFFSET_Y: -2 / CELLS} if version == "moved" else {}
+    given = {group_sockets.OFFSET_X: 3 / CELLS, group_sockets.OFFSET_Y: -2 / CELLS} if version == "moved" else {}
     _shown(numbered, **given)
     right, up = (-3, 2) if version == "moved" else (0, 0)
     pixels = of_render(CELLS * 8, tmp_path)
@@ -114,7 +114,7 @@ def refusal_of(operator: str) -> str:
 
 def test_neighbouring_cells_join(stones: Any, tmp_path: Path) -> None:
     bpy.ops.texserver.never_repeat()
-    live_group.set_values(live(stones), {live_group.SIZE: 1 / 4})
+    live_group.set_values(live(stones), {group_sockets.SIZE: 1 / 4})
     pixels = of_render(4 * SIDE, tmp_path, exact=False).astype(float)
     for axis in (0, 1):
         steps = np.abs(np.diff(pixels, axis=axis)).mean(2)
@@ -223,7 +223,7 @@ def test_colours_drift_over_metres_and_not_without_being_asked(tmp_path: Path) -
 
     plain, flat = spread()
     assert flat < 1
-    live_group.set_values(node, {live_group.VALUE_DRIFT: 0.5, live_group.DRIFT_SIZE: 0.3})
+    live_group.set_values(node, {group_sockets.VALUE_DRIFT: 0.5, group_sockets.DRIFT_SIZE: 0.3})
     drifted, wide = spread()
     assert wide > 8
     steps = np.abs(np.diff(drifted.astype(float), axis=0)).max()

@@ -235,4 +235,4 @@ def scene_disabled() -> Steps:
 def size_of(thing: Any) -> float:
     """Metres of one repeat on an object."""
     live = addon("material.live")
-    return round(live.value(live.node_of(thing.active_material.node_tree), live.SIZE), 4)
+    return round(live.value(live.node_of(thing.active_material.node_tree), addon("material.group_sockets").SIZE), 4)
