@@ -1,6 +1,7 @@
 """Sizes are real: on every object, under every mapping, whether its scale was applied or not; and changed at once."""
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -336,9 +337,9 @@ def test_gltf_is_told_where_the_texture_lies() -> None:
 
 
 @pytest.fixture
-def old() -> Any:
+def old(tmp_path: Path) -> Any:
     """A material of version 0.1 on the active object."""
-    path = Path(__file__).parents[1] / "fixtures" / "v0_1" / "stone.blend"
+    path = shutil.copy(Path(__file__).parents[1] / "fixtures" / "v0_1" / "stone.blend", tmp_path)
     bpy.ops.wm.open_mainfile(filepath=str(path))
     scene = bpy.context.scene
     if scene.camera is None:
