@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from blender_addon.client.image_file import open_image
+from blender_addon.pictures.image_file import open_image
 from server.model.architecture import PRESETS
 from server.model.maps import BASE_COLOUR
 from server.model.torus import Size

@@ -117,11 +117,12 @@ def test_the_second_blender_needs_no_zmq() -> None:
 ROOMS: dict[str, dict[str, set[str]]] = {
     "blender_addon": {
         "protocol": set(),
-        "client": {"protocol"},
-        "tasks": {"protocol", "client"},
-        "material": {"protocol", "client", "tasks"},
-        "loop": {"protocol", "client", "tasks", "material"},
-        "panel": {"protocol", "client", "tasks", "material", "loop"},
+        "pictures": {"protocol"},
+        "client": {"protocol", "pictures"},
+        "tasks": {"protocol", "pictures", "client"},
+        "material": {"protocol", "pictures", "client", "tasks"},
+        "loop": {"protocol", "pictures", "client", "tasks", "material"},
+        "panel": {"protocol", "pictures", "client", "tasks", "material", "loop"},
     },
     "server": {
         "model": set(),
@@ -148,12 +149,12 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 }
 # Which rooms of another package a package may enter.
 DOORS = {
-    ("server", "blender_addon"): {"protocol", "client"},
+    ("server", "blender_addon"): {"protocol", "pictures", "client"},
     ("trainer", "server"): {"model", "files", "network", "quilt", "strokes"},
-    ("trainer", "blender_addon"): {"client"},
+    ("trainer", "blender_addon"): {"pictures"},
 }
 WITH_TORCH = {"network", "quilt", "strokes", "worker"}  # rooms of the server
-ABOVE_THE_LINE = {"protocol", "client", "tasks"}  # rooms of the add-on without bpy
+ABOVE_THE_LINE = {"protocol", "pictures", "client", "tasks"}  # rooms of the add-on without bpy
 # The local painter paints without a server; it is loaded only when that is asked for.
 TORCH_BESIDE = {"server/client/local_painter.py", "server/client/local_blends.py"}
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from blender_addon.client.map_names import PARTS
+from blender_addon.pictures.map_names import PARTS
 from server.config_flags import flag
 from server.model.header import MAX_CATEGORY, METRES
 from server.model.lattice import Vector

@@ -12,11 +12,11 @@ from functools import partial
 from itertools import islice
 from typing import Final, Literal
 
+from ..pictures.draft import ImageFileError
 from ..protocol import wire
 from ..protocol.errors import Refused, TexserverError
 from ..protocol.rect import Rect
 from .connection import MAX_FRAME_BYTES, Connection
-from .image_file import ImageFileError
 from .sinks import Sink
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]

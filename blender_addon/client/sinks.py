@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..pictures.draft import Data, ImageFileError
+from ..pictures.image_file import format_of, open_image
+from ..pictures.raster import ImageFile
 from ..protocol.rect import Rect
-from .image_file import Data, ImageFile, ImageFileError, format_of, open_image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """A plane that never repeats: each cell of it shows one of sixteen tiles, which are one image, the atlas.
 
-Which tile, the colours of the cell's corners say, and those a hash of the corner's place (client/tile_plane.py). All
+Which tile, the colours of the cell's corners say, and those a hash of the corner's place (pictures/tile_plane.py). All
 maps are looked up at the same place of their atlas, so colour, normals and heights agree.
 
 In the atlas every tile has neighbours that it joins, and a band along its edges is the same in all tiles that may stand
@@ -13,7 +13,7 @@ too.) So the four nearest texels are looked up one by one and mixed here, which 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..client.tile_plane import MIDDLE
+from ..pictures.tile_plane import MIDDLE
 from ..protocol.edges import ACROSS, PLACES
 from .wiring import Value, Wiring
 

@@ -1,4 +1,4 @@
-"""What a material shows, as files and values for an export: client/export_set.py does the rest.
+"""What a material shows, as files and values for an export: pictures/export_set.py does the rest.
 
 Pictures that are packed into the .blend file are written out as they are; nothing is read from Blender's own pixels,
 which have other bits.
@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import bpy
 
-from ..client.export_set import job_of
-from ..client.map_names import METALLIC, OCCLUSION, ROUGHNESS
-from ..client.materialx import Look
-from ..client.texture_sets import Engine, Sources
+from ..pictures.export_set import job_of
+from ..pictures.map_names import METALLIC, OCCLUSION, ROUGHNESS
+from ..pictures.materialx import Look
+from ..pictures.texture_sets import Engine, Sources
 from ..protocol.errors import TexserverError
 from ..tasks.export_task import ExportOrder
 from . import group_sockets, legacy, live, materials

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ..client.channels import Taking
-from ..client.map_names import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, named
+from ..pictures.channels import Taking
+from ..pictures.map_names import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, named
 from ..protocol.errors import TexserverError
 from . import live, materials
 from .map_pictures import MapSource

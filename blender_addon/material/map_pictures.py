@@ -22,14 +22,15 @@ from typing import Any, Final
 
 import bpy
 
-from ..client.channels import Taking, take
-from ..client.image_file import ImageFileError, open_image
-from ..client.map_files import FileMaterial
-from ..client.map_names import BASE_COLOUR, PARTS
-from ..client.orientation import UPRIGHT, orientation_of, swaps, turned_rows
-from ..client.picture_reader import PictureError
-from ..client.picture_rows import PictureRows
-from ..client.picture_size import sample_bytes
+from ..pictures.channels import Taking, take
+from ..pictures.draft import ImageFileError
+from ..pictures.image_file import open_image
+from ..pictures.map_files import FileMaterial
+from ..pictures.map_names import BASE_COLOUR, PARTS
+from ..pictures.orientation import UPRIGHT, orientation_of, swaps, turned_rows
+from ..pictures.picture_reader import PictureError
+from ..pictures.picture_rows import PictureRows
+from ..pictures.picture_size import sample_bytes
 from ..protocol.wire import Buffer
 from ..tasks.training_task import NoMaps
 from . import map_file

@@ -15,7 +15,7 @@ import bpy
 
 from ..client.blending import BlendedPainting
 from ..client.sinks import PaintedMap, Painting
-from ..client.udim import UdimSet
+from ..pictures.udim import UdimSet
 from ..protocol.edges import ACROSS
 from ..tasks.file_stamp import stamp_of
 from ..tasks.painted import Painted

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..client.udim import UdimSet, covered
+from ..pictures.udim import UdimSet, covered
 
 
 def squares_of(thing: Any) -> tuple[int, ...]:

@@ -4,8 +4,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ..client.blending import Blending
-from ..client.picture_reader import PictureError, TiffPicture, read_picture
 from ..material import content, measure
+from ..pictures.picture_reader import PictureError, TiffPicture, read_picture
 from ..protocol.blending import MASK_CHANNELS
 from ..tasks.catalogue import ListedModel
 from ..tasks.mask_noise import spots

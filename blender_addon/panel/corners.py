@@ -12,10 +12,10 @@ from typing import Any, Final, Literal
 import bpy
 from gpu_extras.batch import batch_for_shader
 
-from ..client import straighten
-from ..client.orientation import UPRIGHT, orientation_of, stored_place, swaps
-from ..client.straighten import WHOLE, Corners, Point
 from ..material.references import Reference
+from ..pictures import straighten
+from ..pictures.orientation import UPRIGHT, orientation_of, stored_place, swaps
+from ..pictures.straighten import WHOLE, Corners, Point
 from .operator import CANCELLED, FINISHED, Operator, Outcome
 from .overlay import (
     BLUE,

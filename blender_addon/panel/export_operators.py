@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from bpy.props import EnumProperty
 
-from ..client.texture_sets import Engine
 from ..loop import pump
 from ..loop.delivery import ExportDelivery
 from ..material import export
 from ..material.export import NotExported
 from ..material.references import Reference
+from ..pictures.texture_sets import Engine
 from ..tasks import state
 from ..tasks.task import Task
 from .drawing import draw_text

@@ -7,9 +7,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ..client.export_set import plain_name
 from ..loop import pump
 from ..loop.delivery import Prepared
+from ..pictures.export_set import plain_name
 from .operator import FINISHED, Operator, Outcome
 from .orders import NotOrdered
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import bpy
 import bpy.utils.previews
 
-from ..client.orientation import UPRIGHT, orientation_of, turned_rows
+from ..pictures.orientation import UPRIGHT, orientation_of, turned_rows
 from ..tasks import state
 from ..tasks.catalogue import Kind, ListedModel
 from ..tasks.painted import Painted

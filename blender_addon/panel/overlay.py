@@ -9,7 +9,7 @@ import bpy
 import gpu as blenders_gpu
 from gpu_extras.batch import batch_for_shader
 
-from ..client.straighten import Point
+from ..pictures.straighten import Point
 
 gpu: Any = blenders_gpu
 translated: Any = bpy.app.translations.pgettext_iface

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import bpy
 
-from ..client.image_file import ImageFileError
 from ..loop import pump
 from ..loop.delivery import StyleDelivery
 from ..material import content
 from ..material.marks import MARK, is_ours
 from ..material.materials import keep, provenance_of
+from ..pictures.draft import ImageFileError
 from ..tasks import state
 from ..tasks.catalogue import ListedModel
 from ..tasks.picture_task import PictureOrder, PictureTask

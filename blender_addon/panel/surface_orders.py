@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import bpy
 
-from ..client.bake_plane import BakeJob, NotBaked, Plane, job_text
-from ..client.udim import UdimSet
 from ..material import export, live, materials
 from ..material.assignment import target_for
 from ..material.export import NotExported
 from ..material.marks import MARK, is_ours
 from ..material.slots import others_with, selected
 from ..material.squares import squares_of
+from ..pictures.bake_plane import BakeJob, NotBaked, Plane, job_text
+from ..pictures.udim import UdimSet
 from ..protocol.edges import ACROSS, COLOURS
 from ..protocol.errors import BadRequest
 from ..tasks import state
@@ -124,7 +124,7 @@ def baked(material: Any, cells: tuple[int, int, int], name: str, folder: Path) -
         metadata=export.provenance(shown.images),
     )
     title = f"{material.name} {columns} x {rows}"
-    return ExportOrder(title=title, job=job_text(job), workshop=workshop, program="client.bake_plane")
+    return ExportOrder(title=title, job=job_text(job), workshop=workshop, program="pictures.bake_plane")
 
 
 def connected() -> str:

@@ -12,9 +12,9 @@ from typing import Any, Final
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, FloatVectorProperty, StringProperty
 
-from ..client.straighten import WHOLE, Corners
 from ..material.assignment import NotAssigned
 from ..material.slots import WITH_MATERIALS
+from ..pictures.straighten import WHOLE, Corners
 from ..tasks import state
 from ..tasks.training_task import TrainingOrder
 from . import corners, gallery, training_orders

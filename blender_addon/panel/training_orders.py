@@ -9,9 +9,6 @@ from typing import Any, Final
 
 import bpy
 
-from ..client import straighten
-from ..client.map_files import FileMaterial, free_name, materials_of, plain_name
-from ..client.map_names import BASE_COLOUR
 from ..client.training import ServerTraining
 from ..loop import pump
 from ..loop.training_delivery import TrainingDelivery
@@ -19,6 +16,9 @@ from ..material import graph_maps
 from ..material.assignment import Target
 from ..material.map_pictures import Bounds, MapPictures, MapSource, of_files, of_image
 from ..material.references import Reference
+from ..pictures import straighten
+from ..pictures.map_files import FileMaterial, free_name, materials_of, plain_name
+from ..pictures.map_names import BASE_COLOUR
 from ..protocol import wire
 from ..protocol.training import MAX_NEW_NAME, NEW_NAME
 from ..tasks import state

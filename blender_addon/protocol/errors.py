@@ -7,7 +7,8 @@
         └── NoServer          no server was found (pairing.py)
 
 The rooms that raise errors of their own derive them from these two: `TexserverError`, or `Refused` where the error can
-cross the wire. The add-on's are described in client/, the server's in server/errors.py. No bpy here.
+cross the wire. The add-on's are described in client/ and pictures/draft.py, the server's in server/errors.py. No bpy
+here.
 """
 
 

@@ -32,7 +32,7 @@ MAX_SWATCH_SIZE = 8192
 MAX_JOBS = 100  # of a list
 MAX_ASPECT: Final = 16.0  # width of a straightened picture over its height, or the other way round
 BASE: Final = "basecolor"
-# What a buffer may hold, by its name: see client/map_names.py.
+# What a buffer may hold, by its name: see pictures/map_names.py.
 PARTS: Final = (
     BASE, "normal", "normal_gl", "normal_dx", "roughness", "gloss", "metallic", "ao", "height", "bump", "arm", "orm",
     "rma", "mra", "ord", "metallic_roughness", "metallic_smoothness", "mask_map", "specular_smoothness",

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..client.connection import Connection
-from ..client.image_file import ImageFileError, open_image
+from ..pictures.draft import ImageFileError
+from ..pictures.image_file import open_image
 from ..protocol import wire
 from .placement import Lattice, waves
 

@@ -1,6 +1,6 @@
 """The task that writes a texture set for an engine, or a plane of an atlas. No bpy here.
 
-Packing takes seconds, so a process of its own does it: the Python at hand runs client/export_set.py or bake_plane.py,
+Packing takes seconds, so a process of its own does it: the Python at hand runs pictures/export_set.py or bake_plane.py,
 which need the standard library alone.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ..client.connection import Connection
-from ..client.program import ERROR, FILE, SHARE
+from ..pictures.program import ERROR, FILE, SHARE
 from .child_process import ChildProcess, last_lines, module_command
 from .task import PATIENCE_S, Task
 
@@ -26,7 +26,7 @@ class ExportOrder:
     title: str  # for one line of a panel
     job: str  # as JSON
     workshop: Path  # a folder with the pictures of the job that had no file; it is removed at the end
-    program: str = "client.export_set"  # or client.bake_plane, with a job of its own
+    program: str = "pictures.export_set"  # or pictures.bake_plane, with a job of its own
 
 
 class ExportTask(Task):

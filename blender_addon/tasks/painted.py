@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..client.sinks import Painting
-from ..client.udim import UdimSet
+from ..pictures.udim import UdimSet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..client.connection import Connection
-from ..client.picture_reader import PictureError
 from ..client.sinks import FileSink, Painting
+from ..pictures.picture_reader import PictureError
 from .painted import Painted
 from .style_task import StyleParameters, StyleTask
 from .task import PATIENCE_S, NameFiles

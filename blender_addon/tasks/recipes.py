@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..client.connection import Connection
-from ..client.image_file import ImageFileError, advice
 from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
+from ..pictures.draft import ImageFileError, advice
 from ..protocol import wire
 from ..protocol.edges import COLOURS
 from ..protocol.errors import Refused

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ..client.connection import Connection
-from ..client.image_file import ImageFileError
-from ..client.picture_reader import PictureError
 from ..client.sinks import FileSink, MemorySink
 from ..client.style_download import CALM, StyleDownload, StylizedPicture
+from ..pictures.draft import ImageFileError
+from ..pictures.picture_reader import PictureError
 from ..protocol import wire
 from .style_task import NoContent, StyleParameters, StyleTask
 from .task import PATIENCE_S

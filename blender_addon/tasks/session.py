@@ -16,7 +16,7 @@ from ..client.blending import BlendedPainting
 from ..client.connection import Connection
 from ..client.sinks import Painting
 from ..client.training import ServerTraining
-from ..client.udim import TOKEN
+from ..pictures.udim import TOKEN
 from ..protocol import wire
 from ..protocol.pairing import Pairing
 from .catalogue import Catalogue, ListedModel

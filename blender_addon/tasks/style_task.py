@@ -9,9 +9,9 @@ Content is a file that picture_reader reads. No bpy here.
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..client.picture_reader import read_picture
 from ..client.sinks import Sink
 from ..client.style_download import StyleDownload
+from ..pictures.picture_reader import read_picture
 from ..protocol.errors import TexserverError
 from .task import Task
 

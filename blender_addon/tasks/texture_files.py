@@ -25,7 +25,7 @@ MODEL_CHARACTERS: Final = 40  # so that the path stays short enough for every sy
 MAP_CHARACTERS: Final = 32
 
 _OURS = re.compile(r"[\w-]+-[\w-]{1,8}-\d+-\d+x\d+-(wang-)?(16bit-)?\w+\.(tiff?|png)", re.ASCII | re.IGNORECASE)
-_DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)  # of image_file
+_DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)  # of pictures/draft.py
 
 
 class TextureFiles:

@@ -17,7 +17,7 @@ from ..client.blending import Blending
 from ..client.connection import Connection
 from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
-from ..client.udim import UdimSet, file_of
+from ..pictures.udim import UdimSet, file_of
 from ..protocol.edges import ACROSS
 from .painted import Painted
 from .placement import Size, size_text

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from ..client.connection import Connection
-from ..client.image_file import ImageFileError, open_image
 from ..client.sinks import PaintedMap, Painting
-from ..client.straighten import WHOLE, Corners, size_of, small_view
 from ..client.training import ServerTraining, new_token
+from ..pictures.draft import ImageFileError
+from ..pictures.image_file import open_image
+from ..pictures.straighten import WHOLE, Corners, size_of, small_view
 from ..protocol.errors import TexserverError
 from ..protocol.wire import Buffer, Train
 from .catalogue import Catalogue, ListedModel

@@ -1,7 +1,7 @@
 """Writes textures as sets for game engines and other programs: texget NAME --for unreal.
 
 A texture is painted into a temporary folder beside the result, as TIFF, which is read fastest, and then packed as
-Blender's *Export Set* packs it (blender_addon/client/export_set.py). So memory stays small at any size.
+Blender's *Export Set* packs it (blender_addon/pictures/export_set.py). So memory stays small at any size.
 """
 
 import tempfile
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from blender_addon.client.blending import Blending
-from blender_addon.client.export_set import export_set, plain_name
-from blender_addon.client.materialx import Look
 from blender_addon.client.sinks import FileSink, Painting, Sink
-from blender_addon.client.texture_sets import Engine, Sources
+from blender_addon.pictures.export_set import export_set, plain_name
+from blender_addon.pictures.materialx import Look
+from blender_addon.pictures.texture_sets import Engine, Sources
 from server.files.output_file import make_folder
 from server.model.torus import Size
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from blender_addon.client.style_download import CALM
-from blender_addon.client.texture_sets import ENGINES
+from blender_addon.pictures.texture_sets import ENGINES
 from blender_addon.protocol.pairing import ENVIRONMENT
 from blender_addon.protocol.wire import MAX_NOISE, STROKES
 from server import __version__

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blender_addon.client.udim import TOKEN, UdimSet, parse_udim
+from blender_addon.pictures.udim import TOKEN, UdimSet, parse_udim
 from blender_addon.protocol.edges import ACROSS, MAX_VARIANT, PLACES
 from server.errors import BadRequest
 from server.model.torus import Size, Window

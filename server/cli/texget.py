@@ -40,9 +40,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from blender_addon.client.blending import Blending
-from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS, STROKES
 from server import openjd

@@ -12,9 +12,9 @@ import re
 import sys
 from pathlib import Path
 
-from blender_addon.client.map_files import FileMaterial, materials_of, plain_name
-from blender_addon.client.map_names import PARTS
 from blender_addon.client.training import ServerTraining
+from blender_addon.pictures.map_files import FileMaterial, materials_of, plain_name
+from blender_addon.pictures.map_names import PARTS
 from server.cli.bar import Bar
 from server.client.client import Client
 from server.client.trained import Point, TrainingOptions

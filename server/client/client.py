@@ -30,11 +30,11 @@ from blender_addon.client.blend_download import BlendDownload
 from blender_addon.client.blending import Blending
 from blender_addon.client.connection import Connection
 from blender_addon.client.download import Download
-from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import FileSink, MemorySink, Sink
 from blender_addon.client.style_download import StyleDownload
 from blender_addon.client.texture_download import TextureDownload
 from blender_addon.client.training import ServerTraining, new_token
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import find_server
 from server import __version__
@@ -155,7 +155,7 @@ class Client(Stylizer):
         """Paint into PNG or TIFF files, one for each map, of any size in little memory. Returns them by map.
 
         {map} in the name stands for the name of a map. Without it, the names of several maps are added before the
-        suffix. Raises what texture() raises, and blender_addon.client.image_file.ImageFileError.
+        suffix. Raises what texture() raises, and blender_addon.pictures.draft.ImageFileError.
         """
         sink = FileSink(partial(_named, Path(path)))
         self.paint(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from blender_addon.client.image_file import Data
 from blender_addon.client.sinks import MemorySink, Painting
+from blender_addon.pictures.draft import Data
 from blender_addon.protocol.rect import Rect
 from server.errors import BadRequest
 from server.replace_file import replace_file

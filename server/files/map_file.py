@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blender_addon.client.map_files import FileMaterial
+from blender_addon.pictures.map_files import FileMaterial
 from blender_addon.protocol.training import BASE
 from server.files.picture_file import UnusablePicture, guarded, picture_bytes, quoted, read_picture, stored_picture
 

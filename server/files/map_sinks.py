@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blender_addon.client.image_file import Data
 from blender_addon.client.sinks import PaintedMap, Painting, Sink
+from blender_addon.pictures.draft import Data
 from blender_addon.protocol.rect import Rect
 from server.errors import BadRequest
 from server.model.maps import NORMAL_NAME

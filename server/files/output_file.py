@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from blender_addon.client.image_file import ImageFileError, format_of
 from blender_addon.client.sinks import FileSink, Sink
+from blender_addon.pictures.draft import ImageFileError
+from blender_addon.pictures.image_file import format_of
 from server.errors import BadRequest
 from server.files.jpeg_sink import JPEG_PIXELS, JPEG_SIDE, JPEG_SUFFIXES, JpegSink
 from server.replace_file import unwritten

@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from blender_addon.client.image_file import ImageFileError
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.training import ENDED
 from server.errors import Refused, TexserverError

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from blender_addon.client.image_file import open_image
+from blender_addon.pictures.image_file import open_image
 from blender_addon.protocol import wire
 from blender_addon.protocol.training import BASE, ENDED
 from server.errors import TexserverError

@@ -9,8 +9,8 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.client.image_file import open_image
 from bl_ext.user_default.texserver.panel import training_operators, training_orders, training_panels
+from bl_ext.user_default.texserver.pictures.image_file import open_image
 from bl_ext.user_default.texserver.tasks import state
 from bl_ext.user_default.texserver.tasks.training_task import TrainingOrder, TrainingTask
 from inside import EXTENSION, connect, generate, refusal, turn, until

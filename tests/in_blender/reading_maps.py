@@ -8,12 +8,12 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.client.channels import Taking
-from bl_ext.user_default.texserver.client.image_file import open_image
-from bl_ext.user_default.texserver.client.map_files import materials_of
 from bl_ext.user_default.texserver.material import graph_maps, map_pictures
 from bl_ext.user_default.texserver.material.map_pictures import Bounds, MapPictures, MapSource, of_files, of_image
 from bl_ext.user_default.texserver.panel import gallery
+from bl_ext.user_default.texserver.pictures.channels import Taking
+from bl_ext.user_default.texserver.pictures.image_file import open_image
+from bl_ext.user_default.texserver.pictures.map_files import materials_of
 from bl_ext.user_default.texserver.tasks.training_task import NoMaps
 from inside import generate
 from scenery import plane

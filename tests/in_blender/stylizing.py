@@ -8,10 +8,10 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.client.picture_reader import read_picture
 from bl_ext.user_default.texserver.loop import pump
 from bl_ext.user_default.texserver.material import content
 from bl_ext.user_default.texserver.panel import operator, preferences, style_orders, style_panels
+from bl_ext.user_default.texserver.pictures.picture_reader import read_picture
 from bl_ext.user_default.texserver.tasks import state
 from inside import Paused, connect, refusal, turn, until
 from numpy.typing import NDArray

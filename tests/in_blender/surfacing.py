@@ -6,9 +6,9 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.client.tile_plane import tile_of
 from bl_ext.user_default.texserver.material import group_sockets, materials
 from bl_ext.user_default.texserver.material import live as live_group
+from bl_ext.user_default.texserver.pictures.tile_plane import tile_of
 from inside import fresh_seed, generate, refusal
 from pictures import Pixels, difference, of_image, of_render
 from scenery import add, everything, live, ours, plane, textures, unused_images, value

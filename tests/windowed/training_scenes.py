@@ -47,7 +47,7 @@ def picture() -> Path:
                 pixels += bytes((red, 190, 185) if red == 190 else (red, red // 2, red // 3))
             rows.append(bytes(pixels))
     path = Path(TASK["pictures"], "drawn_bricks.png")
-    with addon("client.image_file").open_image(path, width=SIDE, height=SIDE, channels=3, srgb=True) as file:
+    with addon("pictures.image_file").open_image(path, width=SIDE, height=SIDE, channels=3, srgb=True) as file:
         file.write_rows(b"".join(rows))
     return path
 

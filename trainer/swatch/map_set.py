@@ -1,7 +1,7 @@
 """The maps of a material, read and aligned with the swatch, which is the base colour.
 
 A map holds data, not colours: its stored values are used as they are, whatever profile the file claims.
-blender_addon/client/map_names.py says which map a file holds; trainer/swatch/materials.py finds the files of a set.
+blender_addon/pictures/map_names.py says which map a file holds; trainer/swatch/materials.py finds the files of a set.
 
 Shapes: pixels are (1, channels of all maps, height, width), float32 in [0, 1]; normals have unit length, y up (OpenGL).
 """
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blender_addon.client.map_names import PARTS, Take
+from blender_addon.pictures.map_names import PARTS, Take
 from server.files.picture_file import UnusablePicture, quoted
 from server.model.maps import BASE_COLOUR, HEIGHT, MATERIAL, NORMAL, Map, channels_of
 from server.network.normals import central_steps

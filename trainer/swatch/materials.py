@@ -1,8 +1,8 @@
 """Which models are to be made from the files and folders that were named, and which files are left out and why.
 
 A folder may hold photographs, whole sets of maps, or both. Files belong to one set if they have the same name but for
-the map (blender_addon/client/map_names.py). Names are not enough: `rusty_metal.jpg` may be a photograph of rusty metal
-or a metallic map. A map of one channel is grey, so a colourful picture is a photograph.
+the map (blender_addon/pictures/map_names.py). Names are not enough: `rusty_metal.jpg` may be a photograph of rusty
+metal or a metallic map. A map of one channel is grey, so a colourful picture is a photograph.
 """
 
 import stat
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from blender_addon.client.map_files import NORMALS, best_of
-from blender_addon.client.map_names import PARTS, PREVIEW, Named, named
+from blender_addon.pictures.map_files import NORMALS, best_of
+from blender_addon.pictures.map_names import PARTS, PREVIEW, Named, named
 from server.files.picture_file import SUFFIXES, UnusablePicture, foreign_in, mode_of, pictures_in, quoted
 from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL
 from trainer.swatch.samples import EXR_SUFFIX, glance
@@ -27,7 +27,7 @@ COLOURFUL = 0.05  # the least difference between the channels of a pixel that ha
 class Material:
     """What one model is made from. `name` is the model's; `path` the photograph, or the base colour of a set.
 
-    `parts`: the other files of a set, by part (blender_addon/client/map_names.py).
+    `parts`: the other files of a set, by part (blender_addon/pictures/map_names.py).
     """
 
     name: str

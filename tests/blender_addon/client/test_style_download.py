@@ -15,17 +15,17 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
 from blender_addon.client.download import MOST_TRIES
-from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import FileSink, MemorySink
 from blender_addon.client.style_download import StyleDownload
+from blender_addon.pictures import draft as draft_file
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.errors import Refused
-from tests.blender_addon.client.test_image_file import decode_png
 from tests.blender_addon.client.test_texture_download import slowest_tick_s
 from tests.blender_addon.fake_server import SHA256, STATISTICS, FakeServer, picture, refusal, times
+from tests.blender_addon.pictures.test_image_file import decode_png
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -159,11 +159,11 @@ def test_ticks_are_short_whatever_arrives(connection: Connection, tmp_path: Path
 def test_a_full_disk_ends_the_job_with_a_sentence_and_leaves_nothing(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(draft: Any, data: image_file.Data, *, at: int | None = None) -> None:
+    def full(draft: Any, data: draft_file.Data, *, at: int | None = None) -> None:
         with draft._disk():
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(image_file._Draft, "write", full)
+    monkeypatch.setattr(draft_file.Draft, "write", full)
     download = run(download_of(connection, photograph((300, 300, 3)), file(tmp_path, ".tif")))
     assert download.state == "failed"
     assert isinstance(download.error, ImageFileError)

@@ -16,17 +16,17 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client import image_file
 from blender_addon.client.connection import Connection
 from blender_addon.client.download import LONGEST_PAUSE_S, MOST_TRIES, Download
-from blender_addon.client.image_file import ImageFileError
 from blender_addon.client.sinks import FileSink, MemorySink
 from blender_addon.client.texture_download import TextureDownload
+from blender_addon.pictures import draft as draft_file
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.errors import Refused
 from blender_addon.protocol.tile_grid import tile_side
-from tests.blender_addon.client.test_image_file import decode_png
 from tests.blender_addon.fake_server import CHANNELS, SHA256, FakeServer, painted, refusal, result, times
+from tests.blender_addon.pictures.test_image_file import decode_png
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -240,16 +240,16 @@ def test_a_full_disk_ends_the_job_with_a_sentence_and_leaves_nothing(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = [0]
-    write = image_file._Draft.write
+    write = draft_file.Draft.write
 
-    def fills(draft: Any, data: image_file.Data, *, at: int | None = None) -> None:
+    def fills(draft: Any, data: draft_file.Data, *, at: int | None = None) -> None:
         written[0] += len(data)
         with draft._disk():
             if written[0] > 50_000:
                 raise OSError(errno.ENOSPC, "No space left on device")
         write(draft, data, at=at)
 
-    monkeypatch.setattr(image_file._Draft, "write", fills)
+    monkeypatch.setattr(draft_file.Draft, "write", fills)
     download = run(TextureDownload(connection, "brick", 7, (300, 300), files(tmp_path, ".tif")))
     assert download.state == "failed"
     assert isinstance(download.error, ImageFileError)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from blender_addon.client.map_names import PARTS
+from blender_addon.pictures.map_names import PARTS
 from blender_addon.protocol import training, wire
 from blender_addon.protocol.wire import Limits, Refused, parse_request
 from server.model import header as model_header

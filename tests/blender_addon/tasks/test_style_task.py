@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client.image_file import open_image
+from blender_addon.pictures.image_file import open_image
 from blender_addon.protocol import wire
 from blender_addon.tasks.catalogue import ListedModel
 from blender_addon.tasks.picture_task import PictureOrder

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.client.image_file import open_image
+from blender_addon.pictures.image_file import open_image
 from blender_addon.tasks import texture_files as module
 from blender_addon.tasks.texture_files import LEFTOVER_S, MOST_REMOVED, TextureFiles
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_addon.client.image_file import ImageFileError
-from blender_addon.client.udim import UdimSet, file_of
+from blender_addon.pictures.draft import ImageFileError
+from blender_addon.pictures.udim import UdimSet, file_of
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import NoServer, Pairing
 from blender_addon.tasks import session as session_module

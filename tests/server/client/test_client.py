@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_addon.client.image_file import ImageFileError
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import new_key
 from server.client.client import Client, RequestRefused, ServerUnreachable, TimedOut

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_addon.client.image_file import ImageFileError
+from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from server.errors import Refused
 from server.front.origin import Origin

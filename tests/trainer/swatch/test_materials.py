@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from blender_addon.client.map_names import PARTS
+from blender_addon.pictures.map_names import PARTS
 from tests.drawn import gravel
 from trainer.swatch.map_set import read_map_set
 from trainer.swatch.materials import Found, find_materials

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from blender_addon.client.picture_size import sample_bytes
+from blender_addon.pictures.picture_size import sample_bytes
 
 
 @pytest.mark.parametrize(

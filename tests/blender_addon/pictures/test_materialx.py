@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from blender_addon.client.materialx import Look, document
-from blender_addon.client.texture_sets import ENGINES, Engine, files_of
+from blender_addon.pictures.materialx import Look, document
+from blender_addon.pictures.texture_sets import ENGINES, Engine, files_of
 
 ALL = dict.fromkeys(("basecolor", "normal", "roughness", "metallic", "ao", "height"))
 RICH = Look(size_m=(2.0, 1.0), unit_m=(4.0, 4.0), occlusion=0.5, normal_strength=0.7, displacement_m=0.02)

@@ -23,8 +23,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from blender_addon.client import image_file
-from blender_addon.client.image_file import Format, ImageFile, ImageFileError, IncompleteImage, format_of, open_image
+from blender_addon.pictures import draft, image_file, tiff_file
+from blender_addon.pictures.draft import ImageFileError, IncompleteImage
+from blender_addon.pictures.image_file import Format, format_of, open_image
+from blender_addon.pictures.raster import ImageFile
 from blender_addon.protocol.rect import Rect
 
 few_files = settings(max_examples=40, deadline=None)  # each waits for the disk several times
@@ -283,7 +285,7 @@ def test_bigtiff_begins_where_32_bits_end(tmp_path: Path, size: tuple[int, int],
 
 @pytest.mark.parametrize("big", [False, True])
 def test_tiff_values_lie_at_multiples_of_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, big: bool) -> None:
-    monkeypatch.setattr(image_file, "_CLASSIC_BYTES", 0 if big else 2**32 - 1)
+    monkeypatch.setattr(tiff_file, "_CLASSIC_BYTES", 0 if big else 2**32 - 1)
     for length in range(8):
         save(tmp_path / "a.tif", picture(700, 500), metadata={"note": "x" * length})
         with tifffile.TiffFile(tmp_path / "a.tif") as file:
@@ -295,7 +297,7 @@ def test_tiff_values_lie_at_multiples_of_8(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_bigtiff_pixels_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
-    monkeypatch.setattr(image_file, "_CLASSIC_BYTES", 0)
+    monkeypatch.setattr(tiff_file, "_CLASSIC_BYTES", 0)
     pixels = picture(300, 401, channels)
     assert save(tmp_path / "a.tif", pixels, metadata=METADATA)[:4] == b"II+\0"
     for back in (np.asarray(Image.open(tmp_path / "a.tif")), tifffile.imread(tmp_path / "a.tif")):
@@ -453,7 +455,8 @@ def test_a_disk_that_fails_at_the_last_step_leaves_the_earlier_file(
 
 LIMITED = """
 import os, resource, sys
-from blender_addon.client.image_file import ImageFileError, open_image
+from blender_addon.pictures.draft import ImageFileError
+from blender_addon.pictures.image_file import open_image
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 file = None
 try:
@@ -504,7 +507,7 @@ def test_memory_stays_flat(tmp_path: Path, format: Format) -> None:
 
 
 def test_only_the_standard_library_is_needed() -> None:
-    code = "import sys; sys.modules.update(numpy=None, PIL=None, bpy=None); import blender_addon.client.image_file"
+    code = "import sys; sys.modules.update(numpy=None, PIL=None, bpy=None); import blender_addon.pictures.image_file"
     subprocess.run([sys.executable, "-S", "-c", code], cwd=Path(image_file.__file__).parents[2], check=True)
 
 
@@ -514,7 +517,7 @@ def test_only_a_durable_picture_waits_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, durable: bool
 ) -> None:
     waits: list[int] = []
-    monkeypatch.setattr(image_file, "_SYNC_BYTES", 1000)
+    monkeypatch.setattr(draft, "_SYNC_BYTES", 1000)
     monkeypatch.setattr(os, "fsync", waits.append)
     with open_image(tmp_path / name, width=64, height=64, channels=3, durable=durable) as file:
         file.write_rows(np.random.default_rng(0).bytes(64 * 64 * 3))

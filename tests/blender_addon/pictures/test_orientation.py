@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from blender_addon.client.orientation import orientation_of, stored_place, swaps, turned_rows
+from blender_addon.pictures.orientation import orientation_of, stored_place, swaps, turned_rows
 
 STORED = np.random.default_rng(3).integers(0, 256, (3, 5, 4), np.uint8)
 EIGHT = range(1, 9)

@@ -4,7 +4,7 @@ Each map becomes one picture of so many cells, or a picture for each UDIM square
 one at the texture's origin; x runs to the right and y up. An atlas is first unpacked into a file of plain rows beside
 the result, so a plane of any size takes little memory.
 
-Also a program, `python -m blender_addon.client.bake_plane JOB.json`, with the output of program.py: the add-on runs
+Also a program, `python -m blender_addon.pictures.bake_plane JOB.json`, with the output of program.py: the add-on runs
 it in a process of its own, since packing takes seconds.
 """
 
@@ -20,8 +20,10 @@ from typing import Any, Final
 from ..protocol.edges import ACROSS
 from ..protocol.errors import TexserverError
 from . import program
-from .image_file import ImageFileError, Raster, advice, open_image
+from .draft import ImageFileError, advice
+from .image_file import open_image
 from .picture_rows import PictureRows
+from .raster import Raster
 from .tile_plane import tile_of
 from .udim import ACROSS as SQUARES_ACROSS
 from .udim import FIRST

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client.image_file import ImageFileError, open_image
-from blender_addon.client.picture_reader import PictureError
-from blender_addon.client.texture_sets import ENGINES, Engine, NotPacked, Sources, files_of, pack
+from blender_addon.pictures.draft import ImageFileError
+from blender_addon.pictures.image_file import open_image
+from blender_addon.pictures.picture_reader import PictureError
+from blender_addon.pictures.texture_sets import ENGINES, Engine, NotPacked, Sources, files_of, pack
 
 HEIGHT, WIDTH = 130, 48  # more than one band
 RNG = np.random.default_rng(3)

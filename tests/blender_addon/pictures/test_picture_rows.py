@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client.image_file import open_image
-from blender_addon.client.picture_reader import PictureError
-from blender_addon.client.picture_rows import PictureRows
+from blender_addon.pictures.image_file import open_image
+from blender_addon.pictures.picture_reader import PictureError
+from blender_addon.pictures.picture_rows import PictureRows
 
 RNG = np.random.default_rng(7)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_addon.client.bake_plane import BakeJob, NotBaked, Plane, bake, job_text, run
-from blender_addon.client.image_file import open_image
-from blender_addon.client.tile_plane import corner_colour, tile_of
+from blender_addon.pictures.bake_plane import BakeJob, NotBaked, Plane, bake, job_text, run
+from blender_addon.pictures.image_file import open_image
+from blender_addon.pictures.tile_plane import corner_colour, tile_of
 from blender_addon.protocol.edges import corners_of
 
 TILE = 8  # pixels

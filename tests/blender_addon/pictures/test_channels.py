@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blender_addon.client.channels import Taking, take
+from blender_addon.pictures.channels import Taking, take
 
 KINDS = {"uint8": "u1", "uint16": "<u2"}
 

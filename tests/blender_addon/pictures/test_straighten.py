@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.client.straighten import WHOLE, BadCorners, Corners, check, onto, proportion, small_view
+from blender_addon.pictures.straighten import WHOLE, BadCorners, Corners, check, onto, proportion, small_view
 from blender_addon.protocol.wire import Buffer
 
 small = st.floats(0, 0.3)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.client.map_files import MOST_CHARACTERS, free_name, materials_of, plain_name
+from blender_addon.pictures.map_files import MOST_CHARACTERS, free_name, materials_of, plain_name
 from blender_addon.protocol.training import NEW_NAME
 
 

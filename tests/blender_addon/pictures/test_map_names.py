@@ -2,7 +2,7 @@
 
 import pytest
 
-from blender_addon.client.map_names import PARTS, named
+from blender_addon.pictures.map_names import PARTS, named
 from server.model.maps import BASE_COLOUR
 
 # By where such names come from, files of one material: a name without its suffix, and what it is.

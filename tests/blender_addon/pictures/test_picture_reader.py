@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender_addon.client.image_file import open_image
-from blender_addon.client.picture_reader import PictureError, TiffPicture, read_picture
+from blender_addon.pictures.image_file import open_image
+from blender_addon.pictures.picture_reader import PictureError, TiffPicture, read_picture
 
 
 def pixels(height: int, width: int, channels: int, dtype: str = "uint8") -> NDArray[np.generic]:

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from blender_addon.client.recolour import recolouring
+from blender_addon.pictures.recolour import recolouring
 
 PIXELS = np.random.default_rng(4).integers(0, 256, (50, 40, 4), np.uint8)
 

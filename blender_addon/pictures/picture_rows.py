@@ -1,7 +1,7 @@
 """Reads PNG and TIFF files row by row, so that a picture of any size takes little memory. No bpy here.
 
-Rows from top to bottom, interleaved: (width, 1, 3 or 4 channels), uint8 or little-endian uint16, as image_file.py
-writes them. Of PNG: grey, RGB and RGBA of 8 and 16 bits, not interlaced, with every filter; colours stay as they are
+Rows from top to bottom, interleaved: (width, 1, 3 or 4 channels), uint8 or little-endian uint16, as raster.py
+tells them. Of PNG: grey, RGB and RGBA of 8 and 16 bits, not interlaced, with every filter; colours stay as they are
 stored. Of TIFF: what picture_reader.py reads.
 
 Source: PNG third edition (https://www.w3.org/TR/png-3/), 5 (chunks).
@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .image_file import Raster
 from .picture_reader import layout_of, reading
 from .png_filters import MOST_ROWS, undone
+from .raster import Raster
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _CHANNELS: Final = {0: 1, 2: 3, 6: 4}  # by the colour type

@@ -32,7 +32,8 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from ..protocol.errors import TexserverError
-from .image_file import ImageFileError, advice, open_image
+from .draft import ImageFileError, advice
+from .image_file import open_image
 from .map_names import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS
 from .picture_rows import PictureRows
 from .recolour import recolouring

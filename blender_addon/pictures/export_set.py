@@ -1,7 +1,7 @@
 """Writes one texture for one engine: its packed files, and a MaterialX document that describes them. No bpy here.
 
-Also a program, `python -m blender_addon.client.export_set JOB.json`: the add-on runs it in a process of its own, since
-packing takes seconds. It prints the share that is done, and at last "error: SENTENCE" or the names of the files.
+Also a program, `python -m blender_addon.pictures.export_set JOB.json`: the add-on runs it in a process of its own,
+since packing takes seconds. It prints the share that is done, and at last "error: SENTENCE" or the names of the files.
 """
 
 import json
@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from . import program
-from .image_file import ImageFileError, advice
+from .draft import ImageFileError, advice
 from .materialx import Look, document
 from .texture_sets import Engine, Sources, files_of, pack
 

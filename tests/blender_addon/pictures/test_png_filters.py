@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from blender_addon.client.png_filters import MOST_ROWS, undone
+from blender_addon.pictures.png_filters import MOST_ROWS, undone
 
 RNG = np.random.default_rng(11)
 

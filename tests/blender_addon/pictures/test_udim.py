@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.client.udim import UdimSet, covered, file_of, parse_udim
+from blender_addon.pictures.udim import UdimSet, covered, file_of, parse_udim
 from blender_addon.protocol.errors import BadRequest
 
 

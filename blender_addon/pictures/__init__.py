@@ -1,0 +1,1 @@
+"""Picture files: read, written, named and packed, without numpy. Shared with the server; no bpy here."""
