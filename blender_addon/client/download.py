@@ -86,6 +86,7 @@ class Download(ABC):
         self._parts: deque[Portion] = deque()  # not yet written, in order
         self._ahead = 1  # how many of them may be requested or held in memory
         self._finished_pixels = 0
+        self._reports = 0  # of the server, on its way
         self._hindrance = ""  # the server's latest reason to wait
         self._inbox: deque[tuple[Portion, wire.Reply]] = deque()
 
@@ -142,6 +143,11 @@ class Download(ABC):
     def done_pixels(self) -> int:
         """How many of total_pixels are written, have arrived, or are done as the server reported."""
         return self._finished_pixels + sum(part.done_pixels for part in self._parts)
+
+    @property
+    def signs(self) -> tuple[int, int]:
+        """Changes with each sign that the server works on it; it may report before the first pixel is done."""
+        return self._reports, self.done_pixels
 
     @property
     def fraction(self) -> float:
@@ -203,6 +209,7 @@ class Download(ABC):
     def _take(self, part: Portion, reply: wire.Reply) -> None:
         if isinstance(reply, wire.Progress):
             part.told_pixels = min(reply.done, part.place.pixels)
+            self._reports += 1
             return
         part.id = None
         part.told_pixels = 0

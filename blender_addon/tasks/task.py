@@ -15,7 +15,7 @@ from ..client.download import Download, State
 from ..client.sinks import Painting
 from .painted import Painted
 
-PATIENCE_S: Final = 120.0  # without a new pixel, before a task fails
+PATIENCE_S: Final = 120.0  # without a sign that the server works, before a task fails
 
 NameFiles = Callable[[Painting], Sequence[Path]]  # the files of a painting, in the order of its maps
 
@@ -90,8 +90,8 @@ class Task(ABC):
         self.state, self.message = state, message
 
     def _watch(self, download: Download) -> None:
-        """Fail when no pixel has come for too long, so that nobody waits forever for an absent server."""
-        now, progress = self._clock(), (download, download.done_pixels)
+        """Fail when there was no sign of work for too long, so that nobody waits forever for an absent server."""
+        now, progress = self._clock(), (download, download.signs)
         if progress != self._progress:
             self._progress_at, self._progress = now, progress
         elif not self.ended and now - self._progress_at > self._patience_s:

@@ -295,7 +295,7 @@ class Client(Stylizer):
         try:
             while job.tick():
                 progress(job.done_pixels)
-                if patience.ends(job.done_pixels):
+                if patience.ends(job.signs):
                     self._give_up(job.message)
                 if job.idle:
                     self._look()
@@ -372,12 +372,13 @@ class _Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._most = 0
+        self._last: object = None
         self._since = time.monotonic()
 
-    def ends(self, progress: int) -> bool:
-        if progress > self._most:
-            self._most, self._since = progress, time.monotonic()
+    def ends(self, progress: object) -> bool:
+        """`progress` is any value that changes with it."""
+        if progress != self._last:
+            self._last, self._since = progress, time.monotonic()
         return time.monotonic() - self._since > self._seconds
 
 

@@ -19,7 +19,7 @@ from blender_addon.tasks.placement import size_text
 from blender_addon.tasks.session import AddonSession
 from blender_addon.tasks.task import Task
 from blender_addon.tasks.texture_task import TextureOrder
-from tests.blender_addon.fake_server import FakeServer, painted, refusal
+from tests.blender_addon.fake_server import FakeServer, painted, refusal, result
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -157,6 +157,29 @@ def test_a_server_that_says_nothing_is_given_up(server: FakeServer, session: Add
     assert task.state == "failed"
     assert "No pixels arrived for" in task.message
     assert "Retry" in task.message
+
+
+def test_a_server_that_reports_before_the_first_pixel_is_not_given_up(
+    server: FakeServer, session: AddonSession
+) -> None:
+    """As it does while it plans a blend."""
+    session.patience_s = 2.0
+    slow = []
+
+    def script(request: wire.Request) -> Iterable[wire.Reply] | None:
+        if not isinstance(request, wire.Generate) or slow:
+            return None
+        slow.append(request)
+        return reports(request)
+
+    def reports(request: wire.Generate) -> Iterator[wire.Reply]:
+        for _ in range(6):
+            time.sleep(0.5)
+            yield wire.Progress(id=request.id, done=0, of=1)
+        yield result(request)
+
+    server.script = script
+    assert finish(session, session.order(BRICK)).state == "done"
 
 
 def test_a_server_that_is_away_is_given_up_with_the_reason(tmp_path: Path) -> None:
