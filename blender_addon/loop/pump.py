@@ -19,6 +19,7 @@ from .delivery import Delivery
 BUSY_S: Final = 0.03  # from one step to the next
 IDLE_S: Final = 0.3
 NAP_S: Final = 0.003  # between the steps of a loop
+DELIVERING_S: Final = 0.02  # in one step, beside the one delivery that it makes at least
 
 changed: set[int] = set()  # meshes, by session identifiers, whose UV maps may be others now
 rendered: set[str] = set()  # scenes with a completed render that after_render has not handled yet
@@ -99,27 +100,33 @@ def run(task: Task) -> None:
 
 
 def step() -> None:
-    """Advance everything a little."""
-    session = state.session()
-    session.tick()
+    """Advance everything a little. What arrives is delivered by the next step, so that neither takes long."""
     rendering: Any = bpy.app.is_job_running
-    if rendering("RENDER"):
-        return
+    if not rendering("RENDER"):
+        advance_deliveries()
+        content.put_back()
+        trial.tick()
+        if changed:
+            measure.measure_again(changed)
+            changed.clear()
+        for name in list(rendered):
+            if _after_render is None or _after_render(name):
+                rendered.discard(name)
+    state.session().tick()
+
+
+def advance_deliveries() -> None:
+    """Those that there is time for; the next step goes on."""
+    session, until = state.session(), time.perf_counter() + DELIVERING_S
     for delivery in pending():
         if session.task(delivery.task.id) is None:
             delivery.take_back()
         else:
             delivery.advance(pending())
-    for id in [id for id in _deliveries if session.task(id) is None]:
+        if time.perf_counter() > until:
+            break
+    for id in [id for id, each in _deliveries.items() if session.task(id) is None and not each.pending]:
         del _deliveries[id]
-    content.put_back()
-    trial.tick()
-    if changed:
-        measure.measure_again(changed)
-        changed.clear()
-    for name in list(rendered):
-        if _after_render is None or _after_render(name):
-            rendered.discard(name)
 
 
 def _turn() -> float:

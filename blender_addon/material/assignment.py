@@ -129,14 +129,14 @@ class Assignment:
         return self.target.slot == "NEW" or (self.target.slot == "UPDATE" and not legacy.is_legacy(material))
 
     def load(self, painted: Painted) -> bool:
-        """Load one more map, which may take a while. True when all are loaded, so that show() is fast.
+        """Load one more map, which may take a while. True when there was none left, so that show() is fast.
 
         Raises NotAssigned and then has changed nothing.
         """
-        missing = [map for map in painted.painting.maps if not self._is_loaded(map)]
+        missing = next((map for map in painted.painting.maps if not self._is_loaded(map)), None)
         if missing:
-            self._image(painted, missing[0], preview=False)
-        return len(missing) < 2
+            self._image(painted, missing, preview=False)
+        return missing is None
 
     def _is_loaded(self, map: PaintedMap) -> bool:
         """Whether the image of a map is loaded, and undo has not removed it."""

@@ -34,6 +34,7 @@ from inside import (
     drafts,
     fresh_seed,
     generate,
+    pending,
     refusal,
     turn,
     until,
@@ -444,7 +445,8 @@ def test_a_job_that_overtakes_another_one_is_not_harmed_by_its_end(cancelled: bo
     while not quick.ended:
         state.session().connection.tick()
         quick.tick()
-    turn(1)
+    while pending(quick):
+        pump.advance_deliveries()
     assert not slow.ended
     thing = bpy.context.object
     assert textures(thing.active_material)["basecolor"].image["texserver"]["seed"] == "3"

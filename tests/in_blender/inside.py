@@ -146,6 +146,7 @@ def pending(task: Task) -> bool:
 def until_previewed(task: Task) -> None:
     """The preview is there and shown, and the texture itself was not asked for."""
     until(lambda: task.preview, "a preview")
+    pump.advance_deliveries()
     assert not task.ended
     assert task.result is None
 
