@@ -66,7 +66,8 @@ class Front:
     `work` again and again, and sends what lies in `to_clients`. `blocked` says whether so many bytes more must not be
     sent to a client, `held_back_s` how long a worker has had to wait for a processor. `transport` gives the figures of
     whoever owns the sockets, for the status report. `first_number` is that of the first work item. `verify` is the
-    share of tiles that is computed twice. `training` has models trained.
+    share of tiles that is computed twice. `training` has models trained. `cluster` gives the figures of workers that
+    others place, for the status report.
     """
 
     def __init__(
@@ -82,10 +83,11 @@ class Front:
         first_number: int = 1,
         verify: float = 0.0,
         transport: Callable[[], Mapping[str, Any]] = dict,
+        cluster: Callable[[], Mapping[str, Any]] = dict,
         training: TrainingDesk = NO_TRAINING,
     ) -> None:
         self.shelf, self.limits, self.training = shelf, limits, training
-        self._transport = transport
+        self._transport, self._cluster = transport, cluster
         self.to_clients: deque[tuple[Client, Frames]] = deque()
         self.draining = False
         self.figures = Figures(clock)
@@ -368,6 +370,7 @@ class Front:
             "requests": dict(self.figures.outcomes),
             "transport": dict(self._transport()),
             "training": dict(self.training.figures()),
+            "ray": dict(self._cluster()),
         }
 
 

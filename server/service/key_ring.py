@@ -20,6 +20,7 @@ class KeyRing:
         self._keys = keep_keys()
         self._seen = _stamp(keys_file())
         self._names: dict[str, str] = {}  # of clients' keys, by public key in hexadecimal
+        self._more_workers: frozenset[str] = frozenset()  # public keys in hexadecimal
         self._let_in()
 
     @property
@@ -42,7 +43,12 @@ class KeyRing:
 
     def is_workers(self, public: str) -> bool:
         """Whether this is the key of workers on other machines."""
-        return public == public_key(self._keys.worker).hex()
+        return public == public_key(self._keys.worker).hex() or public in self._more_workers
+
+    def let_workers_in(self, keys: frozenset[str]) -> None:
+        """These public keys, in hexadecimal, are workers' too, and no others from now on."""
+        self._more_workers = keys
+        self._let_in()
 
     def look(self) -> bool:
         """Whether the keys have changed since the last look; those that were revoked open nothing from now on."""
@@ -66,7 +72,7 @@ class KeyRing:
     def _let_in(self) -> None:
         clients = {public_key(secret): name for name, secret in self._keys.of_clients().items()}
         self._gate.let_in(CLIENTS, frozenset(clients))
-        self._gate.let_in(WORKERS, frozenset({public_key(self._keys.worker)}))
+        self._gate.let_in(WORKERS, frozenset({public_key(self._keys.worker), *map(bytes.fromhex, self._more_workers)}))
         self._names = {public.hex(): name for public, name in clients.items()}
 
 

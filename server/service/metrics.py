@@ -87,6 +87,11 @@ class FrontCollector(Collector):
         yield CounterMetricFamily("texserver_tiles_checked", "Tiles that two workers computed", value=checks["checked"])
         yield CounterMetricFamily("texserver_tiles_differed", "Those that were not equal", value=checks["differed"])
         yield GaugeMetricFamily("texserver_workers_expelled", "Since the start", value=len(checks["expelled"]))
+        for figure, value in report["ray"].items():
+            if figure == "restarts":
+                yield CounterMetricFamily("texserver_ray_restarts", "Workers that Ray placed anew", value=value)
+            elif figure != "state":
+                yield GaugeMetricFamily(f"texserver_ray_{figure}", f"Workers of Ray: {figure}", value=value)
         transport = report["transport"]
         yield GaugeMetricFamily("texserver_unsent_bytes", "On their way", value=transport.get("unsent_mb", 0) * 2**20)
         for name, about in (

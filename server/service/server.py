@@ -36,9 +36,11 @@ from server.service.gate import Gate
 from server.service.inbox import Inbox
 from server.service.key_ring import CLIENTS, OWN_WORKERS, WORKERS, KeyRing
 from server.service.keys import DEFAULT, remove_connection_file, running_server, write_connection_file
+from server.service.on_ray import Placement
 from server.service.outbox import Outbox
 from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
+from server.service.ray_workers import RayWorkers
 from server.service.server_config import ServerConfig, Unservable, as_host, is_loopback, parse_endpoint
 from server.service.service_manager import ServiceManager
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
@@ -79,6 +81,7 @@ class Server:
         self._looked_at_keys = 0.0
         self._drain_ends = float("inf")
         self._look_at_metrics: Callable[[], None] | None = None
+        self.ray: RayWorkers | None = None
         self._manager = ServiceManager()
         self._looked_at_metrics = self._greeted = self._gave_back = 0.0
         self._stack = ExitStack()
@@ -131,7 +134,7 @@ class Server:
         self._stack.callback(self.context.destroy, linger=0)
         self._gate = Gate(self.context, {})
         self._stack.callback(self._gate.socket.close, linger=0)
-        needs_keys = not self.config.no_auth or self.config.bind_workers
+        needs_keys = not self.config.no_auth or self.config.workers_endpoint
         self._ring = KeyRing(self._gate) if needs_keys else None
 
     def _open_clients(self) -> None:
@@ -151,6 +154,7 @@ class Server:
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
             transport=self._transport,
+            cluster=lambda: self.ray.report() if self.ray is not None else {},
             training=self.training or NoTraining("This server trains no models: it was started with --no-training."),
         )
         secret = None if config.no_auth or self._ring is None else self._ring.server
@@ -184,14 +188,14 @@ class Server:
             own_key=own,
             reads_files=True,
         )
-        if self.config.bind_workers:
+        if (endpoint := self.config.workers_endpoint) is not None:
             assert self._ring is not None
-            remote = router(self.context, self.config.bind_workers, WORKERS, self._ring.server, most)
+            remote = router(self.context, endpoint, WORKERS, self._ring.server, most)
             self._from_workers[REMOTE] = Inbox(remote, most, self._cut_far_worker)
             self._watch_connections(remote, self.far_workers)
             self._stack.callback(remote.close, linger=0)
             self.workers[REMOTE] = remote
-            host = seen_from_outside(parse_endpoint(self.config.bind_workers)[0])
+            host = seen_from_outside(parse_endpoint(endpoint)[0])
             self._worker_place = f"{host}:{port_of(remote)}"
 
     def _open_poller(self) -> None:
@@ -210,14 +214,31 @@ class Server:
                 serve_metrics(self.front, self.config.metrics_port, self.config.metrics_host)
             )
             self._look_at_metrics = metrics.look
-        configs = worker_configs(self._worker_config, self.config.device, self.config.workers)
-        self.processes = Processes(configs, command=command)
+        if self.config.ray is None:
+            configs = worker_configs(self._worker_config, self.config.device, self.config.workers)
+            self.processes = Processes(configs, command=command)
+        else:
+            self.processes = Processes([])
+            self._start_ray(self.config.ray)
         self._stack.callback(self.processes.stop)
         said = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="texserver-")))
         self.starter = StarterLibrary(self.config.starters, self.config.folder, self.front.shelf, said)
         self._stack.callback(self.starter.close)
         self._stack.callback(remove_connection_file, self.file)
         self._write_connection_file()
+
+    def _start_ray(self, address: str) -> None:
+        assert self._ring is not None
+        placement = Placement(
+            address=address,
+            workers=self.config.ray_workers or 0,
+            device=self.config.device,
+            precision=self.config.precision,
+            endpoint=f"tcp://{self._worker_place}",
+            server_key=public_key(self._ring.server).hex(),
+        )
+        self.ray = RayWorkers(placement, self._ring.let_workers_in)
+        self._stack.callback(self.ray.stop)
 
     def _make_own_folder(self) -> None:
         folder = self.config.folder
@@ -243,7 +264,9 @@ class Server:
         print(f"Local clients find the server through {self.file}.")
         if not self.config.no_auth:
             print("Clients on other machines need a pairing line: texserver --pairing prints it.")
-        if self._worker_place:
+        if self.config.ray is not None:
+            print(f"Ray places its workers on the cluster at {self.config.ray}.")
+        if self.config.bind_workers:
             print(
                 f"Other machines can work for this server, at tcp://{self._worker_place}: texserver --pairing workers "
                 "prints the line for texserver --worker-of there."
@@ -288,6 +311,8 @@ class Server:
                 return code
             if self.processes.misconfigured and not self.front.dispatcher.crew.workers:
                 return 2  # the worker has said why on stderr
+            if self.ray is not None and self.ray.useless:
+                raise Unservable(self.ray.useless)
 
     def _watch_connections(self, socket: "zmq.Socket[Any]", peers: Peers) -> None:
         """Tell the peers of each connection as it is accepted."""
@@ -329,10 +354,11 @@ class Server:
             worker, *frames = received
             machine = ""
             if name == REMOTE:
-                machine = self.far_workers.meet(worker.bytes, worker).address
+                peer = self.far_workers.meet(worker.bytes, worker)
+                machine = peer.address
                 self.far_workers.read(worker.bytes, len(frames), sum(len(frame.buffer) for frame in frames))
-                if not dispatcher.precision:
-                    continue  # the precision is for this machine's workers to set; the others report again
+                if not dispatcher.precision and not self._is_of_ray(peer):
+                    continue  # the precision is for this server's own workers to set; the others report again
             message = dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames], machine)
             if name == REMOTE and message is None:
                 self._cut_worker(worker.bytes)
@@ -371,7 +397,12 @@ class Server:
             self._pieces[address] = pieces
 
     def _cut_worker(self, id: bytes) -> None:
-        """One of another machine is gone or given up: what waits for it is freed, and its items go to others."""
+        """One of another machine is gone or given up: what waits for it is freed, and its items go to others.
+
+        Ray places another one for one of its own.
+        """
+        if self.ray is not None and (peer := self.far_workers.all().get(id)) is not None:
+            self.ray.end(peer.public_key)
         self.far_workers.cut(id)
         self.far_workers.forget(id)
         self._pieces.pop((REMOTE, id), None)
@@ -407,9 +438,23 @@ class Server:
         for ended in self.processes.tick(reporting):
             log.warning("worker=%s has died", ended.name)
             dispatcher.died((LOCAL, ended.id))
+        if self.ray is not None:
+            self._look_at_ray(self.ray)
         if self._look_at_metrics and now - self._looked_at_metrics > METRICS_EVERY_S:
             self._looked_at_metrics = now
             self._look_at_metrics()
+
+    def _look_at_ray(self, ray: RayWorkers) -> None:
+        """What has ended there has no connection any more, even if that does not show yet."""
+        peers, workers = dict(self.far_workers.all()), self.front.dispatcher.crew.workers
+        keys = {id: peer.public_key for id, peer in peers.items()}
+        ended = ray.tick({key for id, key in keys.items() if (REMOTE, id) in workers})
+        for id, key in keys.items():
+            if key in ended:
+                self._cut_worker(id)
+
+    def _is_of_ray(self, peer: Peer) -> bool:
+        return self.ray is not None and self.ray.has(peer.public_key)
 
     def _forget(self, client: bytes) -> None:
         """The client is gone, or is given up: nothing more is done for it, and what waits for it is freed."""

@@ -86,6 +86,21 @@ class ServerConfig:
         default=None,
         metadata=flag("where workers on other machines connect, such as tcp://0.0.0.0:7734", metavar="ENDPOINT"),
     )
+    ray: str | None = field(
+        default=None,
+        metadata=flag(
+            "have Ray place the workers on its cluster of this address, auto for the one of this machine, instead of "
+            "starting some here",
+            metavar="ADDRESS",
+        ),
+    )
+    ray_workers: int | None = field(
+        default=None,
+        metadata=flag(
+            "how many in all, with --ray (default: one for each GPU of the cluster, or else each processor)",
+            metavar="N",
+        ),
+    )
     worker_of: str | None = field(
         default=None,
         metadata=flag("work for the server whose line this file holds; - reads it from standard input", metavar="FILE"),
@@ -117,6 +132,11 @@ class ServerConfig:
         wanted = self.starter or ("all" if self.models is None else "none")
         return [] if wanted == "none" else chosen([] if wanted == "all" else wanted.split(","))
 
+    @property
+    def workers_endpoint(self) -> str | None:
+        """Where workers of other machines connect; None if there are to be none."""
+        return self.bind_workers or ("tcp://0.0.0.0:*" if self.ray is not None else None)
+
     def __post_init__(self) -> None:
         _ = self.starters  # raises what makes no sense
         host, _ = parse_endpoint(self.bind)
@@ -137,10 +157,22 @@ class ServerConfig:
             raise Unservable(f"--max-side is {self.max_side}; it must be from {MIN_SIDE} to {MAX_SIDE}.")
         if self.workers < 1 or self.cache < 0:
             raise Unservable("--workers must be at least 1 and --cache at least 0.")
+        if self.ray is not None:
+            self._check_ray()
+        if self.ray_workers is not None and self.ray_workers < 1:
+            raise Unservable("--ray-workers must be at least 1.")
         if not 0 <= self.verify <= 1:
             raise Unservable(f"--verify is {self.verify:g}; it must be from 0 to 1, such as 0.02.")
         if not (self.watchdog > 0 and self.drain >= 0):
             raise Unservable("--watchdog must be more than 0 seconds and --drain at least 0.")
+
+    def _check_ray(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise Unservable(f"--device is {self.device!r}; with --ray it must be auto, cpu or cuda.")
+        if self.workers != 1:
+            raise Unservable("--workers is for this machine; with --ray say how many in all by --ray-workers.")
+        if self.worker_of is not None:
+            raise Unservable("--ray is for a server, --worker-of for a worker; leave one of them out.")
 
 
 def parse_endpoint(text: str) -> tuple[str, str]:

@@ -29,6 +29,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "cache": (["0"], 0),
     "max_side": (["65536"], 65536), "watchdog": (["0.5"], 0.5), "drain": (["0"], 0.0),
     "bind_workers": (["tcp://[::1]:*"], "tcp://[::1]:*"), "worker_of": (["line"], "line"),
+    "ray": (["auto"], "auto"), "ray_workers": (["8"], 8),
     "verify": (["0.02"], 0.02), "metrics_host": (["0.0.0.0"], "0.0.0.0"), "log_format": (["json"], "json"),
     "leave_with_parent": ([], True), "metrics_port": (["9000"], 9000), "log_level": (["debug"], "debug"),
 }  # fmt: skip
@@ -51,6 +52,8 @@ def test_every_field_has_a_flag_that_sets_it_alone(name: str) -> None:
         ({"log_level": "loud"}, "--log-level"), ({"max_side": 15}, "--max-side"), ({"max_side": 65537}, "--max-side"),
         ({"workers": 0}, "--workers"), ({"cache": -1}, "--cache"), ({"watchdog": 0.0}, "--watchdog"),
         ({"watchdog": float("nan")}, "--watchdog"), ({"drain": -1.0}, "--drain"),
+        ({"ray": "auto", "device": "mps"}, "--device"), ({"ray": "auto", "workers": 2}, "--ray-workers"),
+        ({"ray": "auto", "worker_of": "line"}, "--worker-of"), ({"ray_workers": 0}, "--ray-workers"),
         ({"verify": 1.1}, "--verify"), ({"verify": float("nan")}, "--verify"), ({"log_format": "xml"}, "--log-format"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
