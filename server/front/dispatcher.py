@@ -39,6 +39,7 @@ from server.model.work import (
 )
 
 BEGUN_BYTES = 128 * 2**20  # of results in progress; beyond that no further large one is begun
+BEGUN_BYTES_EACH = 6 * 2**20  # likewise, for each worker if there are many: two tiles of 512 x 512 with all maps
 ALWAYS_BYTES = 2**20  # a result of at most this size may always begin
 AT_ONCE_S = 0.003  # of giving items, before the sockets are looked at again
 DEAD_KEPT = 100  # workers whose end is remembered
@@ -192,9 +193,10 @@ class Dispatcher:
         """Clients that read what they are sent; and no large result is begun while many are in progress."""
         begun = sum(request.result_bytes for request in self._begun if not self._waits(request))
         held = sum(request.result_bytes for request in self._begun)  # also for those that read nothing
+        most = max(BEGUN_BYTES, BEGUN_BYTES_EACH * len(self.crew.workers))
 
         def may(request: AnyRequest) -> bool:
-            room = max(min(BEGUN_BYTES - begun, 2 * BEGUN_BYTES - held), ALWAYS_BYTES)
+            room = max(min(most - begun, 2 * most - held), ALWAYS_BYTES)
             fits = request in self._begun or not held or request.result_bytes <= room
             return fits and not self._waits(request)
 

@@ -36,6 +36,7 @@ STEP_S = 0.1
 SLOWEST_RESTART_S = 60.0
 USELESS_RESTART_S = 300.0  # of one that the server sent away, or that lacks its device
 WELL_S = 10.0  # of work, after which an end counts as no failure of its own
+KNOCK_S = 10.0  # for a cluster to accept a connection
 MOST_WHY = 300  # characters
 
 
@@ -213,8 +214,9 @@ def main() -> int:
         tell({"useless": True, "why": "Ray is not installed. Say pip install 'texserver[ray]', on all machines."})
         return MISCONFIGURED
     try:
+        _knock(wanted.address)
         ray.init(address=wanted.address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError):
+    except (OSError, RuntimeError, ValueError):
         why = f"There is no Ray cluster at {wanted.address}: start one by ray start, or name its address."
         tell({"useless": True, "why": why})
         return MISCONFIGURED
@@ -234,6 +236,13 @@ def main() -> int:
         return 1
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError if nobody listens at HOST:PORT. Ray would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def _listen(commands: "SimpleQueue[Mapping[str, Any] | None]") -> None:

@@ -1,14 +1,18 @@
 """Facts about the front: how clients and keys share it, and how little one that does not read costs."""
 
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from blender_addon.protocol import wire
+from server.front.crew import GIVEN_AT_ONCE
 from server.front.dispatcher import BEGUN_BYTES
 from server.front.front import ALWAYS_WAITING, KEY_WAITING, MAX_WAITING
 from server.front.origin import Origin
+from server.model.maps import MATERIAL
+from tests.models import save_tiny
 from tests.server.front.house import ALICE, BOB, ONE, House, errors
 
 
@@ -152,3 +156,16 @@ def test_a_client_that_does_not_read_is_sent_nothing_large(house: House) -> None
     house.asks(BOB, wire.ListModels(id=2))
     assert errors(house.said()) == ["busy", "busy"]
     assert isinstance(house.said(BOB)[0], wire.Models)
+
+
+def test_sixty_four_workers_each_have_a_tile_of_a_whole_set_and_another_that_waits(tmp_path: Path) -> None:
+    """Large results in progress are bounded, but not below what many workers need."""
+    save_tiny(tmp_path, "set", maps=MATERIAL)
+    house = House(tmp_path)
+    for number in range(64):
+        house.joins(("remote", b"%d" % number))
+    for number in range(200):
+        house.generate(b"client %d" % (number % 8), model="set", size=(512, 512), seed=number)
+    given = Counter(address for address, order in house.orders() if order["do"] == "paint")
+    assert len(given) == 64
+    assert set(given.values()) == {GIVEN_AT_ONCE}

@@ -117,6 +117,10 @@ class Load:
             if more:
                 self._want(self._seed())
 
+    def more(self, count: int) -> None:
+        wanted = self.right + count
+        self.until(lambda: self.right >= wanted)
+
     def finish(self) -> None:
         self.until(lambda: not self._wanted, more=False)
 
@@ -130,7 +134,7 @@ def test_twenty_nodes_killed_under_load_lose_no_texture_and_change_no_byte(
         with server.client() as client:
             load = Load(client, path)
             for _ in range(KILLS):
-                load.until(lambda wanted=load.right + dice.randrange(5, 40): load.right >= wanted)
+                load.more(dice.randrange(5, 40))
                 cluster.lose(dice.randrange(2))
                 cluster.add(2)
                 looked = time.monotonic() + 1
