@@ -56,6 +56,7 @@ class Worker(Generic[Waiting]):
     precision: str
     heard: float
     identity: Identity
+    arithmetic: str = ""  # two that have the same compute the same samples; "" where that is not known
     memory_mb: int = 0
     items: deque[WorkItem[Waiting]] = field(default_factory=deque)
     began: float = 0.0  # when the first of the items was begun, or last made progress; of the worker's own time
@@ -86,7 +87,7 @@ class Crew(Generic[Waiting]):
         worker = self.workers.get(address)
         if worker is None:
             identity = Identity.of(address, machine, here)
-            worker = Worker(address, here.name, here.device, here.precision, now, identity)
+            worker = Worker(address, here.name, here.device, here.precision, now, identity, here.arithmetic)
             self.workers[address] = worker
         worker.heard = now
         worker.memory_mb = here.memory_mb

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from blender_addon.protocol import wire
 from server import __version__
 from server.errors import Refused
+from server.front.comparison import Comparison
 from server.front.crew import LOST_AT_MOST, Address, Crew, Identity, Worker, has_all
 from server.front.fair_queue import FairQueue
 from server.front.incident import incident
@@ -20,8 +21,7 @@ from server.front.origin import Origin
 from server.front.pending_request import AnyItem, AnyRequest
 from server.front.shelf import FilePlace, Shelf
 from server.front.tile_cache import Planes, TileCache
-from server.front.verification import Check, Verdict, Verifier
-from server.model.receipt import RECEIPT_CHARACTERS, receipt_of
+from server.front.verification import Verifier
 from server.model.work import (
     PIECE_BYTES,
     Done,
@@ -69,7 +69,7 @@ class Dispatcher:
     Whoever owns the sockets hands in what workers send, and sends what lies in `to_workers`. `blocked` says whether
     so many bytes more must not be sent to a client. `given_up` are workers that must be killed by whoever owns the
     processes, or disconnected if they are of another machine. `verify` is the share of tiles that is computed twice
-    (server/front/verification.py).
+    (server/front/comparison.py).
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Dispatcher:
         self._blocked, self._clock = blocked, clock
         self._cache = TileCache(cache_bytes)
         self.verifier: Verifier[AnyRequest] = Verifier(verify, self.crew)
+        self._comparison = Comparison(self.verifier, self.crew, self)
         self._begun: set[AnyRequest] = set()  # whose results are in progress
         self._again: deque[AnyItem] = deque()  # whose worker was lost
         self._dead: deque[Address] = deque(maxlen=DEAD_KEPT)
@@ -127,7 +128,7 @@ class Dispatcher:
         """Give items while there are workers for them. True when it stopped early, to look at the sockets."""
         end = self._clock() + AT_ONCE_S
         while self._clock() < end:
-            if self._give_check():
+            if self._comparison.give():
                 continue
             # Items of lost workers come first, and nothing new is given until they have found a worker.
             if not (self._give_again() if self._again else self._give_next()):
@@ -145,7 +146,7 @@ class Dispatcher:
         if worker is None or (item.lost and worker.items):
             return False
         self._again.popleft()
-        self._give(worker, item)
+        self.give(worker, item)
         return True
 
     def _give_next(self) -> bool:
@@ -186,7 +187,7 @@ class Dispatcher:
         self._tiles += item.is_kept
         self.items[item.key] = item
         self._given(request, item.pixels)
-        self._give(worker, item)
+        self.give(worker, item)
         return True
 
     def _who_may_go_on(self) -> Callable[[AnyRequest], bool]:
@@ -211,14 +212,15 @@ class Dispatcher:
         if request.item_given():
             self.queue.remove(request.path, request)
 
-    def _give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
+    def give(self, worker: Worker[AnyRequest], item: AnyItem) -> None:
+        """Have the worker compute it, unless its models are gone."""
         files: dict[str, bytes | FilePlace] = {}
         for name, sha256 in zip(item.models, item.hashes, strict=True):
             if not self.crew.has(worker, sha256):
                 try:
                     files[sha256] = self._shelf.content(name, sha256)
                 except Refused as refused:
-                    self._fail(item, refused)
+                    self.fail(item, refused)
                     return
         for message in self.crew.give(worker, item, files, self._clock()):
             self.to_workers.append((worker.address, message))
@@ -233,7 +235,8 @@ class Dispatcher:
         except Exception:
             self._outcome.failed(request, incident())
 
-    def _fail(self, item: AnyItem, refused: Refused) -> None:
+    def fail(self, item: AnyItem, refused: Refused) -> None:
+        """It cannot be had."""
         self.items.pop(item.key, None)
         for request in tuple(item.waiting):
             self._outcome.failed(request, refused)
@@ -317,25 +320,18 @@ class Dispatcher:
         item = self.crew.finished(address, done.number, self._clock())
         if item is None:
             return
-        check = self.verifier.of(item)
-        if not has_all(done.planes, item) or (check is not None and len(done.receipt) != RECEIPT_CHARACTERS):
-            if check is not None:
-                self.verifier.failed(check, self.crew.workers[address])
-                raise MalformedMessage("samples or no receipt, where a receipt alone was wanted")
+        worker = self.crew.workers[address]
+        if self._comparison.answered(item, done, worker):
+            return
+        if not has_all(done.planes, item):
             item.lost += 1
             self._try_again(item)
             raise MalformedMessage(f"samples of {[plane.nbytes for plane in done.planes]} bytes")
-        worker = self.crew.workers[address]
-        if check is not None:
-            self.verifier.answered(check, worker, done.receipt)
-            self._conclude()
-        elif self.verifier.picks(item, worker):
-            self.verifier.begin(item, done.planes, worker, receipt_of(done.planes))
-        else:
-            self._accept(item, done.planes, worker)
+        if not self._comparison.takes(item, done, worker):
+            self.accept(item, done.planes, worker)
 
-    def _accept(self, item: AnyItem, planes: Planes, worker: Worker[AnyRequest]) -> None:
-        """An item is done."""
+    def accept(self, item: AnyItem, planes: Planes, worker: Worker[AnyRequest]) -> None:
+        """These are its samples."""
         self.items.pop(item.key, None)
         if item.is_kept:
             self._cache.put(item.key, planes, worker.identity)
@@ -346,23 +342,19 @@ class Dispatcher:
         item = self.crew.finished(address, failed.number, self._clock())
         if item is None:
             return
-        if (check := self.verifier.of(item)) is not None:
-            self.verifier.failed(check, self.crew.workers[address])
-            self._conclude()
+        if self._comparison.failed(item, self.crew.workers[address]):
             return
         if failed.lacks_model and (worker := self.crew.workers.get(address)) is not None:
             for name, sha256 in zip(item.models, item.hashes, strict=True):
                 worker.models.pop(sha256, None)
                 if worker.is_local:  # it looked at the same file: the shelf must look again
                     self._shelf.lose(name, sha256)
-        self._fail(item, Refused(failed.code, failed.text))
+        self.fail(item, Refused(failed.code, failed.text))
 
     def lose(self, worker: Worker[AnyRequest]) -> None:
         """The worker has died, hangs or is silent. Its items go to others, once."""
         for item in self.crew.lost(worker):
-            if (check := self.verifier.of(item)) is not None:
-                self.verifier.failed(check, None)
-            else:
+            if not self._comparison.failed(item, None):
                 self._try_again(item)
         self._restarts[worker.name] += 1
         if not worker.is_local:
@@ -388,61 +380,30 @@ class Dispatcher:
             self.given_up.append(worker)
             self._dead.append(worker.address)
 
-    # ----------------------------------------------------------------------------------------------------- verification
+    # ------------------------------------------------------------------------ what becomes of compared tiles and liars
 
-    def _give_check(self) -> bool:
-        """Have a tile computed once more. False when nothing is to be compared, or nobody is free for it."""
-        self._conclude()
-        if (found := self.verifier.next()) is None:
-            return False
-        worker, asked = found
-        self._give(worker, asked)
-        if self.crew.at(asked) is None and (check := self.verifier.of(asked)) is not None:  # its model is gone
-            self.verifier.failed(check, worker)
-        return True
+    def compute_again(self, items: Sequence[AnyItem]) -> None:
+        """Their samples are not to be used."""
+        self._again.extend(items)
 
-    def _conclude(self) -> None:
-        """Act on the checks that are over."""
-        for verdict in self.verifier.verdicts():
-            self._judge(verdict.check, verdict)
-
-    def _judge(self, check: Check[AnyRequest], verdict: Verdict[AnyRequest]) -> None:
-        for liar in verdict.liars:
-            self._expel(liar, check)
-        if verdict.believed:
-            self._accept(check.item, check.planes, check.first)
-        elif verdict.believed is False:
-            self._again.append(check.item)
-        else:
-            names = " and ".join(voter.name for voter, _ in check.votes)
-            log.error("workers %s gave different samples for one tile, and nobody can say who is right", names)
-            text = "Two workers gave different samples for this, and there is no third one to decide."
-            self._fail(check.item, Refused("worker_lost", text, retry_ms=RETRY_MS))
-
-    def _expel(self, liar: Worker[AnyRequest], check: Check[AnyRequest]) -> None:
-        """Nothing that it computed is used any more, and it is not let back while this server runs."""
-        others = ", ".join(voter.name for voter, _ in check.votes if voter is not liar)
-        why = f"its samples differed from those of {others}"
-        dropped = self._cache.drop_all_of(liar.identity)
-        self._again.extend(self.verifier.expel(liar, f"This server expelled it: {why}. Look at its memory and device."))
-        anew = [each for each in self._begun if liar.identity in each.painters]
+    def disown(self, identity: Identity) -> tuple[int, int]:
+        """Use nothing that this worker computed. Returns how many tiles left the cache, and requests begin anew."""
+        dropped = self._cache.drop_all_of(identity)
+        anew = [each for each in self._begun if identity in each.painters]
         for request in anew:
-            self._begin_anew(request)
-        log.error(
-            "worker=%s machine=%s is expelled: %s; %d tiles leave the cache, %d requests begin anew",
-            liar.name, liar.identity.machine or "this one", why, dropped, len(anew),
-        )  # fmt: skip
-        if (worker := self.crew.workers.get(liar.address)) is not None:
-            self.to_workers.append((worker.address, Stop(why=self.verifier.expelled[liar.identity])))
-            self._end_worker(worker)
+            for item in self.items.values():
+                if request in item.waiting:
+                    item.waiting.remove(request)
+            request.begin_anew()
+            self.queue.remove(request.path, request)
+            self.queue.push(request.path, request)
+        return dropped, len(anew)
 
-    def _begin_anew(self, request: AnyRequest) -> None:
-        for item in self.items.values():
-            if request in item.waiting:
-                item.waiting.remove(request)
-        request.begin_anew()
-        self.queue.remove(request.path, request)
-        self.queue.push(request.path, request)
+    def send_away(self, worker: Worker[AnyRequest], stop: Stop) -> None:
+        """End a worker, if it is there."""
+        if worker.address in self.crew.workers:
+            self.to_workers.append((worker.address, stop))
+            self._end_worker(worker)
 
     # ------------------------------------------------------------------------------------------- items of lost workers
 
@@ -451,7 +412,7 @@ class Dispatcher:
             self._again.append(item)
             return
         text = "The process that computed this ended, and so did a second one."
-        self._fail(item, Refused("worker_lost", text, retry_ms=RETRY_MS))
+        self.fail(item, Refused("worker_lost", text, retry_ms=RETRY_MS))
 
     # --------------------------------------------------------------------------------------------------------- figures
 

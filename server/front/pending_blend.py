@@ -150,6 +150,7 @@ class PendingBlend(PendingRequest[wire.Blend]):
             answer_bytes=[
                 pixels * each.channels * depth // 8 for each, depth in zip(self.maps, self.depths, strict=True)
             ],
+            is_exact=True,  # it blends quilts alone
         )
 
     def item_given(self) -> bool:

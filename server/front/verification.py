@@ -1,9 +1,13 @@
 """Whether workers compute what they should: a share of tiles is computed twice, by different workers, and compared.
 
-A worker of another machine could send anything: its memory may be faulty, or its owner dishonest. The samples of a
-quilt are the same on every device, so two workers that differ cannot both be right. Which tiles are compared is chosen
-when the first answer has come, so the first worker cannot know. The second sends a receipt alone
-(server/model/receipt.py), and the tile is not delivered before it has come.
+A worker of another machine could send anything: its memory may be faulty, or its owner dishonest. The samples of
+quilts and of their blends are the same on every device, so two workers that differ cannot both be right. Those of a
+network are the same where the arithmetic is (server/network/devices.py), so they are compared among such workers. That
+finds a device that fails. A worker that lies about its arithmetic, or about memory that was short, is compared with
+nobody in networks.
+
+Which tiles are compared is chosen when the first answer has come, so the first worker cannot know. The second sends a
+receipt alone (server/model/receipt.py), and the tile is not delivered before it has come.
 
 A worker that is wrong once in a hundred tiles takes a hundred comparisons to be found. So a worker's first tiles are
 all compared, then fewer and fewer, and the share holds in the long run, as in BOINC's adaptive replication (Anderson
@@ -22,7 +26,7 @@ from typing import Any, Final, Generic, TypeVar
 from server.front.crew import Crew, Identity, Worker
 from server.front.tile_cache import Planes
 from server.front.work_item import NOT_GIVEN, WorkItem
-from server.model.work import PaintTile
+from server.model.work import BlendTile, PaintTile, StylizePicture
 
 Waiting = TypeVar("Waiting")
 
@@ -52,8 +56,9 @@ class Check(Generic[Waiting]):
         return len({receipt for _, receipt in self.votes}) == 1
 
     def may_vote(self, worker: Worker[Waiting]) -> bool:
-        """Whether it has not been asked yet."""
-        return worker not in self.unable and all(worker is not each for each, _ in self.votes)
+        """Whether it has not been asked yet, and its answer must be the same."""
+        asked = worker in self.unable or any(worker is each for each, _ in self.votes)
+        return not asked and _can_compare(self.item, self.first, worker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,9 @@ class Verifier(Generic[Waiting]):
 
     def picks(self, item: WorkItem[Waiting], worker: Worker[Waiting]) -> bool:
         """Whether this tile, just computed by this worker, is to be compared."""
-        if not item.is_exact or not self.share or all(each is worker for each in self._crew.workers.values()):
+        if not self.share or isinstance(item.message, StylizePicture):
+            return False
+        if not any(_can_compare(item, worker, each) for each in self._crew.workers.values()):
             return False
         self._tiles[worker.identity] += 1
         at_first = self.share * KNOWN_TILES / self._tiles[worker.identity]
@@ -191,7 +198,7 @@ class Verifier(Generic[Waiting]):
 
 def _question(item: WorkItem[Waiting]) -> WorkItem[Waiting]:
     """The same tile, of which only the receipt is wanted."""
-    assert isinstance(item.message, PaintTile)
+    assert isinstance(item.message, PaintTile | BlendTile)
     return WorkItem(
         key=object(),
         is_kept=False,
@@ -200,6 +207,11 @@ def _question(item: WorkItem[Waiting]) -> WorkItem[Waiting]:
         message=replace(item.message, number=NOT_GIVEN, receipt_only=True),
         answer_bytes=[],
     )
+
+
+def _can_compare(item: WorkItem[Any], one: Worker[Any], other: Worker[Any]) -> bool:
+    """Whether two workers must give the same samples for this tile."""
+    return one is not other and (item.is_exact or (one.arithmetic == other.arithmetic != ""))
 
 
 def _believed(check: Check[Any]) -> str | None:

@@ -26,7 +26,7 @@ class WorkItem(Generic[Waiting]):
     answer_bytes: Sequence[int]  # of each buffer that must come back
     waiting: list[Waiting] = field(default_factory=list)  # requests
     lost: int = 0  # workers that ended while computing it
-    is_exact: bool = False  # whether its samples are the same on every device
+    is_exact: bool = False  # whether its samples are the same on every device; else on those of equal arithmetic
 
     @property
     def number(self) -> int:

@@ -38,6 +38,7 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_NUMBER: Final = wire.MAX_ID  # of a work item
 MAX_MEMORY_MB: Final = 2**40
 MAX_OTHERS: Final = 64  # devices
+MAX_ARITHMETIC: Final = 300  # characters
 MAX_PATH: Final = 32 * 1024  # bytes
 PIECE_BYTES: Final = 2 * 2**20  # of a large model file at once
 MAX_TEXT: Final = 10_000  # characters; a client is sent the first 500
@@ -193,6 +194,7 @@ class BlendTile:
     reach: float
     shape: tuple[int, int, int]  # height, width and channels of the mask
     content: Data = field(repr=False)  # the mask
+    receipt_only: bool = False  # Done brings no samples
 
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "BlendTile":
@@ -213,6 +215,7 @@ class BlendTile:
             reach=values.number("reach", 0, 1, 0),
             shape=(height, width, channels),
             content=content,
+            receipt_only=values.flag("receipt_only"),
         )
 
 
@@ -302,7 +305,11 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Here:
-    """The worker runs. One of another `version` says nothing else that can be relied on, so the rest is not read."""
+    """The worker runs. One of another `version` says nothing else that can be relied on, so the rest is not read.
+
+    `arithmetic`: what decides the last bit of a network's samples. Two workers that say the same compute the same; ""
+    where that is not known.
+    """
 
     kind: ClassVar[str] = "here"
     version: str
@@ -311,6 +318,7 @@ class Here:
     precision: Precision = "exact"
     memory_mb: int = 0
     others: tuple[str, ...] = ()  # devices of the same kind that are free for further workers
+    arithmetic: str = ""
 
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data], version: str) -> "Here":
@@ -328,6 +336,7 @@ class Here:
             precision=cast(Precision, precision),
             memory_mb=values.whole("memory_mb", 0, MAX_MEMORY_MB),
             others=values.devices("others"),
+            arithmetic=values.text("arithmetic", MAX_ARITHMETIC, ""),
         )
 
 
@@ -359,17 +368,25 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Done:
-    """This work item is done: its buffers, and their receipt (server/model/receipt.py)."""
+    """This work item is done: its buffers, and their receipt (server/model/receipt.py).
+
+    `in_pieces`: memory was short, so the last bit of a network's samples may differ.
+    """
 
     kind: ClassVar[str] = "done"
     number: int
     planes: tuple[memoryview, ...] = field(repr=False)
     receipt: str = ""
+    in_pieces: bool = False
 
     @classmethod
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "Done":
-        receipt = values.text("receipt", RECEIPT_CHARACTERS, "")
-        return cls(number=_number(values), planes=tuple(memoryview(each) for each in buffers), receipt=receipt)
+        return cls(
+            number=_number(values),
+            planes=tuple(memoryview(each) for each in buffers),
+            receipt=values.text("receipt", RECEIPT_CHARACTERS, ""),
+            in_pieces=values.flag("in_pieces"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ differs by a grain of a few 1/255.
 """
 
 import copy
+import platform
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
@@ -71,6 +73,26 @@ def prepare(generator: AnyGenerator, device: torch.device, precision: Precision 
     elif chosen == "fast":
         prepared.levels.to(torch.bfloat16)
     return prepared
+
+
+def arithmetic_of(device: torch.device) -> str:
+    """What decides the last bit of a network's samples: two that say the same, of one precision, compute the same.
+
+    "" for graphics cards: whether two of one kind do was never measured.
+    """
+    if device.type != "cpu":
+        return ""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()} {instructions}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    """Its model's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def paintable(model: Model, device: str = "auto", precision: Precision = "auto") -> Generator | Quilt:

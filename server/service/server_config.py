@@ -67,7 +67,7 @@ class ServerConfig:
     verify: float = field(
         default=0.0,
         metadata=flag(
-            "share of quilts' tiles that two workers compute and that are compared, such as 0.02 (default: none)",
+            "share of textures' tiles that two workers compute and that are compared, such as 0.02 (default: none)",
             metavar="SHARE",
         ),
     )

@@ -61,7 +61,7 @@ from server.model.work import (
     encode,
     parse_from_front,
 )
-from server.network.devices import choose_device, choose_precision, prepare
+from server.network.devices import arithmetic_of, choose_device, choose_precision, prepare
 from server.network.model_file import AnyModel, AnyStyle, AnyTexture, Model, parse_model, read_model
 from server.network.short_memory import NoMemory, is_out_of_memory
 from server.network.texture import tile_bytes, window_bytes
@@ -175,6 +175,7 @@ class Worker:
         self.name = config.name
         self.device = choose_device(config.device)
         self.precision = choose_precision(self.device, config.precision)
+        self._arithmetic = arithmetic_of(self.device)
         self.generators: dict[str, AnyModel] = {}
         self.places: dict[str, MappedFile] = {}  # of large models, painted from where they lie
         self.unusable: dict[str, Unusable] = {}
@@ -184,6 +185,7 @@ class Worker:
         self._coming: dict[str, Coming] = {}  # large models on their way
         self._messages: deque[FromFront] = deque()  # not yet acted on
         self._at = 0  # the item it is doing
+        self._in_pieces = False  # whether the last tile was painted so
 
     def serve(self, socket: "zmq.Socket[Any]") -> int:
         """Work until told to stop. Returns 0, or 2 if the server has no use for this worker."""
@@ -250,6 +252,7 @@ class Worker:
             others=tuple(f"cuda:{index}" for index in range(1, count)),
             precision=self.precision,
             memory_mb=_memory_mb(self.device),
+            arithmetic=self._arithmetic,
         )
 
     def do(self, message: FromFront) -> Iterator[FromWorker]:
@@ -330,6 +333,7 @@ class Worker:
             return self._unusable(item)
         try:
             self._check_places(item)
+            self._in_pieces = False
             planes = tuple(self._planes(item))
             self._check_places(item)
         except Overwritten as error:
@@ -338,8 +342,12 @@ class Worker:
             return self._unusable(item)
         except Exception as error:
             return self._failure(item.number, error)
-        only = isinstance(item, PaintTile) and item.receipt_only
-        return Done(number=item.number, planes=() if only else planes, receipt=receipt_of(planes))
+        return Done(
+            number=item.number,
+            planes=() if item.receipt_only else planes,
+            receipt=receipt_of(planes),
+            in_pieces=self._in_pieces,
+        )
 
     def _blend(self, item: BlendTile) -> Iterator[FromWorker]:
         """The first tile takes the time of several, so it reports in between."""
@@ -424,6 +432,7 @@ class Worker:
             if not is_out_of_memory(error):
                 raise
         self._make_room(generator)
+        self._in_pieces = True
         return in_pieces(generator, self.device, seed, size, tile, depths, edges)
 
     def _make_room(self, wanted: AnyModel | None = None) -> None:

@@ -128,7 +128,7 @@ class House:
     def paint_all(self) -> int:
         """Workers do everything there is; how many tiles that was."""
         count = 0
-        while orders := [(address, order) for address, order in self.orders() if order["do"] == "paint"]:
+        while orders := [(address, order) for address, order in self.orders() if order["do"] in ("paint", "blend")]:
             for address, order in orders:
                 self.paint(address, order)
                 count += 1

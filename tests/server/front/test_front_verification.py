@@ -23,6 +23,7 @@ AGAIN: Address = ("remote", b"another connection")
 def quilts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quilts")
     save_tiny_quilt(folder, "brick", maps=(BASE_COLOUR,))
+    save_tiny_quilt(folder, "moss", seed=1, maps=(BASE_COLOUR,))
     save_tiny(folder, "net")
     return folder
 
@@ -33,6 +34,7 @@ class Court(House):
     def __init__(self, folder: Path, *workers: Address, **options: Any) -> None:
         super().__init__(folder, cache_bytes=2**24, verify=1.0, **options)
         self.liars: set[Address] = set()
+        self.short_of_memory: set[Address] = set()
         self.asked: list[tuple[Address, bool]] = []  # who computed, and whether a receipt alone
         self.dispatcher.verifier._chance = lambda: 0.0
         self.machines = dict.fromkeys((FAR, OTHER, THIRD, AGAIN), "10.0.0.9")
@@ -50,6 +52,7 @@ class Court(House):
         only = order.get("receipt_only", False)
         self.asked.append((address, only))
         said = {"say": "done", "task": order["task"], "receipt": receipt_of([tile])}
+        said["in_pieces"] = address in self.short_of_memory
         self.from_worker(address, said, [] if only else [bytes(tile)])
 
     @property
@@ -198,12 +201,65 @@ def test_a_check_outlives_who_was_asked(quilts: Path, ending: str) -> None:
     assert not house.dispatcher.items
 
 
-def test_networks_are_not_compared(quilts: Path) -> None:
-    """Their samples differ a little between devices."""
-    house = Court(quilts, ONE, FAR)
+@pytest.mark.parametrize(("one", "other", "compared"), [("x", "x", True), ("x", "y", False), ("", "", False)], ids=str)
+def test_networks_are_compared_where_the_arithmetic_is_the_same(
+    quilts: Path, one: str, other: str, compared: bool
+) -> None:
+    """Elsewhere their samples differ a little."""
+    house = Court(quilts)
+    house.joins(ONE, arithmetic=one)
+    house.joins(FAR, arithmetic=other)
     house.generate(model="net")
     house.paint_all()
-    assert len(house.asked) == 1
+    assert [only for _, only in house.asked] == ([False, True] if compared else [False])
+    truth_of(house)
+    assert house.front.report()["verification"]["checked"] == int(compared)
+
+
+def test_a_network_that_differs_is_judged_by_a_third_of_the_same_arithmetic(quilts: Path) -> None:
+    house = Court(quilts)
+    for address, arithmetic in ((FAR, "x"), (OTHER, "x"), (ONE, "y"), (THIRD, "x")):
+        house.joins(address, arithmetic=arithmetic)
+    house.liars |= {FAR, ONE}  # ONE computes otherwise, and is right to do so
+    for seed in range(12):
+        house.generate(model="net", seed=seed)
+    house.paint_all()
+    assert len([each for each in house.said() if isinstance(each, wire.Result)]) == 12
+    assert house.there == {OTHER, ONE, THIRD}
+    voters = {address for address, only in house.asked if only}
+    assert ONE not in voters
+
+
+@pytest.mark.parametrize("short", [{ONE}, {FAR}, {ONE, FAR}], ids=str)
+def test_what_was_painted_in_pieces_is_compared_for_quilts_alone(quilts: Path, short: set[Address]) -> None:
+    """Short of memory, an honest worker's network differs in the last bit. A quilt does not."""
+    house = Court(quilts)
+    for address in (ONE, FAR):
+        house.joins(address, arithmetic="x")
+    house.liars.add(FAR)
+    house.short_of_memory = short
+    house.generate(model="net")
+    house.paint_all()
+    assert isinstance(house.said()[0], wire.Result)
+    assert house.there == {ONE, FAR}
+    for seed in range(4):
+        house.generate(seed=seed)
+    house.paint_all()
+    assert house.there == {ONE}
+
+
+def test_blends_are_compared(quilts: Path) -> None:
+    house = Court(quilts, ONE, TWO, FAR)
+    house.liars.add(FAR)
+    mask = wire.Buffer(name="mask", dtype="uint8", shape=(4, 4, 1), data=bytes(16))
+    for seed in range(12):
+        house.asks(ALICE, wire.Blend(id=seed + 1, models=("brick", "moss"), seed=seed, size=(64, 64), mask=mask))
+    house.paint_all()
+    results = {each.id: each for each in house.said() if isinstance(each, wire.Result)}
+    for seed in range(12):
+        assert bytes(results[seed + 1].buffers[0].data) == window_of((64, 64), (0, 0, 64, 64), seed)
+    assert house.there == {ONE, TWO}
+    assert house.front.report()["verification"]["checked"] >= 12
 
 
 def test_the_first_tiles_of_a_worker_are_compared_more_often_than_the_share(quilts: Path) -> None:

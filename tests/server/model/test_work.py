@@ -15,6 +15,7 @@ from blender_addon.protocol.edges import Edges
 from server.model.torus import Size, Window
 from server.model.work import (
     MAX_HEADER_BYTES,
+    BlendTile,
     Done,
     DropModel,
     Failed,
@@ -45,16 +46,21 @@ PICTURE = StylizePicture(
     number=7, sha256=SHA, shape=(2, 3, 4), dtype="uint16", strength=0.5, seed=1, keep_colours=True, noise=2.0,
     stroke=1.5, statistics=b"\x00\xff", content=bytes(48),
 )  # fmt: skip
+BLEND = BlendTile(
+    number=7, hashes=(SHA, "cd" * 32), seed=1, size=Size(300, 400), tile=Window(0, 0, 8, 9), maps=("height",),
+    depths=(16,), softness=0.5, heights=0.25, reach=1.0, shape=(2, 3, 1), content=bytes(6),
+)  # fmt: skip
 FROM_FRONT = (
     LoadModel(sha256=SHA, name="brick", content=b"file"), LoadLarge(sha256=SHA, name="rock", bytes=2**30),
     LoadLarge(sha256=SHA, name="rock", bytes=1, path=b"/ro\xffck"), ModelPiece(sha256=SHA, begin=7, content=b"x"),
-    DropModel(sha256=SHA), TILE, replace(TILE, edges=Edges(9, 2)),
+    DropModel(sha256=SHA), TILE, replace(TILE, edges=Edges(9, 2)), BLEND, replace(BLEND, receipt_only=True),
     PICTURE, LeaveItem(number=1), GoOn(), Stop(), Stop(why="it is too old"),
 )  # fmt: skip
 HERE = Here(version="1", name="cpu/0", device="cuda:0", precision="fast", memory_mb=5, others=("cuda:1", "cuda:2"))
 FROM_WORKER = (
     HERE, Here(version="1", name="far", device="cpu"), WantPiece(sha256=SHA, begin=2**21), Progress(number=1, done=0),
-    Done(number=1, planes=()), Done(number=1, planes=(memoryview(b"a"),)),
+    Done(number=1, planes=()), Done(number=1, planes=(memoryview(b"a"),)), Done(number=1, planes=(), in_pieces=True),
+    replace(HERE, arithmetic="a processor, torch 2"),
     Failed(number=1, code="oom", text="No."), Failed(number=1, code="unknown_model", text="No.", lacks_model=True),
 )  # fmt: skip
 
@@ -139,7 +145,7 @@ def test_a_wrong_value_is_malformed_and_the_text_names_it(message: FromWorker, n
 @pytest.mark.parametrize("message", FROM_WORKER, ids=lambda each: each.kind)
 def test_a_missing_field_is_malformed(message: FromWorker) -> None:
     header = header_of(message)
-    for name in header.keys() - {"others", "lacks_model", "receipt"}:
+    for name in header.keys() - {"others", "lacks_model", "receipt", "in_pieces", "arithmetic"}:
         malformed({key: value for key, value in header.items() if key != name})
 
 

@@ -1,5 +1,6 @@
-"""A worker of another machine that lies in one byte of a hundred tiles, behind a real server with --verify 0.02.
+"""Tiles that are compared by a real server: honest workers agree, and one of another machine that lies is found.
 
+That one changes one byte in a hundred tiles, behind --verify 0.02.
 How long it takes to find it is counted in the liar's own processor time: on a machine that is busy with other things
 it gets little of it.
 """
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from blender_addon.protocol import wire
 from server.model.maps import BASE_COLOUR
-from tests.models import save_tiny_quilt
+from tests.models import save_tiny, save_tiny_quilt
 from tests.server.session import (
     PATIENCE_S,
     Client,
@@ -93,3 +95,24 @@ def until_found(server: Session, client: Client, liar: int) -> tuple[float, int]
             spent = processor_s(liar) - before
     client.replies(len(ids))
     return spent, asked
+
+
+@pytest.mark.slow
+def test_honest_workers_agree_on_every_network_and_every_blend(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    save_tiny_quilt(models, "pebbles", maps=(BASE_COLOUR,))
+    save_tiny_quilt(models, "moss", seed=1, maps=(BASE_COLOUR,))
+    net = save_tiny(models, "net")
+    mask = wire.Buffer(name="mask", dtype="uint8", shape=(4, 4, 1), data=bytes(range(0, 256, 16)))
+    with (
+        Session(models, tmp_path, "--verify", "1", "--workers", "2", "--cache", "0") as server,
+        server.client() as client,
+    ):
+        for seed in range(8):
+            assert data_of(client.generate("net", seed, (80, 96))) == painted(net, seed, (80, 96))
+            blend = wire.Blend(id=client.new_id(), models=("pebbles", "moss"), seed=seed, size=(64, 64), mask=mask)
+            assert isinstance(client.ask(blend, PATIENCE_S), wire.Result)
+        report = client.status()["verification"]
+        assert report["checked"] == 16
+        assert report["differed"] == 0
