@@ -2,11 +2,17 @@
 
 import errno
 import os
+import re
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
 from server.errors import TexserverError
+
+ABANDONED_S = 86400.0  # without a byte more, after which nobody writes a draft any more, wherever its clock stands
+_DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 class UnusableOutput(TexserverError):
@@ -38,6 +44,25 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666, *, durable: bool = 
         return
     with suppress(OSError):  # the new file stands complete; not every file system can sync a folder
         _sync_folder(path.parent)
+
+
+def remove_abandoned_drafts(folder: Path) -> int:
+    """Remove what `replace_file` left in a folder when its process was killed in the middle. Returns how many.
+
+    Other processes, on other machines too, may be writing there: only drafts that are ABANDONED_S old are removed. What
+    cannot be removed stays.
+    """
+    oldest, removed = time.time() - ABANDONED_S, 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _DRAFT.fullmatch(entry.name):
+                continue
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_mtime < oldest:
+                    Path(entry.path).unlink()
+                    removed += 1
+    return removed
 
 
 def _sync_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from server.console import print_anything
 from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
 from server.network.devices import choose_device
-from server.replace_file import UnusableOutput, replace_file
+from server.replace_file import UnusableOutput, remove_abandoned_drafts, replace_file
 from trainer import on_ray
 from trainer.batch import Outcome, as_json, check_all, described, exit_code, fingerprint, make_all, summary, table
 from trainer.descriptor.descriptors import SET_ITERATIONS, NetworkDescriptor, choose_descriptor
@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcomes = check_all(tasks, config, stop, say, report)
             if config.estimate and not stop.requested:
                 return _estimate(outcomes, found, config, say, report)
+            for folder in {task.output.parent for task in tasks}:
+                remove_abandoned_drafts(folder)
             if any(outcome.state == "not begun" for outcome in outcomes):
                 make_all(outcomes, _kind_of_job(config, say, report), config, stop, say, report)
         if len(outcomes) > 1:

@@ -30,6 +30,7 @@ from server.front.origin import Origin
 from server.front.shelf import Shelf
 from server.front.training_desk import NoTraining
 from server.model.work import FromFront, GoOn, Here, ModelPiece, encode
+from server.replace_file import remove_abandoned_drafts
 from server.service.end_signals import EndSignals
 from server.service.file_lock import Taken, file_lock
 from server.service.gate import Gate
@@ -112,6 +113,7 @@ class Server:
                 f"There is no models folder {self.config.models}. Train a model (python -m trainer --swatch PHOTO) or "
                 "name another folder."
             )
+        remove_abandoned_drafts(self.config.folder)
         try:
             self._stack.enter_context(file_lock(self.file, wait=False))
         except Taken:
