@@ -172,7 +172,6 @@ def check_mutants(tmp_path: Path, *, seed: int, count: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["texture", "style", "quilt"])
-@pytest.mark.serial
 def test_two_hundred_mutants_are_read_in_full_or_refused(tmp_path: Path, kind: str) -> None:
     torch.set_num_threads(1)
     check_mutants(tmp_path, seed=1, count=200, kind=kind)

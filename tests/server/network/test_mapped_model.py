@@ -109,7 +109,6 @@ def test_painting_from_a_file_that_was_overwritten_ends_in_one_sentence(
     assert sink.aborted
 
 
-@pytest.mark.serial
 def test_reading_a_model_of_200_mb_takes_no_memory_for_it(tmp_path: Path) -> None:
     path = save_large(tmp_path)
     save_tiny_quilt(tmp_path)

@@ -366,7 +366,6 @@ def test_another_process_paints_the_same_bytes(elsewhere: dict[str, Any], name: 
     assert elsewhere["digests"][name] == sha256(here.numpy().tobytes()).hexdigest()
 
 
-@pytest.mark.serial
 def test_a_band_of_an_enormous_texture_takes_the_memory_of_its_tiles(elsewhere: dict[str, Any]) -> None:
     rows, columns, channels = elsewhere["band"]
     assert (channels, columns) == (3, 2048)

@@ -287,7 +287,6 @@ def test_a_touched_large_model_serves_on(server: Session, client: Client, large_
     eventually(served, "it again")
 
 
-@pytest.mark.serial
 def test_a_worker_that_asks_for_a_large_model_and_takes_none_of_it_is_disconnected(
     folder: Path, tmp_path: Path, large_quilts: list[Path]
 ) -> None:
