@@ -23,13 +23,13 @@ from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import Pairing, default_connection_file, new_key, public_key
 from server import __version__
 from server.freed_memory import give_back, map_large_blocks
-from server.front.crew import LOCAL, REMOTE, Address
+from server.front.crew import LOCAL, REMOTE
 from server.front.figures import short
 from server.front.front import Front
 from server.front.origin import Origin
 from server.front.shelf import Shelf
 from server.front.training_desk import NoTraining
-from server.model.work import FromFront, GoOn, Here, ModelPiece, encode
+from server.model.work import Here
 from server.replace_file import remove_abandoned_drafts
 from server.service.end_signals import EndSignals
 from server.service.file_lock import Taken, file_lock
@@ -47,14 +47,13 @@ from server.service.service_manager import ServiceManager
 from server.service.sockets import allow_many_files, endpoint_of, port_of, router, seen_from_outside
 from server.service.starter import StarterLibrary
 from server.service.training import Training
+from server.service.worker_sockets import MESSAGES_AT_ONCE, WorkerSockets
 from server.worker.worker_config import WorkerConfig
 
 IO_THREADS = 3  # so that encrypting megabytes for one client does not keep another waiting
-MESSAGES_AT_ONCE = 64  # of one socket, before the others have their turn
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
 ALL_COMING_BYTES = 512 * 2**20  # that have come from all clients and are no whole messages yet; likewise of workers
-PIECES_UNSENT = 4  # of model files to one worker, which asks for two at a time
 KEYS_EVERY_S = 1.0  # a look at whether the keys have changed
 METRICS_EVERY_S = 1.0
 GIVE_BACK_EVERY_S = 5.0  # freed memory, to the system
@@ -78,11 +77,9 @@ class Server:
         self._worker_place = ""  # HOST:PORT
         self._next_look = 0.0
         self._monitors: dict[zmq.Socket[Any], Peers] = {}
-        self._pieces: dict[Address, list[zmq.MessageTracker]] = {}  # of model files on their way to workers
         self._looked_at_keys = 0.0
         self._drain_ends = float("inf")
         self._look_at_metrics: Callable[[], None] | None = None
-        self.ray: RayWorkers | None = None
         self._manager = ServiceManager()
         self._looked_at_metrics = self._greeted = self._gave_back = 0.0
         self._stack = ExitStack()
@@ -156,7 +153,7 @@ class Server:
             # Workers of other machines outlive a server: what they did for the one before must match nothing here.
             first_number=1 + randbelow(2**40),
             transport=self._transport,
-            cluster=lambda: self.ray.report() if self.ray is not None else {},
+            cluster=lambda: self.workers.ray.report() if self.workers.ray is not None else {},
             training=self.training or NoTraining("This server trains no models: it was started with --no-training."),
         )
         secret = None if config.no_auth or self._ring is None else self._ring.server
@@ -167,7 +164,7 @@ class Server:
         self.peers = Peers(whole + most, ALL_COMING_BYTES)
         self.inbox = Inbox(self.clients, whole, self._cut_client)
         self._watch_connections(self.clients, self.peers)
-        self.far_workers = Peers(2 * most, ALL_COMING_BYTES)
+        self.workers = WorkerSockets(self.front.dispatcher, Peers(2 * most, ALL_COMING_BYTES))
         self.outbox = Outbox(self.clients, self._forget, taken=self.peers.taken)
         self._place = Pairing(host=seen_from_outside(parse_endpoint(config.bind)[0]), port=port_of(self.clients))
 
@@ -179,11 +176,11 @@ class Server:
         secret, own = ("", "") if has_ipc else (new_key().hex(), new_key().hex())
         self._gate.let_in(OWN_WORKERS, frozenset({public_key(bytes.fromhex(own))} if own else ()))
         most = wire.MAX_HEADER_BYTES + self.front.limits.max_result_bytes
-        self.workers = {LOCAL: router(self.context, local, OWN_WORKERS, bytes.fromhex(secret) or None, most)}
-        self._from_workers = {LOCAL: Inbox(self.workers[LOCAL], most, lambda id: None)}
-        self._stack.callback(self.workers[LOCAL].close, linger=0)
+        own_workers = router(self.context, local, OWN_WORKERS, bytes.fromhex(secret) or None, most)
+        self._stack.callback(own_workers.close, linger=0)
+        self.workers.add(LOCAL, own_workers, most)
         self._worker_config = WorkerConfig(
-            endpoint=endpoint_of(self.workers[LOCAL]),
+            endpoint=endpoint_of(own_workers),
             name="",
             precision=self.config.precision,
             server_key=public_key(bytes.fromhex(secret)).hex() if secret else "",
@@ -193,10 +190,9 @@ class Server:
         if (endpoint := self.config.workers_endpoint) is not None:
             assert self._ring is not None
             remote = router(self.context, endpoint, WORKERS, self._ring.server, most)
-            self._from_workers[REMOTE] = Inbox(remote, most, self._cut_far_worker)
-            self._watch_connections(remote, self.far_workers)
+            self._watch_connections(remote, self.workers.far)
             self._stack.callback(remote.close, linger=0)
-            self.workers[REMOTE] = remote
+            self.workers.add(REMOTE, remote, most)
             host = seen_from_outside(parse_endpoint(endpoint)[0])
             self._worker_place = f"{host}:{port_of(remote)}"
 
@@ -204,7 +200,7 @@ class Server:
         self._ends = EndSignals(leave_with_parent=self.config.leave_with_parent)
         self._stack.callback(self._ends.close)
         self._poller = zmq.Poller()
-        for each in (self.clients, *self.workers.values(), self._gate.socket):
+        for each in (self.clients, *self.workers.sockets.values(), self._gate.socket):
             self._poller.register(each, zmq.POLLIN)
         self._poller.register(self._ends.socket, zmq.POLLIN)
 
@@ -239,8 +235,8 @@ class Server:
             endpoint=f"tcp://{self._worker_place}",
             server_key=public_key(self._ring.server).hex(),
         )
-        self.ray = RayWorkers(placement, self._ring.let_workers_in)
-        self._stack.callback(self.ray.stop)
+        self.workers.ray = RayWorkers(placement, self._ring.let_workers_in)
+        self._stack.callback(self.workers.ray.stop)
 
     def _make_own_folder(self) -> None:
         folder = self.config.folder
@@ -299,7 +295,7 @@ class Server:
                 self._ends.clear()
             if self._gate.socket in events:
                 self._gate.answer()
-            for name, socket in self.workers.items():
+            for name, socket in self.workers.sockets.items():
                 if socket in events:
                     self._receive_from_workers(name)
             if self.clients in events:
@@ -313,8 +309,8 @@ class Server:
                 return code
             if self.processes.misconfigured and not self.front.dispatcher.crew.workers:
                 return 2  # the worker has said why on stderr
-            if self.ray is not None and self.ray.useless:
-                raise Unservable(self.ray.useless)
+            if self.workers.ray is not None and self.workers.ray.useless:
+                raise Unservable(self.workers.ray.useless)
 
     def _watch_connections(self, socket: "zmq.Socket[Any]", peers: Peers) -> None:
         """Tell the peers of each connection as it is accepted."""
@@ -348,68 +344,16 @@ class Server:
                 self.front.from_client(client.bytes, [frame.buffer for frame in frames], Origin(key, peer.address))
 
     def _receive_from_workers(self, name: str) -> None:
-        dispatcher = self.front.dispatcher
-        for _ in range(MESSAGES_AT_ONCE):
-            received = self._from_workers[name].next()
-            if received is None:
-                return
-            worker, *frames = received
-            machine = ""
-            if name == REMOTE:
-                peer = self.far_workers.meet(worker.bytes, worker)
-                machine = peer.address
-                self.far_workers.read(worker.bytes, len(frames), sum(len(frame.buffer) for frame in frames))
-                if not dispatcher.precision and not self._is_of_ray(peer):
-                    continue  # the precision is for this server's own workers to set; the others report again
-            message = dispatcher.from_worker((name, worker.bytes), [frame.buffer for frame in frames], machine)
-            if name == REMOTE and message is None:
-                self._cut_worker(worker.bytes)
-            self._send_to_workers()  # before more is read for them: one message may ask for megabytes
-            if name == LOCAL and isinstance(message, Here) and self.config.device in ("auto", "cuda"):
+        for message in self.workers.receive(name):
+            if isinstance(message, Here) and self.config.device in ("auto", "cuda"):
                 for device in message.others:
                     for config in worker_configs(self._worker_config, device, self.config.workers):
                         self.processes.add(config)
 
     def _send(self) -> None:
-        self._send_to_workers()
+        self.workers.send()
         while self.front.to_clients:
             self.outbox.send(*self.front.to_clients.popleft())
-
-    def _send_to_workers(self) -> None:
-        while self.front.dispatcher.to_workers:
-            self._send_to_worker(*self.front.dispatcher.to_workers.popleft())
-
-    def _send_to_worker(self, address: Address, message: FromFront) -> None:
-        name, worker = address
-        pieces = [each for each in self._pieces.pop(address, []) if not each.done]
-        if isinstance(message, ModelPiece) and len(pieces) >= PIECES_UNSENT:
-            log.warning("worker=%s asks for more of a model than it takes and is disconnected", short(worker))
-            self._cut_worker(worker)
-            return
-        try:
-            tracker = self.workers[name].send_multipart([worker, *encode(message)], zmq.NOBLOCK, copy=False, track=True)
-        except zmq.ZMQError as error:
-            log.warning("a worker cannot be reached: %s", error.strerror)
-            if (lost := self.front.dispatcher.crew.workers.get(address)) is not None:
-                self.front.dispatcher.lose(lost)
-            return
-        if isinstance(message, ModelPiece) and tracker is not None:
-            pieces.append(tracker)
-        if pieces:
-            self._pieces[address] = pieces
-
-    def _cut_worker(self, id: bytes) -> None:
-        """One of another machine is gone or given up: what waits for it is freed, and its items go to others.
-
-        Ray places another one for one of its own.
-        """
-        if self.ray is not None and (peer := self.far_workers.all().get(id)) is not None:
-            self.ray.end(peer.public_key)
-        self.far_workers.cut(id)
-        self.far_workers.forget(id)
-        self._pieces.pop((REMOTE, id), None)
-        if (worker := self.front.dispatcher.crew.workers.get((REMOTE, id))) is not None:
-            self.front.dispatcher.lose(worker)
 
     def _tick(self, now: float) -> None:
         dispatcher = self.front.dispatcher
@@ -423,8 +367,7 @@ class Server:
             self._look_at_keys(self._ring)
         if now - self._greeted > GREET_EVERY_S:
             self._greeted = now
-            for address in tuple(dispatcher.crew.workers):  # fails for one of another machine that is gone
-                self._send_to_worker(address, GoOn())
+            self.workers.greet()
         if now - self._gave_back > GIVE_BACK_EVERY_S:
             self._gave_back = now
             give_back()
@@ -433,30 +376,15 @@ class Server:
             if worker.is_local:
                 self.processes.kill(worker.address[1], for_good=worker.identity in dispatcher.verifier.expelled)
             else:
-                self._cut_worker(worker.address[1])
-        for id in self.far_workers.gone():
-            self._cut_worker(id)
+                self.workers.cut(worker.address[1])
+        self.workers.tick()
         reporting = {worker.address[1] for worker in dispatcher.crew.workers.values() if worker.is_local}
         for ended in self.processes.tick(reporting):
             log.warning("worker=%s has died", ended.name)
             dispatcher.died((LOCAL, ended.id))
-        if self.ray is not None:
-            self._look_at_ray(self.ray)
         if self._look_at_metrics and now - self._looked_at_metrics > METRICS_EVERY_S:
             self._looked_at_metrics = now
             self._look_at_metrics()
-
-    def _look_at_ray(self, ray: RayWorkers) -> None:
-        """What has ended there has no connection any more, even if that does not show yet."""
-        peers, workers = dict(self.far_workers.all()), self.front.dispatcher.crew.workers
-        keys = {id: peer.public_key for id, peer in peers.items()}
-        ended = ray.tick({key for id, key in keys.items() if (REMOTE, id) in workers})
-        for id, key in keys.items():
-            if key in ended:
-                self._cut_worker(id)
-
-    def _is_of_ray(self, peer: Peer) -> bool:
-        return self.ray is not None and self.ray.has(peer.public_key)
 
     def _forget(self, client: bytes) -> None:
         """The client is gone, or is given up: nothing more is done for it, and what waits for it is freed."""
@@ -468,7 +396,7 @@ class Server:
     def _transport(self) -> dict[str, Any]:
         return {
             "refused": self._gate.refused,
-            "cut": self.inbox.dropped + self.peers.hoarders + self.far_workers.hoarders,
+            "cut": self.inbox.dropped + self.peers.hoarders + self.workers.far.hoarders,
             "unsent_mb": round(self.outbox.unsent_bytes / 2**20, 1),
             "replies_dropped": self.outbox.dropped,
             "log_lines_dropped": self._dropped_lines(),
@@ -480,12 +408,6 @@ class Server:
         log.warning("client=%s peer=%s sends a message that is too large and is cut", short(id.bytes), peer.address)
         self._forget(id.bytes)
 
-    def _cut_far_worker(self, id: zmq.Frame) -> None:
-        """It sends a message that is too large."""
-        peer = self.far_workers.meet(id.bytes, id)
-        log.warning("worker=%s peer=%s sends a message that is too large and is cut", short(id.bytes), peer.address)
-        self._cut_worker(id.bytes)
-
     def _look_at_keys(self, ring: KeyRing) -> None:
         """`texserver keys` may have added or revoked some: who used those is disconnected."""
         if not ring.look():
@@ -494,10 +416,7 @@ class Server:
             if self._name_of(peer) is None:
                 log.info("client=%s is disconnected: its key is revoked", short(client))
                 self._forget(client)
-        for id, peer in tuple(self.far_workers.all().items()):
-            if not ring.is_workers(peer.public_key):
-                log.info("worker=%s is disconnected: its key is revoked", short(id))
-                self._cut_worker(id)
+        self.workers.cut_unless(ring.is_workers)
         self._write_connection_file()
 
     def _name_of(self, peer: Peer) -> str | None:
