@@ -24,9 +24,11 @@ class BlendPanel(Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         column = layout.column(align=True)
-        _draw_model(column, first, "Black")
-        row = column.row(align=True)
-        row.prop(blend, "second", text="White", icon="TEXTURE")
+        column.use_property_split = False
+        picture = gallery.model_icon(first)
+        shown = _row(column, "Black")
+        shown.label(text=first, **({"icon_value": picture} if picture else {"icon": "TEXTURE"}))
+        _row(column, "White").prop(blend, "second", text="", icon="TEXTURE")
         factor = blend_orders.scale_differs(catalogue.get(first), catalogue.get(blend.second))
         if factor > SEEN:
             draw_text(layout, f"Their scales differ: one is {factor:.1f} times as large here.", icon="INFO")
@@ -56,10 +58,10 @@ class BlendPanel(Panel):
         row.operator("texserver.blend", icon="MOD_MASK")
 
 
-def _draw_model(layout: Any, name: str, shown: str) -> None:
-    picture = gallery.model_icon(name)
-    split = layout.split(factor=0.4)
+def _row(layout: Any, label: str) -> Any:
+    """A row with a short label, and the place beside it for the name of a model, which may be long."""
+    split = layout.split(factor=0.22)
     left = split.row()
     left.alignment = "RIGHT"
-    left.label(text=shown)
-    split.label(text=name, **({"icon_value": picture} if picture else {"icon": "TEXTURE"}))
+    left.label(text=label)
+    return split.row(align=True)

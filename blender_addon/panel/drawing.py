@@ -1,5 +1,6 @@
 """What several panels draw: a long sentence, a task under way, a task that failed."""
 
+from math import inf
 from typing import Any, Final
 
 import blf
@@ -9,7 +10,7 @@ from ..tasks import state
 from ..tasks.task import Task
 
 ICONS: Final = {"done": "CHECKMARK", "failed": "ERROR", "cancelled": "PANEL_CLOSE"}
-MARGIN: Final = 3.2  # heights of a button: the tabs, and the panel's edges
+MARGIN: Final = 3.6  # heights of a button: the tabs, and the edges of the panel and of a box in it
 
 
 def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 0, beside: int = 0) -> None:
@@ -30,6 +31,20 @@ def draw_text(layout: Any, text: str, *, icon: str = "NONE", width: int = 0, bes
         column.label(text=line, icon=icon)
 
 
+def fitting(text: str, icons: int) -> str:
+    """The text in one line that fits beside so many icons: its first word, the name of a model, is cut if need be.
+
+    Blender itself would cut the end, where the seed and the progress stand.
+    """
+    room = _room(icons)
+    name, space, rest = text.partition(" ")
+    for kept in range(len(name) - 1, 2, -1):
+        if _length(text) <= room:
+            break
+        text = f"{name[:kept]}…{space}{rest}"
+    return text
+
+
 def _length(text: str) -> float:
     """The width of a text on the screen, in pixels."""
     preferences: Any = bpy.context.preferences
@@ -39,9 +54,11 @@ def _length(text: str) -> float:
 
 
 def _room(icons: int) -> float:
-    """Pixels for a line of text in the region that is being drawn, beside so many icons."""
+    """Pixels for a line of text in the region that is being drawn, beside so many icons. No limit without a window."""
     preferences: Any = bpy.context.preferences
     region: Any = bpy.context.region
+    if not preferences.system.ui_scale:
+        return inf
     unit = 20 * preferences.system.ui_scale  # the height of a button, and the width of an icon
     width = region.width if region and region.width > 1 else 13 * unit
     return float(max(width - MARGIN * unit - icons * unit, 4 * unit))
@@ -50,7 +67,7 @@ def _room(icons: int) -> float:
 def draw_progress(layout: Any, task: Task) -> None:
     """A task that has not ended, with a cross to cancel it."""
     row = layout.row(align=True)
-    row.progress(text=f"{task.title}  {100 * task.fraction:.0f} %", factor=task.fraction)
+    row.progress(text=fitting(f"{task.title}  {100 * task.fraction:.0f} %", 1), factor=task.fraction)
     row.operator("texserver.cancel", text="", icon="X").task_id = task.id
 
 
@@ -60,7 +77,7 @@ def draw_latest(layout: Any) -> None:
     if task := next((task for task in tasks if not task.ended), None):
         draw_progress(layout, task)
     elif tasks:
-        layout.row().label(text=tasks[-1].title, icon=ICONS[tasks[-1].state])
+        layout.row().label(text=fitting(tasks[-1].title, 1), icon=ICONS[tasks[-1].state])
     else:
         layout.row().label(text="Nothing painted yet", icon="BLANK1")
 

@@ -13,7 +13,7 @@ from ..tasks import state
 from ..tasks.placement import size_text
 from . import gallery, orders, preferences, presets, surface_drawing, training_panels
 from .blend_panel import BlendPanel
-from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text
+from .drawing import ICONS, draw_latest, draw_messages, draw_progress, draw_text, fitting
 from .library_panel import LibraryPanel
 from .orders import NotOrdered
 from .panel import Panel, hides_textures
@@ -54,9 +54,9 @@ class _MainPanel(Panel):
         row = layout.row(align=True)
         row.prop(settings, "size", expand=True)
         if settings.size == CUSTOM:
-            row = layout.row(align=True)
-            row.prop(settings, "width")
-            row.prop(settings, "height")
+            column = layout.column(align=True)  # side by side they have no room for five digits
+            column.prop(settings, "width")
+            column.prop(settings, "height")
         row = layout.row(align=True)
         row.prop(settings, "seed")
         row.operator("texserver.dice", text="", icon="FILE_REFRESH")
@@ -203,7 +203,7 @@ class JobsPanel(Panel):
                 if task.state == "waiting" or not task.message.startswith(("Painting", "Stylizing", "Frame")):
                     draw_text(layout, task.message, icon="INFO")
                 continue
-            row.label(text=task.title, icon=ICONS[task.state])
+            row.label(text=fitting(task.title, 2), icon=ICONS[task.state])
             if task.state != "done":
                 row.operator_context = "INVOKE_DEFAULT"
                 row.operator("texserver.retry", text="", icon="LOOP_BACK").task_id = task.id

@@ -21,6 +21,17 @@ class TEXSERVER_PT_presets(PresetPanel, bpy.types.Panel):
     preset_operator = "script.execute_preset"
     preset_add_operator = "texserver.preset_add"
 
+    def draw(self, context: Any) -> None:
+        """As Blender draws it, but for what it says before there are any: "* Missing Paths *"."""
+        if bpy.utils.preset_paths(FOLDER):
+            super().draw(context)
+            return
+        layout: Any = self.layout
+        layout.label(text="None yet.")
+        row = layout.row()
+        row.prop(context.window_manager, "preset_name", text="")
+        row.operator("texserver.preset_add", text="", icon="ADD").name = context.window_manager.preset_name
+
 
 class TEXSERVER_OT_preset_add(AddPresetBase, bpy.types.Operator):  # type: ignore[misc]
     """Keep the settings as a preset, or remove one. The seed is not kept"""

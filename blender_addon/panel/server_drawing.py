@@ -7,7 +7,7 @@ import bpy
 
 from ..tasks import state
 from . import server_setup
-from .drawing import draw_text
+from .drawing import draw_text, fitting
 
 MOST_BROKEN: Final = 3  # models that are reported
 MOST_LOG_LINES: Final = 10
@@ -20,7 +20,7 @@ def draw_server(layout: Any, chosen: Any) -> None:
     row = layout.row(align=True)
     ready = session.connection.state == "ready"
     if ready:  # always one line: the buttons below must not move while a task runs
-        row.label(text=session.state_line, icon="LINKED")
+        row.label(text=fitting(session.state_line, 3), icon="LINKED")
     else:
         draw_text(row.column(), _without_paths(session.state_line), icon="UNLINKED", beside=2)
     row.operator("texserver.refresh", text="", icon="FILE_REFRESH")

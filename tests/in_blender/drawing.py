@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 import pytest
 from bl_ext.user_default.texserver.loop import pump
-from bl_ext.user_default.texserver.panel import gallery, panels, preferences
+from bl_ext.user_default.texserver.panel import drawing, gallery, panels, preferences
 from bl_ext.user_default.texserver.protocol.pairing import Keys, Pairing, new_key
 from bl_ext.user_default.texserver.tasks import favourites, state
 from bl_ext.user_default.texserver.tasks.history import HistoryEntry
@@ -497,6 +497,13 @@ def test_preferences_of_a_local_server_that_failed(tmp_path: Path) -> None:
     shown = shown_preferences()
     assert server.message in texts(shown)
     assert "texserver.start_server" in names(shown)
+
+
+def test_a_title_that_is_too_long_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_room", lambda icons: 22 - icons)
+    monkeypatch.setattr(drawing, "_length", len)
+    assert drawing.fitting("brick 512 #3", 1) == "brick 512 #3"
+    assert drawing.fitting("brick_of_a_wall 16K #42  12 %", 1) == "brick_… 16K #42  12 %"
 
 
 # ------------------------------------------------------------------------------------------------- the layout itself

@@ -8,7 +8,7 @@ from typing import Any
 import addon_utils
 import bpy
 import pytest
-from bl_ext.user_default.texserver.panel import menus, settings, translations
+from bl_ext.user_default.texserver.panel import menus, presets, settings, translations
 from inside import EXTENSION, connect, generate
 from scenery import select, textures
 from strict_layout import StrictLayout, draw, names
@@ -98,6 +98,11 @@ def test_a_view_that_shows_no_materials_is_switched_to_one_that_does() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- presets
+
+
+def test_a_preset_can_be_added_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpy.utils, "preset_paths", lambda folder: [])
+    assert names(draw(presets.TEXSERVER_PT_presets, bpy.context)) == {"preset_name", "texserver.preset_add"}
 
 
 def test_settings_are_kept_as_a_preset_and_come_back() -> None:

@@ -128,6 +128,14 @@ def stage(
 
 @pytest.fixture(scope="module")
 def played(stage: Stage, server: Session) -> Stage:
-    """All scenes that leave Blender running."""
-    stage.run(*SCENES, runtime=server.home / "runtime")
+    """All scenes that leave Blender running, or those that TEXSERVER_SCENES names."""
+    stage.run(*chosen_scenes(), runtime=server.home / "runtime")
     return stage
+
+
+def chosen_scenes() -> list[str]:
+    """In their order. Fails on a name that no scene has."""
+    named = os.environ.get("TEXSERVER_SCENES", "").replace(",", " ").split()
+    if unknown := sorted({*named} - {*SCENES}):
+        pytest.fail(f"TEXSERVER_SCENES names {', '.join(unknown)}. There are: {', '.join(SCENES)}", pytrace=False)
+    return [scene for scene in SCENES if scene in named or not named]

@@ -10,6 +10,7 @@ from harness import (
     LARGE,
     TASK,
     Desk,
+    Lacking,
     Steps,
     addon,
     ask_for,
@@ -80,7 +81,7 @@ def scene_undo_set() -> Steps:
     desk = yield from new_file()
     found = [model.name for model in session().catalogue.models if len(model.maps) > 1]
     if not found:
-        return None
+        raise Lacking("no model here paints several maps")
     settings().model = found[0]
     told = {}
     for side, name in ((512, "small"), (1024, "large")):

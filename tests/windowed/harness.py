@@ -42,9 +42,14 @@ BESIDE: Final = (
     "library_scenes",
     "training_scenes",
     "picture_scenes",
+    "look_scenes",
 )  # which play them
 
 Steps = Generator[float, None, Any]
+
+
+class Lacking(Exception):
+    """A scene cannot be shown here; says what it lacks."""
 
 
 def addon(name: str) -> Any:
@@ -397,9 +402,9 @@ def open_from_the_start(*names: str, close: tuple[str, ...] = ()) -> None:
 # ----------------------------------------------------------------------------------------------------------- running
 
 
-def write_fact(name: str, told: Any, *, wrong: str = "") -> None:
+def write_fact(name: str, told: Any, *, wrong: str = "", lacks: str = "") -> None:
     with Path(TASK["facts"]).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"scene": name, "facts": told, "wrong": wrong}) + "\n")
+        file.write(json.dumps({"scene": name, "facts": told, "wrong": wrong, "lacks": lacks}) + "\n")
 
 
 def _install() -> dict[str, Any]:
@@ -430,6 +435,8 @@ def _play() -> Steps:
     for name in TASK["scenes"]:
         try:
             told = yield from _scene(name)()
+        except Lacking as lacking:
+            write_fact(name, None, lacks=str(lacking))
         except Exception:
             wrong = traceback.format_exc()
             yield from take(f"wrong-{name}")
