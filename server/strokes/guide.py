@@ -2,7 +2,8 @@
 
 The luminance is brought to the painting's distribution by one curve from the picture's statistics, so the frames of a
 sequence with the same statistics have the same curve. The curve is nowhere steeper than STEEPEST: noise of a plain sky
-stays noise.
+stays noise, and its one end does not become night. What is cut there makes the rest of the curve steeper. Edges and
+thin things are then set off from what lies around them, so that towers and masts stand out from lively strokes.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.style_quilt import CELLS, LARGEST_LIGHT, LIGHTS, PATCHES
+from server.strokes import strays
 from server.strokes.canvas import MARGIN
-from server.strokes.light import LIGHT_CELLS, Looks, boxes, edges, gathered, largest, luminance, thin
+from server.strokes.light import (
+    DIRECTION_CELLS,
+    LIGHT_CELLS,
+    Looks,
+    boxes,
+    edges,
+    gathered,
+    largest,
+    luminance,
+    same,
+    thin,
+)
 from server.strokes.search import MOST_LIGHT, Wanted
 
-STEEPEST = 4
+STEEPEST = 3
+GAINS = tuple(1 + step / 8 for step in range(57))  # of the rest of the curve, where its steepest parts are cut
+BOOST, AROUND = 0.75, 33  # contrast of edges against the so many pixels around them is raised by so much
 EDGE_FULL = 3  # mean edges above the mean: a full edge
 THIN_NONE, THIN_FULL = 10 * 16, 40 * 16  # a thin structure that stands out so much: no edge yet, a full edge
 SCORE = 255  # of a full edge
@@ -42,10 +57,10 @@ def curve(picture: Tensor, painting: Tensor) -> Tensor:
     share = ((values - ends[after - 1]) / (ends[after] - ends[after - 1])).clamp(0, 1)
     wanted = painting.double()
     matched = wanted[after - 1] + (wanted[after] - wanted[after - 1]) * share
-    rises = matched.diff().clamp(0, STEEPEST)
-    middle = int(picture[LIGHTS // 2])
-    sums = torch.cat([torch.zeros(1, dtype=torch.float64), rises.cumsum(0)])
-    return (matched[middle] + sums - sums[middle]).round().clamp(0, LARGEST_LIGHT).long()
+    rises, room = matched.diff().clamp(min=0), float(wanted[-1] - wanted[0])
+    gain = next((each for each in GAINS if float((rises * each).clamp(max=STEEPEST).cumsum(0)[-1]) >= room), GAINS[-1])
+    sums = torch.cat([torch.zeros(1, dtype=torch.float64), (rises * gain).clamp(max=STEEPEST).cumsum(0)])
+    return (wanted[0] + sums + (room - sums[-1]) / 2).round().clamp(0, LARGEST_LIGHT).long()
 
 
 class Guide:
@@ -62,12 +77,15 @@ class Guide:
         light = luminance(wide)
         table = curve(statistics.quantiles, lights)
         matched = table[light.long()].double()
-        self.looks = Looks(matched, 1, aligned=True)
         plain = Looks(light, statistics.mean_edge, aligned=True)
         self.plain = plain
         strong = (edges(plain.tensor[2].double()) / statistics.mean_edge - 1) * (SCORE / EDGE_FULL)
         narrow = (thin(light) - THIN_NONE) * SCORE / (THIN_FULL - THIN_NONE)
         scores = torch.maximum(strong, narrow).clamp(0, SCORE).floor().float()
+        around = (boxes(same(matched, AROUND // 2), AROUND) / AROUND**2).round()
+        matched = matched + ((matched - around) * scores.double() * (BOOST / SCORE)).round()
+        matched = matched.clamp(0, LARGEST_LIGHT)
+        self.looks = Looks(matched, 1, aligned=True)
         margin = BESIDE // 2
         beside = largest(F.pad(scores, (margin, margin, margin, margin)), BESIDE)
         self._scores = torch.maximum(scores, (beside * BESIDE_COUNTS).floor()).double()
@@ -89,6 +107,7 @@ class Guide:
             way_weights=(length / 4).floor().clamp(max=8),
             busy=busy,
             busy_weights=(busy > 0).float(),
+            stray_weights=self.stray_weights(number, corners),
         )
 
     def scores(self, number: int, corners: Tensor) -> Tensor:
@@ -100,6 +119,11 @@ class Guide:
         """How much the luminance of cells counts: (n, 6, 6), whole numbers from 0 to MOST_LIGHT."""
         scores = EDGES_COUNT * self.scores(number, corners) / SCORE
         return (self.emphasis * scores).floor().clamp(0, MOST_LIGHT)
+
+    def stray_weights(self, number: int, corners: Tensor) -> Tensor:
+        """How much it counts that parts of plain cells do not leave their light: (n, 3, 3), whole numbers."""
+        scores = F.avg_pool2d(self.scores(number, corners), LIGHT_CELLS // DIRECTION_CELLS)
+        return (strays.WEIGHT * (SCORE - scores) / SCORE).floor()
 
     def fine_lights(self, number: int, corners: Tensor) -> Tensor:
         """Luminance of the cells in which colours are compared: (n, count, count) float32 in [0, 255]."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from server.model.style_quilt import CELLS, COMPONENTS, STEPS
 from server.quilt.hashing import words
+from server.strokes import strays
 from server.strokes.canvas import first_least
 from server.strokes.light import DIRECTION_CELLS, LIGHT_CELLS, looked_up
 from server.strokes.tables import BARRED, Level, unpacked
@@ -30,7 +31,7 @@ class Wanted:
 
     `cells`: colours of the cells, (n, 3, count, count) int8, those of the border count. `known`: which patches have
     them, (n,) bool. `lights`, `light_weights`: (n, 6, 6). `mean_weights`: (n,). `ways`: (n, 2, 3, 3). `way_weights`,
-    `busy`, `busy_weights`: (n, 3, 3).
+    `busy`, `busy_weights`, `stray_weights`: (n, 3, 3).
     """
 
     cells: Tensor
@@ -42,6 +43,7 @@ class Wanted:
     way_weights: Tensor
     busy: Tensor
     busy_weights: Tensor
+    stray_weights: Tensor
 
     def part(self, which: slice | Tensor) -> "Wanted":
         """Some of the patches."""
@@ -72,7 +74,7 @@ def searched(
         part = slice(begin, begin + step)
         asked = wanted.part(part)
         border = level.border(asked.cells, count)
-        costs = torch.stack([_asked(asked, border[:, turn], turn) for turn in range(count)], 1) @ level.matrix
+        costs = torch.stack([_asked(level, asked, border[:, turn], turn) for turn in range(count)], 1) @ level.matrix
         if repeats is not None:
             costs += repeats[part, None]
         costs = costs.flatten(1)
@@ -84,7 +86,7 @@ def searched(
     return torch.cat(turns), torch.cat(found)
 
 
-def _asked(wanted: Wanted, border: Tensor, turn: int) -> Tensor:
+def _asked(level: Level, wanted: Wanted, border: Tensor, turn: int) -> Tensor:
     """What multiplies the columns of a level's matrix, for one turn: (n, numbers) float32."""
     known = wanted.known.float()[:, None] * BORDER
     lights, light_weights, way_weights, busy, busy_weights = (
@@ -93,22 +95,22 @@ def _asked(wanted: Wanted, border: Tensor, turn: int) -> Tensor:
     )
     ways = directions_to_painting(wanted.ways, turn).flatten(1)
     mean_weights = wanted.mean_weights[:, None]
-    return torch.cat(
-        [
-            -2 * known * border,
-            -2 * light_weights * lights,
-            -2 * mean_weights * wanted.lights.mean((1, 2))[:, None].round(),
-            -2 * way_weights.repeat(1, 2) * ways,
-            -2 * busy_weights * busy,
-            known,
-            light_weights,
-            mean_weights,
-            way_weights,
-            busy_weights,
-            torch.ones(len(border), 1),
-        ],
-        1,
-    )
+    columns = [
+        -2 * known * border,
+        -2 * light_weights * lights,
+        -2 * mean_weights * wanted.lights.mean((1, 2))[:, None].round(),
+        -2 * way_weights.repeat(1, 2) * ways,
+        -2 * busy_weights * busy,
+        known,
+        light_weights,
+        mean_weights,
+        way_weights,
+        busy_weights,
+        torch.ones(len(border), 1),
+    ]
+    if level.number <= strays.LAST:
+        columns.append(to_painting(strays.asked(wanted.lights, wanted.stray_weights), turn).flatten(1))
+    return torch.cat(columns, 1)
 
 
 def refined(level: Level, wanted: Wanted, fine_lights: Tensor, turns: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,5 +162,6 @@ def every_cell(count: int) -> int:
     return 3 if count > 12 else 2
 
 
-assert MOST_LIGHT * 3 * 63**2 * LIGHT_CELLS**2 + 3 * BORDER * 63**2 * COMPONENTS + BARRED < 2**25
+STRAYS = strays.WEIGHT * strays.MOST * 2 * DIRECTION_CELLS**2
+assert MOST_LIGHT * 3 * 63**2 * LIGHT_CELLS**2 + 3 * BORDER * 63**2 * COMPONENTS + STRAYS + BARRED < 2**25
 assert DIRECTION_CELLS == 3

@@ -24,7 +24,7 @@ from server.strokes.tables import Level, Tables, unpacked
 
 COLOURS = ((0, 0), (1, 1), (0, 1), (1, 0))
 NEAR = 2  # patches: how far a repeat is looked for
-REPEATS = 60_000  # price of showing a neighbour's place again, falling to nothing a patch away
+REPEATS = 20_000  # price of showing a neighbour's place again, falling to nothing a patch away
 LAST_REPEATS = 2  # the level of the smallest patches that are kept from repeating
 PLAIN = (0.0, 0.3, 0.1, 0.0, 0.0)  # how much the mean light of a whole patch of each level counts, beside edges
 BETTER = 0.8  # smaller patches are laid if their light is so much nearer

@@ -6,6 +6,7 @@ A place is compared with what a picture asks for by one matrix product. Its colu
     light      mean luminance of 6 x 6 cells and its squares, and the same of the whole patch
     direction  directions of 3 x 3 cells, and their squared lengths
     busy       how busy these cells are, and its squares
+    stray      what these cells pay for each wanted light: see strays
 
 All are whole numbers, and so are the weights that a picture brings; the sums stay below 2^24, so float32 is exact.
 """
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from server.model.style_quilt import CELLS, COMPONENTS, LIGHTS, PATCHES, STEPS, StyleQuiltArchitecture
+from server.strokes import strays
 from server.strokes.light import Looks, boxes, edges, gathered, gradients, luminance
 from server.strokes.turns import TURNS, to_picture
 
@@ -39,6 +41,7 @@ class Level:
     basis: Tensor  # (numbers of a patch's cells, TURNS * COMPONENTS)
     means: Tensor
     shift: int
+    free: int  # see strays
 
     @property
     def side(self) -> int:
@@ -142,14 +145,22 @@ def _level(
         basis=_turned(state[f"basis.{number}"].float(), CELLS[number]),
         means=state[f"means.{number}"].float(),
         shift=int(state["shifts"][number - architecture.first]),
+        free=0,
     )
     corners = level.place(torch.arange(shape[0] * shape[1]))
     border = torch.cat([level.border(border_cells(cells, number, part))[:, 0] for part in torch.split(corners, 2048)])
-    lights = looks.lights(corners, side).flatten(1)
-    ways, busy = (each.flatten(1) for each in looks.directions(corners, side))
+    cells_lights = looks.lights(corners, side)
+    lights = cells_lights.flatten(1)
+    cells_ways, cells_busy = looks.directions(corners, side)
+    ways, busy = cells_ways.flatten(1), cells_busy.flatten(1)
     lengths = ways.view(len(ways), 2, -1).square().sum(1)
-    prices = level.prices.masked_fill(~level.whole[corners[:, 0], corners[:, 1]], BARRED)
+    whole = level.whole[corners[:, 0], corners[:, 1]]
+    prices = level.prices.masked_fill(~whole, BARRED)
+    free = strays.free(cells_lights[whole])
     mean = lights.mean(1, keepdim=True).round()
     squares = [border.square().sum(1, keepdim=True), lights.square(), mean.square(), lengths, busy.square()]
-    matrix = torch.cat([border, lights, mean, ways, busy, *squares, prices[:, None]], 1)
-    return replace(level, matrix=matrix.T.contiguous(), prices=prices)
+    columns = [border, lights, mean, ways, busy, *squares, prices[:, None]]
+    if number <= strays.LAST:
+        most_busy = strays.free_busy(cells_busy[whole])
+        columns.append(strays.prices(cells_lights, free, cells_busy, most_busy).flatten(1))
+    return replace(level, matrix=torch.cat(columns, 1).T.contiguous(), prices=prices, free=free)

@@ -13,8 +13,10 @@ from server.model.statistics_token import parse_statistics, statistics_text
 from server.model.style_quilt import PATCHES, StyleQuiltArchitecture
 from server.model.torus import Window
 from server.network.model_file import Model, read_model, write_model
-from server.network.quilted import QuiltedPicture, Wish, quilted
+from server.network.quilted import QuiltedPicture, Wish, lights_of, measured, quilted
+from server.strokes import strays
 from server.strokes.canvas import EMPTY, MARGIN, Canvas
+from server.strokes.guide import Guide
 from server.strokes.painter import StyleQuilt
 from server.strokes.tables import packed_cells
 from server.strokes.turns import TURNS, to_picture
@@ -89,6 +91,24 @@ def test_strokes_come_from_the_painting_and_from_no_part_that_is_left_out(style:
     assert int(shown.min()) > EMPTY
     assert len(shown.unique()) > 4000  # of 28500 pixels: not one piece again and again
     assert bool(style.usable.flatten()[shown.flatten().long()].all())
+
+
+def test_plain_parts_of_a_picture_keep_off_dark_and_busy_things_of_the_same_mean(style: StyleQuilt) -> None:
+    plain = torch.full((1, 6, 6), 30.0)
+    halves = torch.cat([plain[..., :3] - 20, plain[..., 3:] + 20], 2)
+    calm = torch.zeros(1, 3, 3)
+    paid = [
+        float((strays.asked(plain, calm + 1) * strays.prices(lights, 4, busy, 0)).sum())
+        for lights, busy in ((plain, calm), (plain + 3, calm), (halves, calm), (plain, calm + 8))
+    ]
+    assert paid[:2] == [0, 0]
+    assert min(paid[2:]) > 500
+    blots = drawn(96, 192, 2)
+    blots[:, :, :96] = 120
+    guide = Guide(blots, lights_of(measured(blots)), style.tables.lights, 2)
+    left, right = guide.stray_weights(2, torch.tensor([[24, 8], [24, 128]]))
+    assert float(left.min()) >= strays.WEIGHT / 2 > 0
+    assert float(right.mean()) < float(left.mean())
 
 
 def test_a_patch_shows_its_place_under_every_turn(style: StyleQuilt) -> None:
