@@ -3,8 +3,6 @@
 import shutil
 from typing import Any, Final
 
-import bpy
-
 from ..tasks import state
 from . import server_setup
 from .drawing import draw_text, fitting
@@ -57,12 +55,17 @@ def _draw_ways_to_one(layout: Any, chosen: Any) -> None:
         layout.operator("texserver.start_server", icon="PLAY")
     elif not chosen.pairing.strip():
         if server_setup.needs_access(chosen):
-            draw_text(layout, "A server can be set up here. This needs online access.", icon="INFO")
-            preferences: Any = bpy.context.preferences
-            layout.prop(preferences.system, "use_online_access", text="Allow Online Access")
+            draw_text(layout, "A server can be set up here. This needs Blender's online access.", icon="INFO")
         row = layout.row()
         row.scale_y = 1.6
-        row.operator("texserver.setup_server", icon="IMPORT")
+        _draw_set_up(row, chosen, "Set Up Server")
+
+
+def _draw_set_up(layout: Any, chosen: Any, text: str) -> None:
+    """The button. Where online access is off, it also allows that."""
+    allow = server_setup.needs_access(chosen)
+    text = "Allow Access and Set Up" if allow else text
+    layout.operator("texserver.setup_server", text=text, icon="IMPORT").allow_access = allow
 
 
 def draw_setup(layout: Any, chosen: Any) -> None:
@@ -90,11 +93,10 @@ def draw_setup(layout: Any, chosen: Any) -> None:
     box.prop(chosen, "setup_wheels")
     other = found is not None and (server_setup.is_old(found) or found.device != chosen.setup_device.lower())
     if (found is None or other) and server_setup.needs_access(chosen):
-        preferences: Any = bpy.context.preferences
-        box.prop(preferences.system, "use_online_access", text="Allow Online Access")
+        draw_text(box, "This needs Blender's online access.", icon="INFO", width=WIDE)
     row = box.row()
     if found is None or other:
-        row.operator("texserver.setup_server", text="Update Server" if other else "Set Up Server", icon="IMPORT")
+        _draw_set_up(row, chosen, "Update Server" if other else "Set Up Server")
     if found:
         row.operator("texserver.remove_server", icon="TRASH")
     if setup.state == "failed" or setup.message:

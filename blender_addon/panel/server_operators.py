@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from bpy.props import BoolProperty
+
 from ..loop import pump
 from ..tasks import state
 from . import preferences, server_setup
@@ -14,11 +16,21 @@ class TEXSERVER_OT_setup_server(Operator):
     bl_idname = "texserver.setup_server"
     bl_label = "Set Up Server"
 
+    allow_access: BoolProperty(
+        name="Allow Online Access",
+        description="Also set Blender's own preference of this name",
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def refusal(cls, context: Any) -> str:
         return server_setup.refusal(preferences.get())
 
     def execute(self, context: Any) -> Outcome:
+        if server_setup.needs_access(preferences.get()):
+            if not self.allow_access:
+                return self.fail(f"{server_setup.NO_ACCESS}.")
+            context.preferences.system.use_online_access = True
         setup = state.installation()
         setup.install(server_setup.order_of(preferences.get()))
         if setup.state == "failed":

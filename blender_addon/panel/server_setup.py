@@ -1,7 +1,7 @@
 """The server on this computer: where it is set up, whether it can be, and its start, as the preferences say."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import bpy
 
@@ -9,6 +9,8 @@ from ..tasks import state
 from ..tasks.environments import Environment, environments
 from ..tasks.installation import bundled, default_folder, is_current
 from ..tasks.installer import Order
+
+NO_ACCESS: Final = "Blender's online access is off. Allow it, or choose a folder of wheels"
 
 
 def folder_of(chosen: Any) -> Path:
@@ -46,8 +48,8 @@ def refusal(chosen: Any) -> str:
         return "A setup is under way"
     if bundled() is None:
         return "This copy of the add-on brings no server. Install the add-on from the zip of a release"
-    if needs_access(chosen):
-        return "Blender's online access is off. Allow it, or choose a folder of wheels"
+    if needs_access(chosen) and bpy.app.online_access_override:
+        return NO_ACCESS
     return ""
 
 

@@ -94,6 +94,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Measure UV Map": ("UV-Map messen", "Mesurer la carte UV"),
     "Upgrade Material": ("Material aktualisieren", "Mettre à jour le matériau"),
     "Material Preview": ("Materialvorschau", "Aperçu de matériau"),
+    "Allow Access and Set Up": ("Zugriff erlauben, einrichten", "Autoriser et installer"),
     "Set Up Server": ("Server einrichten", "Installer le serveur"),
     "Update Server": ("Server aktualisieren", "Mettre à jour le serveur"),
     "Remove Server": ("Server entfernen", "Supprimer le serveur"),

@@ -181,10 +181,20 @@ def refused(operator: str) -> str:
 def test_nothing_is_fetched_while_online_access_is_off(computer: Path) -> None:
     preferences.get().setup_wheels = ""
     assert "Blender's online access is off. Allow it, or choose a folder of wheels" in refused("setup_server")
-    assert "use_online_access" in names(sidebar()) & names(shown())
-    bpy.context.preferences.system.use_online_access = True
-    assert "use_online_access" not in names(sidebar()) | names(shown())
-    assert server_setup.refusal(preferences.get()) == ""
+    assert state.installation().state == "idle"
+    assert not bpy.app.online_access
+    for drawn in (sidebar(), shown()):
+        assert "needs Blender's online access" in texts(drawn)
+        assert "Allow Access and Set Up" in texts(drawn)
+
+
+def test_one_button_allows_online_access_and_sets_up(computer: Path) -> None:
+    preferences.get().setup_wheels = ""
+    assert bpy.ops.texserver.setup_server(allow_access=True) == {"FINISHED"}
+    assert bpy.app.online_access
+    state.installation().cancel()
+    until(lambda: state.installation().tick() or not state.installation().busy, "its end")
+    assert "Allow Access and Set Up" not in texts(sidebar()) + texts(shown())
 
 
 def test_a_copy_without_a_server_says_where_to_get_one(computer: Path, monkeypatch: pytest.MonkeyPatch) -> None:

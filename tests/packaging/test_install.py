@@ -22,6 +22,7 @@ from blender_addon.tasks.installation import Installation
 from blender_addon.tasks.installer import Order
 from blender_addon.tasks.local_server import LocalServer
 from server import __version__
+from tests.packaging import wheel_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -110,9 +111,7 @@ def test_the_add_on_sets_a_server_up_from_a_folder_of_wheels_and_starts_it(
 ) -> None:
     """With nothing but a Python on the PATH, and no network."""
     wheels, (wheel,) = tmp_path / "wheels", built.glob("*.whl")
-    download = ("-m", "pip", "download", "--quiet", "--only-binary=:all:", "--constraint", ROOT / "constraints.txt")
-    run(sys.executable, *download, "--dest", wheels, wheel, cwd=tmp_path)
-    (wheels / wheel.name).unlink()
+    wheel_folder.fill(wheels, wheel)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

@@ -8,8 +8,9 @@ mouse. Each scene begins in a new file with the add-on's panel open, and adds on
 object with the scene's name and its facts, or what went wrong. At the end Blender is left by os._exit, but for scenes
 that quit it themselves.
 
-Of TASK.json: `zips` to install, the first that this Blender takes; `scenes` by name; `facts`, the file; `model` to
-paint; `pictures`, a folder where the side outside takes NAME.png when it sees NAME.wanted; and what a scene reads.
+Of TASK.json: `zips` to install, the first that this Blender takes, if they are to be `installed`; `scenes` by name;
+`facts`, the file; `model` to paint; `pictures`, a folder where the side outside takes NAME.png when it sees
+NAME.wanted; and what a scene reads.
 """
 
 import faulthandler
@@ -34,16 +35,7 @@ DRAWN_S: Final = 0.15  # until Blender has drawn what was just changed
 STEP_S: Final = 0.005
 ROUNDS: Final = 3  # of what is timed: the best tells what it takes, the others what the machine did beside it
 
-BESIDE: Final = (
-    "painting_scenes",
-    "file_scenes",
-    "style_scenes",
-    "variation_scenes",
-    "library_scenes",
-    "training_scenes",
-    "picture_scenes",
-    "look_scenes",
-)  # which play them
+BESIDE: Final = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*_scenes.py")))  # which play them
 
 Steps = Generator[float, None, Any]
 
@@ -302,11 +294,11 @@ class Heart:
     """Beats in Blender's main loop; a gap between two beats is how long the window did not react."""
 
     def __init__(self) -> None:
-        self.beats: list[float] = []
+        self.beats: list[tuple[float, float]] = []  # by the clock, and by the main thread's processor time
         self._timer = self._beat  # Blender knows a timer by its identity, and each look at a method makes another
 
     def _beat(self) -> float:
-        self.beats.append(time.monotonic())
+        self.beats.append((time.monotonic(), time.thread_time()))
         return STEP_S
 
     def __enter__(self) -> "Heart":
@@ -320,7 +312,17 @@ class Heart:
 
     @property
     def longest_ms(self) -> float:
-        return round(1000 * max((b - a for a, b in zip(self.beats, self.beats[1:], strict=False)), default=0.0), 1)
+        """By the clock."""
+        return self._longest_ms(0)
+
+    @property
+    def busiest_ms(self) -> float:
+        """In processor time of the main thread, which other programs do not take."""
+        return self._longest_ms(1)
+
+    def _longest_ms(self, by: int) -> float:
+        gaps = (after[by] - before[by] for before, after in zip(self.beats, self.beats[1:], strict=False))
+        return round(1000 * max(gaps, default=0.0), 1)
 
 
 def beating(steps: Steps) -> Steps:
@@ -331,18 +333,20 @@ def beating(steps: Steps) -> Steps:
 
 
 @contextmanager
-def stopwatch(**parts: tuple[Any, str]) -> Iterator[dict[str, list[float]]]:
+def stopwatch(
+    clock: Callable[[], float] = time.perf_counter, /, **parts: tuple[Any, str]
+) -> Iterator[dict[str, list[float]]]:
     """Seconds that each call of these functions took, by the names given: parts of the add-on, on the main thread."""
     taken: dict[str, list[float]] = {name: [] for name in parts}
     originals = {name: getattr(owner, function) for name, (owner, function) in parts.items()}
 
     def timed(name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            started = time.perf_counter()
+            started = clock()
             try:
                 return originals[name](*arguments, **options)
             finally:
-                taken[name].append(time.perf_counter() - started)
+                taken[name].append(clock() - started)
 
         def draw(self: Any, context: Any) -> Any:  # Blender counts the parameters
             return call(self, context)
@@ -431,7 +435,8 @@ def _scene(name: str) -> Callable[[], Steps]:
 def _play() -> Steps:
     bpy.context.preferences.view.use_save_prompt = False
     yield 0.3
-    write_fact("install", _install())
+    if TASK["installed"]:
+        write_fact("install", _install())
     for name in TASK["scenes"]:
         try:
             told = yield from _scene(name)()

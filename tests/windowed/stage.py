@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import pytest
@@ -87,14 +88,20 @@ class Stage:
         self.scenes: tuple[str, ...] = ()
 
     @contextmanager
-    def play(self, *scenes: str, runtime: Path) -> Iterator["subprocess.Popen[bytes]"]:
-        """Blender, playing these; it is ended with the `with` block at the latest."""
+    def play(
+        self, *scenes: str, runtime: Path, variables: Mapping[str, str] = MappingProxyType({}), **told: Any
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Blender, playing these; it is ended with the `with` block at the latest.
+
+        `variables`: more of its environment. `told`: more of what the harness is told.
+        """
         for folder in (self.pictures, self.temporary, self.home / "user"):
             folder.mkdir(parents=True, exist_ok=True)
         self.scenes = scenes
         task = self.home / "task.json"
-        told = {
+        task_of = {
             "zips": self.zips,
+            "installed": True,
             "scenes": scenes,
             "facts": str(self.facts),
             "model": sorted(self.models.glob("*.safetensors"))[0].stem,
@@ -102,8 +109,9 @@ class Stage:
             "pictures": str(self.pictures),
             "photograph": self.photograph,
             "server_command": sys.executable,
+            **told,
         }
-        task.write_text(json.dumps(told), "utf-8")
+        task.write_text(json.dumps(task_of), "utf-8")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("TEXSERVER", "XDG_", "PYTHON"))}
         environ = kept | {
             "DISPLAY": self.display,
@@ -114,6 +122,7 @@ class Stage:
             "XDG_STATE_HOME": str(self.home / "state"),
             "BLENDER_USER_RESOURCES": str(self.home / "user"),
             "TMPDIR": str(self.temporary),
+            **variables,
         }
         popen = self.blender.start(task, environ, self.log)
         try:
@@ -153,9 +162,9 @@ class Stage:
         """Blender's own output."""
         return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
 
-    def run(self, *scenes: str, runtime: Path) -> None:
-        """To the end, taking the pictures that are wanted."""
-        with self.play(*scenes, runtime=runtime) as popen:
+    def run(self, *scenes: str, runtime: Path, **more: Any) -> None:
+        """To the end, taking the pictures that are wanted. `more`: see play()."""
+        with self.play(*scenes, runtime=runtime, **more) as popen:
             end = time.monotonic() + PLAYED_WITHIN_S
             while popen.poll() is None and time.monotonic() < end:
                 self.take_pictures()

@@ -31,7 +31,8 @@ from tests.windowed.stage import Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.blender, pytest.mark.timeout(1800)]
 
-GAP_MS = 100.0  # of our making
+HELD_MS = 50.0  # of our making, half of the times
+GAP_MS = 100.0  # at most
 FILM, FILM_RATE = (770, 495), 3  # pixels, pictures a second
 PREVIEW_S = 1.0
 PICTURE_S = 15.0  # until a dropped picture is on the object
@@ -70,9 +71,16 @@ def test_the_preview_is_on_the_object_within_a_second(played: Stage) -> None:
 
 
 def test_the_interface_lives_while_a_large_texture_arrives(played: Stage) -> None:
-    """Of our making are our own calls, and what the window takes longer than when it only draws the same panels."""
+    """Of our making are our own calls, and what the window takes longer than when it only draws the same panels.
+
+    In processor time this holds on a busy machine, too. By the clock, one round in which nobody disturbs is enough.
+    """
     rounds = played.fact("alive")
     assert all(told["state"] == "done" for told in rounds)
+    ours = [max(told["ours_busy_ms"].values()) for told in rounds]
+    assert median(ours) <= HELD_MS
+    assert max(ours) <= GAP_MS
+    assert median(told["arriving_busy_ms"] - told["redrawing_busy_ms"] for told in rounds) <= HELD_MS
     assert min(max(told["ours_ms"].values()) for told in rounds) <= GAP_MS
     assert min(told["arriving_ms"] - told["redrawing_ms"] for told in rounds) <= GAP_MS
 
