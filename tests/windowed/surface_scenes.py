@@ -35,6 +35,7 @@ def scene_blend() -> Steps:
     chosen.model, chosen.blending.second, chosen.size = first, second, "1024"
     bpy.ops.ed.undo_push(message="Settings")
     yield 2 * DRAWN_S
+    yield from _scroll(desk)
     task = yield from _press(desk, "texserver.blend")
     told = _told(task) | {"blend": image_of(cube())["texserver"].to_dict().get("blend")}
     yield from _look(desk, "blend")
@@ -51,6 +52,7 @@ def scene_surface() -> Steps:
     material = cube().active_material
     materials = addon("material.materials")
     yield 2 * DRAWN_S
+    yield from _scroll(desk)
     task = yield from _press(desk, "texserver.never_repeat")
     told = _told(task) | {"repeats": materials.repeats(material), "kept": len(materials.kept_images_of(material))}
     yield from _look(desk, "never-repeat")
@@ -58,6 +60,7 @@ def scene_surface() -> Steps:
     folder = Path(TASK["pictures"]).parent / "baked"
     folder.mkdir(exist_ok=True)
     bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
+    yield from _scroll(desk)
     yield from desk.click("texserver.bake_surface")
     yield 4 * DRAWN_S
     browser = Desk("FILE_BROWSER")
@@ -87,6 +90,15 @@ def _roomy(name: str) -> Steps:
     addon("panel.preferences").get().thumbnails = 3
     yield 2 * DRAWN_S
     return desk
+
+
+def _scroll(desk: Desk) -> Steps:
+    """To the end of the sidebar."""
+    for _ in range(20):
+        with desk.override("UI"):
+            if bpy.ops.view2d.scroll_down.poll():
+                bpy.ops.view2d.scroll_down(deltay=60)
+    yield 2 * DRAWN_S
 
 
 def _back(name: str) -> None:
