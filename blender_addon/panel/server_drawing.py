@@ -26,7 +26,13 @@ def draw_server(layout: Any, chosen: Any) -> None:
     if not ready:
         _draw_ways_to_one(layout, chosen)
     if ready and not session.catalogue.models:
-        draw_text(layout, "It has no models yet. Put .safetensors models into its folder.", icon="INFO")
+        own = state.local_server()
+        if own.state == "running" and own.makes_library:
+            draw_text(
+                layout, "It is making its first materials. The first one is here in a minute or two.", icon="TIME"
+            )
+        else:
+            draw_text(layout, "It has no models yet. Put .safetensors models into its folder.", icon="INFO")
     for model in [each for each in session.catalogue.models if each.state == "broken"][:MOST_BROKEN]:
         draw_text(layout, f"{model.name} cannot be used: {model.reason}", icon="ERROR")
     if session.catalogue.message:

@@ -34,6 +34,7 @@ class LocalServer:
         self.state: State = "stopped"
         self.message = ""  # for people: what it does now, or what is wrong and what to do
         self.log = log
+        self.makes_library = False  # whether it was started without a folder of models, so that it makes its own
         self._clock = clock
         self._process: ChildProcess | None = None
         self._started = 0.0
@@ -91,6 +92,7 @@ class LocalServer:
 
     def _start(self, command: str, models: Path | None, connection_file: Path | None, extra: Sequence[str]) -> None:
         self._started = self._clock()
+        self.makes_library = models is None
         program = _program(command)
         if program is None:
             self._tell(

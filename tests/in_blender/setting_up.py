@@ -91,7 +91,7 @@ def test_the_extension_has_brought_the_server_of_its_version() -> None:
     assert environments.version_of(wheel) == "0.2.0"
 
 
-def test_from_nothing_to_a_texture_by_three_buttons(computer: Path) -> None:
+def test_from_nothing_to_a_texture_by_three_buttons(computer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the sidebar: set up, which also starts the server, and generate. The pump drives both."""
     panel = sidebar()
     assert "texserver.setup_server" in names(panel)
@@ -103,6 +103,12 @@ def test_from_nothing_to_a_texture_by_three_buttons(computer: Path) -> None:
     until(lambda: pump._turn() and not setup.busy, "the end of the setup")
     assert (setup.state, setup.message) == ("idle", "")
     until(lambda: pump._turn() and state.local_server().state == "running", "the server's start")
+
+    session = state.session()
+    until(lambda: pump._turn() and session.connection.state == "ready" and session.catalogue.settled, "no models")
+    assert "Put .safetensors models into its folder" in texts(sidebar())
+    monkeypatch.setattr(state.local_server(), "makes_library", True)  # as where no folder is chosen
+    assert "It is making its first materials" in texts(sidebar())
 
     shutil.copy(MODELS / "tiny.safetensors", preferences.get().models_folder)
     until(lambda: bpy.ops.texserver.refresh() and state.session().catalogue.models, "the model")

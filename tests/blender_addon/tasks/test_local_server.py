@@ -172,6 +172,12 @@ def test_the_command_says_where_models_and_connection_file_are(
     arguments = told(tmp_path)["argv"]
     assert arguments[:3] == ["--models", str(tmp_path / "my models"), "--leave-with-parent"]
     assert arguments[-4:] == ["--connection-file", str(tmp_path / "c.json"), "--workers", "2"]
+    assert not server.makes_library
+
+
+def test_without_a_folder_the_server_makes_its_library(server: LocalServer, program: Callable[[str], str]) -> None:
+    server.start(program(WAITS), None)
+    assert server.makes_library
 
 
 def test_a_python_is_told_which_module(server: LocalServer, program: Callable[..., str], tmp_path: Path) -> None:
