@@ -1,6 +1,6 @@
 """Workers that Ray places over two node processes: how much more 2 and 4 of them paint than one.
 
-    python benchmarks/ray_workers.py [--rounds 3] [--tiles 6]
+    python benchmarks/ray_workers.py [--rounds 3] [--tiles 6] [--side 256]
 
 Needs Ray (pip install '.[ray]'). The cluster is real and all on this machine: a head without processors, and two nodes
 that offer four each. Three real servers have 1, 2 and 4 one-thread workers there, spread over both nodes. They paint in
@@ -31,7 +31,6 @@ from server.client.client import Client
 from server.service.own_time import processor_time
 
 WORKERS = (1, 2, 4)
-SIDE_PX = 384
 PLACED_S = 300.0
 OBJECT_STORE = 80_000_000  # bytes
 
@@ -81,6 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tiles", type=int, default=6, help="for each worker and round")
+    parser.add_argument("--side", type=int, default=256, help="of a tile, in pixels, up to 512")
     options = parser.parse_args()
     from ray.cluster_utils import Cluster
 
@@ -96,13 +96,13 @@ def main() -> int:
             save_model(Path(name))
             servers = {each: stack.enter_context(served(Path(name), nodes.address, each)) for each in WORKERS}
             for workers, pairing in servers.items():
-                paint(pairing, MODEL, 2 * workers, SIDE_PX, 2 * workers)  # each gets the model
+                paint(pairing, MODEL, 2 * workers, options.side, 2 * workers)  # each gets the model
             for number in range(options.rounds):
                 alone = 0.0
                 for workers, pairing in servers.items():
                     pids, tiles = painters(), options.tiles * workers
                     used, idle = sum(processor_time(each) or 0 for each in pids), idle_s()
-                    took = paint(pairing, MODEL, tiles, SIDE_PX, AHEAD * workers)
+                    took = paint(pairing, MODEL, tiles, options.side, AHEAD * workers)
                     used, idle = sum(processor_time(each) or 0 for each in pids) - used, idle_s() - idle
                     alone = alone or tiles / took
                     ratios[workers].append(tiles / took / alone)
@@ -110,7 +110,7 @@ def main() -> int:
                     did, busy = ratios[workers][-1], used / took
                     print(
                         f"round {number + 1}: {workers} workers {tiles / took:6.2f} tiles/s, {did:5.2f} times one; "
-                        f"{used / tiles:.2f} s of a processor for a tile, {busy:.2f} processors at work, "
+                        f"{1000 * used / tiles:.1f} ms of a processor for a tile, {busy:.2f} processors at work, "
                         f"{idle / took:.2f} idle, load {os.getloadavg()[0]:.1f}",
                         flush=True,
                     )
@@ -119,7 +119,7 @@ def main() -> int:
     for workers in WORKERS:
         print(
             f"{workers} workers: {statistics.median(ratios[workers]):.2f} times one, "
-            f"{statistics.median(each_s[workers]):.2f} s for a tile (medians); {os.cpu_count()} cores"
+            f"{1000 * statistics.median(each_s[workers]):.1f} ms for a tile (medians); {os.cpu_count()} cores"
         )
     return 0
 
