@@ -25,7 +25,8 @@ from torch import Tensor
 
 from server.model.grid import PatchAxis
 from server.quilt.bands import boxed
-from server.quilt.plan import LAST_OFF, Plan, packed_distances
+from server.quilt.plan import Plan
+from server.quilt.tables import LAST_OFF, packed_distances
 
 Numbers = npt.NDArray[np.int64]
 

@@ -30,7 +30,8 @@ from server.model.quilt import QuiltArchitecture
 from server.quilt.hashing import words
 from server.quilt.parts import make_parts
 from server.quilt.stretch import places_of
-from server.quilt.tables import Tables
+from server.quilt.tables import LAST_OFF, Tables, packed_distances
+from server.quilt.wishes import Wishes
 
 BLOCK = 8
 NEAR = 2  # patches: how far a repeat is looked for
@@ -38,6 +39,7 @@ GOES_ON = 128  # price of going on copying a neighbour, in 1/256 of the median c
 REPEATS = 512  # price of showing a neighbour's place again, falling to nothing WIDE pitches away
 WIDE = 1.25  # that much of a patch can be seen: its own part and half its overlaps
 CHANCE = 10  # a cost is raised by up to one part in this many, by hash
+DRAWS = 32  # places of which one is taken, where something is wished of patches
 NOBODY = 4  # variances: the cost of a cell that neither patch covers
 _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plastic number: pairs that spread evenly
 
@@ -76,9 +78,8 @@ class Plan:
         self._parts = make_parts(axes, edges)
         self._places = torch.zeros(down, across, 2, dtype=torch.int64)
         self._fractions = torch.zeros(down, across, 2, dtype=torch.int64)
-        self._done = [
-            torch.zeros(-(-down // BLOCK), -(-across // BLOCK), dtype=torch.bool) for _ in range(self._parts.stages)
-        ]
+        blocks = [-(-each // BLOCK) for each in self._parts.period]
+        self._done = [torch.zeros(*blocks, dtype=torch.bool) for _ in range(self._parts.stages)]
         factor, cell = settings.factor, settings.cell
         self.overlaps = tuple(axis.overlap // factor for axis in axes)  # plan pixels
         self.longest = tuple(  # plan pixels, overlaps included
@@ -92,6 +93,7 @@ class Plan:
         )
         self._low = [places.start for places in self._searched_places]
         self._counts = [len(places) for places in self._searched_places]
+        self._wishes = Wishes(tables, settings, self._parts, axes, self.searched()) if edges else None
         if kin:
             on_edges = self._parts.ranks < self._parts.first
             for table, known in ((self._places, kin._places), (self._fractions, kin._fractions)):
@@ -127,30 +129,29 @@ class Plan:
         return first, second
 
     def _ensure(self, stage: int, rows: range, columns: range) -> None:
-        """Find the places of all patches of the colours up to `stage` in these ranges."""
-        down, across = self.shape
-        for row in _blocks(rows, down):
-            for column in _blocks(columns, across):
+        """Find the places of all patches of the colours up to `stage` in these ranges, and likewise in all tiles."""
+        for row in _blocks(rows, self._parts.period[0]):
+            for column in _blocks(columns, self._parts.period[1]):
                 if self._done[stage][row, column]:
                     continue
-                own = _block(row, down), _block(column, across)
+                own = _block(row, self._parts.period[0]), _block(column, self._parts.period[1])
                 if stage > self._parts.first:
                     self._ensure(stage - 1, *(range(part.start - NEAR, part.stop + NEAR) for part in own))
-                ranks = self._parts.ranks[own[0].start : own[0].stop, own[1].start : own[1].stop]
-                self._place(stage, (ranks == stage).nonzero() + torch.tensor([each.start for each in own]))
+                for tile in product(*(range(0, *each) for each in zip(self.shape, self._parts.period, strict=True))):
+                    first = [start + part.start for start, part in zip(tile, own, strict=True)]
+                    ranks = self._parts.ranks[first[0] : first[0] + len(own[0]), first[1] : first[1] + len(own[1])]
+                    self._place(stage, (ranks == stage).nonzero() + torch.tensor(first))
                 self._done[stage][row, column] = True
 
     def _place_on_edges(self, stage: int) -> None:
         """Find the places of one patch of each kind, and give them to all of that kind."""
-        owners, own = self._parts.owners, self._parts.ranks == stage
-        is_owner = (owners[..., 0] == torch.arange(self.shape[0])[:, None]) & (
-            owners[..., 1] == torch.arange(self.shape[1])
-        )
-        index = (is_owner & own).nonzero()
-        for start in range(0, len(index), BLOCK):  # a few at a time, for the sake of memory
-            self._place(stage, index[start : start + BLOCK])
+        own = self._parts.ranks == stage
+        for turn in self._parts.in_turn:
+            index = torch.tensor([patch for patch in turn if own[patch]]).view(-1, 2)
+            for start in range(0, len(index), BLOCK):  # a few at a time, for the sake of memory
+                self._place(stage, index[start : start + BLOCK])
         rows, columns = own.nonzero().unbind(1)
-        first = owners[rows, columns].unbind(1)
+        first = self._parts.owners[rows, columns].unbind(1)
         for table in (self._places, self._fractions):
             table[rows, columns] = table[first]
 
@@ -164,7 +165,8 @@ class Plan:
             return
         drawn = self._is_drawn(stage) and 1 not in self.shape
         if drawn:
-            found = self._drawn(index)
+            draws = self._drawn(index)
+            found = draws[torch.arange(len(index)), self._liked(index, draws)]
         else:
             found = self._searched(index, stage)
             tables, cell = self.tables, self.settings.cell
@@ -184,13 +186,28 @@ class Plan:
         return self._parts.keys[index[:, 0], index[:, 1]]
 
     def _drawn(self, index: Tensor) -> Tensor:
+        """The places that are drawn for each patch: (patches, draws, 2)."""
+        return torch.stack([self._draw(index, number) for number in range(DRAWS if self._wishes else 1)], 1)
+
+    def _liked(self, index: Tensor, places: Tensor) -> Tensor:
+        """Which of its places (patches, n, 2) each patch takes, if it has no neighbours yet: (patches,)."""
+        if self._wishes is None:
+            return torch.zeros(len(index), dtype=torch.int64)
+        prices = [
+            self._wishes.prices(patch, self._places, own) for patch, own in zip(_pairs(index), places, strict=True)
+        ]
+        count = places.shape[1]
+        return (torch.stack(prices) * count + torch.arange(count)).amin(1) % count
+
+    def _draw(self, index: Tensor, number: int) -> Tensor:
         """Places spread evenly over the swatch by their chances: an additive sequence over patches, with some hash."""
         turn, keys = self._parts.turns[index[:, 0], index[:, 1]], self._keys(index)
         shares = []
         for axis in (0, 1):
             start = int(words(self.seed, 1, axis))
             jitter = words(self.seed, 2, axis, keys[:, 0], keys[:, 1]) >> 2
-            shares.append((start + turn * int(_SPREAD[axis] * 2**32) + jitter) & 0xFFFFFFFF)
+            again = words(self.seed, 6, axis, keys[:, 0], keys[:, 1], number) if number else 0
+            shares.append((start + turn * int(_SPREAD[axis] * 2**32) + jitter + again) & 0xFFFFFFFF)
         chances = self._over_places(self.prices.chances).clamp(min=1)
         by_row = chances.sum(1).cumsum(0)
         row = torch.searchsorted(by_row, (shares[0] * int(by_row[-1])) >> 32, right=True)
@@ -213,6 +230,9 @@ class Plan:
         rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
         extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
         cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
+        if self._wishes:
+            prices = [self._wishes.prices(patch, self._places) for patch in _pairs(index)]
+            cost = cost + torch.stack(prices).view_as(cost)
         number = torch.arange(len(rows) * len(columns), device=self.device).view(len(rows), len(columns))
         keys = self._keys(index).to(self.device)[:, :, None, None]
         cost = cost * (256 * CHANCE + (words(self.seed, 3, keys[:, 0], keys[:, 1], number[None]) >> 24))
@@ -397,7 +417,10 @@ class Plan:
             )
             whole = (exact + (1 << (UNIT - 1))) >> UNIT
             if drawn is not None:
-                cost = (whole - drawn[number]).square().sum(1)
+                apart = (whole[None] - drawn[number][:, None]).square().sum(-1) * len(whole) + torch.arange(len(whole))
+                near = whole[apart.amin(1) % len(whole)]
+                liked = near[self._liked(index[number : number + 1], near[None])]
+                cost = (whole - liked).square().sum(1)
             else:
                 cost = self._lattice_costs(index[number : number + 1], whole, lattice, theirs[number], standing[number])
                 plan = whole.div(factor, rounding_mode="floor")
@@ -406,6 +429,8 @@ class Plan:
                 median = cost.median().clamp(min=256)
                 extra = table[rows, columns] + self._repeats_at(index[number], stage, plan)
                 cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(0, 2**36)
+                if self._wishes:
+                    cost = cost + self._wishes.prices(_pairs(index)[number], self._places, whole)
                 chance = words(self.seed, 3, *keys, torch.arange(len(whole))) >> 24
                 cost = (cost * (256 * CHANCE + chance)).div(2**10, rounding_mode="floor")
             best = int((cost * 2**20 + torch.arange(len(cost))).amin() % 2**20)
@@ -521,9 +546,6 @@ class Plan:
         return rows * table.shape[1] + columns
 
 
-LAST_OFF = (1 << 56) - 1  # leaves out the last of eight packed numbers, which is the change from pixel to pixel
-
-
 def _raised(worst: Tensor, prices: Sequence[Tensor], counts: Tensor) -> Tensor:
     """The larger of `worst` and, where it counts, the smaller of two prices, by row and by column."""
     by_row, by_column = (each.to(torch.int32) * counts.to(each.device)[:, None] for each in prices)
@@ -542,15 +564,6 @@ def _cut_or_padded(table: Tensor, first: Sequence[int], count: Sequence[int]) ->
     return F.pad(part, (0, count[1] - part.shape[2], 0, count[0] - part.shape[1]))
 
 
-def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Squared distances of eight int8 packed into an int64, each: int64. Sums stay below 2^24, so float32 is exact."""
-    first, second = (each.contiguous().view(torch.int8).view(-1, 8).float() for each in (ours, theirs))
-    squares = first.sub_(second).square_()
-    # A product with ones is the fastest sum on a processor; elsewhere products may be rounded to fewer bits.
-    sums = squares @ torch.ones(8) if squares.device.type == "cpu" else squares.sum(-1)
-    return sums.long().view(ours.shape)
-
-
 def correlated(image: Tensor, kernels: Tensor, spread: int) -> Tensor:
     """(C, H, W) under (P, C, h, w) kernels whose cells lie `spread` apart: (P, rows, columns) int64, exact.
 
@@ -560,6 +573,10 @@ def correlated(image: Tensor, kernels: Tensor, spread: int) -> Tensor:
     if image.device.type == "cpu":
         return F.conv2d(image[None], kernels, dilation=spread)[0].long()
     return F.conv2d(image[None].double(), kernels.double(), dilation=spread)[0].round().long()
+
+
+def _pairs(index: Tensor) -> list[tuple[int, int]]:
+    return [(row, column) for row, column in index.tolist()]
 
 
 def _blocks(numbers: range, count: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from server.model.quilt import APPEARANCE, REACH, QuiltArchitecture
 
+LAST_OFF = (1 << 56) - 1  # leaves out the last of eight packed numbers, which is the change from pixel to pixel
 STRIPE = 32  # rows of cells whose appearances are computed at once
 
 
@@ -156,3 +157,12 @@ def appearance(wide: Tensor, skip: int, cell: int, step: int, kernel: Tensor, me
         stripe = cells[None, :, top : top + min(STRIPE, rows - top) + more, : columns + more].double()
         values[:, top : top + STRIPE] = F.conv2d(stripe, weights, dilation=spread)[0].div_(scale).round_().sub_(means)
     return values
+
+
+def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Squared distances of eight int8 packed into an int64, each: int64. Sums stay below 2^24, so float32 is exact."""
+    first, second = (each.contiguous().view(torch.int8).view(-1, 8).float() for each in (ours, theirs))
+    squares = first.sub_(second).square_()
+    # A product with ones is the fastest sum on a processor; elsewhere products may be rounded to fewer bits.
+    sums = squares @ torch.ones(8) if squares.device.type == "cpu" else squares.sum(-1)
+    return sums.long().view(ours.shape)
