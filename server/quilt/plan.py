@@ -186,28 +186,19 @@ class Plan:
         return self._parts.keys[index[:, 0], index[:, 1]]
 
     def _drawn(self, index: Tensor) -> Tensor:
-        """The places that are drawn for each patch: (patches, draws, 2)."""
-        return torch.stack([self._draw(index, number) for number in range(DRAWS if self._wishes else 1)], 1)
+        """Places spread evenly over the swatch by their chances: an additive sequence over patches, with some hash.
 
-    def _liked(self, index: Tensor, places: Tensor) -> Tensor:
-        """Which of its places (patches, n, 2) each patch takes, if it has no neighbours yet: (patches,)."""
-        if self._wishes is None:
-            return torch.zeros(len(index), dtype=torch.int64)
-        prices = [
-            self._wishes.prices(patch, self._places, own) for patch, own in zip(_pairs(index), places, strict=True)
-        ]
-        count = places.shape[1]
-        return (torch.stack(prices) * count + torch.arange(count)).amin(1) % count
-
-    def _draw(self, index: Tensor, number: int) -> Tensor:
-        """Places spread evenly over the swatch by their chances: an additive sequence over patches, with some hash."""
+        Returns (patches, draws, 2). The draws after the first one lie anywhere.
+        """
+        draws = torch.arange(DRAWS if self._wished(index) else 1)
         turn, keys = self._parts.turns[index[:, 0], index[:, 1]], self._keys(index)
         shares = []
         for axis in (0, 1):
             start = int(words(self.seed, 1, axis))
             jitter = words(self.seed, 2, axis, keys[:, 0], keys[:, 1]) >> 2
-            again = words(self.seed, 6, axis, keys[:, 0], keys[:, 1], number) if number else 0
-            shares.append((start + turn * int(_SPREAD[axis] * 2**32) + jitter + again) & 0xFFFFFFFF)
+            again = words(self.seed, 6, axis, keys[:, :1], keys[:, 1:], draws) * (draws > 0)
+            first = start + turn * int(_SPREAD[axis] * 2**32) + jitter
+            shares.append((first[:, None] + again).flatten() & 0xFFFFFFFF)
         chances = self._over_places(self.prices.chances).clamp(min=1)
         by_row = chances.sum(1).cumsum(0)
         row = torch.searchsorted(by_row, (shares[0] * int(by_row[-1])) >> 32, right=True)
@@ -217,7 +208,20 @@ class Plan:
             [torch.tensor(part)[at] for part, at in zip(self.searched(), (row, column), strict=True)], 1
         )
         within = words(self.seed, 4, torch.arange(2)[None], keys[:, :1], keys[:, 1:]) % self.tables.steps[0]
-        return (places + within) * self.settings.factor
+        return (places.view(len(index), -1, 2) + within[:, None]) * self.settings.factor
+
+    def _wished(self, index: Tensor) -> Wishes | None:
+        """What is wished of these patches, if it is anything."""
+        return self._wishes if self._wishes and any(map(self._wishes.has_any, _pairs(index))) else None
+
+    def _liked(self, index: Tensor, places: Tensor) -> Tensor:
+        """Which of its places (patches, n, 2) each patch takes, if it has no neighbours yet: (patches,)."""
+        wishes, count = self._wished(index), places.shape[1]
+        if wishes is None:
+            return torch.zeros(len(index), dtype=torch.int64)
+        each = zip(_pairs(index), places, strict=True)
+        prices = [wishes.prices(patch, self._places, own) for patch, own in each]
+        return (torch.stack(prices) * count + torch.arange(count)).amin(1) % count
 
     # ----------------------------------------------------------------------------------------------- exhaustive search
 
@@ -230,8 +234,8 @@ class Plan:
         rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
         extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
         cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
-        if self._wishes:
-            prices = [self._wishes.prices(patch, self._places) for patch in _pairs(index)]
+        if wishes := self._wished(index):
+            prices = [wishes.prices(patch, self._places) for patch in _pairs(index)]
             cost = cost + torch.stack(prices).view_as(cost)
         number = torch.arange(len(rows) * len(columns), device=self.device).view(len(rows), len(columns))
         keys = self._keys(index).to(self.device)[:, :, None, None]

@@ -24,6 +24,7 @@ from server.quilt.tables import LAST_OFF, Tables, packed_distances
 
 SAMPLES = 8  # of appearances along each side of a patch, at most: 8^3 products of two int8 are below 2^24
 PIXELS = 64  # of an edge that are compared, at most
+DEAREST = 2**36
 CALM = 2  # price of a step of twice the usual, in variances
 
 
@@ -61,9 +62,14 @@ class Wishes:
             there = self._appearances(shown[rows, columns]).long().sum(0)
             there = (there * 256).div(root, rounding_mode="floor").clamp(-127, 127)
             own = self._all_appearances if places is None else self._appearances(places)
+            lengths = self._all_lengths if places is None else _lengths(own)
             alike = (own.float() @ there.float()).long() * (root * self._usual_length)
-            result = result + alike.div(_lengths(own) * len(self._samples), rounding_mode="floor")
-        return result - result.amin()
+            result = result + alike.div(lengths * len(self._samples), rounding_mode="floor")
+        return (result - result.amin()).clamp(max=DEAREST)
+
+    def has_any(self, patch: tuple[int, int]) -> bool:
+        """Whether anything is wished of this patch."""
+        return any(self._on_edges(patch)) or bool(self._parts.before(patch))
 
     @cached_property
     def _all_places(self) -> Tensor:
@@ -75,8 +81,12 @@ class Wishes:
         return self._appearances(self._all_places)
 
     @cached_property
+    def _all_lengths(self) -> Tensor:
+        return _lengths(self._all_appearances)
+
+    @cached_property
     def _usual_length(self) -> int:
-        return int(_lengths(self._all_appearances).median())
+        return int(self._all_lengths.median())
 
     def _appearances(self, places: Tensor) -> Tensor:
         """What patches at these places show, without their overlaps: (n, samples x APPEARANCE) int8."""
@@ -88,9 +98,13 @@ class Wishes:
 
     # ------------------------------------------------------------------------------------------------------ calm edges
 
+    def _on_edges(self, patch: tuple[int, int]) -> tuple[bool, bool]:
+        """Whether a level edge runs through a patch, and whether an upright one does."""
+        return self._axes[0].on_edge(patch[0]), self._axes[1].on_edge(patch[1])
+
     def _steps(self, patch: tuple[int, int], places: Tensor | None) -> Tensor:
         """The prices of steps across the edges that run through a patch: (n,) int64."""
-        kind = self._axes[0].on_edge(patch[0]), self._axes[1].on_edge(patch[1])
+        kind = self._on_edges(patch)
         if not any(kind):
             return torch.zeros(len(self._all_places if places is None else places), dtype=torch.int64)
         if kind not in self._usual:
