@@ -6,7 +6,9 @@ colours, one colour after the other, take the place that best continues their fi
 first by an exhaustive search at half search cells, then in finer and finer steps to whole pixels. Differs: an order of
 four steps in place of a scan line, so a torus has no beginning, and a patch depends on few others.
 
-Where tiles have edges in common, the patches on edges are placed before all others (server/quilt/parts.py).
+Where tiles have edges in common, the patches on edges are placed before all others (server/quilt/parts.py). There a
+place also costs more if all tiles would look alike or an edge would show (server/quilt/wishes.py). So in a Wang set a
+patch depends on those at its place in the tiles before it as well, and a block is planned in all tiles at once.
 
 A patch depends on patches at most two away of the colours before its own, and so on at most five away in all. Plans
 are made in blocks of BLOCK x BLOCK patches, a colour at a time, as they are needed; blocks change no result.
