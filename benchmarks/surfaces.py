@@ -4,15 +4,17 @@ usage: python benchmarks/surfaces.py MODEL [MODEL ...] [--side PIXELS] [--planes
 
 A plane of 64 x 64 cells is laid of the 16 tiles of a set, corner colours by chance. Its *peak* is the highest value of
 its autocorrelation at whole tiles, of means over 8 x 8 pixels; the reference is the plain texture laid 64 x 64 times,
-whose peak is 1. `edges` is the same plane by a set whose edges carry 2 colours instead of the corners. The *join* is
-the mean step from one tile to the next over the 95th percentile of the steps inside, the worst of all pairs that may
-join. The last two columns are processor time: of 4 variants over one, and of one over the plain texture.
+whose peak is 1. *Average* is the mean square of the mean tile over that of all tiles: the peak without chance in the
+plane. `chance` is the peak if nothing is wished of patches (server/quilt/wishes.py), and `edges` that of such a set
+whose edges carry 2 colours instead of the corners. The *join* is the mean step from one tile to the next over the 95th
+percentile of the steps inside, the worst of all pairs that may join. The last two columns are processor time: of 4 variants over one, and of one over the plain texture.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from server.model.torus import Size
 from server.network.model_file import read_model
 from server.quilt import parts
 from server.quilt.quilt import Quilt
+from server.quilt.wishes import Wishes
 
 SEED = 5
 CELLS = 64
@@ -61,6 +64,14 @@ def peak(picture: Plane) -> float:
     side = len(picture) // CELLS
     at_tiles = found[::side, ::side].flatten()
     return float(at_tiles[1:].max() / at_tiles[0])
+
+
+def average(tiles: Tiles) -> float:
+    """The mean square of what the tiles show on average, over that of what they show, of the same grey means."""
+    side = tiles.shape[2] // MEAN
+    grey = tiles.mean(-1, dtype=np.float32).reshape(ACROSS**2, side, MEAN, side, MEAN).mean((2, 4))
+    grey -= grey.mean()
+    return float(np.square(grey.mean(0)).mean() / np.square(grey).mean())
 
 
 def by_corners() -> Callable[[int, int], tuple[int, int]]:
@@ -145,25 +156,25 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     side: int = options.side
-    print("model | peak: corners | edges | plain | join | 4 variants : 1 | 1 : plain")
+    print("model | peak: corners | average | chance | edges | plain | join | 4 variants : 1 | 1 : plain")
     for path in options.models:
         quilt = read_model(path).texture_generator()
         assert isinstance(quilt, Quilt)
         plain = painted(quilt, side, None)
         tiles = tiles_of(painted(quilt, side, Edges(0, 2)), side)
         corners = peak(plane(tiles, by_corners()))
-        own_kind, parts._kind = parts._kind, edge_kind  # type: ignore[attr-defined]
-        try:
+        with patch.object(Wishes, "has_any", lambda *_: False):
             fresh = quilt.on(torch.device("cpu"))
-            edges = peak(plane(tiles_of(painted(fresh, side, Edges(0, 2)), side), by_edges()))
-        finally:
-            parts._kind = own_kind  # type: ignore[attr-defined]
+            chance = peak(plane(tiles_of(painted(fresh, side, Edges(0, 2)), side), by_corners()))
+            with patch.object(parts, "_kind", edge_kind):
+                fresh = quilt.on(torch.device("cpu"))
+                edges = peak(plane(tiles_of(painted(fresh, side, Edges(0, 2)), side), by_edges()))
         repeated = np.broadcast_to(plain, (ACROSS, ACROSS, *plain.shape))
         reference = peak(plane(repeated, lambda row, column: (0, 0)))
         of_plain, one, four = cost(quilt, side)
         print(
-            f"{path.stem} | {corners:.3f} | {edges:.3f} | {reference:.3f} | {worst_join(tiles):.2f} | "
-            f"{four / one:.2f} | {one / of_plain:.2f}",
+            f"{path.stem} | {corners:.3f} | {average(tiles):.3f} | {chance:.3f} | {edges:.3f} | "
+            f"{reference:.3f} | {worst_join(tiles):.2f} | {four / one:.2f} | {one / of_plain:.2f}",
             flush=True,
         )
         if options.planes:

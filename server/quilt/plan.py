@@ -435,8 +435,8 @@ class Plan:
                 median = cost.median().clamp(min=256)
                 extra = table[rows, columns] + self._repeats_at(index[number], stage, plan)
                 cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(0, 2**36)
-                if self._wishes:
-                    cost = cost + self._wishes.prices(_pairs(index)[number], self._places, whole)
+                if wishes := self._wished(index[number : number + 1]):
+                    cost = cost + wishes.prices(_pairs(index)[number], self._places, whole)
                 chance = words(self.seed, 3, *keys, torch.arange(len(whole))) >> 24
                 cost = (cost * (256 * CHANCE + chance)).div(2**10, rounding_mode="floor")
             best = int((cost * 2**20 + torch.arange(len(cost))).amin() % 2**20)
