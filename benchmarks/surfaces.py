@@ -7,7 +7,8 @@ its autocorrelation at whole tiles, of means over 8 x 8 pixels; the reference is
 whose peak is 1. *Average* is the mean square of the mean tile over that of all tiles: the peak without chance in the
 plane. `chance` is the peak if nothing is wished of patches (server/quilt/wishes.py), and `edges` that of such a set
 whose edges carry 2 colours instead of the corners. The *join* is the mean step from one tile to the next over the 95th
-percentile of the steps inside, the worst of all pairs that may join. The last two columns are processor time: of 4 variants over one, and of one over the plain texture.
+percentile of the steps inside, the worst of all pairs that may join. The last two columns are processor time: of 4
+variants over one, and of one over the plain texture.
 """
 
 import argparse
