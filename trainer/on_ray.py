@@ -4,7 +4,7 @@ Each Ray task is this command line once more, for one shard and in a process of 
 restarts what any scheduler could. A task whose machine is lost starts on another one and makes what is missing. Only
 command lines and lines of results go over the network; pictures and models are on storage that all machines see.
 
-Source: https://docs.ray.io/en/latest/ray-core/tasks.html. Ray is an extra of the package, and loaded here alone.
+Source: https://docs.ray.io/en/latest/ray-core/tasks.html.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from typing import Any
 
 from server.config_flags import as_options
 from server.errors import TexserverError
+from server.ray_cluster import NoCluster, joined
 from trainer.training_config import TrainingConfig
 
 ROUNDS = 8  # shards for each training that the cluster runs at once: few enough that a start of seconds does not matter
@@ -30,10 +31,6 @@ OF_THE_DRIVER = (
     *("ray", "swatch", "swatch_list", "out", "json", "shard", "quiet", "estimate"),
     *("progress_lines", "result_lines", "openjd", "leave_with_parent"),
 )
-
-
-class NoCluster(TexserverError):
-    """There is no Ray, no cluster, or none that may train. The text says what to do."""
 
 
 class ShardFailed(TexserverError):
@@ -55,23 +52,12 @@ def results(address: str, arguments: Sequence[str], models: int, *, network: boo
     Networks take a GPU each where the cluster has any, and else a processor. Raises NoCluster; ShardFailed at the end,
     if a shard has failed; and KeyboardInterrupt, once all trainings have stopped and saved.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise NoCluster("Ray is not installed. Say pip install 'texserver[ray]', on all machines.") from error
     with redirect_stdout(sys.stderr):  # where Ray tells of machines that are lost
-        yield from _results(ray, address, arguments, models, network=network)
+        yield from _results(address, arguments, models, network=network)
 
 
-def _results(
-    ray: Any, address: str, arguments: Sequence[str], models: int, *, network: bool
-) -> Iterator[Mapping[str, Any]]:
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise NoCluster(
-            f"There is no Ray cluster at {address}: start one by ray start, or name its address."
-        ) from error
+def _results(address: str, arguments: Sequence[str], models: int, *, network: bool) -> Iterator[Mapping[str, Any]]:
+    ray = joined(address)
     try:
         available = ray.cluster_resources()
         gpus = int(available.get("GPU", 0)) if network else 0

@@ -11,7 +11,7 @@ No secret leaves a machine: each actor makes its own key and tells the public ha
     and before it gives up    {"useless": true or false, "why": "..."}
     the server answers        {"work": KEY}, when the key opens its socket, and {"end": KEY}
 
-Source: https://docs.ray.io/en/latest/ray-core/actors.html. Ray is an extra of the package, and loaded here alone.
+Source: https://docs.ray.io/en/latest/ray-core/actors.html.
 """
 
 import json
@@ -29,6 +29,7 @@ from typing import Any
 
 from blender_addon.protocol.pairing import new_key, public_key
 from server.precision import Precision
+from server.ray_cluster import NoCluster, joined
 from server.worker.worker_config import MISCONFIGURED, WorkerConfig
 
 LOOK_EVERY_S = 5.0  # at how large the cluster is
@@ -36,7 +37,6 @@ STEP_S = 0.1
 SLOWEST_RESTART_S = 60.0
 USELESS_RESTART_S = 300.0  # of one that the server sent away, or that lacks its device
 WELL_S = 10.0  # of work, after which an end counts as no failure of its own
-KNOCK_S = 10.0  # for a cluster to accept a connection
 MOST_WHY = 300  # characters
 
 
@@ -209,16 +209,9 @@ def main() -> int:
 
     wanted = Placement(**json.loads(line))
     try:
-        import ray
-    except ImportError:
-        tell({"useless": True, "why": "Ray is not installed. Say pip install 'texserver[ray]', on all machines."})
-        return MISCONFIGURED
-    try:
-        _knock(wanted.address)
-        ray.init(address=wanted.address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError, ValueError):
-        why = f"There is no Ray cluster at {wanted.address}: start one by ray start, or name its address."
-        tell({"useless": True, "why": why})
+        ray = joined(wanted.address)
+    except NoCluster as error:
+        tell({"useless": True, "why": str(error)})
         return MISCONFIGURED
     commands: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
@@ -236,13 +229,6 @@ def main() -> int:
         return 1
     finally:
         ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raises OSError if nobody listens at HOST:PORT. Ray would try for minutes."""
-    host, _, port = address.rpartition("/")[2].rpartition(":")
-    if port.isdecimal():
-        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def _listen(commands: "SimpleQueue[Mapping[str, Any] | None]") -> None:
