@@ -3,10 +3,11 @@
 usage: python benchmarks/blend.py MODEL MODEL [--size 1024] [--rounds 5]      (two files of quilts)
 
 The mask is a soft disc and a soft wavy stripe, which show the second model on about a third of the texture. Time is of
-the processor, tiles are canonical, plans are made and tables are warm; `cuts` are made anew in each round. The
-reference for time is the slower of the two models alone, round by round; that for borders is a threshold of the mask.
+the processor, tiles are canonical, tables are warm; the blend and its cuts are made anew in each round. The reference
+for time is the slower of the two models alone, round by round; that for borders is a threshold of the mask.
 
-    time       blend over one model alone
+    time       blend over one model alone, both with their plans made
+    new seed   likewise, both with their plans yet to be made
     border     mean difference of the two textures along the border, over that along the threshold's border
     patches    distance of the swatch's 7 x 7 patches to those within a region, over that of the same region unblended
     untouched  share of pixels that are those of one model alone, to the byte
@@ -92,36 +93,51 @@ def report(quilts: Sequence[Quilt], size: Size, rounds: int) -> None:
     """Print all figures."""
     maps = common_maps([each.maps for each in quilts])
     depths: list[Depth] = [each.depth for each in maps]
-    blend = Blend(quilts, maps, mask(), BlendSettings(), SEED, size)
 
     def alone(quilt: Quilt) -> Callable[[Window], list[Tensor]]:
         own = [each.depth for each in quilt.maps]
         return lambda tile: quilt.samples(SEED, size, tile, own)
 
+    def fresh(tile: Window) -> list[Tensor]:
+        return made[0].samples(tile, depths)
+
     for each in quilts:
-        tiles_of(size, alone(each))  # plans and tables
-    ratios, cuts = [], []
+        tiles_of(size, alone(each))  # tables
+    own_mask = mask()
+    ratios: dict[bool, list[float]] = {False: [], True: []}
+    cuts = []
     for _ in range(rounds):
-        times = [tiles_of(size, alone(each)) for each in quilts]
-        fresh = Blend(quilts, maps, mask(), BlendSettings(), SEED, size)
-        began = time.process_time()
-        fresh.labels(range(fresh.rows), range(fresh.columns))
-        cuts.append(time.process_time() - began)
-        seconds, (mixed,) = tiles_of(size, lambda tile, fresh=fresh: fresh.samples(tile, depths))  # type: ignore[misc]
-        one = max(seconds for seconds, _ in times)
-        ratios.append((seconds + cuts[-1]) / one)
+        for new in (True, False):
+            times = []
+            for each in quilts:
+                if new:
+                    each.forget()
+                times.append(tiles_of(size, alone(each)))
+                if new:
+                    each.forget()
+            one = max(seconds for seconds, _ in times)
+            began = time.process_time()
+            made = [Blend(quilts, maps, own_mask, BlendSettings(), SEED, size)]
+            made[0].labels(range(made[0].rows), range(made[0].columns))
+            cut = time.process_time() - began
+            seconds, (mixed,) = tiles_of(size, fresh)
+            ratios[new].append((cut + seconds) / one)
+            if not new:
+                cuts.append(cut / one)
     first, second = (picture for _, (picture,) in times)
+    blend = made[0]
     cells = blend.labels(range(blend.rows), range(blend.columns))
     rows, columns = (
         torch.arange(side) * count // side for side, count in ((size.height, blend.rows), (size.width, blend.columns))
     )
     labels = cells[rows][:, columns]
     places = torch.arange(size.height) * MASK // size.height
-    plain = (mask()[..., 0][places][:, places] > 127).long()
+    plain = (own_mask[..., 0][places][:, places] > 127).long()
     apart = (first.double() - second.double()).abs().sum(2)
     same = (mixed == first).all(2) | (mixed == second).all(2)
     print(f"maps       {', '.join(each.name for each in maps)}")
-    print(f"time       {statistics.median(ratios):.2f} of one, cuts {statistics.median(cuts) / one:.2f} of it")
+    print(f"time       {statistics.median(ratios[False]):.2f} of one, of which cuts {statistics.median(cuts):.2f}")
+    print(f"new seed   {statistics.median(ratios[True]):.2f} of one")
     print(f"border     {apart[border(labels)].mean() / apart[border(plain)].mean():.2f} of a threshold's")
     print(f"untouched  {same.double().mean():.3f}")
     for number, (quilt, picture) in enumerate(zip(quilts, (first, second), strict=True)):

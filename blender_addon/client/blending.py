@@ -1,6 +1,7 @@
 """Which models are blended in one texture and how, and what is known of one that is painted. No bpy and no zmq here."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ class Blending:
     softness: float = blending.SOFTNESS
     heights: float = blending.HEIGHTS
     reach: float = blending.REACH
+    hashes: tuple[str, ...] = ()  # of the models' files, where they are known; what is painted does not depend on them
 
     @property
     def name(self) -> str:
@@ -51,7 +53,7 @@ class BlendedPainting(Painting):
     @property
     def identity(self) -> str:
         """Another one for every mask and every way to blend, too."""
-        return hashlib.sha256(f"{self.sha256} {self.blend.parameters}".encode()).hexdigest()
+        return identity_of(self.sha256, self.blend.parameters)
 
     def provenance(self, map: PaintedMap) -> dict[str, str]:
         """Metadata for the file of one map."""
@@ -61,3 +63,8 @@ class BlendedPainting(Painting):
             "Blend": ", ".join(f"{name} {parameters[name]:g}" for name in ("softness", "heights", "reach")),
         }
         return super().provenance(map) | told
+
+
+def identity_of(sha256: str, parameters: Mapping[str, Any]) -> str:
+    """Of a blend: of all model files together, and how they are blended."""
+    return hashlib.sha256(f"{sha256} {dict(parameters)}".encode()).hexdigest()

@@ -5,6 +5,7 @@ shown by our node group (live.py), one node in the material's tree. Only marked 
 Other people's work stays, unless the user asked to replace it. The group's inputs are the artist's once they are set.
 """
 
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,11 @@ from typing import Any, Final
 
 import bpy
 
-from ..client.blending import BlendedPainting
+from ..client.blending import BlendedPainting, Blending
 from ..client.sinks import PaintedMap, Painting
 from ..pictures.udim import UdimSet
+from ..pictures.udim import file_of as udim_file
+from ..protocol.blending import hash_of_all
 from ..protocol.edges import ACROSS
 from ..tasks.file_stamp import stamp_of
 from ..tasks.painted import Painted
@@ -65,10 +68,19 @@ def load_image(painted: Painted, map: PaintedMap, *, pack: bool) -> Any:
         image = bpy.data.images.load(str(path), check_existing=False)
     name_image(image, painting, map)
     image.colorspace_settings.name = "sRGB" if map.colour_space == "srgb" else "Non-Color"
-    stamp = "" if painted.squares else stamp_of(path)
-    image[MARK] = {**provenance_of(painting, map), "stamp": stamp}
+    image[MARK] = {**provenance_of(painting, map), **_stamps(path, painted.squares)}
     keep(image, path, pack=pack, folder="textures")
     return image
+
+
+def _stamps(path: Path, squares: UdimSet | None) -> dict[str, Any]:
+    """What the files of an image were like when they were painted; and which squares they are."""
+    if squares is None:
+        return {"stamp": stamp_of(path)}
+    return {
+        "udim": {"numbers": list(squares.numbers), "side": list(squares.side)},
+        "stamps": {str(each): stamp_of(udim_file(path, each)) for each in squares.numbers},
+    }
 
 
 def keep(image: Any, path: Path, *, pack: bool, folder: str = "") -> None:
@@ -118,11 +130,12 @@ def tile_of(size: Size, wang: int) -> Size:
 def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
     """Everything needed to make the image again. The seed is text, since ID properties hold no number over 2^31."""
     height, width = painting.size
-    blend = painting.blend.parameters if isinstance(painting, BlendedPainting) else None
+    blend = painting.blend if isinstance(painting, BlendedPainting) else None
+    known = blend is None or hash_of_all(blend.hashes) == painting.sha256
     return {
         "model": painting.model,
-        "sha256": "" if blend else painting.sha256,  # no recipe: the mask is not in it
-        **({"blend": blend} if blend else {}),
+        "sha256": painting.sha256 if known else "",  # no recipe: nobody knows of which models
+        **({"blend": _blend_of(blend)} if blend else {}),
         "map": map.name,
         "seed": str(painting.seed),
         "width": width,
@@ -133,6 +146,11 @@ def provenance_of(painting: Painting, map: PaintedMap) -> dict[str, Any]:
         "software": painting.software,
         **({"wang": painting.wang} if painting.wang else {}),
     }
+
+
+def _blend_of(blend: Blending) -> dict[str, Any]:
+    """What blends the same again: the models, and the samples of the mask, compressed."""
+    return {**blend.parameters, "hashes": list(blend.hashes), "packed": zlib.compress(blend.mask)}
 
 
 def remove_unused(things: Iterable[Reference]) -> None:
@@ -294,8 +312,10 @@ def resize(material: Any, images: Mapping[str, Any], size: tuple[int, int]) -> N
         return
     tile = (size[0] // shown.across, size[1] // shown.across)
     width = live.value(node, group_sockets.SIZE) * tile[1] / shown.size[1]
+    squares = shown.has_squares
     _rebuild(material, replace(shown, images=images, size=tile))
-    live.set_values(node, {group_sockets.SIZE: width})
+    if not squares:  # they lie as their UV map says
+        live.set_values(node, {group_sockets.SIZE: width})
 
 
 def set_projection(material: Any, projection: Projection) -> None:

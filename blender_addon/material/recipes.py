@@ -6,7 +6,7 @@ pixels up.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ import bpy
 from ..tasks import kept_file
 from ..tasks.file_stamp import stamp_of, stamp_of_bytes
 from ..tasks.placement import Lattice
-from ..tasks.recipes import Recipe, RecipeMap, read_recipe
+from ..tasks.recipes import Recipe, RecipeMap, pattern_of, read_recipes
 from ..tasks.texture_files import TextureFiles
 from . import live, materials
 from .marks import MARK, is_ours
@@ -42,10 +42,10 @@ class SceneRecipes:
 def find() -> SceneRecipes:
     """Look at all images of the open file."""
     recipes: list[Recipe] = []
-    packed = []
+    packed: dict[str, None] = {}
     for image, recipe, map in _ours():
-        if image.packed_file:
-            packed.append(image.name)
+        if is_packed(image):
+            packed[image.name] = None
         else:
             _add(recipes, recipe, map)
     without = [each.only(lambda map: map.is_missing) for each in recipes]
@@ -62,10 +62,16 @@ def all_of() -> list[Recipe]:
 
 
 def _ours() -> Iterator[tuple[Any, Recipe, str]]:
-    """Every image that is a recipe, with it and its map. One of UDIM squares is none: it has several files."""
+    """Every image that is a recipe, with it and its map. One of UDIM squares comes once for each of them."""
     for image in bpy.data.images:
-        if image.source != "TILED" and is_ours(image) and (read := read_recipe(image[MARK].to_dict(), path_of(image))):
-            yield image, *read
+        if is_ours(image):
+            for recipe, map in read_recipes(image[MARK].to_dict(), path_of(image)):
+                yield image, recipe, map
+
+
+def is_packed(image: Any) -> bool:
+    """Whether pixels of an image are in the .blend file."""
+    return len(image.packed_files) > 0
 
 
 def _add(recipes: list[Recipe], recipe: Recipe, map: str) -> None:
@@ -81,7 +87,10 @@ def _add(recipes: list[Recipe], recipe: Recipe, map: str) -> None:
 
 
 def path_of(image: Any) -> Path:
-    """Where the file of an image is, or would be unpacked to. Linked images lie beside their own .blend file."""
+    """Where the file of an image is, or would be unpacked to. Linked images lie beside their own .blend file.
+
+    Of UDIM squares: with <UDIM> in place of the number.
+    """
     return Path(bpy.path.abspath(image.filepath, library=image.library))
 
 
@@ -105,9 +114,9 @@ def forget_look() -> None:
 
 def show_painted(recipe: Recipe) -> None:
     """Let Blender read the files of a recipe that were painted just now."""
-    painted = {each.path for each in recipe.maps.values()}
+    painted = {pattern_of(each.path, recipe.square) if recipe.square else each.path for each in recipe.maps.values()}
     for image in bpy.data.images:
-        if is_ours(image) and not image.packed_file and path_of(image) in painted:
+        if is_ours(image) and not is_packed(image) and path_of(image) in painted:
             image.reload()
     forget_look()
 
@@ -131,39 +140,66 @@ def unpack_all(*, keep_files: bool) -> Unpacked:
     """
     count = freed = 0
     kept = []
-    for image, recipe, map in list(_ours()):
-        if image.library or not (image.packed_file or image[MARK].get("pack")):
+    for image, painted in _files_of_images():
+        if image.library or not (is_packed(image) or image[MARK].get("pack")):
             continue
-        painted = recipe.maps[map]
         if image.is_dirty or not _take_out(image, painted, keep_files=keep_files):
             kept.append(image.name)
             continue
         count += 1
-        if image.packed_file:
-            freed += image.packed_file.size
+        if is_packed(image):
+            freed += sum(each.packed_file.size for each in image.packed_files)
             image.unpack(method="REMOVE")
+        pattern = pattern_of(painted[0].path, painted[0].square) if painted[0].square else painted[0].path
+        image.filepath_raw = f"//{FOLDER}/{pattern.name}"
+        if "pack" in image[MARK]:
+            del image[MARK]["pack"]
         image.reload()
     forget_look()
     return Unpacked(count=count, bytes=freed, kept=tuple(kept))
 
 
-def _take_out(image: Any, painted: RecipeMap, *, keep_files: bool) -> bool:
-    """Give an image a path beside the .blend file, and the file if wanted. False if it must stay as it is."""
-    target = Path(bpy.path.abspath(f"//{FOLDER}/{painted.path.name}"))
-    if image.packed_file:
-        data = bytes(image.packed_file.data)
-        was_painted = stamp_of_bytes(data) == painted.stamp
-    elif painted.is_missing:  # it was to be packed later, and somebody has removed it
-        data, was_painted = b"", bool(painted.stamp)
-    else:
-        data, was_painted = painted.path.read_bytes(), not painted.is_changed
-    if not was_painted or (target.exists() and stamp_of(target) != painted.stamp):
-        return False
-    if keep_files and data and not target.exists():
-        kept_file.replace(target, data)
-    image.filepath_raw = f"//{FOLDER}/{painted.path.name}"
-    if "pack" in image[MARK]:
-        del image[MARK]["pack"]
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """One file of an image."""
+
+    path: Path
+    stamp: str
+    square: int  # of UDIM; 0: it is no such image
+
+    def data_of(self, image: Any) -> tuple[bytes, bool]:
+        """What is packed of it, or else is on the disk, and whether it is as it was painted. Raises OSError."""
+        for each in image.packed_files:
+            if not self.square or each.tile_number == self.square:
+                data = bytes(each.packed_file.data)
+                return data, stamp_of_bytes(data) == self.stamp
+        if not self.path.exists():  # it was to be packed later, and somebody has removed it
+            return b"", bool(self.stamp)
+        return self.path.read_bytes(), stamp_of(self.path) == self.stamp
+
+
+def _files_of_images() -> list[tuple[Any, list[_File]]]:
+    """Our images with all their files."""
+    found: dict[str, tuple[Any, list[_File]]] = {}
+    for image, recipe, map in _ours():
+        own = recipe.maps[map]
+        file = _File(path=own.path, stamp=own.stamp, square=recipe.square)
+        found.setdefault(image.name_full, (image, []))[1].append(file)
+    return list(found.values())
+
+
+def _take_out(image: Any, files: Sequence[_File], *, keep_files: bool) -> bool:
+    """Write the files of an image beside the .blend file, if wanted. False if it must stay as it is."""
+    wanted = []
+    for each in files:
+        target = Path(bpy.path.abspath(f"//{FOLDER}/{each.path.name}"))
+        data, was_painted = each.data_of(image)
+        if not was_painted or (target.exists() and stamp_of(target) != each.stamp):
+            return False
+        wanted.append((target, data))
+    for target, data in wanted:
+        if keep_files and data and not target.exists():
+            kept_file.replace(target, data)
     return True
 
 
@@ -171,22 +207,28 @@ def _take_out(image: Any, painted: RecipeMap, *, keep_files: bool) -> bool:
 
 
 def elsewhere(recipe: Recipe, *, size: tuple[int, int], folder: Path | None) -> Recipe:
-    """The same texture in another size or folder; its files are named as all of ours are."""
+    """The same texture in another folder, with pictures of another size; its files are named as all of ours are.
+
+    Raises BadRequest for UDIM squares that would be too large.
+    """
     files = TextureFiles(folder or Path(bpy.path.abspath(f"//{FOLDER}")), cap_bytes=0)
+    same, squares = size == recipe.side, recipe.squares
+    if squares:
+        squares = replace(squares, side=size)
+        size = squares.size
     maps = {}
     for name, each in recipe.maps.items():
         (path,) = files.paths(
             model=recipe.model,
-            sha256=recipe.sha256,
+            sha256=recipe.identity,
             seed=recipe.seed,
             size=size,
             maps={name: each.depth},
-            suffix=each.path.suffix,
+            suffix=f"-{squares.name}.{recipe.square}{each.path.suffix}" if squares else each.path.suffix,
             wang=recipe.wang,
         )
-        same = size == recipe.size
         maps[name] = RecipeMap(path=path, depth=each.depth, stamp=each.stamp if same else "")
-    return replace(recipe, size=size, maps=maps)
+    return replace(recipe, size=size, squares=squares, maps=maps)
 
 
 def lattice_of(recipe: Recipe) -> Lattice | None:
@@ -199,36 +241,58 @@ def lattice_of(recipe: Recipe) -> Lattice | None:
     return None
 
 
-def point(before: Recipe, after: Recipe) -> int:
-    """Let the materials show the files of `after` in place of those of `before`. Returns how many images changed.
+def point(moves: Sequence[tuple[Recipe, Recipe]]) -> int:
+    """Let the materials show other files: of each pair those of the second recipe in place of those of the first.
 
-    Images that are linked from another file stay. Raises OSError where a file of `after` cannot be read.
+    Returns how many images changed. Images that are linked from another file stay. Raises OSError where a file cannot
+    be read.
     """
-    changed: list[Any] = []
+    changed: dict[str, Any] = {}
+    resized: dict[str, Recipe] = {}
     for image, recipe, map in list(_ours()):
-        same = replace(recipe, maps={}) == replace(before, maps={})
-        if image.library or not same or before.maps.get(map) != recipe.maps[map]:
+        before, after = next((each for each in moves if _is_part(recipe, map, each[0])), (None, None))
+        if image.library or before is None or after is None:
             continue
-        path = after.maps[map].path
-        height, width = after.size
-        mark = {**image[MARK].to_dict(), "width": width, "height": height, "stamp": stamp_of(path)}
-        mark.pop("pack", None)
-        if image.packed_file:
-            image.unpack(method="REMOVE")
-        image.filepath_raw = _relative(path)
-        image[MARK] = mark
+        _point_image(image, after, map)
+        changed[image.name_full] = image
         if before.size != after.size:
-            image.name = materials.image_name(after.model, map, after.size, after.seed, after.wang)
+            resized[image.name_full] = after
+    for name, after in resized.items():
+        image = changed[name]
+        image.name = materials.image_name(after.model, image[MARK]["map"], after.size, after.seed, after.wang)
+    for image in changed.values():
         image.reload()
-        changed.append(image)
-    if before.size != after.size:
-        for material in bpy.data.materials:
-            if material.library is None and material.node_tree:
-                shown = materials.images_of(material)
-                if any(each in changed for each in shown.values()):
-                    materials.resize(material, shown, after.size)
+    for material in bpy.data.materials:
+        if material.library is None and material.node_tree:
+            shown = materials.images_of(material)
+            sizes = {after.size for name, after in resized.items() if changed[name] in shown.values()}
+            for size in sizes:
+                materials.resize(material, shown, size)
     forget_look()
     return len(changed)
+
+
+def _is_part(recipe: Recipe, map: str, of: Recipe) -> bool:
+    """Whether an image's recipe is one map of another recipe."""
+    return replace(recipe, maps={}) == replace(of, maps={}) and of.maps.get(map) == recipe.maps[map]
+
+
+def _point_image(image: Any, after: Recipe, map: str) -> None:
+    """Give an image the file of a recipe."""
+    path = after.maps[map].path
+    height, width = after.size
+    mark = {**image[MARK].to_dict(), "width": width, "height": height}
+    mark.pop("pack", None)
+    if after.squares:
+        mark["udim"] = {**mark["udim"], "side": list(after.squares.side)}
+        mark["stamps"] = {**mark["stamps"], str(after.square): stamp_of(path)}
+        path = pattern_of(path, after.square)
+    else:
+        mark["stamp"] = stamp_of(path)
+    if is_packed(image):
+        image.unpack(method="REMOVE")
+    image.filepath_raw = _relative(path)
+    image[MARK] = mark
 
 
 def _relative(path: Path) -> str:

@@ -43,6 +43,7 @@ def blended(context: Any, **given: Any) -> PreparedTexture:
         softness=blend.softness,
         heights=blend.heights,
         reach=blend.reach,
+        hashes=(first.sha256, second.sha256),
     )
     order = TextureOrder(
         model=blending.name,

@@ -119,12 +119,12 @@ def _recipes(given: PaintOptions) -> Sequence[Recipe]:
 
 
 def _wanted(before: Recipe, given: PaintOptions) -> Wanted:
-    size, factor = before.size, given.size_factor
+    size, factor = before.side, given.size_factor
     if factor != 1.0:
         size = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
         if lattice := recipes.lattice_of(before):
             size = whole_periods(lattice, size)
-    if size == before.size and not given.out:
+    if size == before.side and not given.out:
         return Wanted(before=before, after=before)
     folder = Path(bpy.path.abspath(given.out)).absolute() if given.out else None
     return Wanted(before=before, after=recipes.elsewhere(before, size=size, folder=folder))
@@ -152,12 +152,12 @@ def _paint_all(to_paint: Sequence[Recipe]) -> int:
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
             recipe = waiting.pop()
-            model = session.catalogue.with_hash(recipe.sha256)
-            if model is None:
+            models = session.catalogue.with_hashes(recipe.hashes)
+            if models is None:
                 _complain(without_model(recipe))
                 failed += len(recipe.maps)
             else:
-                running.append(session.repaint(recipe, model))
+                running.append(session.repaint(recipe, models))
         pump.step()
         for task in [each for each in running if each.ended]:
             running.remove(task)
@@ -174,7 +174,7 @@ def _paint_all(to_paint: Sequence[Recipe]) -> int:
 
 def _point(moved: Sequence[Wanted], given: PaintOptions) -> None:
     """Let the .blend file name the new files, and save it."""
-    changed = sum(recipes.point(each.before, each.after) for each in moved)
+    changed = recipes.point([(each.before, each.after) for each in moved])
     if changed:
         target = Path(given.save).absolute() if given.save else Path(bpy.data.filepath)
         bpy.ops.wm.save_as_mainfile(filepath=str(target), copy=bool(given.save), relative_remap=True)

@@ -1,6 +1,7 @@
 """From the panel's settings to a texture that is ready to begin: model, size, maps, and where the texture goes."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -147,7 +148,14 @@ def blend_of(entry: HistoryEntry) -> Blending | None:
         softness=entry.blend["softness"],
         heights=entry.blend["heights"],
         reach=entry.blend["reach"],
+        hashes=hashes_of(entry.blend["models"]),
     )
+
+
+def hashes_of(models: Sequence[str]) -> tuple[str, ...]:
+    """Of these models' files, as far as the server has the models."""
+    found = [state.session().catalogue.get(each) for each in models]
+    return tuple(each.sha256 for each in found if each)
 
 
 def variations(context: Any, first: int | None = None) -> list[TextureOrder]:

@@ -26,10 +26,10 @@ class PreparedRecipe:
     def begin(self) -> RecipeTask:
         """Begin. Raises NotOrdered."""
         session = state.session()
-        model = session.catalogue.with_hash(self.recipe.sha256)
-        if model is None:
+        models = session.catalogue.with_hashes(self.recipe.hashes)
+        if models is None:
             raise NotOrdered(without_model(self.recipe))
-        task = session.repaint(self.recipe, model)
+        task = session.repaint(self.recipe, models)
         pump.deliver(RecipeDelivery(task, lambda _: recipes.show_painted(self.recipe), self))
         return task
 

@@ -128,6 +128,11 @@ class Catalogue:
         """The model whose file has this hash, whatever it is called now."""
         return next((model for model in self.models if model.state == "ready" and model.sha256 == sha256), None)
 
+    def with_hashes(self, hashes: Sequence[str]) -> tuple[ListedModel, ...] | None:
+        """The models whose files have these hashes, in that order; None where one is missing."""
+        found = [model for each in hashes if (model := self.with_hash(each))]
+        return tuple(found) if len(found) == len(hashes) else None
+
     def ready(self, kind: Kind) -> list[ListedModel]:
         """The models of one kind that can be used, by name."""
         return [model for model in self.models if model.state == "ready" and model.kind == kind]

@@ -1,27 +1,35 @@
 """Recipes: what an image of ours says of how to paint it again, and the task that paints it so. No bpy here.
 
 A texture is a pure function, so an image needs no pixels where the model is to be had: the hash of the model file, the
-seed, the size and the map give the same samples again. The file also gets the same text as before (model, server), so
-that the same version of zlib gives the same bytes.
+seed, the size and the map give the same samples again. A blend also takes its mask, which its images keep. An image of
+UDIM squares is a recipe for each of them, since each is a file. The file also gets the same text as before (model,
+server), so that the same version of zlib gives the same bytes.
 
 What was changed by hand cannot be painted again. A stamp (file_stamp.py) tells a file that is as it was painted from
 another one.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..client.blend_download import BlendDownload
+from ..client.blending import Blending, identity_of
 from ..client.connection import Connection
 from ..client.sinks import FileSink, Painting
 from ..client.texture_download import TextureDownload
 from ..pictures.draft import ImageFileError, advice
+from ..pictures.udim import TOKEN, UdimSet, file_of
 from ..protocol import wire
+from ..protocol.blending import MASK_CHANNELS, hash_of_all
 from ..protocol.edges import COLOURS
-from ..protocol.errors import Refused
+from ..protocol.errors import BadRequest, Refused
 from .file_stamp import stamp_of
+from .masks import MOST_BYTES
 from .painted import Painted
 from .placement import Size, size_text
 from .task import PATIENCE_S, Task
@@ -50,31 +58,83 @@ class RecipeMap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlendRecipe:
+    """What a recipe says of several models and their mask."""
+
+    hashes: tuple[str, ...]  # of the model files
+    parameters: Mapping[str, Any]  # as of Blending.parameters
+    packed: bytes = field(repr=False)  # the samples of the mask, compressed
+
+    def blending(self, names: Sequence[str]) -> Blending:
+        """For a server that calls the models so. Raises Refused for a mask that is not what it was."""
+        told = self.parameters
+        try:
+            mask = zlib.decompressobj().decompress(self.packed, MOST_BYTES)
+        except zlib.error:
+            mask = b""
+        if hashlib.sha256(mask).hexdigest() != told["mask"]:
+            raise Refused("", "The mask of this texture is damaged. Blend it again from the panel Blend.")
+        height, width, channels = told["shape"]
+        return Blending(
+            models=tuple(names),
+            mask=mask,
+            shape=(height, width, channels),
+            softness=told["softness"],
+            heights=told["heights"],
+            reach=told["reach"],
+            hashes=self.hashes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One texture to paint as it was painted before."""
+    """One texture to paint as it was painted before, or one UDIM square of it."""
 
     model: str  # what the model was called then
-    sha256: str  # of the model file
+    sha256: str  # of the model file; of a blend, of all together
     seed: int
     size: Size  # height, width
     precision: str
     server: str  # that painted it first
     software: str
     wang: int = 0  # corner colours of a set of tiles, whose atlas it is
+    blend: BlendRecipe | None = None
+    squares: UdimSet | None = None  # all that were painted together
+    square: int = 0  # the one of this recipe
     maps: Mapping[str, RecipeMap] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """For one line."""
+        if self.squares:
+            return f"{self.model} {size_text(self.squares.side)} #{self.seed}, UDIM {self.square}"
         return f"{self.model} {size_text(self.size)} #{self.seed}"
+
+    @property
+    def side(self) -> Size:
+        """Height and width of its pictures."""
+        return self.squares.side if self.squares else self.size
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Of the model files that it takes."""
+        return self.blend.hashes if self.blend else (self.sha256,)
+
+    @property
+    def identity(self) -> str:
+        """As of its Painting: it names the files."""
+        return identity_of(self.sha256, self.blend.parameters) if self.blend else self.sha256
 
     def only(self, wanted: Callable[[RecipeMap], bool]) -> "Recipe":
         """The same with those maps alone."""
         return replace(self, maps={name: each for name, each in self.maps.items() if wanted(each)})
 
 
-def read_recipe(mark: Mapping[str, Any], path: Path) -> tuple[Recipe, str] | None:
-    """The recipe of one image, and its map, from the provenance on it. None where that says too little."""
+def read_recipes(mark: Mapping[str, Any], path: Path) -> Iterator[tuple[Recipe, str]]:
+    """The recipes of one image, and its map, from the provenance on it. None where that says too little.
+
+    `path`: its file; of UDIM squares, with <UDIM> in place of the number.
+    """
     told = wire.Fields(dict(mark))
     try:
         map, depth = told.text("map", 64), told.whole("depth", 8, 16)
@@ -87,17 +147,59 @@ def read_recipe(mark: Mapping[str, Any], path: Path) -> tuple[Recipe, str] | Non
             server=told.text("server", 300, ""),
             software=told.text("software", 300, ""),
             wang=told.whole("wang", 0, COLOURS, 0),
-            maps={map: RecipeMap(path=path, depth=depth, stamp=told.text("stamp", 40, ""))},
+            blend=_read_blend(told.object("blend")) if "blend" in mark else None,
+            squares=_read_squares(told.object("udim")) if "udim" in mark else None,
         )
-    except (Refused, ValueError):
-        return None
-    return (recipe, map) if len(recipe.sha256) == 64 and depth in (8, 16) else None
+        stamp = told.text("stamp", 40, "")
+        stamps = wire.Fields(told.object("stamps")) if recipe.squares else None
+    except (Refused, BadRequest, ValueError):
+        return
+    if len(recipe.sha256) != 64 or depth not in (8, 16):
+        return
+    if recipe.blend and hash_of_all(recipe.blend.hashes) != recipe.sha256:
+        return
+    if recipe.squares is None or stamps is None:
+        yield replace(recipe, maps={map: RecipeMap(path=path, depth=depth, stamp=stamp)}), map
+        return
+    for number in recipe.squares.numbers:
+        own = RecipeMap(path=file_of(path, number), depth=depth, stamp=stamps.text(str(number), 40, ""))
+        yield replace(recipe, square=number, maps={map: own}), map
+
+
+def _read_blend(blend: Mapping[str, Any]) -> BlendRecipe:
+    """What the mark of an image says of a blend. Raises Refused, ValueError."""
+    told, packed = wire.Fields(blend), blend.get("packed")
+    hashes = told.texts("hashes", wire.MAX_BLENDED) or ()
+    shape = told.wholes("shape", 3, "height, width and channels")
+    if not isinstance(packed, bytes) or MASK_CHANNELS.get(len(hashes)) != shape[2]:
+        raise ValueError("an earlier version painted it, which kept no mask")
+    parameters = {
+        "models": list(told.texts("models", wire.MAX_BLENDED) or ()),
+        "mask": told.text("mask", 64),
+        "shape": list(shape),
+        **{name: told.number(name, 0, 1, 0) for name in ("softness", "heights", "reach")},
+    }
+    return BlendRecipe(hashes=hashes, parameters=parameters, packed=packed)
+
+
+def _read_squares(udim: Mapping[str, Any]) -> UdimSet:
+    """What the mark of an image says of its squares. Raises Refused, BadRequest."""
+    told, numbers = wire.Fields(udim), udim.get("numbers")
+    count = len(numbers) if isinstance(numbers, list) else 0
+    height, width = told.wholes("side", 2, "height and width")
+    return UdimSet(numbers=told.wholes("numbers", count, "squares"), side=(height, width))
+
+
+def pattern_of(path: Path, square: int) -> Path:
+    """The name of the files of all squares, from that of one: <UDIM> in place of the number."""
+    before, _, behind = path.name.rpartition(f".{square}.")
+    return path.with_name(f"{before}.{TOKEN}.{behind}")
 
 
 class RecipeTask(Task):
     """Paints the maps of one recipe, each into its own file.
 
-    `named`: what the server calls the model now. `exact`: its samples are the same at any precision.
+    `named`: what the server calls the models now. `exact`: their samples are the same at any precision.
     """
 
     def __init__(
@@ -106,7 +208,7 @@ class RecipeTask(Task):
         recipe: Recipe,
         connection: Connection,
         *,
-        named: str,
+        named: Sequence[str],
         exact: bool = False,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
@@ -127,23 +229,47 @@ class RecipeTask(Task):
 
     def _advance(self) -> None:
         if self._download is None:
-            depths = {each.depth for each in self.recipe.maps.values()}
-            self._download = TextureDownload(
-                self._connection,
-                self._named,
-                self.recipe.seed,
-                self.recipe.size,
-                self._sink,
-                maps=tuple(self.recipe.maps),
-                depth=depths.pop() if len(depths) == 1 else None,
-                sha256=self.recipe.sha256,
-                wang=self.recipe.wang,
-            )
+            try:
+                self._download = self._new_download()
+            except Refused as error:
+                self.fail(str(error))
+                return
         self._download.tick()
         self.state, self.message = self._download.state, self._download.message
         if self.state == "done" and self._sink.painting:
             self.result = Painted(painting=self._sink.painting, files=self._sink.paths)
         self._watch(self._download)
+
+    def _new_download(self) -> TextureDownload:
+        """Raises Refused."""
+        recipe = self.recipe
+        depths = {each.depth for each in recipe.maps.values()}
+        depth = depths.pop() if len(depths) == 1 else None
+        window = recipe.squares.window(recipe.square) if recipe.squares else None
+        if recipe.blend:
+            blending = recipe.blend.blending(self._named)
+            return BlendDownload(
+                self._connection,
+                blending,
+                recipe.seed,
+                recipe.size,
+                self._sink,
+                window=window,
+                maps=tuple(recipe.maps),
+                depth=depth,
+            )
+        return TextureDownload(
+            self._connection,
+            self._named[0],
+            recipe.seed,
+            recipe.size,
+            self._sink,
+            window=window,
+            maps=tuple(recipe.maps),
+            depth=depth,
+            sha256=recipe.sha256,
+            wang=recipe.wang,
+        )
 
     def _stop(self) -> None:
         if self._download:
@@ -188,7 +314,8 @@ class _RecipeSink(FileSink):
 
 def without_model(recipe: Recipe) -> str:
     """What to say of a recipe whose model the server does not have."""
+    which = " or ".join(f"{each[:12]}..." for each in recipe.hashes)
     return (
-        f"{recipe.title}: no model of the server has the hash {recipe.sha256[:12]}..., which {recipe.model!r} had when "
-        "it was painted. Put that model file into the server's folder of models."
+        f"{recipe.title}: no model of the server has the hash {which}, which {recipe.model!r} had when it was painted. "
+        "Put that model file into the server's folder of models."
     )

@@ -127,10 +127,15 @@ class AddonSession:
         self.tasks.append(task)
         return task
 
-    def repaint(self, recipe: Recipe, model: ListedModel) -> RecipeTask:
-        """Add the task that paints a recipe into its own files. `model`: the one with its hash, whatever its name."""
+    def repaint(self, recipe: Recipe, models: Sequence[ListedModel]) -> RecipeTask:
+        """Add the task that paints a recipe into its own files. `models`: those with its hashes."""
         task = RecipeTask(
-            self._new_id(), recipe, self.connection, named=model.name, exact=model.exact, **self._task_options
+            self._new_id(),
+            recipe,
+            self.connection,
+            named=[each.name for each in models],
+            exact=all(each.exact for each in models),
+            **self._task_options,
         )
         self.tasks.append(task)
         return task

@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blender_addon.protocol.blending import HEIGHTS, REACH, SOFTNESS
-from server.model.maps import HEIGHT_NAME, NORMAL_NAME, Depth, Map
+from server.model.maps import NORMAL_NAME, Depth, Map
 from server.model.torus import Size, Window
-from server.quilt.bands import boxed, counted
+from server.quilt.bands import boxed
 from server.quilt.blend_mask import BlendMask
-from server.quilt.min_cut import cheapest_labels
-from server.quilt.quilt import Quilt, eight_bits, unit_normals
-from server.quilt.tables import extended
+from server.quilt.blend_view import View, mean_difference
+from server.quilt.min_cut import cheap_labels
+from server.quilt.quilt import Quilt, unit_normals
+from server.quilt.rectangles import rectangles
 
-BLOCK = 96  # about how many cells a side are cut together
-HALO = 32  # cells around a block that its cut sees
+BLOCK = 192  # about how many cells a side are cut together
+HALO = 24  # cells around a block that its cut sees
 UNDECIDED = 6, 94  # hundredths of a share
 MASK_PULL = 120
 LEAST, PAIRWISE = 5, 400  # the cost of a border between two cells
@@ -41,7 +42,7 @@ WIDEST = 24  # cells from a cut to the end of the softest feather
 MOST_REACH = 64  # cells
 BLOCKS_KEPT = 256
 FULL = 256  # the weight of a material that shows alone
-STRIP = 128  # rows that are painted at once
+PIECE = 512  # pixels a side that are painted at once
 
 Samples = NDArray[Any]
 Views = dict[int, tuple[Tensor, Tensor | None]]  # colours and ranks of heights
@@ -78,9 +79,9 @@ class Blend:
         self._feather = int(WIDEST * settings.softness**2 + 0.5)
         self._heights = int(MASK_PULL * settings.heights + 0.5)
         self._mask = BlendMask(mask, *self._cells, int(MOST_REACH * settings.reach**2 + 0.5))
-        self._views = [_View(each, self.maps, seed, size) for each in quilts]
+        self._views = [View(each, self.maps, seed, size) for each in quilts]
         self._means = {
-            (one, other): _mean_difference(self._views[one].spread, self._views[other].spread)
+            (one, other): mean_difference(self._views[one], self._views[other])
             for other in range(len(quilts))
             for one in range(other)
         }
@@ -89,44 +90,53 @@ class Blend:
     @torch.no_grad()
     def samples(self, window: Window, depths: Sequence[Depth]) -> list[Tensor]:
         """One tensor for each of `maps`: (height, width, channels), uint8 or uint16, on the CPU."""
-        weights = self._weights(window).numpy()
         result = [
             np.empty((window.height, window.width, each.channels), np.uint16 if depth == 16 else np.uint8)
             for each, depth in zip(self.maps, depths, strict=True)
         ]
-        for top in range(0, window.height, STRIP):
-            strip = slice(top, min(window.height, top + STRIP))
-            place = Window(window.top + top, window.left, strip.stop - top, window.width)
-            self._fill([each[strip] for each in result], weights[:, strip], place, depths)
+        for rows in _pieces(window.height):
+            for columns in _pieces(window.width):
+                place = Window(window.top + rows.start, window.left + columns.start, len(rows), len(columns))
+                part = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+                self._fill([each[part] for each in result], self._weights(place).numpy(), place, depths)
         return [torch.from_numpy(each) for each in result]
 
     def _fill(self, result: Sequence[Samples], weights: Samples, place: Window, depths: Sequence[Depth]) -> None:
         """Paint a part of a window: of each quilt only what shows of it."""
-        several = (weights > 0).sum(0) > 1
+        shows = weights > 0
+        several = shows.sum(0, dtype=np.uint8) > 1
         mixed = np.nonzero(several)
-        total = weights.sum(0)[mixed][:, None]
-        sums = [np.zeros((len(total), each.shape[2]), np.int64) for each in result]
-        for number, weight in enumerate(weights):
-            columns = np.flatnonzero(weight.any(0))
-            if not len(columns):
-                continue
-            part = slice(int(columns[0]), int(columns[-1]) + 1)
-            shown = self._shown(
-                number, Window(place.top, place.left + part.start, place.height, part.stop - part.start), depths
-            )
-            alone = ((weight > 0) & ~several)[:, part, None]
-            inside = np.flatnonzero(weight[mixed])
-            rows, places = mixed[0][inside], mixed[1][inside]
-            share = weight[rows, places][:, None]
-            for target, sum, samples in zip(result, sums, shown, strict=True):
-                np.copyto(target[:, part], samples, where=alone)
-                sum[inside] += samples[rows, places - part.start] * share
-        for each, target, sum, depth in zip(self.maps, result, sums, depths, strict=True):
+        order = np.empty(several.shape, np.int32)  # the number of each mixed pixel
+        order[mixed] = np.arange(len(mixed[0]))
+        sums = [np.zeros((len(mixed[0]), each.shape[2]), np.int32) for each in result]
+        for number, (weight, left) in enumerate(zip(weights, shows, strict=True)):
+            for part in rectangles(left):
+                rows, columns = part
+                shown = self._shown(
+                    number,
+                    Window(
+                        place.top + rows.start,
+                        place.left + columns.start,
+                        rows.stop - rows.start,
+                        columns.stop - columns.start,
+                    ),
+                    depths,
+                )
+                alone = (left[part] & ~several[part])[..., None]
+                inside = np.nonzero(left[part] & several[part])
+                target = order[part][inside]
+                share = weight[part][inside][:, None]
+                for whole, sum, samples in zip(result, sums, shown, strict=True):
+                    np.copyto(whole[part], samples, where=alone)
+                    sum[target] += samples[inside] * share
+                left[part] = False  # another rectangle may reach in here
+        total = weights[:, mixed[0], mixed[1]].sum(0)[:, None]
+        for each, whole, sum, depth in zip(self.maps, result, sums, depths, strict=True):
             values = (sum + total // 2) // total
             if each.name == NORMAL_NAME and len(values):
                 vectors = torch.from_numpy(values.T.astype(np.float32))[..., None]
                 values = unit_normals(vectors, 2**depth - 1)[..., 0].numpy().T
-            target[mixed] = values
+            whole[mixed] = values
 
     def labels(self, rows: range, columns: range) -> Tensor:
         """Which material each cell shows, (rows, columns) int64: that of the cell's own block. Cells are unwrapped."""
@@ -148,7 +158,7 @@ class Blend:
         return [painted[names.index(each.name)].numpy() for each in self.maps]
 
     def _weights(self, window: Window) -> Tensor:
-        """How much of each quilt shows: (quilts, height, width) int64 from 0 to FULL."""
+        """How much of each quilt shows: (quilts, height, width) int32 from 0 to FULL."""
         feather = self._feather
         lines = []
         for start, count, side, cells in (
@@ -157,16 +167,17 @@ class Blend:
         ):
             doubled = (2 * torch.arange(start, start + count) + 1) * cells - side
             first = doubled.div(2 * side, rounding_mode="floor")
-            lines.append((first, (doubled % (2 * side)) * 256 // (2 * side)))
+            lines.append((first, ((doubled % (2 * side)) * 256 // (2 * side)).to(torch.int32)))
         spans = [range(int(first[0]) - feather, int(first[-1]) + 2 + feather) for first, _ in lines]
         labels = self.labels(*spans)
-        result = torch.zeros(len(self.quilts), window.height, window.width, dtype=torch.int64)
+        two = len(self.quilts) == 2
+        result = torch.zeros(len(self.quilts), window.height, window.width, dtype=torch.int32)
         shown = _numbers(labels)
         if len(shown) == 1:
             result[shown[0]] = FULL
             return result
-        for number in shown:
-            values = (labels == number).to(torch.int64) * FULL
+        for number in shown[: 1 if two else None]:
+            values = (labels == number).to(torch.int32) * FULL
             for dimension in (0, 1):
                 for _ in range(2):
                     values = boxed(values, dimension, feather + 1)
@@ -177,9 +188,11 @@ class Blend:
                 near, far = values.index_select(dimension, places), values.index_select(dimension, places + 1)
                 values = near * (256 - share) + far * share
             result[number] = values
+        if two:
+            result[1] = FULL * 2**16 - result[0]
         if not feather:  # a hard edge, along the middle between cells
             best = result.argmax(0)
-            return F.one_hot(best, len(self.quilts)).permute(2, 0, 1) * FULL
+            return F.one_hot(best, len(self.quilts)).permute(2, 0, 1).to(torch.int32) * FULL
         return (result + 2**15) >> 16
 
     # ---------------------------------------------------------------------------------------------------------- cuts
@@ -226,7 +239,7 @@ class Blend:
             if bool(open.any()):
                 lean = torch.where(open, lean + self._heavier(views, labels, number), lean)
                 costs = self._costs(views, labels, number)
-                found = cheapest_labels(lean.numpy(), open.numpy(), costs.numpy())
+                found = cheap_labels(lean.numpy(), open.numpy(), costs.numpy())
                 result[number - 1] = torch.from_numpy(found)
             labels = torch.where(result[number - 1], number, labels)
         return result
@@ -255,38 +268,13 @@ class Blend:
         """What a border costs at each cell, (rows, columns) int64."""
         result = torch.zeros_like(labels)
         for each in _numbers(labels):
-            apart = (views[number][0] - views[each][0]).abs().sum(0)
+            apart = (views[number][0] - views[each][0]).abs().sum(2)
             result = torch.where(labels == each, PAIRWISE * apart // self._means[each, number], result)
         return (LEAST + result).clamp(max=MOST_PAIRWISE)
 
 
-class _View:
-    """What a quilt shows of a torus before joints are blended, a little blurred."""
-
-    def __init__(self, quilt: Quilt, maps: Sequence[Map], seed: int, size: Size) -> None:
-        self._quilt, _ = quilt.fitted(size)
-        self._seed, self._size = seed, size
-        names = [each.name for each in quilt.maps]
-        small = self._quilt.small
-        colour = eight_bits([small[names.index(maps[0].name)]])
-        self._colour = _softened(colour, self._quilt.settings.wraps)
-        self.spread = _histograms(colour)
-        self._rank: Tensor | None = None
-        if any(each.name == HEIGHT_NAME for each in maps):
-            height = eight_bits([small[names.index(HEIGHT_NAME)]])
-            below = _histograms(height)[0].cumsum(0)
-            self._rank = (255 * below // below[-1])[height[0].long()]
-
-    def at(self, ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Colours (channels, rows, columns) and ranks of heights (rows, columns) from 0 to 255, int64."""
-        settings = self._quilt.settings
-        places = self._quilt.places(self._seed, self._size, ys, xs).div(settings.factor, rounding_mode="floor")
-        rows, columns = (
-            _inside(places[..., axis], side, wraps)
-            for axis, (side, wraps) in enumerate(zip(settings.plan, settings.wraps, strict=True))
-        )
-        colour = self._colour[:, rows, columns].to(torch.int64)
-        return colour, None if self._rank is None else self._rank[rows, columns]
+def _pieces(side: int) -> list[range]:
+    return [range(first, min(side, first + PIECE)) for first in range(0, side, PIECE)]
 
 
 def _stacked(chosen: Tensor) -> Tensor:
@@ -338,33 +326,3 @@ def _blocks_of(line: range, cells: int) -> Iterator[_Part]:
             slice(at - line.start, stop - line.start),
         )
         at = stop
-
-
-def _inside(places: Tensor, side: int, wraps: bool) -> Tensor:
-    """Pixels of the swatch that are shown at these places, a few of which lie outside."""
-    if wraps:
-        return places % side
-    places = places % (2 * side)
-    return torch.where(places >= side, 2 * side - 1 - places, places)
-
-
-def _softened(colour: Tensor, wraps: tuple[bool, bool]) -> Tensor:
-    """(1, 2, 1) / 4 each way, in 16ths: (channels, height, width) int32."""
-    values = counted(colour).to(torch.int32)
-    for dimension in (1, 2):
-        line = extended(values.shape[dimension], 1, wraps[dimension - 1], values.device)
-        values = boxed(boxed(values.index_select(dimension, line), dimension, 2), dimension, 2) // 4
-    return values
-
-
-def _histograms(samples: Tensor) -> Tensor:
-    """How often each of 256 values comes: (channels, height, width) uint8 to (channels, 256) int64."""
-    return torch.stack([torch.bincount(each.flatten().long(), minlength=256) for each in samples])
-
-
-def _mean_difference(one: Tensor, other: Tensor) -> int:
-    """Of two pixels drawn by chance from two swatches, summed over channels, in 16ths; at least 1."""
-    values = torch.arange(256)
-    apart = (values[:, None] - values[None]).abs()
-    total = sum(int((a[:, None] * b[None] * apart).sum()) for a, b in zip(one, other, strict=True))
-    return max(1, 16 * total // (int(one[0].sum()) * int(other[0].sum())))
