@@ -9,8 +9,7 @@ from ..loop import trial
 from ..material import assignment, live, materials
 from ..tasks import state
 from ..tasks.relief import Projection
-from . import gallery
-from .blend_settings import TEXSERVER_PG_blend
+from . import blend_settings, gallery
 
 CATEGORY = "Texserver"  # of the tab in the sidebars
 CUSTOM = "CUSTOM"
@@ -232,7 +231,7 @@ class TEXSERVER_PG_settings(bpy.types.PropertyGroup):
         step=1,
     )
     style: PointerProperty(type=TEXSERVER_PG_style)
-    blending: PointerProperty(type=TEXSERVER_PG_blend)
+    blending: PointerProperty(type=blend_settings.TEXSERVER_PG_blend)
     variations: IntProperty(name="Variations", description="How many seeds to look at", default=4, min=2, max=16)
 
 
@@ -269,4 +268,4 @@ class TEXSERVER_PG_live(bpy.types.PropertyGroup):
     displace: BoolProperty(name="Displace Surface", description=_DISPLACE, get=_get_displace, set=_set_displace)
 
 
-CLASSES = (TEXSERVER_PG_style, TEXSERVER_PG_blend, TEXSERVER_PG_settings, TEXSERVER_PG_live)
+CLASSES = (TEXSERVER_PG_style, *blend_settings.CLASSES, TEXSERVER_PG_settings, TEXSERVER_PG_live)

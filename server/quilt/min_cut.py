@@ -31,9 +31,10 @@ def cheap_labels(leaning: Numbers, undecided: Truths, costs: Numbers) -> Truths:
 
     def coarse(values: NDArray[Any]) -> NDArray[Any]:
         even = np.pad(values, more, mode="edge")
-        return even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+        sums: NDArray[Any] = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+        return sums
 
-    labels = leaning > 0
+    labels: Truths = leaning > 0
     firm = np.where(undecided, leaning, np.where(labels, FIRM, -FIRM))
     found = cheapest_labels(coarse(firm), coarse(undecided.astype(np.int64)) > 0, coarse(costs) // 2)
     found = found.repeat(2, 0).repeat(2, 1)[:rows, :columns]

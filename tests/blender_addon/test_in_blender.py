@@ -117,7 +117,7 @@ def blending_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessio
     """Another, with quilts."""
     home = tmp_path_factory.mktemp("blending")
     (home / "models").mkdir()
-    for seed, name in enumerate(("stones", "moss")):
+    for seed, name in enumerate(("stones", "moss", "sand")):
         save_tiny_quilt(home / "models", name, seed)
     save_tiny(home / "models", "network")
     with Session(home / "models", home, "--no-training") as session:
