@@ -329,16 +329,25 @@ def _children(pid: int) -> list[int]:
 def test_the_pictures_for_the_readme(stage: Stage, server: Session, tmp_path: Path) -> None:
     out = Path(os.environ["TEXSERVER_PICTURES"]).absolute()
     out.mkdir(parents=True, exist_ok=True)
-    alone = {"pictures": server.home / "runtime", "preferences_picture": Path(environment(tmp_path)["XDG_RUNTIME_DIR"])}
-    for scene, runtime in alone.items():
+    runtime = server.home / "runtime"
+    preferences = Path(environment(tmp_path)["XDG_RUNTIME_DIR"])
+    alone = {"pictures": runtime, "blend_picture": runtime, "preferences_picture": preferences}
+    for scene, found in alone.items():
         home = tmp_path / scene
         home.mkdir()
         it = Stage(stage.blender, stage.display, stage.zips, stage.models, home)
-        it.run(scene, runtime=runtime)
+        it.run(scene, runtime=found)
         it.fact(scene)
         for picture in it.pictures.glob("*.png"):
             shutil.copy(picture, out)
-    assert {path.stem for path in out.glob("*.png")} >= {"panel", "variations", "job", "nodes", "preferences"}
+    assert {path.stem for path in out.glob("*.png")} >= {
+        "panel",
+        "variations",
+        "job",
+        "nodes",
+        "preferences",
+        "blend-panel",
+    }
 
 
 @pytest.mark.skipif("TEXSERVER_PICTURES" not in os.environ, reason="TEXSERVER_PICTURES names no folder for pictures")
