@@ -76,7 +76,7 @@ def scene_stylize() -> Steps:
         "turn": (addon("loop.pump"), "step"),
         "save": (addon("material.content"), "of_render"),
         "begin": (addon("tasks.session").AddonSession, "order_picture"),
-        "panel": (addon("panel.style_panels")._StylizePanel, "draw"),
+        "panel": (addon("panel.style_panels")._StylizeHerePanel, "draw"),
     }
     told: dict[str, Any] = {"by_hand_ms": by_hand_ms}
     with stopwatch(**parts) as taken:
