@@ -129,6 +129,13 @@ def parser_of_texget() -> argparse.ArgumentParser:
         "one size",
     )
     style.add_argument(
+        "--region",
+        action="append",
+        metavar="MASK=STYLE",
+        help="another style, or none for the picture itself, where a mask of the picture's size is white; can be given "
+        "several times, later ones lie on top",
+    )
+    style.add_argument(
         "--statistics",
         choices=("first", "own"),
         help="for several pictures: use those of the first for all, so that frames do not flicker, or each picture's "

@@ -53,9 +53,11 @@ from server.cli.listing import list_folder, list_server, list_starter
 from server.cli.numbers import parse_number, parse_seed, parse_seeds, parse_size, parse_window
 from server.cli.options import SIZE, joined, parser_of_texget, print_completion
 from server.cli.pictures import Order, Picture, ordered, parse_variants
+from server.cli.region_files import regions_of
 from server.cli.stylize_files import Plan, planned, stylize_files
 from server.cli.train_files import ONLY_TRAINING, list_jobs, train_files
 from server.client.client import Client, ServerUnreachable, TimedOut
+from server.client.regions import RegionStylizer
 from server.client.stylized import StyleParameters, Stylizer
 from server.client.trained import TrainingFailed
 from server.errors import BadRequest, Refused, TexserverError
@@ -149,7 +151,17 @@ def _paint(arguments: argparse.Namespace) -> None:
 
 
 def _paint_model(arguments: argparse.Namespace, model: str | Blending) -> None:
-    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite")
+    _refuse(
+        arguments,
+        "without --stylize",
+        "strength",
+        "keep_colours",
+        "noise",
+        "stroke",
+        "statistics",
+        "overwrite",
+        "region",
+    )
     size = parse_size(SIZE if arguments.size is None else arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
@@ -219,7 +231,17 @@ def _paint_all(
 
 def _export(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "with --for", "window", "udim", "map", "depth", "normals", "orm", "variants", "variant", "wang")
-    _refuse(arguments, "without --stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite")
+    _refuse(
+        arguments,
+        "without --stylize",
+        "strength",
+        "keep_colours",
+        "noise",
+        "stroke",
+        "statistics",
+        "overwrite",
+        "region",
+    )
     check_folder(Path(arguments.output or "."))
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
@@ -290,7 +312,9 @@ def _train(arguments: argparse.Namespace) -> None:
     when = "with --train" if arguments.train is not None else "with --jobs"
     _refuse(arguments, when, "variants", "variant", "wang")
     _refuse(arguments, when, "size", "window", "udim", "seeds", "depth", "normals", "orm", "engine", "output", "models")
-    _refuse(arguments, when, "stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite")
+    _refuse(
+        arguments, when, "stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite", "region"
+    )
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
         if arguments.train is not None:
             train_files(client, arguments)
@@ -324,6 +348,8 @@ def _stylize(arguments: argparse.Namespace) -> None:
 
 
 def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, arguments: argparse.Namespace) -> None:
+    if arguments.region:
+        stylizer = RegionStylizer(stylizer, regions_of(arguments.region))
     shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
     with Bar(arguments.model, len(plan.steps), arguments.quiet, arguments.openjd, bar_format=shown) as bar:
         stylize_files(

@@ -98,6 +98,24 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 # -------------------------------------------------------------------------------------------------------- one picture
 
 
+def test_regions_show_their_own_style_or_the_picture_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, columns in (("left", slice(0, 20)), ("right", slice(45, 60))):
+        mask = np.zeros((50, 60), np.uint8)
+        mask[:, columns] = 255
+        Image.fromarray(mask).save(f"{name}.png")
+    regions = ("--region", "left.png=oil", "--region", "right.png=none")
+    run("ink", "--stylize", "frames/f_%04d.png", "-o", "out", *regions)
+    first, third = (pixels(f"out/f_{number:04}.png") for number in (1, 3))
+    np.testing.assert_array_equal(first[:, :20], wanted(frame(1), "oil", by=frame(1))[:, :20])
+    np.testing.assert_array_equal(third[:, :20], wanted(frame(3), "oil", by=frame(1))[:, :20])
+    np.testing.assert_array_equal(third[:, 20:45], wanted(frame(3), by=frame(1))[:, 20:45])
+    np.testing.assert_array_equal(third[:, 45:], frame(3)[:, 45:])
+    Image.new("L", (30, 20)).save("small.png")
+    assert "the picture's size" in refused(
+        capsys, "ink", "--stylize", "frames/f_0001.png", "-o", "no.png", "--quiet", "--region", "small.png=oil"
+    )
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_the_file_holds_the_picture_in_the_style_to_the_byte(folder: Path, suffix: str) -> None:
     run("ink", "--stylize", "frames/f_0002.png", "-o", f"out.{suffix}")
