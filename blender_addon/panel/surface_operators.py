@@ -114,7 +114,7 @@ class TEXSERVER_OT_bake_surface(FolderOperator):
     columns: IntProperty(name="Columns", description="Tiles side by side", default=8, min=1, max=MOST_CELLS)
     rows: IntProperty(name="Rows", description="Tiles one above the other", default=8, min=1, max=MOST_CELLS)
     per_square: IntProperty(
-        name="Tiles per UDIM Square",
+        name="UDIM Tiles",
         description="Tiles along a side of each UDIM square. 0: one picture of all",
         default=0,
         min=0,

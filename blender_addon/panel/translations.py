@@ -40,7 +40,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Spots Across": ("Flecken nebeneinander", "Taches côte à côte"),
     "Columns": ("Spalten", "Colonnes"),
     "Rows": ("Zeilen", "Lignes"),
-    "Tiles per UDIM Square": ("Kacheln je UDIM-Feld", "Tuiles par carré UDIM"),
+    "UDIM Tiles": ("UDIM-Kacheln", "Tuiles UDIM"),
     "Hue Drift": ("Farbton-Drift", "Dérive de teinte"),
     "Value Drift": ("Helligkeits-Drift", "Dérive de valeur"),
     "Drift Size": ("Drift-Größe", "Taille de dérive"),
