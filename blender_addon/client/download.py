@@ -102,6 +102,10 @@ class Download(ABC):
     def _accept(self, part: Portion, result: wire.Result) -> None:
         """Check an answer before it is written; the first one begins the sink. Raises Refused, ImageFileError."""
 
+    def _pixels(self, result: wire.Result) -> tuple[wire.Buffer, ...]:
+        """Those buffers of an answer that are written."""
+        return result.buffers
+
     @abstractmethod
     def _doing(self) -> str:
         """What the download does, such as "Painting brick"."""
@@ -217,7 +221,7 @@ class Download(ABC):
             self._refused(part, reply)
         elif isinstance(reply, wire.Result):
             self._accept(part, reply)
-            part.buffers = reply.buffers
+            part.buffers = self._pixels(reply)
             self._hindrance = ""
         else:
             raise Refused("", f"The server answered with {reply.op} instead of pixels. Update the server.")

@@ -17,6 +17,7 @@ from .download import Download, Portion
 from .sinks import PaintedMap, Painting, Sink
 
 IMAGE: Final = "image"  # the name of the one map
+CARRY: Final = "carry"  # what the next frame of a sequence takes from one, and the feature of servers that know it
 FEATURE: Final = "stylize"  # in a server's welcome
 CALM: Final = 0.5  # noise for the frames of a sequence: it does not move with the scene, so less of it looks better
 
@@ -45,6 +46,7 @@ class StyleDownload(Download):
     `content`: rows from top to bottom, interleaved, sRGB; `shape` is its height, width and channels (1 grey, 3 or 4),
     `dtype` "uint8" or "uint16" (little-endian). The image has its size and dtype, and 3 channels, or 4 where it has 4.
     It must not change until the download has ended. `statistics`: of another frame, or "" for the picture's own.
+    `sequence`: whether another frame follows, `carry`: what the one before gave, or b"".
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class StyleDownload(Download):
         noise: float = 1.0,
         stroke: float = 1.0,
         statistics: str = "",
+        sequence: bool = False,
+        carry: bytes = b"",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.content = wire.Buffer(name="content", dtype=dtype, shape=shape, data=memoryview(content).cast("B"))
@@ -71,6 +75,8 @@ class StyleDownload(Download):
         self.noise = noise
         self.stroke = stroke
         self.statistics = statistics  # afterwards: those the picture was painted with, for other frames
+        self.sequence = sequence
+        self.carry = carry  # afterwards: what the next frame takes from this one; empty where styles need none
         self.picture: StylizedPicture | None = None  # None until the answer
         super().__init__(connection, model, shape[:2], sink, in_flight=1, clock=clock)
 
@@ -85,6 +91,8 @@ class StyleDownload(Download):
         if FEATURE not in self.connection.welcome.features:
             raise Refused("unknown_op", f"The texserver at {self.connection.place} cannot stylize pictures. Update it.")
         whole = Rect(0, 0, *self.content.shape[:2])
+        if CARRY not in self.connection.welcome.features:
+            self.sequence, self.carry = False, b""
         self._check_request(self._limits, whole)
         self.state = "running"
         return whole
@@ -100,16 +108,32 @@ class StyleDownload(Download):
             noise=self.noise,
             stroke=self.stroke,
             statistics=self.statistics,
+            sequence=self.sequence,
+            carry=self._carried(),
             progress=True,
         )
 
+    def _carried(self) -> wire.Buffer | None:
+        if not self.carry:
+            return None
+        return wire.Buffer(name=CARRY, dtype="uint8", shape=(1, len(self.carry), 1), data=self.carry)
+
+    def _pixels(self, result: wire.Result) -> tuple[wire.Buffer, ...]:
+        return result.buffers[:1]
+
     def _accept(self, part: Portion, result: wire.Result) -> None:
         height, width, channels = shape = self._request(part.place, id=1).image_shape
-        if [(each.name, each.dtype, each.shape) for each in result.buffers] != [(IMAGE, self.content.dtype, shape)]:
+        image, carry = result.buffers[:1], result.buffers[1:]
+        wanted = [(IMAGE, self.content.dtype, shape)]
+        if [(each.name, each.dtype, each.shape) for each in image] != wanted or [each.name for each in carry] not in (
+            [],
+            [CARRY],
+        ):
             raise Refused("", "The server sent another picture than requested. Update the server or this client.")
         assert self.connection.welcome
         depth = 8 * wire.ITEM_BYTES[self.content.dtype]
         self.statistics = result.statistics
+        self.carry = bytes(carry[0].data) if carry and self.sequence else b""
         self.picture = StylizedPicture(
             model=self.model,
             sha256=result.sha256,

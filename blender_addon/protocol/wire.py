@@ -63,6 +63,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_DEPTH = 8  # of lists and maps in a header
 MAX_ITEMS = 1024  # of one list or map in a header
 MAX_STATISTICS = 44_000  # characters of a picture's statistics
+MAX_CARRY = 16 * 2**20  # bytes of what a frame of a sequence takes from the one before
 MAX_NOISE = 10  # times the noise of the training
 STROKES = 0.25, 4  # the range of the size of strokes
 
@@ -240,9 +241,10 @@ class Generate:
 
 @dataclass(frozen=True, kw_only=True)
 class Stylize:
-    """Asks for a picture in a model's style. Answered by a Result with one buffer, "image", like the content.
+    """Asks for a picture in a model's style. Answered by a Result with the buffer "image", like the content.
 
-    `content` is sRGB, with 1 (grey), 3 or 4 (RGB and alpha) channels; "image" has 4 if the content has 4, else 3.
+    `content` is sRGB, with 1 (grey), 3 or 4 (RGB and alpha) channels; "image" has 4 if the content has 4, else 3. In a
+    `sequence` a second buffer, "carry", may follow it, which is for the request for the next frame.
     """
 
     op: ClassVar[str] = "stylize"
@@ -255,6 +257,8 @@ class Stylize:
     noise: float = 1.0  # the strength of the noise; 1 is that of the training
     stroke: float = 1.0  # the size of strokes; networks have one size
     statistics: str = ""  # from an earlier result, so that a sequence does not flicker; "": the content's own
+    sequence: bool = False  # whether what the next frame takes from this one is wanted
+    carry: Buffer | None = None  # from the result of the frame before; None for the first of a shot
     sha256: str = ""  # only from the model file of this hash
     deadline_ms: int | None = None  # from arrival on; then it is answered by `expired`
     progress: bool = False  # whether Progress is wanted on the way
@@ -262,9 +266,12 @@ class Stylize:
     @classmethod
     def read(cls, id: int, header: Mapping[str, Any], frames: Sequence[Data], limits: Limits) -> "Stylize":
         buffers = read_buffers(header, frames)
-        if [each.name for each in buffers] != ["content"]:
-            raise Refused("bad_request", "buffers: there must be one, named 'content'.")
+        if [each.name for each in buffers] not in (["content"], ["content", "carry"]):
+            raise Refused("bad_request", "buffers: there must be 'content', and after it 'carry' or nothing.")
         _check_content(buffers[0], limits)
+        carry = buffers[1] if len(buffers) > 1 else None
+        if carry and (carry.dtype != "uint8" or carry.shape[0] * carry.shape[2] != 1 or carry.shape[1] > MAX_CARRY):
+            raise wrong("carry", list(carry.shape), f"1 x bytes x 1 of uint8, at most {MAX_CARRY}")
         values = Fields(header)
         return cls(
             id=id,
@@ -276,6 +283,8 @@ class Stylize:
             noise=values.number("noise", 0, MAX_NOISE, 1.0),
             stroke=values.number("stroke", *STROKES, 1.0),
             statistics=values.text("statistics", MAX_STATISTICS, ""),
+            sequence=values.flag("sequence"),
+            carry=carry,
             sha256=values.text("sha256", 64, ""),
             deadline_ms=values.maybe_whole("deadline_ms", 1, MAX_DEADLINE_MS),
             progress=values.flag("progress"),
@@ -513,7 +522,7 @@ def encode(
     for each in fields(message):
         value = getattr(message, each.name)
         if isinstance(value, Buffer):
-            buffers = (value,)
+            buffers = (*buffers, value)
         elif each.name == "buffers":
             buffers = value
         elif isinstance(value, Limits):

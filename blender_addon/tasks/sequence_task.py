@@ -3,8 +3,8 @@
 A ContentSource gives the frames as files that picture_reader reads; a frame may have to be rendered first.
 
 All frames are painted with the statistics of the first one, or the sequence would flicker. They are kept beside the
-frames in sequence.json, with everything else that decides how a frame looks. A task that continues the sequence later
-uses the same.
+frames in sequence.json, with everything else that decides how a frame looks. What each frame gives to the next one is
+kept there, too (carry_file.py). A task that continues the sequence later uses the same.
 """
 
 import json
@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ..client.connection import Connection
 from ..client.sinks import FileSink, MemorySink
 from ..client.style_download import CALM, StyleDownload, StylizedPicture
+from ..pictures.carry_file import carry_path, read_carry, write_carry
 from ..pictures.draft import ImageFileError
 from ..pictures.picture_reader import PictureError
 from ..protocol import wire
@@ -76,6 +78,7 @@ class SequenceTask(StyleTask):
         self._source = source
         self._statistics: str | None = None  # None before the record is read, "" where it has none
         self._left: deque[tuple[int, Path]] = deque()
+        self._before = {path: other for (_, other), (_, path) in pairwise(order.frames)}
         self._sink: FileSink | MemorySink = MemorySink()
         self._content = Path()
 
@@ -132,6 +135,8 @@ class SequenceTask(StyleTask):
                 download.state, f"Frame {number}: {download.message} Finished frames stay; Retry continues from there."
             )
             return
+        if isinstance(self._sink, FileSink):
+            write_carry(self._path, download.carry)
         self._download, self.picture = None, download.picture
         if not self._statistics:
             if not download.statistics:
@@ -152,10 +157,15 @@ class SequenceTask(StyleTask):
         if content is None:
             self.message = f"Waiting for frame {number}."
             return
-        self._number, self._content = number, content
+        self._number, self._path, self._content = number, path, content
         self._sink = MemorySink() if again else FileSink(lambda _: [path], durable=False)
         self._download = self._start(
-            self.order.style, content, self._sink, statistics=self._statistics or "", noise=CALM
+            self.order.style,
+            content,
+            self._sink,
+            statistics=self._statistics or "",
+            carry=read_carry(self._before.get(path)),
+            noise=CALM,
         )
 
 
@@ -216,7 +226,8 @@ def _record(order: SequenceOrder) -> Mapping[str, Any]:
 
 def remove_frames(order: SequenceOrder) -> None:
     """Remove the files, so that all frames are painted again. Raises ImageFileError."""
-    for path in (*(path for _, path in order.frames), order.folder / RECORD):
+    frames = [path for _, path in order.frames]
+    for path in (*frames, *map(carry_path, frames), order.folder / RECORD):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

@@ -37,9 +37,18 @@ class StyleTask(Task):
     _download: StyleDownload | None = None
 
     def _start(
-        self, style: StyleParameters, content: Path, sink: Sink, *, statistics: str = "", noise: float = 1.0
+        self,
+        style: StyleParameters,
+        content: Path,
+        sink: Sink,
+        *,
+        statistics: str = "",
+        carry: bytes | None = None,
+        noise: float = 1.0,
     ) -> StyleDownload:
-        """Begin the download of one picture; `content` is a file for picture_reader. Raises PictureError."""
+        """Begin the download of one picture; `content` is a file for picture_reader. `carry`: of the frame before, b""
+        where there is none, None for a picture by itself. Raises PictureError.
+        """
         picture = read_picture(content)
         return StyleDownload(
             self._connection,
@@ -54,6 +63,8 @@ class StyleTask(Task):
             noise=noise,
             stroke=style.stroke,
             statistics=statistics,
+            sequence=carry is not None,
+            carry=carry or b"",
             clock=self._clock,
         )
 

@@ -1,7 +1,8 @@
 """Puts picture files into a style: one, all of a folder, or the frames of a sequence (frame_%04d.png).
 
 Files appear under their names when complete, and existing files are kept, so a sequence that was stopped continues
-where it was. All pictures of a sequence use the statistics of the first, so that it does not flicker.
+where it was. All pictures of a sequence use the statistics of the first, and each what the one before gives it, so that
+it does not flicker.
 """
 
 import os
@@ -9,13 +10,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from blender_addon.client.sinks import MemorySink, Sink
-from server.client.stylized import StyleParameters, Stylizer
+from blender_addon.pictures.carry_file import read_carry, write_carry
+from server.client.stylized import StyleParameters, Stylizer, Used
 from server.errors import BadRequest
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
 from server.files.picture_file import Picture, pictures_in, quoted, read_picture
@@ -179,19 +182,26 @@ def stylize_files(
                 tell(f"{quoted(path)}: {note}")
         return picture
 
-    def stylized(sink: Sink, pixels: NDArray[Any], statistics: str, progress: Callable[[int], None]) -> str:
-        used: StyleParameters = {**parameters, "statistics": statistics}
+    def stylized(
+        sink: Sink, pixels: NDArray[Any], statistics: str, carry: bytes, progress: Callable[[int], None]
+    ) -> Used:
+        used: StyleParameters = {**parameters, "statistics": statistics, "carry": carry}
         return stylizer.stylize_into(sink, model, pixels, progress=progress, **used)
 
+    before = {step.target: other.target for other, step in pairwise(plan.steps)}
     statistics = ""
     if todo.steps and todo.steps[0] != plan.steps[0] and not own_statistics:  # the same as when the first was made
         first = read(plan.steps[0].source).pixels
-        statistics = stylized(MemorySink(), first, "", lambda done: None)
+        statistics = stylized(MemorySink(), first, "", b"", lambda done: None).statistics
     for count, step in enumerate(todo.steps, there):
         pixels = _fitting(read(step.source), step.target)
         sink = sink_for(step.target, partial(_named, step.target))
-        used = stylized(sink, pixels, statistics, partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1]))
-        statistics = "" if own_statistics else used
+        carry = b"" if own_statistics else read_carry(before.get(step.target))
+        progress = partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1])
+        used = stylized(sink, pixels, statistics, carry, progress)
+        if plan.several and not own_statistics:
+            statistics = used.statistics
+            write_carry(step.target, used.carry)
         done(count + 1)
         written(step.target)
 

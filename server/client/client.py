@@ -38,7 +38,7 @@ from blender_addon.pictures.draft import ImageFileError
 from blender_addon.protocol import wire
 from blender_addon.protocol.pairing import find_server
 from server import __version__
-from server.client.stylized import Stylizer, checked_content
+from server.client.stylized import Stylizer, Used, checked_content
 from server.client.trained import TrainingFailed, TrainingOptions, request_for
 from server.errors import BadRequest, Refused, TexserverError
 from server.msgpack_codec import CODECS
@@ -214,8 +214,9 @@ class Client(Stylizer):
         noise: float = 1.0,
         stroke: float = 1.0,
         statistics: str = "",
+        carry: bytes = b"",
         progress: Callable[[int], None] = lambda pixels: None,
-    ) -> str:
+    ) -> Used:
         """As Stylizer. Raises what save() raises, and BadRequest."""
         array = checked_content(content)
         job = StyleDownload(
@@ -231,9 +232,11 @@ class Client(Stylizer):
             noise=float(noise),
             stroke=float(stroke),
             statistics=statistics,
+            sequence=True,
+            carry=carry,
         )
         self._run(job, progress)
-        return job.statistics
+        return Used(job.statistics, job.carry)
 
     def train(
         self,

@@ -14,14 +14,14 @@ from blender_addon.protocol.edges import edges_of
 from blender_addon.protocol.rect import Rect
 from server import __version__
 from server.client.local_blends import LocalBlends
-from server.client.stylized import Stylizer, checked_content
+from server.client.stylized import Stylizer, Used, checked_content
 from server.errors import BadRequest
 from server.freed_memory import give_back
 from server.model.common_edges import check_edges
 from server.model.header import explained
 from server.model.library import Library
 from server.model.maps import Depth, depths_of
-from server.model.statistics_token import parse_statistics, statistics_text
+from server.model.statistics_token import carry_bytes, parse_carry, parse_statistics, statistics_text
 from server.model.torus import Size, Window
 from server.network.devices import choose_device, choose_precision, prepare
 from server.network.model_file import AnyModel, AnyStyle, Model, read_model
@@ -117,8 +117,9 @@ class LocalPainter(Stylizer):
         noise: float = 1.0,
         stroke: float = 1.0,
         statistics: str = "",
+        carry: bytes = b"",
         progress: Callable[[int], None] = lambda pixels: None,
-    ) -> str:
+    ) -> Used:
         """As Stylizer. Raises UnknownModel, WrongKind, BrokenModel and BadRequest, and what the sink raises."""
         array = checked_content(content)
         found = self._read(model)
@@ -128,7 +129,7 @@ class LocalPainter(Stylizer):
         given = parse_statistics(statistics, found.sha256, architecture)
         pixels = torch.from_numpy(array if array.flags.writeable else array.copy())
         wish = Wish(seed=seed, strength=strength, keep_colours=keep_colours, noise=noise, stroke=stroke)
-        used, painted = stylizing(generator, pixels, wish, given)
+        used, painted, carried = stylizing(generator, pixels, wish, given, bytes(parse_carry(carry, found.sha256)))
         height, width, channels = array.shape
         picture = StylizedPicture(
             model=found.name,
@@ -157,7 +158,7 @@ class LocalPainter(Stylizer):
         except BaseException:
             sink.abort()
             raise
-        return statistics_text(found.sha256, used)
+        return Used(statistics_text(found.sha256, used), carry_bytes(found.sha256, carried()))
 
     def _read(self, name: str) -> Model:
         """The model of this name, its generator prepared for the device."""

@@ -6,7 +6,7 @@ A picture is (height, width, channels): 1 channel (grey), 3 (RGB) or 4 (RGB and 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,20 @@ from server.errors import BadRequest
 class Stylized:
     """A picture in a style: of the content's height, width and type, with 4 channels where it has 4, and else 3.
 
-    Pass `statistics` on with the other frames of the same sequence, so that they do not flicker.
+    Pass `statistics` on with the other frames of the same sequence, and `carry` with the next one, so that they do not
+    flicker.
     """
 
     image: NDArray[Any]
     statistics: str = field(repr=False)
+    carry: bytes = field(default=b"", repr=False)
+
+
+class Used(NamedTuple):
+    """What a picture was painted with: its statistics, and what the next frame of a sequence takes from it."""
+
+    statistics: str
+    carry: bytes
 
 
 class StyleParameters(TypedDict, total=False):
@@ -36,6 +45,7 @@ class StyleParameters(TypedDict, total=False):
     noise: float  # its magnitude, from 0 to 10; 1 is the magnitude of the training
     stroke: float  # the size of strokes, from 0.25 to 4; networks have one size
     statistics: str  # those of the first frame of a sequence; "" for the picture's own
+    carry: bytes  # that of the frame before; b"" for a picture by itself, or the first of a shot
 
 
 class Stylizer(ABC):
@@ -50,8 +60,8 @@ class Stylizer(ABC):
         *,
         progress: Callable[[int], None] = lambda pixels: None,
         **parameters: Unpack[StyleParameters],
-    ) -> str:
-        """stylize() into any sink, as its one map "image"; returns the statistics. Also raises what the sink raises."""
+    ) -> Used:
+        """stylize() into any sink, as its one map "image". Also raises what the sink raises."""
 
     def stylize(self, model: str, content: NDArray[Any], **parameters: Unpack[StyleParameters]) -> Stylized:
         """The picture in the model's style; see StyleParameters.
@@ -63,12 +73,12 @@ class Stylizer(ABC):
         return stylized_of(sink, self.stylize_into(sink, model, content, **parameters))
 
 
-def stylized_of(sink: MemorySink, statistics: str) -> Stylized:
+def stylized_of(sink: MemorySink, used: Used) -> Stylized:
     """The picture in a finished sink."""
     assert sink.painting
     height, width = sink.painting.size
     samples = np.frombuffer(sink.pixels[IMAGE], "u1" if sink.painting.maps[0].depth == 8 else "<u2")
-    return Stylized(image=samples.reshape(height, width, -1), statistics=statistics)
+    return Stylized(image=samples.reshape(height, width, -1), statistics=used.statistics, carry=used.carry)
 
 
 def checked_content(content: NDArray[Any]) -> NDArray[Any]:

@@ -199,7 +199,10 @@ class Crew(Generic[Waiting]):
 
 def has_all(planes: Planes, item: WorkItem[Any]) -> bool:
     """Whether these are as many samples as the item has."""
-    return [plane.nbytes for plane in planes] == list(item.answer_bytes)
+    sizes, count = [plane.nbytes for plane in planes], len(item.answer_bytes)
+    more = sizes[count:]
+    carried = len(more) == 1 and more[0] <= item.most_carry if item.most_carry is not None else not more
+    return sizes[:count] == list(item.answer_bytes) and carried
 
 
 def _has_room(worker: Worker[Any], pixels: int) -> bool:

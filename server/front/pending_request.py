@@ -22,7 +22,7 @@ from server.model.common_edges import check_edges
 from server.model.header import AnyStyleArchitecture, WrongKind
 from server.model.maps import Depth, depths_of
 from server.model.quilt import QuiltArchitecture
-from server.model.statistics_token import parse_statistics, statistics_text
+from server.model.statistics_token import carry_bytes, parse_carry, parse_statistics, statistics_text
 from server.model.torus import Size, Window
 
 COMPARED_BYTES = 2**20  # at once
@@ -217,7 +217,8 @@ class PendingPicture(PendingRequest[wire.Stylize]):
     """A picture in a style: one item for one worker."""
 
     statistics: bytes = b""  # those to be used; empty for the picture's own
-    planes: Planes = ()  # the samples, and the statistics that were used
+    carry: wire.Data = b""  # of the frame before
+    planes: Planes = ()  # the samples, the statistics that were used, and what the next frame takes from this one
 
     @property
     def pixels(self) -> int:
@@ -226,14 +227,20 @@ class PendingPicture(PendingRequest[wire.Stylize]):
 
     @property
     def held_bytes(self) -> int:
-        return memoryview(self.request.content.data).nbytes
+        carry = self.request.carry
+        return memoryview(self.request.content.data).nbytes + (memoryview(carry.data).nbytes if carry else 0)
 
     def is_for(self, request: object) -> bool:
         if not isinstance(request, wire.Stylize):
             return False
-        mine, other = self.request.content, request.content
-        return replace(request, content=mine) == self.request and (
-            (mine.dtype, mine.shape) == (other.dtype, other.shape) and same_bytes(mine.data, other.data)
+        mine = self.request
+        return replace(request, content=mine.content, carry=mine.carry) == mine and all(
+            each is other
+            or (
+                (each and other and (each.dtype, each.shape) == (other.dtype, other.shape))
+                and same_bytes(each.data, other.data)
+            )
+            for each, other in ((mine.content, request.content), (mine.carry, request.carry))
         )
 
     def check(self, versions: Sequence[Version], limits: wire.Limits) -> None:
@@ -242,6 +249,7 @@ class PendingPicture(PendingRequest[wire.Stylize]):
             raise WrongKind(self.request.model, version.facts.kind)
         self._check_hash(version)
         self.statistics = parse_statistics(self.request.statistics, version.sha256, _architecture(version))
+        self.carry = parse_carry(self.request.carry.data if self.request.carry else b"", version.sha256)
         height, width, channels = self.request.image_shape
         self.result_bytes = height * width * channels * wire.ITEM_BYTES[self.request.content.dtype]
 
@@ -252,7 +260,12 @@ class PendingPicture(PendingRequest[wire.Stylize]):
     def next_item(self) -> "AnyItem":
         assert self.version is not None
         return picture_item(
-            self, self.request, self.version.sha256, self.statistics, _architecture(self.version).statistics_bytes
+            self,
+            self.request,
+            self.version.sha256,
+            self.statistics,
+            _architecture(self.version).statistics_bytes,
+            self.carry,
         )
 
     def item_given(self) -> bool:
@@ -265,7 +278,7 @@ class PendingPicture(PendingRequest[wire.Stylize]):
 
     def result(self) -> wire.Result:
         assert self.version is not None
-        samples, statistics = self.planes
+        samples, statistics, *carry = self.planes
         sha256 = self.version.sha256
         image = wire.Buffer(
             name="image",
@@ -274,12 +287,15 @@ class PendingPicture(PendingRequest[wire.Stylize]):
             data=samples,
             colour_space="srgb",
         )
+        buffers = [image]
+        if carry and (data := carry_bytes(sha256, carry[0])):
+            buffers.append(wire.Buffer(name="carry", dtype="uint8", shape=(1, len(data), 1), data=data))
         return wire.Result(
             id=self.request.id,
             sha256=sha256,
             precision=self.precision,
             statistics=statistics_text(sha256, bytes(statistics)),
-            buffers=(image,),
+            buffers=tuple(buffers),
         )
 
     def described(self) -> str:

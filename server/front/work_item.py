@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.wire import MAX_CARRY, Data
 from server.front.tile_cache import TileKey
 from server.model.maps import Map
 from server.model.work import Item, PaintTile, StylizePicture
@@ -24,6 +25,7 @@ class WorkItem(Generic[Waiting]):
     pixels: int
     message: Item
     answer_bytes: Sequence[int]  # of each buffer that must come back
+    most_carry: int | None = None  # bytes of one more that comes back; None for no such one
     waiting: list[Waiting] = field(default_factory=list)  # requests
     lost: int = 0  # workers that ended while computing it
     is_exact: bool = False  # whether its samples are the same on every device; else on those of equal arithmetic
@@ -44,7 +46,7 @@ class WorkItem(Generic[Waiting]):
     def let_go(self) -> None:
         """Nobody waits for it, so what came with the request need not be kept."""
         if isinstance(self.message, StylizePicture):
-            self.message = replace(self.message, content=b"")
+            self.message = replace(self.message, content=b"", carry=b"")
 
 
 def tile_item(key: TileKey, model: str, maps: Sequence[Map], *, is_exact: bool = False) -> WorkItem[Waiting]:
@@ -70,9 +72,11 @@ def tile_item(key: TileKey, model: str, maps: Sequence[Map], *, is_exact: bool =
 
 
 def picture_item(
-    key: Hashable, request: wire.Stylize, sha256: str, statistics: bytes, statistics_bytes: int
+    key: Hashable, request: wire.Stylize, sha256: str, statistics: bytes, statistics_bytes: int, carry: Data = b""
 ) -> WorkItem[Waiting]:
-    """One picture. `statistics`: checked for this model, or empty for its own; `statistics_bytes` come back."""
+    """One picture. `statistics`: checked for this model, or empty for its own; `statistics_bytes` come back. `carry`:
+    of the frame before, for this model, or empty.
+    """
     height, width, channels = request.image_shape
     return WorkItem(
         key=key,
@@ -90,7 +94,10 @@ def picture_item(
             noise=request.noise,
             stroke=request.stroke,
             statistics=statistics,
+            sequence=request.sequence,
             content=request.content.data,
+            carry=carry,
         ),
         answer_bytes=[height * width * channels * wire.ITEM_BYTES[request.content.dtype], statistics_bytes],
+        most_carry=MAX_CARRY if request.sequence else None,
     )

@@ -221,7 +221,9 @@ class BlendTile:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StylizePicture:
-    """A work item: one picture in one style. Done brings the samples and the statistics that were used."""
+    """A work item: one picture in one style. Done brings the samples, the statistics that were used, and in a sequence
+    what the next frame takes from this one, which is empty for networks.
+    """
 
     kind: ClassVar[str] = "stylize"
     number: int
@@ -234,7 +236,9 @@ class StylizePicture:
     noise: float
     stroke: float
     statistics: bytes  # those to use; empty for the content's own
+    sequence: bool = False  # whether what the next frame takes from this one is wanted
     content: Data = field(repr=False)
+    carry: Data = field(default=b"", repr=False)  # from the frame before
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -245,7 +249,7 @@ class StylizePicture:
     def read(cls, values: Fields, buffers: Sequence[Data]) -> "StylizePicture":
         height, width, channels = values.wholes("shape", 3, "height, width and channels")
         dtype = values.text("dtype", 16)
-        content = _only(buffers)
+        content, carry = _only(buffers[:1]), _only(buffers[1:] or [b""])
         if dtype not in wire.ITEM_BYTES or (
             memoryview(content).nbytes != height * width * channels * wire.ITEM_BYTES[dtype]
         ):
@@ -261,7 +265,9 @@ class StylizePicture:
             noise=values.number("noise", 0, wire.MAX_NOISE, 1.0),
             stroke=values.number("stroke", *wire.STROKES, 1.0),
             statistics=values.data("statistics", MAX_HEADER_BYTES),
+            sequence=values.flag("sequence"),
             content=content,
+            carry=carry,
         )
 
 
@@ -444,8 +450,8 @@ def encode(message: FromFront | FromWorker) -> list[Data]:
     buffers: Sequence[Data] = ()
     for each in fields(message):
         value = getattr(message, each.name)
-        if each.name == "content":
-            buffers = (value,)
+        if each.name in ("content", "carry"):
+            buffers = (*buffers, value) if each.name == "content" or len(value) else buffers
         elif each.name == "planes":
             buffers = value
         else:

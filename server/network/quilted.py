@@ -19,6 +19,8 @@ from server.model.style_quilt import LIGHTS
 from server.model.torus import Window, check_seed
 from server.network.stylize import as_pixels, as_rgb, check_numbers, checked, recoloured, white_of
 from server.strokes.canvas import Canvas
+from server.strokes.carry import Carry, half_light
+from server.strokes.film import Frame
 from server.strokes.guide import Lights
 from server.strokes.light import luminance
 from server.strokes.painter import Brush, StyleQuilt
@@ -42,15 +44,21 @@ class Wish:
 
 
 class QuiltedPicture:
-    """One picture in a quilted style. Raises BadRequest. `statistics`: of a sequence; by default the content's own."""
+    """One picture in a quilted style. Raises BadRequest. `statistics`: of a sequence; by default the content's own.
+    `carry`: that of the frame before, which this one continues.
+    """
 
-    def __init__(self, style: StyleQuilt, content: Tensor, wish: Wish, statistics: bytes = b"") -> None:
+    def __init__(
+        self, style: StyleQuilt, content: Tensor, wish: Wish, statistics: bytes = b"", carry: bytes = b""
+    ) -> None:
         self.size = checked(content)
         check_numbers(wish.strength, wish.noise)
         check_seed(wish.seed)
         self._style, self._content, self._wish = style, content, wish
         self._plan = reduced(content, style.plan_size(self.size, wish.stroke))
         self.statistics = statistics or measured(self._plan)
+        size = self._plan.shape[1], self._plan.shape[2]
+        self._before = Carry.from_bytes(carry, size, style.architecture) if carry else None
         self._canvas: Canvas | None = None
         self._brush: Brush | None = None
 
@@ -59,11 +67,17 @@ class QuiltedPicture:
         wish = self._wish
         if wish.strength == 0:
             return
+        before = self._before.moved(self._plan) if self._before else None
         for turn, canvas in enumerate(
-            self._style.sewn(self._plan, lights_of(self.statistics), wish.seed, wish.strength, wish.noise)
+            self._style.sewn(self._plan, lights_of(self.statistics), wish.seed, wish.strength, wish.noise, before)
         ):
             self._canvas = canvas
             yield PLANNING * (1 - 0.9**turn)
+
+    @property
+    def carry(self) -> bytes:
+        """What the next frame of a sequence takes from this one: see server/strokes/carry.py. After planning."""
+        return Carry(Frame.of(self._canvas), half_light(self._plan)).to_bytes() if self._canvas else b""
 
     def bands(self, window: Window | None = None) -> Iterator[Tensor]:
         """From top to bottom, (rows, width, 3 or 4) of the content's type. After planning."""
@@ -91,10 +105,16 @@ class QuiltedPicture:
 
 
 def quilted(
-    style: StyleQuilt, content: Tensor, wish: Wish, *, statistics: bytes = b"", window: Window | None = None
+    style: StyleQuilt,
+    content: Tensor,
+    wish: Wish,
+    *,
+    statistics: bytes = b"",
+    carry: bytes = b"",
+    window: Window | None = None,
 ) -> Tensor:
     """The content in the style, or a window of it: (height, width, 3 or 4). Raises BadRequest."""
-    picture = QuiltedPicture(style, content, wish, statistics)
+    picture = QuiltedPicture(style, content, wish, statistics, carry)
     for _ in picture.planning():
         pass
     return torch.cat(list(picture.bands(window)))

@@ -1,6 +1,6 @@
 """Any style on one picture: networks (server/network/stylize.py) and quilted styles (server/network/quilted.py)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -11,14 +11,17 @@ from server.network.stylize import freeze, measure, stylized_bands
 from server.strokes.painter import StyleQuilt
 
 
-def stylizing(style: AnyStyle, content: Tensor, wish: Wish, given: bytes = b"") -> tuple[bytes, Iterator[Tensor]]:
-    """The statistics that are used, those `given` or the content's own, and the picture in bands from top to bottom.
+def stylizing(
+    style: AnyStyle, content: Tensor, wish: Wish, given: bytes = b"", carry: bytes = b""
+) -> tuple[bytes, Iterator[Tensor], Callable[[], bytes]]:
+    """The statistics that are used, those `given` or the content's own, the picture in bands from top to bottom, and
+    what the next frame takes from this one, after all bands; `carry` is that of the frame before.
 
     `content`: as in server/network/stylize.py. Raises BadRequest.
     """
     if isinstance(style, StyleQuilt):
-        picture = QuiltedPicture(style, content, wish, given)
-        return picture.statistics, _sewn(picture)
+        picture = QuiltedPicture(style, content, wish, given, carry)
+        return picture.statistics, _sewn(picture), lambda: picture.carry
     used = (
         Statistics.from_bytes(given, style.architecture)
         if given
@@ -26,7 +29,7 @@ def stylizing(style: AnyStyle, content: Tensor, wish: Wish, given: bytes = b"") 
     )
     frozen = freeze(style, used, wish.strength)
     bands = stylized_bands(frozen, content, wish.seed, keep_colours=wish.keep_colours, noise=wish.noise)
-    return used.to_bytes(), bands
+    return used.to_bytes(), bands, bytes
 
 
 def _sewn(picture: QuiltedPicture) -> Iterator[Tensor]:

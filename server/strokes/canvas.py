@@ -13,13 +13,13 @@ from torch import Tensor
 
 from server.model.style_quilt import PATCHES
 from server.strokes.light import looked_up
+from server.strokes.pieces import Pieces
 from server.strokes.tables import unpacked
-from server.strokes.turns import MATRICES, shifts
+from server.strokes.turns import MATRICES
 
 MARGIN = PATCHES[0]
 EMPTY = -1
-SHIFT_BITS = 14  # of each part of a shift, after OFFSET was added
-OFFSET = 2 ** (SHIFT_BITS - 1)
+STEADY = 1500  # of a cut: for each pixel that would go to another patch than in the frame before
 
 
 class Canvas:
@@ -29,8 +29,15 @@ class Canvas:
         self.size, self.colours = size, colours
         sides = [side + 3 * MARGIN for side in size]
         self.source = torch.full((sides[0], sides[1]), EMPTY, dtype=torch.int32)  # flat index into the painting
-        self.codes = torch.zeros(sides[0], sides[1], dtype=torch.int32)  # turn and shift of what lies here
-        self.numbers = torch.zeros(sides[0], sides[1], dtype=torch.uint8)  # level of what lies here
+        self.owners = torch.full((sides[0], sides[1]), EMPTY, dtype=torch.int32)  # which of `laid` lies here
+        self.laid: list[Pieces] = []
+        self.seen: list[Tensor] = []  # of the pieces of each level, how many pixels showed when the level was complete
+        self._count = 0
+
+    @property
+    def pieces(self) -> Pieces:
+        """All that were laid, also those that are no longer seen."""
+        return Pieces.joined(self.laid)
 
     def pixels(self, corners: Tensor, side: int) -> Tensor:
         """Flat indices of the canvas' pixels in patches at these corners (n, 2), in picture pixels: (n, side, side)
@@ -45,35 +52,34 @@ class Canvas:
         source = looked_up(self.source, self.pixels(corners, side))
         return looked_up(self.colours, source.clamp(min=0)), source >= 0
 
-    def lay(self, number: int, corners: Tensor, turns: Tensor, places: Tensor) -> None:
-        """Lay patches of a level that do not touch each other. `places`: their corners in the painting."""
-        side = PATCHES[number]
-        at = self.pixels(corners, side)
-        source = sources(places, turns, side, self.colours.shape[1])
+    def end_level(self) -> None:
+        """All patches of a level are laid."""
+        owners = self.owners.flatten()
+        counts = torch.bincount(owners[owners >= 0], minlength=self._count)
+        self.seen.append(counts[sum(map(len, self.seen)) :])
+
+    def lay(self, pieces: Pieces, before: tuple[Tensor, Tensor] | None = None) -> None:
+        """Lay pieces of one level that do not touch each other. `before`: where each was seen in the frame before, and
+        where others of its level were, (n, side, side) bool; cuts stay there unless others are much better.
+        """
+        if not len(pieces):
+            return
+        side = PATCHES[int(pieces.numbers[0])]
+        at = self.pixels(pieces.pixels, side)
+        source = sources(pieces.places, pieces.turns, side, self.colours.shape[1])
         stands = looked_up(self.source, at)
         empty = stands < 0
         there = unpacked(looked_up(self.colours, stands.clamp(min=0)))[..., :3].float()
         new = unpacked(looked_up(self.colours, source))[..., :3].float()
         energy = (there - new).square().sum(-1).div(8).floor().masked_fill(empty, 0)
-        mask = empty | inside(energy, side // 3)
-        code = codes(turns, shifts(turns, places, corners, side))
+        mask = empty | inside(energy, side // 3, before)
         laid = mask.flatten().nonzero()[:, 0]
         where = looked_up(at, laid).long()
         self.source.view(-1)[where] = looked_up(source, laid)
-        self.codes.view(-1)[where] = looked_up(code, laid.div(side**2, rounding_mode="floor"))
-        self.numbers.view(-1)[where] = number
-
-
-def codes(turns: Tensor, shift: Tensor) -> Tensor:
-    """Turn and shift in one int32."""
-    code: Tensor = (turns << 2 * SHIFT_BITS) + (shift[:, 0] + OFFSET << SHIFT_BITS) + shift[:, 1] + OFFSET
-    return code.to(torch.int32)
-
-
-def fields(code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Turns, and both parts of shifts plus OFFSET, of the type of the codes."""
-    part = (1 << SHIFT_BITS) - 1
-    return code >> 2 * SHIFT_BITS, code >> SHIFT_BITS & part, code & part
+        owner = torch.arange(self._count, self._count + len(pieces), dtype=torch.int32)
+        self.owners.view(-1)[where] = looked_up(owner, laid.div(side**2, rounding_mode="floor"))
+        self.laid.append(pieces)
+        self._count += len(pieces)
 
 
 def sources(places: Tensor, turns: Tensor, side: int, width: int) -> Tensor:
@@ -93,13 +99,21 @@ def _within(side: int, width: int) -> Tensor:
     return (within[..., 0] * width + within[..., 1]).to(torch.int32)
 
 
-def inside(energy: Tensor, overlap: int) -> Tensor:
-    """What of each patch lies inside its four cuts: energies (n, side, side) to bool."""
-    sides = torch.cat([energy, energy.flip(2), energy.transpose(1, 2), energy.flip(1).transpose(1, 2)])
-    cut = cheapest_paths(sides[:, :, :overlap])  # (4 n, side)
+def inside(energy: Tensor, overlap: int, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """What of each patch lies inside its four cuts: energies (n, side, side) to bool. `before`: see Canvas.lay()."""
+    sides = _four(energy)[:, :, :overlap]
+    if before:
+        own, others = (_four(each.to(energy.dtype) * STEADY)[:, :, :overlap] for each in before)
+        sides = sides + own.cumsum(2) - own + others.flip(2).cumsum(2).flip(2)
+    cut = cheapest_paths(sides)  # (4 n, side)
     beyond = torch.arange(energy.shape[1])[None, None] >= cut[:, :, None]
     left, right, top, bottom = beyond.chunk(4)
     return left & right.flip(2) & top.transpose(1, 2) & bottom.transpose(1, 2).flip(1)
+
+
+def _four(values: Tensor) -> Tensor:
+    """(n, side, side) as seen from the left, the right, the top and the bottom: (4 n, side, side)."""
+    return torch.cat([values, values.flip(2), values.transpose(1, 2), values.flip(1).transpose(1, 2)])
 
 
 def cheapest_paths(energy: Tensor) -> Tensor:

@@ -15,9 +15,11 @@ from torch import Tensor
 from server.model.style_quilt import PLAN_SIDE, StyleQuiltArchitecture
 from server.model.torus import Window
 from server.quilt.bands import boxed
-from server.strokes.canvas import MARGIN, OFFSET, Canvas, fields
+from server.strokes.canvas import MARGIN, Canvas
+from server.strokes.film import Frame, sewn_on
 from server.strokes.guide import Guide, Lights
 from server.strokes.light import looked_up
+from server.strokes.pieces import UNIT, Pieces
 from server.strokes.sewing import manner, sewn
 from server.strokes.tables import Tables, make_tables
 from server.strokes.turns import MATRICES
@@ -26,6 +28,7 @@ LARGEST_PLAN = 2048  # plan pixels along the longer side of a picture
 ENLARGED = 2  # the painting's pixels are enlarged no further by themselves
 SMALLEST = 0.5  # nor reduced further, as a picture's pixels for one plan pixel
 LOW_SIDE = 9  # plan pixels: the box that blurs the slow band
+UNIT_BITS = UNIT.bit_length() - 1
 PACKED, BIAS = (0, 10, 20), 512  # a pixel's red, green and blue in one int32: where they begin, and what is added
 DETAIL_TAPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 LOW_TAPS = ((0, 0), (-4, 0), (4, 0), (0, -4), (0, 4), (-3, -3), (-3, 3), (3, -3), (3, 3))  # plan pixels, likewise
@@ -93,11 +96,24 @@ class StyleQuilt:
         return height, width
 
     @torch.no_grad()
-    def sewn(self, pixels: Tensor, statistics: Lights, seed: int, strength: float, noise: float) -> Iterator[Canvas]:
-        """The canvas of a picture (3, H, W) uint8 in plan pixels, again and again until it is complete."""
+    def sewn(
+        self,
+        pixels: Tensor,
+        statistics: Lights,
+        seed: int,
+        strength: float,
+        noise: float,
+        before: Frame | None = None,
+    ) -> Iterator[Canvas]:
+        """The canvas of a picture (3, H, W) uint8 in plan pixels, again and again until it is complete. `before`: the
+        frame before, moved.
+        """
         how = manner(strength)
         guide = Guide(pixels, statistics, self.tables.lights, how.emphasis)
-        yield from sewn(self.tables, guide, seed, how, noise)
+        if before is None:
+            yield from sewn(self.tables, guide, seed, how, noise)
+        else:
+            yield from sewn_on(self.tables, guide, seed, how, noise, before)
 
 
 class Brush:
@@ -110,9 +126,10 @@ class Brush:
         step = max(1, round(self._longer / self._most))
         side = LOW_SIDE * step | 1
         self._step, self._sides = step, painting.shape[1:]
-        shifts = torch.arange(2 * OFFSET) - OFFSET
-        scaled = (2 * shifts * self._longer + self._most).div(2 * self._most, rounding_mode="floor")
-        self._shifts, self._matrices = scaled.to(torch.int32), MATRICES.to(torch.int32)
+        pieces = canvas.pieces
+        self._shifts = self._scaled_shifts(pieces).to(torch.int32).T.contiguous()
+        self._between = bool((self._shifts % UNIT).any())
+        self._matrices = MATRICES[pieces.turns].to(torch.int32).permute(1, 2, 0).contiguous()  # of each piece
         self._low = torch.zeros(painting.shape[1:].numel(), dtype=torch.int32)
         self._detail = torch.zeros_like(self._low)
         for place, plane in zip(PACKED, painting, strict=True):
@@ -123,31 +140,37 @@ class Brush:
             self._low |= low.flatten().to(torch.int32) + BIAS << place
             self._detail |= (plane - low).flatten().to(torch.int32) + BIAS << place
 
+    def _scaled_shifts(self, pieces: Pieces) -> Tensor:
+        """Shifts of pieces in 1/UNIT of a picture's pixel: whole pixels for those that lie on whole plan pixels."""
+        shifts = (2 * pieces.shifts * self._longer + self._most).div(2 * self._most, rounding_mode="floor")
+        whole = self._most * UNIT
+        rounded = (2 * pieces.shifts * self._longer + whole).div(2 * whole, rounding_mode="floor") * UNIT
+        return torch.where((pieces.corners % UNIT == 0).all(1, keepdim=True), rounded, shifts)
+
     def painted(self, window: Window) -> Tensor:
         """(3, height, width) uint8."""
-        codes = self._codes(window, 0, 0)
+        owners = self._owners(window, 0, 0)
         rows = torch.arange(window.top, window.top + window.height, dtype=torch.int32)
         columns = torch.arange(window.left, window.left + window.width, dtype=torch.int32)
-        places = self._places(codes, rows[:, None], columns[None]).flatten()
-        total = torch.zeros(3, len(places))
+        total = torch.zeros(3, owners.numel())
         for band, taps in ((self._detail, DETAIL_TAPS), (self._low, LOW_TAPS)):
-            beside = [self._codes(window, down * self._step, across * self._step) for down, across in taps]
-            joint = torch.zeros_like(codes, dtype=torch.bool)
+            beside = [self._owners(window, down * self._step, across * self._step) for down, across in taps]
+            joint = torch.zeros_like(owners, dtype=torch.bool)
             for each in beside:
-                joint |= each != codes
-            means = _spread(looked_up(band, places)).float()
+                joint |= each != owners
+            means = self._colours(band, owners, rows[:, None], columns[None]).flatten(1)
             row, column = joint.nonzero().unbind(1)
             at = row * window.width + column
             row, column = rows[row], columns[column]
-            sums = torch.zeros(3, len(at), dtype=torch.int32)
+            sums = torch.zeros(3, len(at))
             for each in beside:
-                sums += _spread(looked_up(band, self._places(looked_up(each.flatten(), at), row, column)))
+                sums += self._colours(band, looked_up(each.flatten(), at), row, column)
             means[:, at] = sums / len(taps)
             total += means
         return total.round().clamp(0, 255).to(torch.uint8).view(3, window.height, window.width)
 
-    def _codes(self, window: Window, down: int, across: int) -> Tensor:
-        """Codes of the patches that lie so far from each pixel of a window."""
+    def _owners(self, window: Window, down: int, across: int) -> Tensor:
+        """Which pieces lie so far from each pixel of a window."""
         at = []
         for begin, count, step, side, plan in zip(
             (window.top, window.left),
@@ -159,19 +182,35 @@ class Brush:
         ):
             there = (torch.arange(begin, begin + count) + step).clamp(0, side - 1)
             at.append(((2 * there + 1) * plan).div(2 * side, rounding_mode="floor") + MARGIN)
-        return self._canvas.codes[at[0]][:, at[1]]
+        return self._canvas.owners[at[0]][:, at[1]]
 
-    def _places(self, codes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Which pixel of the scaled painting the pixels at these rows and columns show if they belong to patches with
-        these codes. All int32.
+    def _colours(self, band: Tensor, owners: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """What the pixels at these rows and columns show of a band if they belong to these pieces: (3, ...) float32,
+        exact. All int32.
         """
-        turns, *shifts = fields(codes)
+        places, parts = [], []
+        for axis, shifts in enumerate(self._shifts):
+            down, across = (looked_up(self._matrices[axis, each], owners) for each in (0, 1))
+            shift = looked_up(shifts, owners)
+            places.append((down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + (shift >> UNIT_BITS))
+            parts.append(shift & UNIT - 1)
+        if not self._between:
+            return _spread(looked_up(band, self._within(*places))).float()
+        total = torch.zeros(3, *owners.shape, dtype=torch.int32)
+        for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            weight = torch.ones_like(owners)
+            for part, step in zip(parts, corner, strict=True):
+                weight *= part if step else UNIT - part
+            at = self._within(places[0] + corner[0], places[1] + corner[1])
+            total += _spread(looked_up(band, at)) * weight
+        return total.float() / UNIT**2
+
+    def _within(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Flat indices into the scaled painting, which is mirrored at its border."""
         found = []
-        for axis, (side, shift) in enumerate(zip(self._sides, shifts, strict=True)):
-            down, across = (looked_up(self._matrices[:, axis, each], turns) for each in (0, 1))
-            place = (down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + looked_up(self._shifts, shift)
-            place = place ^ (place >> 31)  # mirrored at the first pixel: -1 becomes 0
-            found.append(torch.minimum(place, 2 * side - 1 - place))
+        for side, place in zip(self._sides, (rows, columns), strict=True):
+            folded = place ^ (place >> 31)  # mirrored at the first pixel: -1 becomes 0
+            found.append(torch.minimum(folded, 2 * side - 1 - folded))
         return found[0] * self._sides[1] + found[1]
 
 

@@ -19,6 +19,7 @@ from server.model.style_quilt import CELLS, PATCHES
 from server.strokes.canvas import MARGIN, Canvas, sources
 from server.strokes.guide import SCORE, Guide
 from server.strokes.light import LIGHT_CELLS, looked_up
+from server.strokes.pieces import Pieces
 from server.strokes.search import AT_ONCE, CHANCE, Chance, every_cell, refined, searched
 from server.strokes.tables import Level, Tables, unpacked
 
@@ -42,6 +43,20 @@ class Manner:
     patience: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Changes:
+    """When smaller patches are laid: if what stands there is `enters` times the patience away, `again` times where one
+    of the level lies, and their light is nearer by `better`.
+    """
+
+    enters: float
+    again: float
+    better: float
+
+
+FIRST = Changes(enters=1.0, again=1.0, better=BETTER)
+
+
 def manner(strength: float) -> Manner:
     """From 0, nearest to the picture, to 1, the freest strokes."""
     free = 0.1 + 0.9 * strength**2
@@ -53,8 +68,10 @@ def sewn(tables: Tables, guide: Guide, seed: int, how: Manner, noise: float = 1.
     chance = Chance(seed, round(CHANCE * noise))
     canvas = Canvas(guide.size, tables.colours)
     yield from _largest(canvas, tables, guide, chance)
+    canvas.end_level()
     for level in tables.levels[1:]:
-        yield from _smaller(canvas, level, guide, chance, how.patience[level.number])
+        yield from smaller(canvas, level, guide, chance, how.patience[level.number])
+        canvas.end_level()
 
 
 # ------------------------------------------------------------------------------------------------- the largest patches
@@ -88,7 +105,7 @@ def _largest(canvas: Canvas, tables: Tables, guide: Guide, chance: Chance) -> It
     for colour in COLOURS:
         index = grid[colour[0] :: 2, colour[1] :: 2].reshape(-1, 2)
         at = index[:, 0], index[:, 1]
-        canvas.lay(number, (index - 1) * pitch - overlap // 2, turns[at], places[at])
+        canvas.lay(Pieces.of(number, (index - 1) * pitch - overlap // 2, turns[at], places[at]))
     yield canvas
 
 
@@ -149,21 +166,58 @@ def _repeats(level: Level, index: Tensor, places: Tensor, placed: Tensor) -> Ten
     return worst.flatten(1)
 
 
+def repeated(level: Level, corners: Tensor, beside: Tensor, places: Tensor) -> Tensor:
+    """The same for patches at these corners (n, 2), of patches at the corners `beside` (m, 2) that show these places.
+    Those that lie at the same corner do not count.
+    """
+    side = level.side
+    reach = NEAR * (side * 2 // 3) + side // 6
+    lines = [
+        level.place(torch.arange(level.shape[0]) * level.shape[1])[:, 0],
+        level.place(torch.arange(level.shape[1]))[:, 1],
+    ]
+    worst = torch.zeros(len(corners), *level.shape)
+    for number, corner in enumerate(corners):
+        away = (beside - corner).abs().amax(1)
+        for place in places[(away <= reach) & (away > 0)]:
+            down, across = (
+                ((side - (line - place[axis]).abs()).clamp(min=0) * REPEATS).div(side, rounding_mode="floor")
+                for axis, line in enumerate(lines)
+            )
+            worst[number] = worst[number].maximum(torch.minimum(down[:, None], across[None]).float())
+    return worst.flatten(1)
+
+
 # ---------------------------------------------------------------------------------------------------- smaller patches
 
 
-def _smaller(canvas: Canvas, level: Level, guide: Guide, chance: Chance, patience: float) -> Iterator[Canvas]:
+def smaller(
+    canvas: Canvas,
+    level: Level,
+    guide: Guide,
+    chance: Chance,
+    patience: float,
+    changes: Changes = FIRST,
+    lying: Tensor | None = None,
+) -> Iterator[Canvas]:
+    """Lay patches of a level where they are asked for. `lying`: corners (n, 2) of those that lie there already."""
     number, side = level.number, level.side
     pitch, overlap = side * 2 // 3, side // 3
     down, across = (-(-extent // pitch) for extent in canvas.size)
     grid = torch.stack(torch.meshgrid(torch.arange(down), torch.arange(across), indexing="ij"), -1)
     places = torch.zeros(down, across, 2, dtype=torch.int64)
     placed = torch.zeros(down, across, dtype=torch.bool)
+    served = torch.zeros(down, across, dtype=torch.bool)
+    if lying is not None:
+        cells = (lying + side // 2).div(pitch, rounding_mode="floor")
+        cells = cells[((cells >= 0) & (cells < torch.tensor([down, across]))).all(1)]
+        served[cells[:, 0], cells[:, 1]] = True
     for colour in COLOURS:
         index = grid[colour[0] :: 2, colour[1] :: 2].reshape(-1, 2)
         if not len(index):
             continue
-        index = index[_far(canvas, guide, number, index * pitch - overlap // 2) > patience]
+        away = far(canvas, guide, number, index * pitch - overlap // 2)
+        index = index[away > patience * torch.where(served[index[:, 0], index[:, 1]], changes.again, changes.enters)]
         for some in torch.split(index, max(1, AT_ONCE // side**2)):
             if not len(some):
                 continue
@@ -175,9 +229,9 @@ def _smaller(canvas: Canvas, level: Level, guide: Guide, chance: Chance, patienc
             turn, place = searched(level, wanted, repeats, chance, part)
             fine = guide.fine_lights(number, part)
             place, error = refined(level, wanted, fine, turn, place)
-            present = _present(shown, number, fine, 1 + wanted.light_weights)
-            better = error < BETTER * present
-            canvas.lay(number, part[better], turn[better], place[better])
+            there = present(shown, number, fine, 1 + wanted.light_weights)
+            better = error < changes.better * there
+            canvas.lay(Pieces.of(number, part[better], turn[better], place[better]))
             laid = some[better]
             places[laid[:, 0], laid[:, 1]], placed[laid[:, 0], laid[:, 1]] = place[better], True
             yield canvas
@@ -193,7 +247,7 @@ def border_cells_of(shown: Tensor, number: int) -> Tensor:
     return means.round().to(torch.int8)
 
 
-def _far(canvas: Canvas, guide: Guide, number: int, corners: Tensor) -> Tensor:
+def far(canvas: Canvas, guide: Guide, number: int, corners: Tensor) -> Tensor:
     """How far the light of what stands at patches is from what is asked for, at edges: (n,) mean squares of 1/64."""
     side = PATCHES[number]
     scores = guide.scores(number, corners).double()
@@ -213,7 +267,7 @@ def _lights(shown: Tensor) -> Tensor:
     return (torch.nn.functional.avg_pool2d(light, cell, divisor_override=1) / (4 * cell**2)).floor()
 
 
-def _present(shown: Tensor, number: int, fine: Tensor, weights: Tensor) -> Tensor:
+def present(shown: Tensor, number: int, fine: Tensor, weights: Tensor) -> Tensor:
     """The error of what stands there, measured as refined() does: (n,) float64."""
     count = CELLS[number]
     every = every_cell(count)

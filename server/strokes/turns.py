@@ -42,9 +42,3 @@ def directions_to_painting(directions: Tensor, turn: int) -> Tensor:
     sine = -cosine if turn >= 4 else cosine
     signs = torch.tensor([cosine, sine], dtype=directions.dtype, device=directions.device)
     return to_painting(directions, turn) * signs[:, None, None]
-
-
-def shifts(turn: Tensor, place: Tensor, corner: Tensor, side: int) -> Tensor:
-    """t for patches of this side: turns (n,), places in the painting and corners in the picture (n, 2), all int64."""
-    half = side // 2
-    return place + half - (MATRICES[turn] * (corner + half)[:, None]).sum(-1)

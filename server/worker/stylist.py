@@ -34,6 +34,7 @@ class Stylist:
         self.size: tuple[int, int] = (self.content.shape[0], self.content.shape[1])
         self.result = torch.empty(*self.size, max(3, self.content.shape[2]), dtype=self.content.dtype)
         self._used = b""  # the statistics
+        self._carry = b""  # for the next frame
         self._item = item
         self._make_room = make_room
 
@@ -50,7 +51,7 @@ class Stylist:
             noise=item.noise,
             stroke=item.stroke,
         )
-        picture = QuiltedPicture(style, self.content, wish, item.statistics)
+        picture = QuiltedPicture(style, self.content, wish, item.statistics, bytes(item.carry))
         self._used = picture.statistics
         pixels = self.size[0] * self.size[1]
         done = 0
@@ -62,6 +63,8 @@ class Stylist:
             self.result[rows : rows + len(band)] = band
             rows += len(band)
             yield before + (pixels - before) * rows // self.size[0]
+        if item.sequence:
+            self._carry = picture.carry
 
     def _painted(self, generator: StyleGenerator) -> Iterator[int]:
         frozen = self._frozen(generator)
@@ -75,8 +78,11 @@ class Stylist:
                 yield done
 
     def answer(self) -> list[memoryview]:
-        """The samples and the statistics, once all blocks are painted."""
-        return [self.result.numpy().data.cast("B"), memoryview(self._used)]
+        """The samples, the statistics, and in a sequence what the next frame takes from this one, once all blocks are
+        painted.
+        """
+        carry = [memoryview(self._carry)] if self._item.sequence else []
+        return [self.result.numpy().data.cast("B"), memoryview(self._used), *carry]
 
     def _frozen(self, generator: StyleGenerator) -> FrozenStyle:
         for _ in range(2):

@@ -32,7 +32,7 @@ from blender_addon.protocol.edges import Edges
 from blender_addon.protocol.keepalive import notice_lost_connections
 from blender_addon.protocol.pairing import Keys, z85
 from server import __version__
-from server.errors import TexserverError
+from server.errors import BadRequest, TexserverError
 from server.model.header import BrokenModel
 from server.model.mapped_file import MappedFile, Overwritten
 from server.model.maps import Depth
@@ -395,6 +395,8 @@ class Worker:
         if isinstance(error, NoMemory) or is_out_of_memory(error):
             text = "The device has not enough memory even for a small piece; close other programs that use it."
             return Failed(number=number, code="oom", text=text)
+        if isinstance(error, BadRequest):
+            return Failed(number=number, code=error.code, text=str(error))
         print(f"texserver worker {self.name}: item {number}: {error!r}", file=sys.stderr, flush=True)
         text = f"The worker {self.name} failed on this request; the server's log says why."
         return Failed(number=number, code="internal", text=text)

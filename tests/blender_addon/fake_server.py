@@ -100,7 +100,7 @@ class FakeServer:
         self.limits = limits
         self.script = script
         self.protocol = wire.PROTOCOL
-        self.features: tuple[str, ...] = ("generate", "depth16", "stylize")
+        self.features: tuple[str, ...] = ("generate", "depth16", "stylize", "carry")
         self.secret, self.client_secret = new_key(), new_key()
         self.with_keys = with_keys
         self.requests: list[wire.Request] = []  # all that came, in order

@@ -15,7 +15,7 @@ from blender_addon.pictures.image_file import open_image
 from blender_addon.protocol import wire
 from blender_addon.tasks.catalogue import ListedModel
 from blender_addon.tasks.picture_task import PictureOrder
-from blender_addon.tasks.sequence_task import RECORD, SequenceOrder, SequenceTask
+from blender_addon.tasks.sequence_task import RECORD, SequenceOrder, SequenceTask, remove_frames
 from blender_addon.tasks.session import AddonSession
 from blender_addon.tasks.style_task import NoContent, StyleParameters
 from tests.blender_addon.fake_server import SHA256, FakeServer, refusal
@@ -27,14 +27,20 @@ INK = StyleParameters(model="ink", strength=0.5, seed=3, keep_colours=True)
 
 
 def stylize(request: wire.Request) -> Iterable[wire.Reply] | None:
-    """The negative, less what the statistics say; those are of the content's first sample."""
+    """The negative, less what the statistics say; those are of the content's first sample. A frame of a sequence gives
+    that sample to the next one, behind what it was given.
+    """
     if not isinstance(request, wire.Stylize):
         return None
     content = np.frombuffer(request.content.data, np.uint8)
     statistics = request.statistics or f"from {content[0]}"
     image = (255 - content - int(statistics.split()[1])).astype(np.uint8)
     buffer = wire.Buffer(name="image", dtype="uint8", shape=request.content.shape, data=image.tobytes())
-    return [wire.Result(id=request.id, sha256=SHA256, precision="exact", statistics=statistics, buffers=(buffer,))]
+    buffers = [buffer]
+    if request.sequence:
+        data = bytes(request.carry.data if request.carry else b"") + content[:1].tobytes()
+        buffers.append(wire.Buffer(name="carry", dtype="uint8", shape=(1, len(data), 1), data=data))
+    return [wire.Result(id=request.id, sha256=SHA256, precision="exact", statistics=statistics, buffers=tuple(buffers))]
 
 
 @pytest.fixture
@@ -194,6 +200,30 @@ def test_a_cancelled_sequence_goes_on_where_it_was(session: AddonSession, server
     assert source.asked == [6, 7]
     assert one.stat().st_mtime_ns == told
     assert [value(path) for path in (one, two, three)] == [245, 244, 243]
+
+
+def test_each_frame_takes_something_from_the_one_before_also_when_it_was_made_earlier(
+    session: AddonSession, server: FakeServer, tmp_path: Path
+) -> None:
+    first = session.order_sequence(sequence(tmp_path / "out", (5, 6)), Frames(tmp_path))
+    finish(session, first)
+    order = sequence(tmp_path / "out", (5, 6, 7, 8))
+    finish(session, session.order_sequence(order, Frames(tmp_path)))
+    asked = server.asked(wire.Stylize)
+    assert all(each.sequence for each in asked)
+    assert [bytes(each.carry.data) if each.carry else b"" for each in asked] == [b"", b"\5", b"\5\6", b"\5\6\7"]
+    remove_frames(order)
+    assert not list((tmp_path / "out").rglob("*.tif.carry"))
+
+
+def test_a_server_that_carries_nothing_is_asked_for_nothing(
+    session: AddonSession, server: FakeServer, tmp_path: Path
+) -> None:
+    server.features = ("generate", "stylize")
+    task = session.order_sequence(sequence(tmp_path / "out", (5, 6)), Frames(tmp_path))
+    finish(session, task)
+    assert task.state == "done", task.message
+    assert not any(each.sequence or each.carry for each in server.asked(wire.Stylize))
 
 
 def test_a_frame_that_someone_else_makes_meanwhile_is_not_made_again(session: AddonSession, tmp_path: Path) -> None:

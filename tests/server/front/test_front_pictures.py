@@ -19,6 +19,7 @@ from server.model.work import StylizePicture
 from tests.models import TINY_STYLES, save_tiny, save_tiny_style
 from tests.server.front.house import ALICE, BOB, ONE, TWO, House, errors
 
+CARRY = b"pieces"  # of a frame
 STATISTICS = b"\0\0\x80\x3f" * (2 * TINY_STYLES["residual"].normalised)  # ones, which a picture may have
 
 
@@ -40,6 +41,7 @@ class Studio(House):
     def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, **options)
         self.samples: dict[int, wire.Data] = {}  # that came with each item
+        self.carried: dict[int, wire.Data] = {}  # likewise
 
     def stylize(self, client: bytes = ALICE, *, picture: wire.Buffer | None = None, **fields: Any) -> int:
         id = fields.pop("id", None) or next(self.ids)
@@ -52,7 +54,7 @@ class Studio(House):
             pass
         for _, message in self.front.dispatcher.to_workers:
             if isinstance(message, StylizePicture):
-                self.samples[message.number] = message.content
+                self.samples[message.number], self.carried[message.number] = message.content, message.carry
         return super().orders()
 
     def pictures(self) -> list[dict[str, Any]]:
@@ -69,7 +71,7 @@ class Studio(House):
         if order["do"] == "paint":
             super().paint(address, order)
             return
-        planes = [styled(order, self.samples[order["task"]]), STATISTICS]
+        planes = [styled(order, self.samples[order["task"]]), STATISTICS, *([CARRY] if order["sequence"] else [])]
         self.from_worker(address, {"say": "done", "task": order["task"]}, planes)
 
     def gives_up(self, address: Address, task: int) -> None:
@@ -116,6 +118,7 @@ def test_a_picture_is_one_order_and_one_answer(studio: Studio, letter: bytes, dt
     assert order == {
         "do": "stylize", "task": order["task"], "sha256": sha256, "shape": [16, 20, channels], "dtype": dtype,
         "strength": 0.25, "seed": 2**64 - 1, "keep_colours": True, "noise": 2.0, "stroke": 0.5, "statistics": b"",
+        "sequence": False,
     }  # fmt: skip
     assert bytes(studio.samples[order["task"]]) == picture.data
     studio.paint(ONE, order)
@@ -145,6 +148,19 @@ def test_what_it_is_painted_by_comes_back_and_goes_along_with_the_next(studio: S
     studio.stylize(statistics=told)
     (order,) = studio.pictures()
     assert order["statistics"] == STATISTICS
+
+
+def test_what_the_next_frame_takes_comes_back_and_goes_along_with_it(studio: Studio) -> None:
+    studio.stylize(sequence=True)
+    studio.paint(ONE, *studio.pictures())
+    image, carry = result_of(studio).buffers
+    assert (image.name, carry.name, carry.shape) == ("image", "carry", (1, 32 + len(CARRY), 1))
+    for model, sent in (("ink", CARRY), ("oil", b"")):  # another style begins anew
+        studio.stylize(model=model, sequence=True, carry=carry)
+        (order,) = studio.pictures()
+        assert bytes(studio.carried[order["task"]]) == sent
+        studio.paint(ONE, order)
+        assert len(result_of(studio).buffers) == 2
 
 
 def test_progress_is_told_to_those_who_asked(studio: Studio) -> None:

@@ -18,6 +18,7 @@ from server.strokes import strays
 from server.strokes.canvas import EMPTY, MARGIN, Canvas
 from server.strokes.guide import Guide
 from server.strokes.painter import StyleQuilt
+from server.strokes.pieces import Pieces
 from server.strokes.tables import packed_cells
 from server.strokes.turns import TURNS, to_picture
 from trainer.strokes.learning import learn_components, learn_prices
@@ -117,7 +118,7 @@ def test_a_patch_shows_its_place_under_every_turn(style: StyleQuilt) -> None:
     block = packed_cells(style.painting, 1)[60 : 60 + side, 100 : 100 + side]
     for turn in range(TURNS):
         canvas = Canvas((side, side), style.tables.colours)
-        canvas.lay(2, torch.tensor([[0, 0]]), torch.tensor([turn]), place)
+        canvas.lay(Pieces.of(2, torch.tensor([[0, 0]]), torch.tensor([turn]), place))
         shown, stands = canvas.shown(torch.tensor([[0, 0]]), side)
         assert bool(stands.all())
         assert torch.equal(shown[0], to_picture(block, turn))
