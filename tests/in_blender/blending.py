@@ -184,8 +184,9 @@ def shows(pixels: np.ndarray, seed: int, name: str, columns: slice) -> bool:
 )
 def test_the_mesh_says_where_a_model_lies(given: dict[str, Any], left: str) -> None:
     thing = roof()
-    colours = thing.data.color_attributes.new("Painted", "BYTE_COLOR", "CORNER")
-    age = thing.data.attributes.new("age", "FLOAT", "CORNER")
+    thing.data.color_attributes.new("Painted", "BYTE_COLOR", "CORNER")
+    thing.data.attributes.new("age", "FLOAT", "CORNER")
+    colours, age = (thing.data.attributes[each] for each in ("Painted", "age"))  # a new one moves the others
     for number in range(4):
         colours.data[number].color_srgb = (1, 1, 1, 1)
         colours.data[number + 4].color_srgb = (0, 0, 0, 1)
