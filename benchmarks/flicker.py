@@ -29,9 +29,11 @@ from torch import Tensor
 
 from blender_addon.client.style_download import CALM
 from server.network.devices import choose_device, prepare
-from server.network.model_file import read_model
+from server.network.model_file import AnyStyle, read_model
+from server.network.quilted import QuiltedPicture, Wish, quilted
 from server.network.style_generator import StyleGenerator
 from server.network.stylize import measure, stylize
+from server.strokes.painter import StyleQuilt
 
 SEED = 5
 BLENDER = "4.5.15"
@@ -74,8 +76,11 @@ def flicker(frames: Sequence[Frame], contents: Sequence[Frame], motions: Sequenc
     return float(np.mean(found))
 
 
-def ways(generator: StyleGenerator, contents: Sequence[Tensor]) -> dict[str, list[Frame]]:
+def ways(generator: AnyStyle, contents: Sequence[Tensor]) -> dict[str, list[Frame]]:
     """The frames as single pictures, and as a sequence."""
+    if isinstance(generator, StyleQuilt):
+        single = [quilted(generator, each, Wish(seed=SEED + i, strength=1.0)) for i, each in enumerate(contents)]
+        return {"frame by frame": [_floats(each) for each in single], "sequence": _carried(generator, contents)}
     return {
         "frame by frame": [_floats(stylize(generator, each, SEED + i, 1.0)) for i, each in enumerate(contents)],
         "own statistics": [_floats(stylize(generator, each, SEED, 1.0)) for each in contents],
@@ -86,6 +91,18 @@ def ways(generator: StyleGenerator, contents: Sequence[Tensor]) -> dict[str, lis
 def _sequence(generator: StyleGenerator, contents: Sequence[Tensor], noise: float) -> list[Frame]:
     first = measure(generator, contents[0], SEED, 1.0, noise=noise)
     return [_floats(stylize(generator, each, SEED, 1.0, statistics=first, noise=noise)) for each in contents]
+
+
+def _carried(style: StyleQuilt, contents: Sequence[Tensor]) -> list[Frame]:
+    """As texget and Blender do with an animation in a quilted style."""
+    frames, statistics, carry = [], b"", b""
+    for content in contents:
+        picture = QuiltedPicture(style, content, Wish(seed=SEED, strength=1.0, noise=CALM), statistics, carry)
+        for _ in picture.planning():
+            pass
+        frames.append(_floats(torch.cat(list(picture.bands()))))
+        statistics, carry = picture.statistics, picture.carry
+    return frames
 
 
 def _floats(pixels: Tensor) -> Frame:
