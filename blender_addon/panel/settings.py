@@ -95,7 +95,7 @@ class TEXSERVER_PG_style(bpy.types.PropertyGroup):
     )
     frames: EnumProperty(name="Frames", description="Where the frames of an animation come from", items=FRAMES)
     input_folder: StringProperty(
-        name="Sequence",
+        name="Input",
         description="Folder of the frames. If it has several sequences: a frame of one of them",
         subtype="FILE_PATH",
     )

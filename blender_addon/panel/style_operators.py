@@ -50,7 +50,7 @@ class TEXSERVER_OT_stylize_animation(_Stylizing):
 
     model: StringProperty(name="Style", options=_SKIP)
     frames: EnumProperty(name="Frames", items=FRAMES, options=_SKIP)
-    input_folder: StringProperty(name="Sequence", subtype="FILE_PATH", options=_SKIP)
+    input_folder: StringProperty(name="Input", subtype="FILE_PATH", options=_SKIP)
     output_folder: StringProperty(name="Output", subtype="DIR_PATH", options=_SKIP)
     frame_start: IntProperty(name="First Frame", min=0, options=_SKIP)
     frame_end: IntProperty(name="Last Frame", min=0, options=_SKIP)

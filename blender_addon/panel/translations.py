@@ -187,7 +187,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "After Every Render": ("Nach jedem Rendern", "Après chaque rendu"),
     "Frames": ("Bilder", "Images"),
     "Existing Sequence": ("Vorhandene Bildfolge", "Séquence existante"),
-    "Sequence": ("Bildfolge", "Séquence"),
+    "Input": ("Eingabe", "Entrée"),
     "Output": ("Ausgabe", "Sortie"),
     # states and short messages
     "Nothing painted yet": ("Noch nichts gemalt", "Rien de peint"),
