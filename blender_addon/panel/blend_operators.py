@@ -160,7 +160,8 @@ class TEXSERVER_OT_add_blend_layer(Operator):
 
     def execute(self, context: Any) -> Outcome:
         more = context.scene.texserver.blending.more
-        more.add().spots_seed = len(more)  # not the spots of the layer below
+        layer = more.add()
+        layer.spots_seed = len(more)  # not the spots of the layer below
         return FINISHED
 
 
