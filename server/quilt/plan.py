@@ -29,6 +29,7 @@ from blender_addon.protocol.edges import Edges
 from server.model.fitting import UNIT, Periods
 from server.model.grid import PatchAxis
 from server.model.quilt import QuiltArchitecture
+from server.quilt import balance
 from server.quilt.hashing import words
 from server.quilt.parts import make_parts
 from server.quilt.stretch import places_of
@@ -96,6 +97,7 @@ class Plan:
         self._low = [places.start for places in self._searched_places]
         self._counts = [len(places) for places in self._searched_places]
         self._wishes = Wishes(tables, settings, self._parts, axes, self.searched()) if edges else None
+        self._traits = torch.stack([self._over_places(each) for each in tables.traits]).cpu()
         if kin:
             on_edges = self._parts.ranks < self._parts.first
             for table, known in ((self._places, kin._places), (self._fractions, kin._fractions)):
@@ -235,6 +237,7 @@ class Plan:
         median = cost.flatten(1).median(1).values[:, None, None].clamp(min=256)
         rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
         extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
+        extra += self._unbalanced(index, stage).to(self.device)
         cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
         if wishes := self._wished(index):
             prices = [wishes.prices(patch, self._places) for patch in _pairs(index)]
@@ -388,6 +391,18 @@ class Plan:
                     worst = _raised(worst, prices, standing)
         return worst.long()
 
+    def _unbalanced(self, index: Tensor, stage: int) -> Tensor:
+        """The prices of places for the balance of what patches nearby show, in 1/256: (patches, rows, columns)."""
+        line = torch.arange(-NEAR, NEAR + 1)
+        number = (index[:, None] + torch.cartesian_prod(line, line)) % torch.tensor(self.shape)
+        standing = (self._parts.ranks[number[..., 0], number[..., 1]] < stage) & (number != index[:, None]).any(2)
+        shown = self._places[number[..., 0], number[..., 1]].div(self.settings.factor, rounding_mode="floor")
+        at = [
+            (shown[..., axis] - self._low[axis]).div(self.settings.step, rounding_mode="floor").clamp(0, count - 1)
+            for axis, count in enumerate(self._counts)
+        ]
+        return balance.prices(self._traits, self._traits[:, at[0], at[1]], standing)
+
     def _apart(self, places: Tensor, axis: int, line: Tensor) -> Tensor:
         """How far each of these lies from each number of a line, in plan pixels: (places, line)."""
         distance = (line[None] - places[:, axis, None].to(self.device)).abs()
@@ -434,6 +449,7 @@ class Plan:
                 columns = ((plan[:, 1] - self._low[1]) // step).clamp(0, table.shape[1] - 1)
                 median = cost.median().clamp(min=256)
                 extra = table[rows, columns] + self._repeats_at(index[number], stage, plan)
+                extra += self._unbalanced(index[number : number + 1], stage)[0, rows, columns]
                 cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(0, 2**36)
                 if wishes := self._wished(index[number : number + 1]):
                     cost = cost + wishes.prices(_pairs(index)[number], self._places, whole)

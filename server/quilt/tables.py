@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.quilt import APPEARANCE, REACH, QuiltArchitecture
+from server.quilt.balance import make_traits
 
 LAST_OFF = (1 << 56) - 1  # leaves out the last of eight packed numbers, which is the change from pixel to pixel
 STRIPE = 32  # rows of cells whose appearances are computed at once
@@ -29,7 +30,8 @@ class Tables:
     plan pixel: features, zeros, and last the change. `valid`: bool, same shape: pixels of the swatch itself.
     `fine`: (rows, columns) int64, eight int8 a cell of a quarter of the search cell, every eighth of it in plan pixels
     from the margin's corner on. `coarse`: (8, rows, columns) float32 of search cells, every half of one; `coarse_valid`
-    bool. `steps`: plan pixels between neighbours of `coarse` and of `fine`.
+    bool. `steps`: plan pixels between neighbours of `coarse` and of `fine`. `traits`: (traits, rows, columns) int64 of
+    the search's places, on the processor (server/quilt/balance.py).
     """
 
     margin: int
@@ -39,6 +41,7 @@ class Tables:
     coarse: Tensor
     coarse_valid: Tensor
     steps: tuple[int, int]
+    traits: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +102,7 @@ def make_tables(plan: Tensor, settings: QuiltArchitecture, weights: Weights) -> 
         coarse=coarse,
         coarse_valid=rows_valid[:, None] & columns_valid[None, :],
         steps=(coarse_step, fine_step),
+        traits=make_traits(wide, change, look, settings),
     )
 
 
