@@ -31,7 +31,7 @@ from torch import Tensor
 from server.model.grid import SHARP_REACH, SLOW_REACH
 from server.model.quilt import QuiltArchitecture
 from server.quilt.between import between_cells
-from server.quilt.stretch import PHASES, cubic_taps
+from server.quilt.stretch import PHASES, REACH, sample_taps
 from server.quilt.stretched_swatch import StretchedSwatch
 from server.quilt.tables import extended
 
@@ -173,11 +173,11 @@ def boxed(values: Tensor, dimension: int, side: int) -> Tensor:
 def _between_pixels(
     take: Callable[[range, range], Tensor], rows: range, columns: range, fraction: tuple[int, int]
 ) -> Tensor:
-    """What lies `fraction` of 1/PHASES pixels, -32 to 31, down and right of these pixels: cubic, rounded each way."""
-    values = take(range(rows.start - 2, rows.stop + 2), range(columns.start - 2, columns.stop + 2)).float()
+    """What lies `fraction` of 1/PHASES pixels, -32 to 31, down and right of these pixels, rounded each way."""
+    values = take(*(range(line.start - REACH, line.stop + REACH) for line in (rows, columns))).float()
     for dimension, part, count in ((1, fraction[0], len(rows)), (2, fraction[1], len(columns))):
         whole, phase = divmod(part, PHASES)  # -1 or 0, and a place between two pixels
-        taps = cubic_taps()[phase].tolist()
+        taps = sample_taps()[phase].tolist()
         total = torch.zeros((), device=values.device)
         for tap, weight in enumerate(taps):
             if weight:

@@ -1,5 +1,7 @@
 """The stretched swatch of a regular material is the same whether it is made in one piece or block by block."""
 
+import dataclasses
+
 import torch
 
 from server.model.fitting import UNIT, Stretch, reduced_stretch
@@ -73,3 +75,26 @@ def test_large_bricks_are_cut_from_one_texture() -> None:
     mortar = whole.float().mean(2).mean(1)
     spectrum = torch.fft.rfft(mortar - mortar.mean()).abs()
     assert int(spectrum.argmax()) == 2 * round(700 / 96)
+
+
+def test_a_level_stretch_is_sampled_as_a_tilted_one_is() -> None:
+    """Line by line in place of point by point. A tilt of 2^-24 pixels is none, but is not taken for level."""
+    generator = torch.Generator().manual_seed(0)
+    colour = torch.randint(0, 256, (3, 80, 90), dtype=torch.uint8, generator=generator)
+    height = torch.randint(0, 65536, (1, 80, 90), dtype=torch.int32, generator=generator).to(torch.uint16)
+    level = Stretch((round(0.96 * 2**UNIT), 0), (0, round(1.03 * 2**UNIT)), (0, 0), 80, 80)
+    tilted = dataclasses.replace(level, across=(1, level.across[1]))
+    lines, points = (stretched([colour, height], each, range(3, 75), range(70)) for each in (level, tilted))
+    assert all(torch.equal(a.int(), b.int()) for a, b in zip(lines, points, strict=True))
+    assert [each.dtype for each in lines] == [torch.uint8, torch.uint16]
+
+
+def test_a_stretch_keeps_the_finest_detail() -> None:
+    """Steps in noise of single pixels, stretched by 3 %: 0.875 of them. A cubic of four pixels kept 0.842."""
+    noise = torch.randint(64, 192, (1, 200, 200), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    stretch = Stretch((round(0.97 * 2**UNIT), 0), (0, 1 << UNIT), (0, 0), 200, 200)
+    own, stretched_ones = (
+        float(each.float().diff(dim=1).square().mean().sqrt())
+        for each in (noise, stretched([noise], stretch, range(200), range(200))[0])
+    )
+    assert stretched_ones > 0.86 * own
