@@ -449,7 +449,6 @@ class Plan:
                 columns = ((plan[:, 1] - self._low[1]) // step).clamp(0, table.shape[1] - 1)
                 median = cost.median().clamp(min=256)
                 extra = table[rows, columns] + self._repeats_at(index[number], stage, plan)
-                extra += self._unbalanced(index[number : number + 1], stage)[0, rows, columns]
                 cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(0, 2**36)
                 if wishes := self._wished(index[number : number + 1]):
                     cost = cost + wishes.prices(_pairs(index)[number], self._places, whole)
