@@ -4,7 +4,8 @@ Prices (trainer/quilt) show all of a swatch alike on the average of many texture
 still be redder than its swatch, or calmer. So a place costs more if it takes the mean of the patches nearby away from
 the swatch, and less if it brings it back.
 
-On a lattice there are too few places to choose from: there nothing is balanced.
+On a lattice there are too few places to choose from, and tiles with common edges have prices of their own: there
+nothing is balanced.
 
 What is balanced are traits: means, over the middle of a patch, of the strongest features and of how much pixels differ
 from their neighbours. All in whole numbers, so every device finds the same.

@@ -237,7 +237,8 @@ class Plan:
         median = cost.flatten(1).median(1).values[:, None, None].clamp(min=256)
         rows, columns = (torch.tensor(part, device=self.device) for part in self.searched())
         extra = self._over_places(self.prices.table) + self._repeats(index, stage, rows, columns)
-        extra += self._unbalanced(index, stage).to(self.device)
+        if self.edges is None:
+            extra += self._unbalanced(index, stage).to(self.device)
         cost = (cost + (median * extra).div(256, rounding_mode="floor")).clamp(min=0, max=2**36)
         if wishes := self._wished(index):
             prices = [wishes.prices(patch, self._places) for patch in _pairs(index)]
