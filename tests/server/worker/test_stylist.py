@@ -93,7 +93,7 @@ def test_a_picture_is_that_of_stylize(
     expected = stylize(generator, torch.from_numpy(pixels), **manner, block=BLOCK).numpy()
     assert samples == expected.tobytes()
     assert statistics == measure(generator, torch.from_numpy(pixels), 7, 0.6, noise=0.5).to_bytes()
-    assert answers[-1] == {"say": "done", "task": 9, "receipt": receipt_of([samples, statistics])}
+    assert answers[-1] == {"say": "done", "task": 9, "receipt": receipt_of([samples, statistics]), "in_pieces": False}
     assert [answer["say"] for answer in answers[:-1]] == ["progress"] * (len(answers) - 1)
     done = [answer["done"] for answer in answers[:-1]]
     assert done == sorted(set(done))

@@ -109,7 +109,7 @@ def starve(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], list[t
 def test_a_tile_is_that_of_the_texture(one: Worker, file: Path, depth: Any) -> None:
     load(one, file.read_bytes())
     answer, planes = paint(one, depths=[depth])
-    assert answer == {"say": "done", "task": 5, "receipt": receipt_of(planes)}
+    assert answer == {"say": "done", "task": 5, "receipt": receipt_of(planes), "in_pieces": False}
     (expected,) = texture_bytes(read_model(file).generator, 7, Size(*SIZE), Window(*TILE), depth)
     assert planes == [expected.numpy().tobytes()]
 
@@ -118,7 +118,7 @@ def test_of_a_tile_that_is_compared_only_the_receipt_goes_back(one: Worker, file
     load(one, file.read_bytes())
     _, planes = paint(one)
     answer, nothing = paint(one, receipt_only=True)
-    assert answer == {"say": "done", "task": 5, "receipt": receipt_of(planes)}
+    assert answer == {"say": "done", "task": 5, "receipt": receipt_of(planes), "in_pieces": False}
     assert nothing == []
 
 
@@ -298,15 +298,21 @@ def test_it_says_who_it_is_paints_and_stops_when_told(
     here = msgpack.unpackb(front.recv())
     assert here == {
         "say": "here", "name": "test", "device": "cpu", "others": [], "precision": "exact", "version": __version__,
-        "memory_mb": here["memory_mb"],
+        "memory_mb": here["memory_mb"], "arithmetic": here["arithmetic"],
     }  # fmt: skip
     assert here["memory_mb"] > 0
+    assert torch.__version__ in here["arithmetic"]
     front.send_multipart([msgpack.packb({"do": "load", "sha256": "a", "name": "brick"}), file.read_bytes()])
     order = {"do": "paint", "task": 9, "sha256": "a", "seed": 7, "size": SIZE, "tile": TILE, "depths": [8]}
     front.send(msgpack.packb(order))
     while len(frames := front.recv_multipart()) == 1:
         assert msgpack.unpackb(frames[0])["say"] == "here"
-    assert msgpack.unpackb(frames[0]) == {"say": "done", "task": 9, "receipt": receipt_of(frames[1:])}
+    assert msgpack.unpackb(frames[0]) == {
+        "say": "done",
+        "task": 9,
+        "receipt": receipt_of(frames[1:]),
+        "in_pieces": False,
+    }
     assert frames[1] == paint(one)[1][0]
     front.send(msgpack.packb({"do": "stop"}))
     thread.join(30)
