@@ -1,7 +1,10 @@
 """Blends, planes that never repeat and baked planes in a Blender with a window. See test_windowed.py for the needs."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.models import save_tiny_quilt
 from tests.server.session import Session
 from tests.windowed.stage import Stage
 
@@ -9,8 +12,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.blender, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def played(stage: Stage, server: Session) -> Stage:
-    stage.run("blend", "surface", runtime=server.home / "runtime")
+def quilts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A server of two quilts: networks are not blended, and their tiles have no common edges."""
+    home = tmp_path_factory.mktemp("quilts")
+    (home / "models").mkdir()
+    for seed, name in enumerate(("moss", "stones")):
+        save_tiny_quilt(home / "models", name, seed)
+    with Session(home / "models", home, "--no-training") as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def played(stage: Stage, quilts: Session) -> Stage:
+    stage.run("blend", "surface", runtime=quilts.home / "runtime")
     return stage
 
 
