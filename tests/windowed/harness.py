@@ -29,6 +29,7 @@ import bpy
 
 TASK: Final = json.loads(Path(sys.argv[sys.argv.index("--") + 1]).read_text("utf-8"))
 MODULE: Final = "bl_ext.user_default.texserver"
+CANCELLED: Final = ("cancelled", "not_found")  # how the server counts what it was told to cancel
 LARGE: Final = 16384  # a side that takes even the tests' tiny models seconds
 WITHIN_S: Final = 120.0  # for what takes seconds on a machine that has nothing else to do
 DRAWN_S: Final = 0.15  # until Blender has drawn what was just changed
@@ -260,11 +261,14 @@ def ask_status() -> Steps:
 
 
 def report_of_cancelling(before: dict[str, Any], within_s: float = 10.0) -> Steps:
-    """The server's report once it counts a request cancelled since the earlier one, or the last one asked for."""
+    """The server's report once it counts a cancelling since the earlier one, or the last one asked for.
+
+    Of a request that it had just finished it counts "not_found": it was told, and had nothing left to cancel.
+    """
     end = time.monotonic() + within_s
     while True:
         report = yield from ask_status()
-        known = report["requests"].get("cancelled", 0) - before["requests"].get("cancelled", 0)
+        known = sum(report["requests"].get(each, 0) - before["requests"].get(each, 0) for each in CANCELLED)
         if (known and not report["queue"]["running"]) or time.monotonic() > end:
             return {**report, "cancelled": known}
         yield STEP_S

@@ -37,7 +37,7 @@ def scene_blend() -> Steps:
     yield 2 * DRAWN_S
     yield from _scroll(desk)
     task = yield from _press(desk, "texserver.blend")
-    told = _told(task) | {"blend": image_of(cube())["texserver"].to_dict().get("blend")}
+    told = _told(task) | {"blend": bool(image_of(cube())["texserver"].to_dict().get("blend"))}
     yield from _look(desk, "blend")
     _back("blend")
     return told
