@@ -1,6 +1,7 @@
 """The operators of the panel "Blend". As in operators.py, a button only begins a task, and a script waits for it."""
 
 from array import array
+from collections.abc import Callable
 from math import pi
 from typing import Any, Final
 
@@ -75,15 +76,12 @@ class _LayerOperator(Operator):
         layers = layers_of(context.scene.texserver.blending)
         return layers[self.layer] if self.layer < len(layers) else None
 
-    def execute(self, context: Any) -> Outcome:
+    def with_layer(self, context: Any, change: Callable[[Any, Any], Outcome]) -> Outcome:
+        """What `change` does with the context and the layer."""
         layer = self.chosen(context)
         if layer is None:
             return self.fail(f"There is no layer {self.layer}. Add one first.")
-        return self.change(context, layer)
-
-    def change(self, context: Any, layer: Any) -> Outcome:
-        """Do it."""
-        raise NotImplementedError
+        return change(context, layer)
 
 
 class TEXSERVER_OT_new_mask(_LayerOperator):
@@ -92,7 +90,10 @@ class TEXSERVER_OT_new_mask(_LayerOperator):
     bl_idname = "texserver.new_mask"
     bl_label = "New Mask"
 
-    def change(self, context: Any, layer: Any) -> Outcome:
+    def execute(self, context: Any) -> Outcome:
+        return self.with_layer(context, self._change)
+
+    def _change(self, context: Any, layer: Any) -> Outcome:
         height, width = orders.Settings(context.scene.texserver, {}).asked_size
         factor = blend_orders.MASK_SIDE / max(height, width)
         images: Any = bpy.data.images
@@ -107,7 +108,10 @@ class TEXSERVER_OT_mask_to_image(_LayerOperator):
     bl_idname = "texserver.mask_to_image"
     bl_label = "Mask to Image"
 
-    def change(self, context: Any, layer: Any) -> Outcome:
+    def execute(self, context: Any) -> Outcome:
+        return self.with_layer(context, self._change)
+
+    def _change(self, context: Any, layer: Any) -> Outcome:
         settings = orders.Settings(context.scene.texserver, {})
         try:
             mask = blend_orders.mask_of(context, layer, settings.asked_size)
@@ -141,7 +145,10 @@ class TEXSERVER_OT_spots_dice(_LayerOperator):
     bl_idname = "texserver.spots_dice"
     bl_label = "Roll the Dice"
 
-    def change(self, context: Any, layer: Any) -> Outcome:
+    def execute(self, context: Any) -> Outcome:
+        return self.with_layer(context, self._change)
+
+    def _change(self, context: Any, layer: Any) -> Outcome:
         layer.spots_seed = orders.dice()
         return FINISHED
 
@@ -171,7 +178,10 @@ class TEXSERVER_OT_remove_blend_layer(_LayerOperator):
     bl_idname = "texserver.remove_blend_layer"
     bl_label = "Remove Layer"
 
-    def change(self, context: Any, layer: Any) -> Outcome:
+    def execute(self, context: Any) -> Outcome:
+        return self.with_layer(context, self._change)
+
+    def _change(self, context: Any, layer: Any) -> Outcome:
         if not self.layer:
             return self.fail("The first layer stays. Choose another model for it.")
         context.scene.texserver.blending.more.remove(self.layer - 1)

@@ -23,6 +23,7 @@ from server.errors import BadRequest
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
 from server.files.picture_file import Picture, pictures_in, quoted, read_picture
 
+ONLY_STYLIZING = ("strength", "keep_colours", "noise", "stroke", "statistics", "overwrite", "region")
 _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
 
 

@@ -54,7 +54,7 @@ from server.cli.numbers import parse_number, parse_seed, parse_seeds, parse_size
 from server.cli.options import SIZE, joined, parser_of_texget, print_completion
 from server.cli.pictures import Order, Picture, ordered, parse_variants
 from server.cli.region_files import regions_of
-from server.cli.stylize_files import Plan, planned, stylize_files
+from server.cli.stylize_files import ONLY_STYLIZING, Plan, planned, stylize_files
 from server.cli.train_files import ONLY_TRAINING, list_jobs, train_files
 from server.client.client import Client, ServerUnreachable, TimedOut
 from server.client.regions import RegionStylizer
@@ -151,17 +151,7 @@ def _paint(arguments: argparse.Namespace) -> None:
 
 
 def _paint_model(arguments: argparse.Namespace, model: str | Blending) -> None:
-    _refuse(
-        arguments,
-        "without --stylize",
-        "strength",
-        "keep_colours",
-        "noise",
-        "stroke",
-        "statistics",
-        "overwrite",
-        "region",
-    )
+    _refuse(arguments, "without --stylize", *ONLY_STYLIZING)
     size = parse_size(SIZE if arguments.size is None else arguments.size)
     window = parse_window(arguments.window) if arguments.window is not None else None
     seeds = parse_seeds(arguments.seeds) if arguments.seeds is not None else [parse_seed(arguments.seed)]
@@ -230,18 +220,10 @@ def _paint_all(
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    _refuse(arguments, "without --train", *ONLY_TRAINING)
+    _refuse(arguments, "without --blend", *ONLY_BLENDING)
     _refuse(arguments, "with --for", "window", "udim", "map", "depth", "normals", "orm", "variants", "variant", "wang")
-    _refuse(
-        arguments,
-        "without --stylize",
-        "strength",
-        "keep_colours",
-        "noise",
-        "stroke",
-        "statistics",
-        "overwrite",
-        "region",
-    )
+    _refuse(arguments, "without --stylize", *ONLY_STYLIZING)
     check_folder(Path(arguments.output or "."))
     if arguments.models is not None:
         from server.client.local_painter import LocalPainter
@@ -324,6 +306,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _stylize(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "without --train", *ONLY_TRAINING)
+    _refuse(arguments, "without --blend", *ONLY_BLENDING)
     _refuse(arguments, "with --stylize", "variants", "variant", "wang")
     _refuse(arguments, "with --stylize", "size", "window", "udim", "seeds", "map", "depth", "normals", "orm", "engine")
     if arguments.model is None:

@@ -109,7 +109,8 @@ class Processes:
                     self._start(process)
             elif (code := process.popen.poll()) is not None:
                 ended.append(Ended(name=name, id=process.id))
-                self._close(process)
+                end_child(process.popen)
+                process.popen = None
                 self.misconfigured |= code == MISCONFIGURED
                 process.failures = 0 if process.has_reported else process.failures + 1
                 if code == MISCONFIGURED or process.for_good:
@@ -169,7 +170,8 @@ class Processes:
             assert process.popen is not None
             with suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.0, end - time.monotonic()))
-            self._close(process)
+            end_child(process.popen)
+            process.popen = None
         self._processes.clear()
 
     def _start(self, process: _Process) -> None:
@@ -191,15 +193,15 @@ class Processes:
             process.popen.stdin.write(config.to_json() + b"\n")
             process.popen.stdin.flush()
 
-    def _close(self, process: _Process) -> None:
-        assert process.popen is not None
-        if process.popen.poll() is None:
-            process.popen.kill()
-            process.popen.wait()
-        assert process.popen.stdin is not None
-        with suppress(OSError):
-            process.popen.stdin.close()
-        process.popen = None
+
+def end_child(popen: "subprocess.Popen[bytes]") -> None:
+    """Kill it if it still runs, wait for it, and close its standard input."""
+    if popen.poll() is None:
+        popen.kill()
+        popen.wait()
+    assert popen.stdin is not None
+    with suppress(OSError):
+        popen.stdin.close()
 
 
 def _is_stopped(pid: int) -> bool:

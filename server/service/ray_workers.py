@@ -18,7 +18,7 @@ from typing import Any
 
 from server.printable import printable
 from server.service.on_ray import Placement
-from server.service.processes import OWN_GROUP
+from server.service.processes import OWN_GROUP, end_child
 
 COMMAND = (sys.executable, "-m", "server.service.on_ray")
 SLOWEST_RESTART_S = 30.0
@@ -181,12 +181,7 @@ class RayWorkers:
 
     def _close(self) -> None:
         assert self._popen is not None
-        if self._popen.poll() is None:
-            self._popen.kill()
-            self._popen.wait()
-        assert self._popen.stdin is not None
-        with suppress(OSError):
-            self._popen.stdin.close()
+        end_child(self._popen)
         self._popen = None
 
 

@@ -98,6 +98,8 @@ def told(document: str, name: str) -> str | None:
     [
         (("stone", "--for", "unreal", "--orm"), "--orm has no meaning with --for"),
         (("stone", "--for", "unreal", "--window", "0,0,8x8"), "--window has no meaning with --for"),
+        (("stone", "--for", "unreal", "--mask", "m.png"), "--mask has no meaning without --blend"),
+        (("stone", "--for", "unreal", "--metres", "2"), "--metres has no meaning without --train"),
         (("stone", "--stylize", "a.png", "--for", "unreal"), "--for has no meaning with --stylize"),
         (("nothing", "--for", "unreal", "-o", "out"), "no model"),
     ],

@@ -483,6 +483,7 @@ FRAMES = ("ink", "--stylize", "frames/f_%04d.png")
         ((*ONE, "--seeds", "0-3"), "--seeds has no meaning with --stylize"),
         ((*ONE, "--window", "0,0,8x8"), "--window has no meaning with --stylize"),
         ((*ONE, "--depth", "16"), "--depth has no meaning with --stylize"),
+        ((*ONE, "--mask", "m.png"), "--mask has no meaning without --blend"),
         ((*ONE, "--map", "all"), "--map has no meaning with --stylize"),
         (("brick", "--strength", "1"), "--strength has no meaning without --stylize"),
         (("brick", "--keep-colours"), "--keep-colours has no meaning without --stylize"),
