@@ -230,7 +230,7 @@ def test_a_network_that_differs_is_judged_by_a_third_of_the_same_arithmetic(quil
     assert ONE not in voters
 
 
-@pytest.mark.parametrize("short", [{ONE}, {FAR}, {ONE, FAR}], ids=str)
+@pytest.mark.parametrize("short", [{ONE}, {FAR}, {ONE, FAR}], ids=["the own", "the far", "both"])
 def test_what_was_painted_in_pieces_is_compared_for_quilts_alone(quilts: Path, short: set[Address]) -> None:
     """Short of memory, an honest worker's network differs in the last bit. A quilt does not."""
     house = Court(quilts)
