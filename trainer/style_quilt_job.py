@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from server.model.header import SwatchFacts
-from server.model.style_quilt import FACTORS, MIN_SIDE, PLAN_SIDE, StyleQuiltArchitecture
+from server.model.style_quilt import FACTORS, MIN_SIDE, PATCHES, PLAN_SIDE, StyleQuiltArchitecture
 from server.network.model_file import Model, write_model
 from server.network.quilted import Wish, quilted
 from server.quilt.quilt import reduced
@@ -17,7 +17,7 @@ from server.strokes.painter import StyleQuilt
 from trainer.job import Job, Stop
 from trainer.judge.pictures import Picture, as_picture, style_sheet, thumbnail
 from trainer.strokes.hygiene import Rectangle, within_frame
-from trainer.strokes.learning import learn_components, learn_prices
+from trainer.strokes.learning import learn_components, learn_prices, whole_places
 from trainer.swatch.contents import find_contents
 from trainer.swatch.swatch import UnusableSwatch
 
@@ -37,16 +37,23 @@ class StyleQuiltJob(Job):
         factor = next((each for each in FACTORS if max(pixels.shape[1:]) <= PLAN_SIDE * each), FACTORS[-1])
         height, width = (side // factor * factor for side in pixels.shape[1:])
         if min(height, width) < MIN_SIDE * factor:
-            raise UnusableSwatch(
-                f"{self.swatch.path} is {width} x {height} pixels without its frame. A painting needs {MIN_SIDE} "
-                "pixels a side, and a larger picture has more strokes. Or --arch residual learns a network from it."
-            )
+            why = f"{self.swatch.path} is {width} x {height} pixels without its frame. A painting needs {MIN_SIDE} "
+            why += "pixels a side, and a larger picture has more strokes."
+            by_program = self.config.progress_lines  # whose user knows no options of ours
+            raise UnusableSwatch(why if by_program else f"{why} Or --arch residual learns a network from it.")
         self.painting = pixels[:, :height, :width].contiguous()
         self.architecture = StyleQuiltArchitecture(height=height, width=width, factor=factor)
         self.plan = reduced([self.painting], factor)[0] if factor > 1 else self.painting
         self.usable = torch.ones(self.architecture.plan, dtype=torch.uint8)
         for rectangle in self._rectangles():
             rectangle.within(self.usable)[...] = 0
+        first = self.architecture.first
+        if not len(whole_places(self.usable, first, self.architecture)):
+            side = PATCHES[first] * factor
+            raise UnusableSwatch(
+                f"So much of {self.swatch.path} is left out that no piece of {side} x {side} pixels remains. Leave out "
+                "less, or use a larger picture."
+            )
 
     def _rectangles(self) -> list[Rectangle]:
         """What must not be shown, in plan pixels."""

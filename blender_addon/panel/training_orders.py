@@ -20,10 +20,9 @@ from ..pictures import straighten
 from ..pictures.map_files import FileMaterial, free_name, materials_of, plain_name
 from ..pictures.map_names import BASE_COLOUR
 from ..protocol import wire
-from ..protocol.training import MAX_NEW_NAME, NEW_NAME
+from ..protocol.training import FEATURE, MAX_NEW_NAME, NEW_NAME
 from ..tasks import state
 from ..tasks.catalogue import ListedModel
-from ..tasks.server_jobs import FEATURE
 from ..tasks.texture_task import TextureOrder
 from ..tasks.training_task import TrainingOrder, TrainingTask
 from . import orders, preferences

@@ -62,6 +62,15 @@ class Fields:
             raise wrong(name, value, f"a list of {count} whole numbers, {what}")
         return tuple(value)
 
+    def rectangles(self, name: str, most: int) -> tuple[tuple[float, ...], ...]:
+        """Parts of a picture: top, left, height and width of each, as fractions; by default none."""
+        value = self._values.get(name, [])
+        if not isinstance(value, list) or len(value) > most or not all(map(_is_part, value)):
+            raise wrong(
+                name, value, f"a list of at most {most} [top, left, height, width], each from 0 to 1 and none empty"
+            )
+        return tuple(tuple(map(float, each)) for each in value)
+
     def text(self, name: str, most: int, default: str | None = None) -> str:
         value = self._values.get(name, default)
         if not isinstance(value, str) or len(value) > most:
@@ -99,6 +108,12 @@ class Fields:
 
 def _is_within(value: object, least: float, most: float) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_part(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 4 or not all(_is_within(each, 0, 1) for each in value):
+        return False
+    return bool(value[2] and value[3])
 
 
 def wrong(name: str, value: object, wanted: str) -> Refused:

@@ -1,4 +1,4 @@
-"""The messages of trainings: a client sends the maps of a material, and the server makes a model of them.
+"""The messages of trainings: a client sends the maps of a material, or a painting, and the server makes a model of it.
 
 docs/PROTOCOL.md defines them. A training is a job that survives its client: whoever has its token asks how it is.
 Sizes are (height, width), points (down, across) as fractions of the picture. Standard library only, no bpy.
@@ -23,6 +23,8 @@ from .fields import (
     wrong,
 )
 
+FEATURE: Final = "train"  # of a server that trains for this client
+STYLE_FEATURE: Final = "train_style"  # that trains styles, too
 MAX_NEW_NAME = 64  # characters of the name of a model to be made
 MAX_CATEGORY = 64  # characters
 MIN_METRES = 0.001  # across a swatch
@@ -30,6 +32,7 @@ MAX_METRES = 10_000
 MIN_SWATCH_SIZE = 64  # pixels of the shorter side
 MAX_SWATCH_SIZE = 8192
 MAX_JOBS = 100  # of a list
+MAX_LEFT_OUT: Final = 16  # parts of a painting
 MAX_ASPECT: Final = 16.0  # width of a straightened picture over its height, or the other way round
 BASE: Final = "basecolor"
 # What a buffer may hold, by its name: see pictures/map_names.py.
@@ -38,6 +41,7 @@ PARTS: Final = (
     "rma", "mra", "ord", "metallic_roughness", "metallic_smoothness", "mask_map", "specular_smoothness",
     "normal_gloss",
 )  # fmt: skip
+TEXTURE, STYLE = KINDS = ("texture", "style")  # of models
 GUESSED: Final = ("normal", "height", "roughness")  # maps that can be guessed from the base colour
 JOB_STATES: Final = ("waiting", "running", "done", "failed", "cancelled", "interrupted")
 ENDED: Final = frozenset(JOB_STATES[2:])
@@ -51,7 +55,8 @@ class Train:
     """Asks for a model of these maps. Answered at once by Job. The token is the client's choice: asked again with the
     same one, it is the same job.
 
-    `buffers`: maps by the names of PARTS, the base colour among them, each of its own size.
+    `buffers`: maps by the names of PARTS, the base colour among them, each of its own size. For a style it is the
+    painting as the base colour, and nothing else is told of it but what it leaves out.
     """
 
     op: ClassVar[str] = "train"
@@ -59,6 +64,8 @@ class Train:
     token: str  # 32 random hexadecimal digits
     name: str  # of the model
     buffers: tuple[Buffer, ...]
+    kind: str = TEXTURE  # one of KINDS; servers that announce no `train_style` ignore it and make textures
+    leave_out: tuple[tuple[float, ...], ...] = ()  # of a painting: top, left, height, width as fractions
     metres: float | None = None  # width of the picture in reality; after straightening
     category: str = ""  # such as "Masonry"
     corners: tuple[float, ...] | None = None  # four points, clockwise from top left: this part is straightened first
@@ -73,11 +80,13 @@ class Train:
         values = Fields(header)
         buffers = read_buffers(header, frames)
         _check_maps(buffers, limits)
-        return cls(
+        request = cls(
             id=id,
             token=_read_token(values),
             name=_read_new_name(values),
             buffers=buffers,
+            kind=_read_kind(values),
+            leave_out=values.rectangles("leave_out", MAX_LEFT_OUT),
             metres=values.maybe_number("metres", MIN_METRES, MAX_METRES),
             category=_read_category(values),
             corners=None if header.get("corners") is None else values.numbers("corners", 8, 0, 1),
@@ -87,6 +96,19 @@ class Train:
             derive=_read_derive(values),
             replace=values.flag("replace"),
         )
+        request._check_kind()
+        return request
+
+    def _check_kind(self) -> None:
+        """Raises Refused for what models of this kind have not."""
+        if self.kind == TEXTURE:
+            alien = ["leave_out"] if self.leave_out else []
+        else:
+            names = ("metres", "corners", "aspect", "keep_light", "derive")
+            alien = [name for name in names if getattr(self, name)]
+            alien += [each.name for each in self.buffers if each.name != BASE]
+        if alien:
+            raise Refused("bad_request", f"{alien[0]}: a {self.kind} is learned without it; leave it out.")
 
     @property
     def bytes(self) -> int:
@@ -148,6 +170,7 @@ class Job:
     token: str
     name: str  # of the model
     state: str  # one of JOB_STATES
+    kind: str = TEXTURE  # of the model
     fraction: float = 0.0  # of the work that is done, to 1
     text: str = ""  # for people: what is being done, or why it failed
     picture: int = 0  # number of the latest picture, 0 before the first
@@ -165,7 +188,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """Answers ListJobs: token, name, state, fraction, text and sha256 of each, as in Job, the latest first."""
+    """Answers ListJobs: token, name, state, kind, fraction, text and sha256 of each, as in Job, the latest first."""
 
     op: ClassVar[str] = "jobs"
     id: int
@@ -186,6 +209,7 @@ def _told(values: Mapping[str, Any]) -> dict[str, Any]:
         "token": _read_token(told),
         "name": told.text("name", MAX_MODEL_NAME),
         "state": told.text("state", 20),
+        "kind": told.text("kind", 20, TEXTURE),
         "fraction": told.number("fraction", 0, 1, 0),
         "text": told.text("text", 2 * MAX_TEXT, ""),
         "sha256": told.text("sha256", 64, ""),
@@ -204,6 +228,13 @@ def _read_new_name(values: Fields) -> str:
     if not NEW_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise wrong("name", name, f"1 to {MAX_NEW_NAME} of a to z, 0 to 9, - and _, and no name of a device")
     return name
+
+
+def _read_kind(values: Fields) -> str:
+    kind = values.text("kind", 20, TEXTURE)
+    if kind not in KINDS:
+        raise wrong("kind", kind, f"one of {', '.join(KINDS)}")
+    return kind
 
 
 def _read_category(values: Fields) -> str:

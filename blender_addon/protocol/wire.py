@@ -46,6 +46,7 @@ from .rect import is_whole
 from .training import JOB_STATES as JOB_STATES
 from .training import MAX_CATEGORY as MAX_CATEGORY
 from .training import MAX_JOBS as MAX_JOBS
+from .training import MAX_LEFT_OUT as MAX_LEFT_OUT
 from .training import MAX_METRES as MAX_METRES
 from .training import MAX_NEW_NAME as MAX_NEW_NAME
 from .training import MAX_SWATCH_SIZE as MAX_SWATCH_SIZE

@@ -10,8 +10,8 @@ from typing import Final
 
 from ..client.connection import Connection
 from ..protocol import wire
+from ..protocol.training import FEATURE, TEXTURE
 
-FEATURE: Final = "train"  # that a server's welcome tells
 EVERY_S: Final = 5.0  # while one is under way
 
 
@@ -21,6 +21,7 @@ class ListedJob:
 
     token: str
     name: str  # of the model
+    kind: str  # of the model
     state: str  # one of wire.JOB_STATES
     fraction: float
     text: str
@@ -64,6 +65,7 @@ class ServerJobs:
                 ListedJob(
                     token=each["token"],
                     name=each["name"],
+                    kind=each.get("kind", TEXTURE),
                     state=each["state"],
                     fraction=each.get("fraction", 0.0),
                     text=each.get("text", ""),

@@ -1,8 +1,10 @@
-"""Has a server learn a model from picture files: a photograph, a base colour with its maps, or a folder of a set.
+"""Has a server learn a model from picture files: a photograph, a base colour with its maps, a folder of a set; or a
+style from a painting.
 
     texget wall --train photo.jpg --metres 2
     texget wall --train colour.png --map normal=nor.png --map arm=arm.png
     texget wall --train rock058/
+    texget oil --train painting.jpg --kind style --leave-out 0.8,0.9,0.2,0.1
 
 The server goes on when texget is stopped; `texget --jobs` shows how it is.
 """
@@ -15,9 +17,10 @@ from pathlib import Path
 from blender_addon.client.training import ServerTraining
 from blender_addon.pictures.map_files import FileMaterial, materials_of, plain_name
 from blender_addon.pictures.map_names import PARTS
+from blender_addon.protocol.training import KINDS, STYLE, TEXTURE
 from server.cli.bar import Bar
 from server.client.client import Client
-from server.client.trained import Point, TrainingOptions
+from server.client.trained import Part, Point, TrainingOptions
 from server.errors import BadRequest
 from server.files.map_file import read_maps
 from server.files.picture_file import pictures_in, quoted
@@ -32,6 +35,14 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help="a photograph, or a folder of one set of maps; the model's name is that of the picture, unless one is "
         "given; --map NAME=FILE names further maps",
+    )
+    group.add_argument("--kind", choices=KINDS, help="what is made of it: a texture, which is the default, or a style")
+    group.add_argument(
+        "--leave-out",
+        action="append",
+        metavar="X,Y,W,H",
+        help="for a style: a part of the painting never to be shown, such as a caption: left, top, width and height as "
+        "fractions of the picture; may be given again",
     )
     group.add_argument("--metres", type=float, metavar="M", help="how wide the picture is in reality")
     group.add_argument("--category", metavar="NAME", help="what kind of material it is, such as Masonry")
@@ -48,12 +59,17 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--jobs", action="store_true", help="list your trainings of the last day on the server")
 
 
-ONLY_TRAINING = ("metres", "category", "corners", "aspect", "derive", "keep_light", "swatch_size", "replace")
+ONLY_TRAINING = (
+    "kind", "leave_out", "metres", "category", "corners", "aspect", "derive", "keep_light", "swatch_size", "replace",
+)  # fmt: skip
 
 
 def train_files(client: Client, arguments: argparse.Namespace) -> None:
     """Read the maps, send them, and show how the server learns them. Raises TexserverErrors, and KeyboardInterrupt."""
-    material = _material(Path(arguments.train), arguments.map)
+    path = Path(arguments.train)
+    if arguments.kind == STYLE and path.is_dir():
+        raise BadRequest(f"train: {quoted(path)} is a folder, and a style is learned from one picture. Name a file.")
+    material = _material(path, arguments.map)
     name = material.name if arguments.model is None else arguments.model
     training = client.begin_training(name, read_maps(material), **_options(arguments))
     shown = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
@@ -113,6 +129,8 @@ def _material(path: Path, maps: str | None) -> FileMaterial:
 
 def _options(arguments: argparse.Namespace) -> TrainingOptions:
     return {
+        "kind": arguments.kind or TEXTURE,
+        "leave_out": [parse_part(each) for each in arguments.leave_out or ()],
         "metres": arguments.metres,
         "category": arguments.category or "",
         "corners": None if arguments.corners is None else parse_corners(arguments.corners),
@@ -122,6 +140,19 @@ def _options(arguments: argparse.Namespace) -> TrainingOptions:
         "derive": tuple(arguments.derive.split(",")) if arguments.derive else (),
         "replace": arguments.replace,
     }
+
+
+def parse_part(text: str) -> Part:
+    """ "0.8,0.9,0.2,0.1": left, top, width and height, as the trainer has it; as top, left, height, width. Raises
+    BadRequest.
+    """
+    number = r"[0-9]*\.?[0-9]+"
+    if not re.fullmatch(rf"{number}(,{number}){{3}}", text):
+        raise BadRequest(
+            f"leave-out: {text[:60]!r} is not x,y,w,h as fractions of the picture, such as 0.8,0.9,0.2,0.1."
+        )
+    x, y, width, height = (float(each) for each in text.split(","))
+    return y, x, height, width
 
 
 def parse_corners(text: str) -> list[Point]:

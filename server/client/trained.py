@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.training import FEATURE, STYLE, STYLE_FEATURE, TEXTURE
 from server.errors import BadRequest, Refused, TexserverError
 
-FEATURE = "train"
 Point = tuple[float, float]
+Part = tuple[float, float, float, float]
 
 
 class TrainingFailed(TexserverError):
@@ -22,13 +23,15 @@ class TrainingFailed(TexserverError):
 
 
 class TrainingOptions(TypedDict, total=False):
-    """How maps are learned."""
+    """How maps are learned. A style takes `category`, `leave_out`, `swatch_size` and `replace` alone."""
 
+    kind: str  # of the model: "texture", the default, or "style"; then the base colour is a painting, and the only map
+    leave_out: Sequence[Part]  # parts of a painting not to be shown: top, left, height and width, as fractions
     metres: float | None  # width of the picture in reality, after straightening
     category: str  # what kind of material it is, such as "Masonry"
     corners: Sequence[Point] | None  # four points (down, across) as fractions, clockwise from top left: this part alone
     aspect: float | None  # width over height of that part in reality
-    swatch_size: int | None  # shorter side that the maps are scaled down to; 1024 by default
+    swatch_size: int | None  # shorter side that the maps are scaled down to; by default 1024, for a style 1280
     keep_light: bool  # leave slow light and drift of colour
     derive: Sequence[str]  # maps to be guessed: normal, height, roughness
     replace: bool  # the model of that name, if there is one
@@ -44,11 +47,20 @@ def request_for(
             "This server trains no models for this client: it is older, or was told not to, or this client's key may "
             "not. The server's owner can give you a key that may: texserver keys add NAME --may-train.",
         )
+    kind = options.get("kind", TEXTURE)
+    if kind == STYLE and STYLE_FEATURE not in welcome.features:
+        raise Refused(
+            "unknown_op",
+            "This server is older and makes no styles from pictures: its owner can update it. Or python -m trainer "
+            "--kind style makes one, which the server serves from its models folder.",
+        )
     corners = options.get("corners")
     make = partial(
         wire.Train,
         name=name,
         buffers=tuple(_buffer(part, samples) for part, samples in maps.items()),
+        kind=kind,
+        leave_out=tuple(tuple(float(each) for each in part) for part in options.get("leave_out", ())),
         metres=options.get("metres"),
         category=options.get("category", ""),
         corners=None if corners is None else tuple(float(each) for point in corners for each in point),

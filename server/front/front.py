@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from blender_addon.protocol import edges, wire
+from blender_addon.protocol import edges, training, wire
 from server import __version__
 from server.errors import Refused
 from server.front.allowance import Allowance
@@ -41,7 +41,7 @@ BAD_PER_S = 5.0
 FORGET_S = 600.0  # after which a client that has nothing waiting is forgotten
 SWEEP_EVERY_S = 0.1
 FEATURES = ("generate", "depth16", "stylize", "carry", "blend", edges.FEATURE)
-TRAINS = "train"  # the feature of those who may
+TRAINS = (training.FEATURE, training.STYLE_FEATURE)  # the features of those who may
 NO_TRAINING = NoTraining("This server trains no models.")
 MALFORMED: Final = frozenset({"bad_frame", "bad_header", "unsupported_version", "too_large"})
 
@@ -162,7 +162,7 @@ class Front:
             server=f"texserver {__version__}",
             state=self.state,
             limits=self.limits,
-            features=FEATURES if self.training.why_not(record.origin) else (*FEATURES, TRAINS),
+            features=FEATURES if self.training.why_not(record.origin) else (*FEATURES, *TRAINS),
         )
         self._reply(record.client, letter, welcome)
 

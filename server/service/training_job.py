@@ -19,7 +19,7 @@ from typing import Any
 
 from blender_addon.pictures.image_file import open_image
 from blender_addon.protocol import wire
-from blender_addon.protocol.training import BASE, ENDED
+from blender_addon.protocol.training import BASE, ENDED, STYLE, TEXTURE
 from server.errors import TexserverError
 from server.model.header import SUFFIX
 from server.replace_file import replace_file
@@ -29,6 +29,7 @@ RECORD, OUT, PICTURE = "job.json", "out", "picture.rgb"
 PIECE_BYTES = 2 * 2**20  # of a map, written at once
 PICTURE_SIDE = 512  # pixels, at most
 _NOT_KEPT = {"folder", "unstored"}
+_OWN_FIELDS = {"id", "token", "name", "kind", "buffers"}  # of the request, which are not among the job's options
 
 
 @dataclass(kw_only=True, eq=False)
@@ -39,6 +40,7 @@ class TrainingJob:
     key: str  # name of the key of who asked
     token: str
     name: str  # of the model
+    kind: str = TEXTURE  # of the model; those of older servers tell none
     options: dict[str, Any]  # the other fields of the request
     maps: dict[str, str] = field(default_factory=dict)  # files in the folder, by part
     state: str = "waiting"
@@ -59,7 +61,7 @@ class TrainingJob:
         """A new one. Makes its folder; raises OSError."""
         folder.mkdir(mode=0o700, parents=True)
         named = {f.name: getattr(request, f.name) for f in fields(request)}
-        options = {name: value for name, value in named.items() if name not in ("id", "token", "name", "buffers")}
+        options = {name: value for name, value in named.items() if name not in _OWN_FIELDS}
         maps = {each.name: f"{request.name if each.name == BASE else each.name}.tif" for each in request.buffers}
         if len(set(maps.values())) < len(maps):  # the model has the name of a map
             maps[BASE] = f"{request.name}_.tif"
@@ -68,6 +70,7 @@ class TrainingJob:
             key=key,
             token=request.token,
             name=request.name,
+            kind=request.kind,
             options=options,
             maps=maps,
             unstored=request.buffers,
@@ -143,6 +146,10 @@ class TrainingJob:
         options = self.options
         given: list[str] = ["--colour", "--progress-lines", "--model-only", "--leave-with-parent", "--device", "cpu"]
         given += ["--swatch", str(self.folder / self.maps[BASE]), "--out", str(self.model)]
+        if self.kind == STYLE:
+            given += ["--kind", STYLE]
+        for top, left, height, width in options.get("leave_out", ()):
+            given += ["--leave-out", f"{left!r},{top!r},{width!r},{height!r}"]
         for part, file in self.maps.items():
             if part != BASE:
                 given += ["--map", f"{part}={self.folder / file}"]
@@ -199,4 +206,4 @@ class TrainingJob:
 
     def listed(self) -> dict[str, Any]:
         """For a list."""
-        return {name: getattr(self, name) for name in ("token", "name", "state", "fraction", "text", "sha256")}
+        return {name: getattr(self, name) for name in ("token", "name", "kind", "state", "fraction", "text", "sha256")}

@@ -19,6 +19,12 @@ def test_a_painting_becomes_a_style_by_default(tmp_path: Path, capsys: pytest.Ca
     model = read_model(out)
     assert (model.kind, model.training["arch"], model.training["contains"]) == ("style", "quilt", "the painting")
     assert "Left out: 4 % of the painting." in capsys.readouterr().out
+    assert main([*given, "--leave-out", "0,0,1,0.5", "0,0.6,1,0.4"]) != 0
+    assert "no piece of 96 x 96 pixels remains" in capsys.readouterr().err
     Image.fromarray(noise).resize((100, 100)).save(tmp_path / "small.png")
-    assert main(["--kind", "style", "--swatch", str(tmp_path / "small.png"), "--out", str(out)]) != 0
+    small = ["--kind", "style", "--swatch", str(tmp_path / "small.png"), "--out", str(out)]
+    assert main(small) != 0
     assert "--arch residual" in capsys.readouterr().err
+    assert main([*small, "--progress-lines"]) != 0
+    told = capsys.readouterr().err
+    assert ("a larger picture has more strokes." in told, "--arch" in told) == (True, False)  # the user has no options

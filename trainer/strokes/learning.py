@@ -13,6 +13,12 @@ BINS = 32  # of luminance, each with its usual colour
 RARE = 250  # the price of a place whose colour is as far from the usual as that of the median place
 
 
+def whole_places(usable: Tensor, number: int, architecture: StyleQuiltArchitecture) -> Tensor:
+    """The corners of a level's places that show nothing left out: (places, 2)."""
+    side, corners = PATCHES[number], _corners(architecture, number)
+    return corners[boxes((usable > 0).double(), side)[corners[:, 0], corners[:, 1]] == side**2]
+
+
 def learn_components(plan: Tensor, usable: Tensor, architecture: StyleQuiltArchitecture) -> dict[str, Tensor]:
     """basis, means and shifts of all levels, for a painting (3, H, W) uint8 in plan pixels."""
     state: dict[str, Tensor] = {}
@@ -57,9 +63,7 @@ def _components(
     plan: Tensor, usable: Tensor, number: int, architecture: StyleQuiltArchitecture
 ) -> tuple[Tensor, Tensor, int]:
     side, count = PATCHES[number], CELLS[number]
-    corners = _corners(architecture, number)
-    whole = boxes((usable > 0).double(), side)[corners[:, 0], corners[:, 1]] == side**2
-    corners = corners[whole]
+    corners = whole_places(usable, number, architecture)
     corners = corners[:: max(1, len(corners) // SAMPLES)]
     cells = border_cells(packed_cells(plan, side // count), number, corners)
     border = torch.zeros(count, count, dtype=torch.bool)

@@ -7,9 +7,11 @@ import pytest
 
 from blender_addon.pictures.map_names import PARTS
 from blender_addon.protocol import training, wire
-from blender_addon.protocol.wire import Limits, Refused, parse_request
+from blender_addon.protocol.wire import Limits, Refused, parse_reply, parse_request
 from server.model import header as model_header
+from server.msgpack_codec import CODECS
 from trainer.swatch.derive import CAN
+from trainer.training.recipe import KINDS
 
 TOKEN = "0123456789abcdef" * 2
 PIXELS = bytes(64 * 64 * 3)
@@ -71,6 +73,20 @@ WRONG = {
     "keep_light": [1, None, "yes"],
     "derive": ["normal", [], ["ao"], ["normal", "normal"], [7]],
     "replace": [1, None, "yes"],
+    "kind": [None, 7, "", "material", "Style", ["style"]],
+    "leave_out": [
+        None,
+        7,
+        "0,0,1,1",
+        [0, 0, 1, 1],
+        [[0, 0, 1]],
+        [[0, 0, 1, 1.01]],
+        [[0, -0.1, 1, 1]],
+        [[0, 0, 0, 1]],
+        [[0, 0, 1, True]],
+        [[0, 0, 1, 1]] * 17,
+        [[0, 0, 0.1, 0.1]],
+    ],
 }
 
 
@@ -80,6 +96,40 @@ def test_a_field_out_of_range_is_named(name: str) -> None:
         error = refused(train(**{name: value}))
         assert error.code == "bad_request", value
         assert str(error).startswith(f"{name}: "), value
+
+
+def test_a_style_is_asked_for_with_a_painting_and_what_it_leaves_out() -> None:
+    parts = ((0.0, 0.25, 0.5, 1.0), (0.9, 0.0, 0.1, 1.0))
+    style = parse_request(train(kind="style", leave_out=parts, swatch_size=640, replace=True), Limits())
+    assert isinstance(style, wire.Train)
+    assert (style.kind, style.leave_out, style.swatch_size) == ("style", parts, 640)
+    for letter in CODECS:
+        assert parse_request(wire.encode(style, letter, CODECS), Limits(), CODECS) == style
+    of_before = parse_request(train(), Limits())
+    assert isinstance(of_before, wire.Train)
+    assert of_before.kind == "texture"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("metres", 2), ("corners", [0] * 8), ("aspect", 1), ("keep_light", True), ("derive", ["normal"])],
+)
+def test_what_a_style_has_not_is_refused_by_name(name: str, value: Any) -> None:
+    error = refused(train(kind="style", **{name: value}))
+    assert (error.code, str(error)) == ("bad_request", f"{name}: a style is learned without it; leave it out.")
+
+
+def test_a_style_has_no_map_but_the_painting() -> None:
+    error = refused(train((described(), PIXELS), (described("normal"), PIXELS), kind="style"))
+    assert str(error).startswith("normal: ")
+
+
+def test_a_job_tells_what_is_made_and_an_older_server_makes_textures() -> None:
+    told = {"token": TOKEN, "name": "oil", "state": "running"}
+    for kind in ("texture", "style"):
+        frames = wire.encode(wire.Job(id=1, kind=kind, **told))  # type: ignore[arg-type]
+        assert parse_reply(frames) == wire.Job(id=1, kind=kind, **told)  # type: ignore[arg-type]
+        assert (b"kind" in bytes(frames[1])) == (kind == "style")
 
 
 @pytest.mark.parametrize(
@@ -114,5 +164,6 @@ def test_the_wire_knows_the_parts_and_guesses_of_the_trainer_and_the_bounds_of_m
     """It cannot import them: it stands below them all."""
     assert set(training.PARTS) == {"basecolor", *PARTS}
     assert set(training.GUESSED) == set(CAN)
+    assert training.KINDS == KINDS
     assert (wire.MIN_METRES, wire.MAX_METRES) == model_header.METRES
     assert wire.MAX_CATEGORY == model_header.MAX_CATEGORY

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from blender_addon.client.training import ServerTraining
+from blender_addon.protocol import wire
 from server.client.client import Client
-from server.client.trained import TrainingFailed
+from server.client.trained import TrainingFailed, request_for
 from server.errors import BadRequest, Refused
 from server.network.model_file import read_model
 from tests.drawn import gravel
@@ -102,9 +103,27 @@ def test_maps_are_named_one_by_one_and_a_part_is_cut_out(server: Session, set_of
     assert np.abs(found["roughness"][..., 0].astype(int) - (255 - GREY[32:].astype(int))).max() <= 1
 
 
+def test_a_painting_becomes_a_style_that_stylizes(server: Session, tmp_path: Path) -> None:
+    painting = as_picture(gravel(160, 192, stone=9))
+    Image.fromarray(painting).save(tmp_path / "Oil.jpg", quality=95)
+    done = texget(server, "--train", tmp_path / "Oil.jpg", "--kind", "style", "--leave-out", "0,0,1,0.25")
+    assert (done.returncode, done.stdout) == (0, "oil\n"), done
+    model = read_model(server.models / "oil.safetensors")
+    assert model.kind == "style"
+    assert not model.generator.state_dict()["usable"][:40].any()
+    with Client(str(server.file)) as client:
+        assert client.stylize("oil", PIXELS).image.shape == PIXELS.shape
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
+        (["--train", "PHOTO", "--kind", "style", "--metres", "2"], "metres: a style is learned without it"),
+        (["--train", "PHOTO", "--kind", "style", "--map", "normal=PHOTO"], "normal: a style is learned without it"),
+        (["--train", "PHOTO", "--kind", "style", "--leave-out", "0,0,1"], "leave-out: "),
+        (["--train", "PHOTO", "--leave-out", "0,0,1,1"], "leave_out: a texture is learned without it"),
+        (["--train", ".", "--kind", "style"], "is learned from one picture"),
+        (["brick", "--kind", "style"], "--kind has no meaning without --train"),
         (["--train", "nothing.png"], "nothing.png"),
         (["--train", "PHOTO", "--corners", "0,0;1,1"], "corners: "),
         (["--train", "PHOTO", "--corners", "0,0;1,0;1,1;0,1"], "clockwise"),
@@ -170,6 +189,15 @@ def test_a_script_has_arrays_learned_and_sees_the_texture_grow(server: Session) 
         assert client.texture("heap", seed=1, size=64)["height"].dtype == np.uint16
     assert seen[-1] == (1.0, True)
     assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
+
+
+def test_an_older_server_is_not_asked_for_a_style_of_which_it_would_make_a_texture() -> None:
+    older = wire.Welcome(
+        id=1, protocol=1, server="texserver 0.1.0", state="ready", limits=wire.Limits(), features=("train",)
+    )
+    with pytest.raises(Refused, match="is older and makes no styles"):
+        request_for(older, "oil", {"basecolor": PIXELS}, {"kind": "style"})
+    request_for(older, "wall", {"basecolor": PIXELS}, {"kind": "texture"})
 
 
 def test_a_script_is_told_what_is_wrong(server: Session) -> None:

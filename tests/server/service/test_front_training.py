@@ -66,7 +66,7 @@ def test_who_may_is_told_so_and_who_may_not_is_refused_in_a_sentence() -> None:
         for who, may in ((ANNA, True), (EVE, False)):
             welcome = asks(front, who, wire.Hello(id=1))
             assert isinstance(welcome, wire.Welcome)
-            assert ("train" in welcome.features) == may
+            assert ("train" in welcome.features) == ("train_style" in welcome.features) == may
             assert code(asks(front, who, train())) == ("job" if may else "unknown_op")
         refused = asks(front, EVE, train())
         assert isinstance(refused, wire.Error)
@@ -105,8 +105,8 @@ anything = st.one_of(
 )  # fmt: skip
 fields = st.dictionaries(
     st.sampled_from(
-        ["token", "name", "metres", "category", "corners", "aspect", "swatch_size", "keep_light", "derive", "replace",
-         "seen", "buffers", "limit", "other"]
+        ["token", "name", "kind", "leave_out", "metres", "category", "corners", "aspect", "swatch_size",
+         "keep_light", "derive", "replace", "seen", "buffers", "limit", "other"]
     ),
     anything, max_size=2,
 )  # fmt: skip

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,32 @@ def test_maps_become_a_model_that_is_served_and_nothing_else_is_left(serve: Open
     wanted = ("--metres 2.0", "--category=-Masonry", "--corners 0,0;0,1;1,1;1,0.5", "--aspect 1.5", "--derive normal")
     assert all(each in told for each in wanted)
     assert "--keep-light" not in told
+
+
+def test_a_painting_becomes_a_style_without_what_is_left_out(serve: Open, models: Path, home: Path) -> None:
+    desk = serve()
+    parts = ((0.0, 0.25, 0.5, 0.125), (0.5, 0.5, 0.25, 0.25))
+    asked = replace(request(name="oil", kind="style", leave_out=parts), buffers=request().buffers[:1])
+    assert desk.service.why_not(ANNA) == ""
+    assert desk.service.take(ANNA, asked).kind == "style"
+    assert desk.until("done").kind == "style"
+    told = " ".join(json.loads((home / "oil.argv").read_text()))
+    assert "--kind style --leave-out 0.25,0.0,0.125,0.5 --leave-out 0.5,0.5,0.25,0.25" in told
+    desk = serve()  # and the next server knows what it is
+    assert desk.look().kind == "style"
+    (listed,) = desk.service.jobs("anna", wire.ListJobs(id=4)).jobs
+    assert listed["kind"] == "style"
+
+
+def test_a_job_of_a_server_before_that_told_no_kind_is_of_a_texture(serve: Open, models: Path) -> None:
+    desk = serve()
+    desk.take()
+    desk.until("done")
+    (folder,) = folders(models)
+    record = json.loads((folder / "job.json").read_text())
+    del record["kind"]
+    (folder / "job.json").write_text(json.dumps(record))
+    assert serve().look().kind == "texture"
 
 
 def test_the_maps_are_kept_bit_for_bit_and_for_this_user_alone(serve: Open, models: Path) -> None:
