@@ -37,7 +37,7 @@ def parse_number(name: str, text: str | None, most: float, default: float = 1.0,
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
+        value = float("nan")
     if not least <= value <= most:
         raise BadRequest(f"{name}: {text[:60]!r} is not a number from {least:g} to {most:g}.")
     return value

@@ -106,7 +106,12 @@ def parser_of_texget() -> argparse.ArgumentParser:
         choices=ENGINES,
         help="all maps as PNG with the names, the packing and the normals of this engine, and a MaterialX document",
     )
-    parser.add_argument("--depth", type=int, choices=(8, 16), help="bits of a sample (default: 16 for height, else 8)")
+    parser.add_argument(
+        "--depth",
+        type=int,
+        choices=(8, 16),
+        help="bits of a sample (default: 16 for height, else 8; with --stylize, those of the picture)",
+    )
     style = parser.add_argument_group("pictures in the style of the model")
     style.add_argument(
         "--stylize", metavar="PICTURE", help="a picture, a folder of them, or the frames of a sequence: frame_%%04d.png"
@@ -140,6 +145,11 @@ def parser_of_texget() -> argparse.ArgumentParser:
         choices=("first", "own"),
         help="for several pictures: use those of the first for all, so that frames do not flicker, or each picture's "
         "own, for unrelated pictures (default: first)",
+    )
+    style.add_argument(
+        "--exposure",
+        metavar="STOPS",
+        help="for renders in OpenEXR: make their light 2^STOPS times as bright (default: 0)",
     )
     style.add_argument("--overwrite", action="store_true", help="for several pictures: make existing ones again, too")
     add_blend_flags(parser)

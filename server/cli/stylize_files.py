@@ -20,10 +20,12 @@ from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.pictures.carry_file import read_carry, write_carry
 from server.client.stylized import StyleParameters, Stylizer, Used
 from server.errors import BadRequest
+from server.files.content_file import CONTENT_SUFFIXES, in_depth, read_content
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
-from server.files.picture_file import Picture, pictures_in, quoted, read_picture
+from server.files.picture_file import Picture, pictures_in, quoted
+from server.model.maps import Depth
 
-ONLY_STYLIZING = ("strength", "keep_colours", "noise", "stroke", "statistics", "overwrite", "region")
+ONLY_STYLIZING = ("strength", "keep_colours", "noise", "stroke", "statistics", "overwrite", "region", "exposure")
 _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9]))?d")  # as in frame_%04d.png
 
 
@@ -61,7 +63,7 @@ def planned(source: str, output: str | None, model: str) -> Plan:
             raise BadRequest(f"output: {source!r} is where the pictures come from; choose another folder.")
         if folder.suffix and not folder.is_dir():
             raise BadRequest(f"output: {source!r} is a folder, and so must the output be, not {str(folder)!r}.")
-        plan = Plan(steps=tuple(_into(folder, each) for each in pictures_in(path)), several=True)
+        plan = Plan(steps=tuple(_into(folder, each) for each in pictures_in(path, CONTENT_SUFFIXES)), several=True)
     else:
         plan = Plan(steps=(_single(path, output, model),), several=False)
     _check(plan)
@@ -159,11 +161,14 @@ def stylize_files(
     parameters: StyleParameters,
     overwrite: bool,
     own_statistics: bool,
+    depth: Depth | None = None,
+    exposure: float | None = None,
     tell: Callable[[str], None],
     written: Callable[[Path], None],
     done: Callable[[float], None],
 ) -> None:
-    """Make all pictures of the plan. `own_statistics`: each picture is measured by itself.
+    """Make all pictures of the plan. `own_statistics`: each picture is measured by itself. `depth`: of the results, by
+    default that of each picture. `exposure`: of linear light, in stops.
 
     `tell` receives sentences for people, `written` each file that is complete, `done` the number of finished pictures,
     with the fraction of the current one. Raises UnusablePicture, UnusableOutput, and what the stylizer raises; pictures
@@ -176,7 +181,7 @@ def stylize_files(
     told: set[str] = set()
 
     def read(path: Path) -> Picture:
-        picture = read_picture(path)
+        picture = read_content(path, exposure)
         for note in picture.notes:
             if note not in told:  # once is enough for a thousand frames
                 told.add(note)
@@ -195,7 +200,7 @@ def stylize_files(
         first = read(plan.steps[0].source).pixels
         statistics = stylized(MemorySink(), first, "", b"", lambda done: None).statistics
     for count, step in enumerate(todo.steps, there):
-        pixels = _fitting(read(step.source), step.target)
+        pixels = _fitting(read(step.source), step.target, depth)
         sink = sink_for(step.target, partial(_named, step.target))
         carry = b"" if own_statistics else read_carry(before.get(step.target))
         progress = partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1])
@@ -211,14 +216,14 @@ def _tell_part(done: Callable[[float], None], before: int, total: int, pixels: i
     done(before + pixels / total)
 
 
-def _fitting(picture: Picture, target: Path) -> NDArray[Any]:
-    """The pixels, in 8 bits if the target's format has no more. Raises BadRequest."""
-    pixels = picture.pixels
-    if is_jpeg(target) and pixels.dtype.itemsize > 1:
-        pixels = ((pixels.astype("u4") + 128) // 257).astype("u1")
-    height, width, channels = pixels.shape
-    check_raster(target, height, width, channels, 8 * pixels.dtype.itemsize)
-    return pixels
+def _fitting(picture: Picture, target: Path, depth: Depth | None) -> NDArray[Any]:
+    """The pixels in this depth; by default as they are, or in 8 bits if the target's format has no more. Raises
+    BadRequest.
+    """
+    height, width, channels = picture.pixels.shape
+    wanted = depth or (8 if is_jpeg(target) else 8 * picture.pixels.dtype.itemsize)
+    check_raster(target, height, width, channels, wanted)
+    return in_depth(picture.pixels, wanted)
 
 
 def _named(target: Path, maps: Sequence[str]) -> Sequence[Path]:

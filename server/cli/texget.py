@@ -69,6 +69,7 @@ from server.printable import printable
 from server.replace_file import UnusableOutput
 
 FAILED, MISTAKEN = 1, 2  # it may work another time; it never will as it was asked for
+MOST_STOPS = 10  # of exposure, either way
 INTERRUPTED, NOBODY_READS = 130, 141  # as shells report a command that Ctrl-C, or the end of its pipe, ended
 MAY_WORK_LATER = RETRY_HELPS | {"oom", "expired", "cancelled", ""}  # codes of refusals
 
@@ -294,9 +295,7 @@ def _train(arguments: argparse.Namespace) -> None:
     when = "with --train" if arguments.train is not None else "with --jobs"
     _refuse(arguments, when, "variants", "variant", "wang")
     _refuse(arguments, when, "size", "window", "udim", "seeds", "depth", "normals", "orm", "engine", "output", "models")
-    _refuse(
-        arguments, when, "stylize", "strength", "keep_colours", "noise", "stroke", "statistics", "overwrite", "region"
-    )
+    _refuse(arguments, when, "stylize", *ONLY_STYLIZING)
     with Client(_not_secret(arguments.connect), tell=_tell) as client:
         if arguments.train is not None:
             train_files(client, arguments)
@@ -308,7 +307,7 @@ def _stylize(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "without --train", *ONLY_TRAINING)
     _refuse(arguments, "without --blend", *ONLY_BLENDING)
     _refuse(arguments, "with --stylize", "variants", "variant", "wang")
-    _refuse(arguments, "with --stylize", "size", "window", "udim", "seeds", "map", "depth", "normals", "orm", "engine")
+    _refuse(arguments, "with --stylize", "size", "window", "udim", "seeds", "map", "normals", "orm", "engine")
     if arguments.model is None:
         raise BadRequest("stylize: name the style, too: texget MODEL --stylize PICTURE.")
     plan = planned(arguments.stylize, arguments.output, arguments.model)
@@ -331,6 +330,8 @@ def _stylize(arguments: argparse.Namespace) -> None:
 
 
 def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, arguments: argparse.Namespace) -> None:
+    given = arguments.exposure
+    exposure = None if given is None else parse_number("exposure", given, MOST_STOPS, least=-MOST_STOPS)
     if arguments.region:
         stylizer = RegionStylizer(stylizer, regions_of(arguments.region))
     shown = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
@@ -342,6 +343,8 @@ def _stylize_all(stylizer: Stylizer, parameters: StyleParameters, plan: Plan, ar
             parameters=parameters,
             overwrite=arguments.overwrite,
             own_statistics=arguments.statistics == "own",
+            depth=arguments.depth,
+            exposure=exposure,
             tell=lambda sentence: bar.tell(f"texget: {sentence}"),
             written=bar.written,
             done=partial(bar.advance, 0),

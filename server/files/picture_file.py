@@ -2,7 +2,8 @@
 
 What is not plain 8-bit sRGB is converted, which `Picture.notes` reports, or refused with UnusablePicture. The trainer
 reads its swatches by the same steps (trainer/swatch/swatch.py). Pixels are (height, width, channels): 1 (grey), 3 (RGB)
-or 4 (RGB and alpha), sRGB-encoded, uint8, or uint16 where the file has them and Pillow reads them (grey).
+or 4 (RGB and alpha), sRGB-encoded, uint8, or uint16 where the file has them and is grey. Pictures to be stylized keep
+their depth in colour as well: content_file.py.
 """
 
 import re
@@ -69,7 +70,7 @@ class Picture:
 
 
 def read_picture(path: Path) -> Picture:
-    """Reads one picture, with its alpha and its 16 bits where it has them. Raises UnusablePicture."""
+    """Reads one picture, with its alpha, and with its 16 bits where it is grey. Raises UnusablePicture."""
     data = picture_bytes(path)
     for begins, kind in _LINEAR.items():
         if data.startswith(begins):
@@ -78,19 +79,23 @@ def read_picture(path: Path) -> Picture:
                 "applied: save the render with it, as PNG, and use that."
             )
     with guarded(path):
-        stored = stored_picture(path, data)
-        notes = list(stored.notes)
-        image = stored.upright()
-        if image.mode == "I" or image.mode.startswith("I;16"):
-            return Picture(pixels=_sixteen_bits(path, image), notes=tuple(notes))
-        if image.mode in ("F", "LAB"):
-            raise UnusablePicture(
-                f"{quoted(path)} holds {'floating-point values' if image.mode == 'F' else 'L*a*b* colours'}, which "
-                "are linear or need a view transform: save it with that applied, as PNG, and use that."
-            )
-        if stored.deep:
-            notes.append("The 16 bits of each channel were cut to 8: only grey pictures are read with 16.")
-        pixels = np.array(_as_seen(image, stored.profile, notes))
+        return picture_of(path, stored_picture(path, data))
+
+
+def picture_of(path: Path, stored: "Stored") -> Picture:
+    """The decoded picture as it is seen. Use it within `guarded`. Raises UnusablePicture."""
+    notes = list(stored.notes)
+    image = stored.upright()
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return Picture(pixels=_sixteen_bits(path, image), notes=tuple(notes))
+    if image.mode in ("F", "LAB"):
+        raise UnusablePicture(
+            f"{quoted(path)} holds {'floating-point values' if image.mode == 'F' else 'L*a*b* colours'}, which "
+            "are linear or need a view transform: save it with that applied, as PNG, and use that."
+        )
+    if stored.deep:
+        notes.append("The 16 bits of each channel were cut to 8.")
+    pixels = np.array(_as_seen(image, stored.profile, notes))
     return Picture(pixels=pixels if pixels.ndim == 3 else pixels[..., None], notes=tuple(notes))
 
 

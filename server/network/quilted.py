@@ -23,7 +23,7 @@ from server.strokes.carry import Carry, half_light
 from server.strokes.film import Frame
 from server.strokes.guide import Lights
 from server.strokes.light import luminance
-from server.strokes.painter import Brush, StyleQuilt
+from server.strokes.painter import BYTES, SIXTEEN_BITS, Brush, StyleQuilt
 from server.strokes.tables import mean_edge, quantiles
 
 ROWS_PIXELS = 2**19  # painted at once
@@ -55,6 +55,7 @@ class QuiltedPicture:
         check_numbers(wish.strength, wish.noise)
         check_seed(wish.seed)
         self._style, self._content, self._wish = style, content, wish
+        self._depth = BYTES if content.dtype == torch.uint8 else SIXTEEN_BITS
         self._plan = reduced(content, style.plan_size(self.size, wish.stroke))
         self.statistics = statistics or measured(self._plan)
         size = self._plan.shape[1], self._plan.shape[2]
@@ -85,7 +86,7 @@ class QuiltedPicture:
         rows = max(1, ROWS_PIXELS // window.width)
         if self._wish.strength and self._brush is None:
             assert self._canvas
-            self._brush = Brush(self._style, self._canvas, self.size)
+            self._brush = Brush(self._style, self._canvas, self.size, self._depth)
         for top in range(window.top, window.top + window.height, rows):
             height = min(rows, window.top + window.height - top)
             yield self._band(Window(top, window.left, height, window.width))
@@ -96,7 +97,7 @@ class QuiltedPicture:
         share = min(1.0, self._wish.strength / MIXED)
         result = content
         if self._brush:
-            painted = self._brush.painted(part)[None].float() / 255
+            painted = self._brush.painted(part)[None] / self._depth.white
             if self._wish.keep_colours:
                 painted = recoloured(painted, content)
             result = content + (painted - content) * share

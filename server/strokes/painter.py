@@ -7,6 +7,7 @@ side, slow light over more. All in whole numbers, except that the painting is on
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,6 @@ ENLARGED = 2  # the painting's pixels are enlarged no further by themselves
 SMALLEST = 0.5  # nor reduced further, as a picture's pixels for one plan pixel
 LOW_SIDE = 9  # plan pixels: the box that blurs the slow band
 UNIT_BITS = UNIT.bit_length() - 1
-PACKED, BIAS = (0, 10, 20), 512  # a pixel's red, green and blue in one int32: where they begin, and what is added
 DETAIL_TAPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 LOW_TAPS = ((0, 0), (-4, 0), (4, 0), (0, -4), (0, 4), (-3, -3), (-3, 3), (3, -3), (3, 3))  # plan pixels, likewise
 
@@ -116,13 +116,33 @@ class StyleQuilt:
             yield from sewn_on(self.tables, guide, seed, how, noise, before)
 
 
-class Brush:
-    """Paints windows of one picture from its canvas. `size`: of the picture in pixels."""
+@dataclass(frozen=True)
+class Depth:
+    """How finely a picture is painted. `white`: its largest sample. A pixel's red, green and blue lie in one whole
+    number of this type: where they begin, and what is added to each.
+    """
 
-    def __init__(self, quilt: StyleQuilt, canvas: Canvas, size: tuple[int, int]) -> None:
-        self._canvas, self._size = canvas, size
+    white: int
+    dtype: torch.dtype
+    places: tuple[int, int, int]
+    bias: int
+
+
+BYTES = Depth(255, torch.int32, (0, 10, 20), 2**9)
+SIXTEEN_BITS = Depth(65535, torch.int64, (0, 20, 40), 2**17)
+
+
+class Brush:
+    """Paints windows of one picture from its canvas. `size`: of the picture in pixels.
+
+    With SIXTEEN_BITS, what is blended at joints and brought to the picture's scale is not rounded to steps of 8 bits.
+    The painting itself has 8, so where its own pixels are shown unchanged they have no more.
+    """
+
+    def __init__(self, quilt: StyleQuilt, canvas: Canvas, size: tuple[int, int], depth: Depth = BYTES) -> None:
+        self._canvas, self._size, self._depth = canvas, size, depth
         self._longer, self._most = max(size), max(canvas.size)
-        painting = _scaled(quilt, self._longer, self._most)
+        painting = _scaled(quilt, self._longer, self._most, depth)
         step = max(1, round(self._longer / self._most))
         side = LOW_SIDE * step | 1
         self._step, self._sides = step, painting.shape[1:]
@@ -130,15 +150,15 @@ class Brush:
         self._shifts = self._scaled_shifts(pieces).to(torch.int32).T.contiguous()
         self._between = bool((self._shifts % UNIT).any())
         self._matrices = MATRICES[pieces.turns].to(torch.int32).permute(1, 2, 0).contiguous()  # of each piece
-        self._low = torch.zeros(painting.shape[1:].numel(), dtype=torch.int32)
+        self._low = torch.zeros(painting.shape[1:].numel(), dtype=depth.dtype)
         self._detail = torch.zeros_like(self._low)
-        for place, plane in zip(PACKED, painting, strict=True):
+        for place, plane in zip(depth.places, painting, strict=True):
             low = plane[None].float()
             for dimension in (-2, -1):
                 more = [side // 2 if dimension == each else 0 for each in (-1, -1, -2, -2)]
                 low = (boxed(F.pad(low, more, mode="reflect"), dimension, side) / side).round()
-            self._low |= low.flatten().to(torch.int32) + BIAS << place
-            self._detail |= (plane - low).flatten().to(torch.int32) + BIAS << place
+            self._low |= low.flatten().to(depth.dtype) + depth.bias << place
+            self._detail |= (plane - low).flatten().to(depth.dtype) + depth.bias << place
 
     def _scaled_shifts(self, pieces: Pieces) -> Tensor:
         """Shifts of pieces in 1/UNIT of a picture's pixel: whole pixels for those that lie on whole plan pixels."""
@@ -148,7 +168,7 @@ class Brush:
         return torch.where((pieces.corners % UNIT == 0).all(1, keepdim=True), rounded, shifts)
 
     def painted(self, window: Window) -> Tensor:
-        """(3, height, width) uint8."""
+        """(3, height, width) float32, whole numbers from 0 to the depth's white."""
         owners = self._owners(window, 0, 0)
         rows = torch.arange(window.top, window.top + window.height, dtype=torch.int32)
         columns = torch.arange(window.left, window.left + window.width, dtype=torch.int32)
@@ -167,7 +187,7 @@ class Brush:
                 sums += self._colours(band, looked_up(each.flatten(), at), row, column)
             means[:, at] = sums / len(taps)
             total += means
-        return total.round().clamp(0, 255).to(torch.uint8).view(3, window.height, window.width)
+        return total.round().clamp(0, self._depth.white).view(3, window.height, window.width)
 
     def _owners(self, window: Window, down: int, across: int) -> Tensor:
         """Which pieces lie so far from each pixel of a window."""
@@ -195,14 +215,14 @@ class Brush:
             places.append((down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + (shift >> UNIT_BITS))
             parts.append(shift & UNIT - 1)
         if not self._between:
-            return _spread(looked_up(band, self._within(*places))).float()
-        total = torch.zeros(3, *owners.shape, dtype=torch.int32)
+            return self._spread(looked_up(band, self._within(*places))).float()
+        total = torch.zeros(3, *owners.shape, dtype=self._depth.dtype)
         for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
             weight = torch.ones_like(owners)
             for part, step in zip(parts, corner, strict=True):
                 weight *= part if step else UNIT - part
             at = self._within(places[0] + corner[0], places[1] + corner[1])
-            total += _spread(looked_up(band, at)) * weight
+            total += self._spread(looked_up(band, at)) * weight
         return total.float() / UNIT**2
 
     def _within(self, rows: Tensor, columns: Tensor) -> Tensor:
@@ -213,19 +233,20 @@ class Brush:
             found.append(torch.minimum(folded, 2 * side - 1 - folded))
         return found[0] * self._sides[1] + found[1]
 
+    def _spread(self, packed: Tensor) -> Tensor:
+        """Red, green and blue of packed numbers (...): (3, ...)."""
+        bias = self._depth.bias
+        return torch.stack([(packed >> place & 2 * bias - 1) - bias for place in self._depth.places])
 
-def _spread(packed: Tensor) -> Tensor:
-    """Red, green and blue of packed numbers (...): (3, ...) int32."""
-    return torch.stack([(packed >> place & 2 * BIAS - 1) - BIAS for place in PACKED])
 
-
-def _scaled(quilt: StyleQuilt, longer: int, most: int) -> Tensor:
-    """The painting at a picture's scale: `longer` pixels for `most` plan pixels."""
+def _scaled(quilt: StyleQuilt, longer: int, most: int, depth: Depth) -> Tensor:
+    """The painting at a picture's scale, in the samples of a depth: `longer` pixels for `most` plan pixels."""
     height, width = ((2 * side * longer + most) // (2 * most) for side in quilt.architecture.plan)
+    step = depth.white // BYTES.white
     if (height, width) == tuple(quilt.painting.shape[1:]):
-        return quilt.painting
-    result = torch.empty(3, height, width, dtype=torch.uint8)
+        return quilt.painting if step == 1 else quilt.painting.to(torch.int32) * step
+    result = torch.empty(3, height, width, dtype=torch.uint8 if step == 1 else torch.int32)
     for plane, to in zip(quilt.painting, result, strict=True):
         resized = F.interpolate(plane[None, None].double(), size=(height, width), mode="bicubic", antialias=True)
-        to[:] = resized[0, 0].round_().clamp_(0, 255)
+        to[:] = resized[0, 0].mul_(step).round_().clamp_(0, depth.white)
     return result

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from server.errors import TexserverError
+from server.files.exr_file import EXR_SUFFIX
 from server.files.picture_file import SUFFIXES, UnusablePicture, foreign_in, pictures_in
-from trainer.swatch.samples import EXR_SUFFIX
 from trainer.swatch.swatch import UnusableSwatch, read_swatch
 
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket", "camera", "coins")  # that scikit-image's wheel contains

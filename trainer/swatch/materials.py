@@ -14,9 +14,10 @@ import numpy as np
 
 from blender_addon.pictures.map_files import NORMALS, best_of
 from blender_addon.pictures.map_names import PARTS, PREVIEW, Named, named
+from server.files.exr_file import EXR_SUFFIX
 from server.files.picture_file import SUFFIXES, UnusablePicture, foreign_in, mode_of, pictures_in, quoted
 from server.model.maps import BASE_COLOUR, HEIGHT, NORMAL
-from trainer.swatch.samples import EXR_SUFFIX, glance
+from trainer.swatch.samples import glance
 from trainer.swatch.swatch import UnusableSwatch, model_name
 
 LOOKED_AT = 64  # pixels along each side

@@ -1,33 +1,20 @@
 """The stored numbers of a picture file, in all channels and in full depth: for maps, which hold data and no colours.
 
-Pillow reads most formats, but cuts 16-bit colours to 8 bits. `_sixteen_bits` makes it decode them twice. OpenEXR files
-are read by OpenEXR's own library. No colour profile is applied.
+16-bit colours and OpenEXR keep their depth: server/files/deep_picture.py and exr_file.py. No colour profile is applied.
 """
 
-import re
-import sys
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageFile
 
-from server.files.picture_file import (
-    MAX_PIXELS,
-    Stored,
-    UnusablePicture,
-    guarded,
-    picture_bytes,
-    quoted,
-    stored_picture,
-)
+from server.files.deep_picture import sixteen_bits
+from server.files.exr_file import is_exr, read_exr
+from server.files.picture_file import Stored, UnusablePicture, guarded, picture_bytes, quoted, stored_picture
+from server.files.render_file import REC709
 
-EXR_SUFFIX = ".exr"
-_EXR = b"\x76\x2f\x31\x01"  # how such a file begins
-_REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x and y of red, green, blue and white
 _XYZ = ("X", "Y", "Z")
 _GREY_MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA"}
 _BITS_PER_SAMPLE = 258  # tag of a TIFF
@@ -44,11 +31,6 @@ class Samples:
     own_range: str | None = None
     is_rec709: bool = True  # False: the file names other primaries
     notes: tuple[str, ...] = ()
-
-
-def is_exr(data: bytes) -> bool:
-    """Whether these are the bytes of an OpenEXR file."""
-    return data.startswith(_EXR)
 
 
 def read_samples(path: Path, data: bytes | None = None, least_side: int = 1, too_small: str = "") -> Samples:
@@ -91,8 +73,8 @@ def _samples(path: Path, data: bytes, stored: Stored) -> Samples:
         if bits <= 16 and values.min() >= 0:  # PNG, and TIFF of unsigned numbers
             return Samples(values=_unit(values, 65535), notes=notes)
         return Samples(values=values.astype(np.float32), own_range="whole numbers of unknown range", notes=notes)
-    if stored.deep:
-        return Samples(values=_sixteen_bits(path, data, stored), notes=notes)
+    if stored.deep and image.mode not in _GREY_MODES:  # Pillow gives grey with alpha in 8 bits alone
+        return Samples(values=_unit(sixteen_bits(path, data, stored), 65535), notes=notes)
     if image.mode not in ("RGB", "RGBA", "P", "PA", "RGBX", *_GREY_MODES):
         raise UnusablePicture(
             f"{quoted(path)} is stored in the colours {image.mode}, but a map is data: save it as grey or RGB."
@@ -107,65 +89,23 @@ def _unit(values: NDArray[Any], white: int) -> NDArray[np.float32]:
     return values.astype(np.float32) / np.float32(white)
 
 
-def _sixteen_bits(path: Path, data: bytes, stored: Stored) -> NDArray[np.float32]:
-    """Colours of 16 bits, (H, W, C) in [0, 1].
-
-    Pillow keeps the high byte of each sample. With the order of bytes exchanged, it keeps the low one.
-    """
-    swapped = stored_picture(path, data, change=_swap_bytes)
-    high, low = (np.asarray(each.upright()).astype(np.uint16) for each in (stored, swapped))
-    return _unit(high * np.uint16(256) + low, 65535)
-
-
-def _swap_bytes(image: ImageFile.ImageFile) -> None:
-    """Make Pillow read 16-bit samples as if the other byte came first."""
-    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}  # N: this machine's own order
-
-    def swapped(text: str) -> str:
-        return re.sub(r";16([BLN])", lambda found: f";16{other[found[1]]}", text)
-
-    image.tile = [
-        tile._replace(
-            args=swapped(tile.args)
-            if isinstance(tile.args, str)
-            else tuple(swapped(each) if isinstance(each, str) else each for each in tile.args or ())
-        )
-        for tile in image.tile
-    ]
-
-
 # ------------------------------------------------------------------------------------------------------------- OpenEXR
 
 
 def _exr(path: Path, data: bytes, least_side: int, too_small: str) -> Samples:
     """The one layer of an OpenEXR file."""
-    import OpenEXR  # it takes a tenth of a second to load, and few need it
-
-    header = OpenEXR.File(BytesIO(data), separate_channels=True, header_only=True).header()
-    if header.get("type") not in (None, OpenEXR.scanlineimage, OpenEXR.tiledimage):
-        raise UnusablePicture(f"{quoted(path)} holds deep pixels: save it as a flat picture.")
-    (left, top), (right, bottom) = header["dataWindow"]
-    width, height = int(right) - int(left) + 1, int(bottom) - int(top) + 1
-    if width * height > MAX_PIXELS:
-        raise UnusablePicture(
-            f"{quoted(path)} has {width} x {height} pixels: scale it below {MAX_PIXELS // 10**6} megapixels."
-        )
-    if min(width, height) < least_side:
-        raise UnusablePicture(f"{quoted(path)} is {width} x {height} px, {too_small}")
-    file = OpenEXR.File(BytesIO(data), separate_channels=True)
-    if len(file.parts) > 1:
-        raise UnusablePicture(f"{quoted(path)} holds {len(file.parts)} pictures: save the one you mean by itself.")
-    planes = {name: channel.pixels for name, channel in file.channels().items()}
-    chosen = _in_order(path, list(planes))
-    shapes = {planes[name].shape for name in chosen}
-    if shapes != {(height, width)}:
+    parts = read_exr(path, data, least_side, too_small)
+    if len(parts) > 1:
+        raise UnusablePicture(f"{quoted(path)} holds {len(parts)} pictures: save the one you mean by itself.")
+    (part,) = parts
+    chosen = _in_order(path, list(part.channels))
+    if {part.channels[name].shape for name in chosen} != {(part.data.height, part.data.width)}:
         raise UnusablePicture(f"{quoted(path)} holds channels of different sizes: save it as plain RGB or grey.")
-    values = np.stack([planes[name].astype(np.float32) for name in chosen], -1)
-    primaries = header.get("chromaticities", _REC709)
+    primaries = part.header.get("chromaticities", REC709)
     return Samples(
-        values=values,
+        values=np.stack([part.channels[name].astype(np.float32) for name in chosen], -1),
         own_range="floating-point numbers",
-        is_rec709=bool(np.allclose(np.ravel(primaries), _REC709, atol=2e-3)),
+        is_rec709=bool(np.allclose(np.ravel(primaries), REC709, atol=2e-3)),
     )
 
 

@@ -24,6 +24,7 @@ from PIL import Image, ImageStat
 from torch import Tensor
 
 from server.errors import TexserverError
+from server.files.exr_file import is_exr
 from server.files.picture_file import (
     UnusablePicture,
     guarded,
@@ -32,7 +33,8 @@ from server.files.picture_file import (
     quoted,
     stored_picture,
 )
-from trainer.swatch.samples import Samples, is_exr, read_samples
+from server.files.render_file import LINEAR, encoded
+from trainer.swatch.samples import Samples, read_samples
 from trainer.swatch.straighten import Straighten
 
 # relu3_4, the deepest layer of VGG-19 that the descriptor uses, sees 48 x 48 pixels. On less than 64 pixels nearly all
@@ -178,13 +180,11 @@ def _of_linear(path: Path, samples: Samples, notes: list[str]) -> Image.Image:
     light = samples.values[..., :3] if samples.values.shape[2] > 2 else samples.values[..., :1].repeat(3, 2)
     if not np.isfinite(light).all():
         raise UnusableSwatch(f"{quoted(path)} holds pixels that are infinite or no numbers (NaN): export it again.")
-    notes.append("The linear light of the OpenEXR file was converted to sRGB.")
+    notes.append(LINEAR)
     bright = float((light > 1).any(2).mean())
     if bright > 0.001:
         notes.append(f"{bright:.1%} of its pixels are brighter than white, and became white.")
-    light = light.clip(0, 1)
-    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light.clip(1e-9, None) ** (1 / 2.4) - 0.055)
-    return Image.fromarray((encoded * 255 + 0.5).astype(np.uint8))
+    return Image.fromarray((encoded(light) * 255 + 0.5).astype(np.uint8))
 
 
 def _to_srgb(path: Path, image: Image.Image, deep: bool, profile: bytes | None, notes: list[str]) -> Image.Image:

@@ -5,6 +5,7 @@ Most run without a server; those about both say so.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from PIL import Image
 from blender_addon.client.style_download import CALM
 from server.cli import stylize_files
 from server.cli.texget import main
+from server.files.content_file import read_content
 from server.network.devices import prepare
 from server.network.model_file import read_model
 from server.network.stylize import measure, stylize
@@ -274,7 +276,7 @@ def test_a_sequence_goes_on_where_it_was_as_if_it_had_never_stopped(
 
 def test_all_of_it_there_is_nothing_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("ink", "--stylize", *BY_FOLDER[:1], "-o", BY_FOLDER[1])
-    monkeypatch.setattr(stylize_files, "read_picture", None)  # not even a look
+    monkeypatch.setattr(stylize_files, "read_content", None)  # not even a look
     run("ink", "--stylize", *BY_FOLDER[:1], "-o", BY_FOLDER[1])
 
 
@@ -372,11 +374,44 @@ def test_sixteen_bits_of_grey_are_kept(folder: Path) -> None:
     assert pixels("out.jpg").dtype == np.uint8
 
 
-def test_sixteen_bits_of_colour_are_cut_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    deep = frame(4).astype(np.uint16) * 257
+def test_sixteen_bits_of_colour_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deep = np.random.default_rng(4).integers(0, 65536, (50, 60, 3)).astype(np.uint16)
+    tifffile.imwrite("deep.tif", deep, photometric="rgb", byteorder=">")
+    check_read("deep.tif", deep)
+    alpha = np.concatenate([deep, deep[..., :1] // 2 + 30000], 2)
+    associated = alpha.copy()
+    associated[..., :3] = alpha[..., :3].astype(float) * alpha[..., 3:] / 65535 + 0.5
+    tifffile.imwrite("alpha.tif", associated, photometric="rgb", extrasamples=["assocalpha"])
+    run("ink", "--stylize", "alpha.tif", "-o", "out.tif", "--strength", "0")
+    np.testing.assert_array_equal(pixels("out.tif")[..., 3], alpha[..., 3])
+    assert capsys.readouterr().err == ""
+
+
+def test_results_have_the_depth_that_is_wanted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("ink", "--stylize", "frames/f_0002.png", "-o", "out.tif", "--depth", "16")
+    deep = pixels("out.tif")
+    np.testing.assert_array_equal(deep, wanted(frame(2).astype(np.uint16) * 257))
+    assert (deep % 257 != 0).mean() > 0.3  # and no 8 bits made wider
     tifffile.imwrite("deep.tif", deep, photometric="rgb")
-    check_read("deep.tif", frame(4))
-    assert "'deep.tif': The 16 bits of each channel were cut to 8" in capsys.readouterr().err
+    run("ink", "--stylize", "deep.tif", "-o", "out.png", "--depth", "8")
+    np.testing.assert_array_equal(pixels("out.png"), wanted(((deep.astype(int) + 128) // 257).astype(np.uint8)))
+    said = refused(capsys, "ink", "--stylize", "frames/f_0002.png", "-o", "out.jpg", "--depth", "16", "--quiet")
+    assert said.startswith("output: a JPEG has 8 bits a sample")
+
+
+def test_renders_are_stylized_as_a_screen_shows_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shot").mkdir()
+    for number, version in ((1, "4.5.15"), (2, "5.2.3")):
+        shutil.copy(ROOT / f"tests/fixtures/renders/blender-{version}.exr", f"shot/f_{number:04}.exr")
+    run("ink", "--stylize", "shot/f_%04d.exr", "-o", "f_%04d.tif", "--exposure", "-1.5")
+    assert capsys.readouterr().err.count("linear light") == 1
+    first, second = (read_content(Path(f"shot/f_{number:04}.exr"), -1.5).pixels for number in (1, 2))
+    np.testing.assert_array_equal(pixels("f_0002.tif"), wanted(second, by=first))
+    run("ink", "--stylize", "shot/f_0002.exr", "-o", "out.tif")
+    np.testing.assert_array_equal(pixels("out.tif"), wanted(read_content(Path("shot/f_0002.exr")).pixels))
+    run("ink", "--stylize", "shot", "-o", "all", "--depth", "8", "--statistics", "own")
+    assert sorted(each.name for each in Path("all").iterdir()) == ["f_0001.png", "f_0002.png"]
+    assert pixels("all/f_0002.png").shape == (32, 48, 4)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
@@ -425,9 +460,9 @@ def test_the_camera_says_which_way_is_up(folder: Path, orientation: int) -> None
 
 def test_a_note_is_told_once_for_a_sequence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(1, 5):
-        tifffile.imwrite(f"frames/t_{number}.tif", frame(number).astype(np.uint16) * 257, photometric="rgb")
+        Image.fromarray(frame(number)).convert("CMYK").save(f"frames/t_{number}.tif")
     run("ink", "--stylize", "frames/t_%d.tif", "-o", "styled")
-    assert capsys.readouterr().err.count("cut to 8") == 1
+    assert capsys.readouterr().err.count("CMYK") == 1
 
 
 # ----------------------------------------------------------------------------------------------------------- mistakes
@@ -436,8 +471,7 @@ def test_a_note_is_told_once_for_a_sequence(folder: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("render.exr", b"\x76\x2f\x31\x01" + bytes(300), "'render.exr' holds linear light (OpenEXR)"),
-        ("render.png", b"\x76\x2f\x31\x01" + bytes(300), "'render.png' holds linear light (OpenEXR)"),
+        ("render.exr", b"\x76\x2f\x31\x01" + bytes(300), "'render.exr' is truncated or damaged"),
         ("sky.hdr", b"#?RADIANCE\n" + bytes(300), "'sky.hdr' holds linear light (Radiance HDR)"),
         ("text.png", b"no picture", "'text.png' is not a picture that can be read here"),
         ("empty.png", b"", "'empty.png' is empty"),
@@ -482,7 +516,9 @@ FRAMES = ("ink", "--stylize", "frames/f_%04d.png")
         ((*ONE, "--size", "64x64"), "--size has no meaning with --stylize; leave it out."),
         ((*ONE, "--seeds", "0-3"), "--seeds has no meaning with --stylize"),
         ((*ONE, "--window", "0,0,8x8"), "--window has no meaning with --stylize"),
-        ((*ONE, "--depth", "16"), "--depth has no meaning with --stylize"),
+        ((*ONE, "--exposure", "1"), "exposure: 'frames/f_0001.png' holds no linear light"),
+        ((*ONE, "--exposure", "much"), "exposure: 'much' is not a number from -10 to 10."),
+        (("brick", "--exposure", "-1"), "--exposure has no meaning without --stylize"),
         ((*ONE, "--mask", "m.png"), "--mask has no meaning without --blend"),
         ((*ONE, "--map", "all"), "--map has no meaning with --stylize"),
         (("brick", "--strength", "1"), "--strength has no meaning without --stylize"),

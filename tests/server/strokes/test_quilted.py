@@ -145,6 +145,15 @@ def test_pictures_of_any_type_and_size_keep_it(style: StyleQuilt, content: Tenso
     assert (quilted(style, deep, WISH).dtype, quilted(style, deep, WISH).shape) == (torch.uint16, (1, 1, 3))
 
 
+def test_sixteen_bits_are_no_eight_made_wider(style: StyleQuilt, content: Tensor, whole: Tensor) -> None:
+    """Nor do they say anything else."""
+    deep = quilted(style, (content.to(torch.int32) * 257).to(torch.uint16), WISH).to(torch.int32)
+    away = (deep / 257 - whole).abs()
+    assert float(away.mean()) < 0.4
+    assert float(away.max()) < 3
+    assert float((deep % 257 != 0).float().mean()) > 0.5
+
+
 def test_strokes_grow_with_their_size(style: StyleQuilt) -> None:
     assert style.plan_size((768, 1024), 1.0) == (768, 1024)
     assert style.plan_size((768, 1024), 2.0) == (384, 512)
