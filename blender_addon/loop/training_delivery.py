@@ -4,12 +4,15 @@ texture, then the finished one; each as large as it is in reality.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from ..material.assignment import Assignment, Target
 from ..tasks import state
 from ..tasks.painted import Painted
 from ..tasks.training_task import TrainingTask
-from .delivery import Delivery, Prepared, SurfaceDelivery, push_undo, tidy
+from .delivery import Delivery, Prepared, StyleDelivery, SurfaceDelivery, push_undo, tidy
+
+_CLOSED: Final = "Another file was opened. The server goes on learning; the model will be in the gallery."
 
 
 class TrainingDelivery(SurfaceDelivery):
@@ -57,4 +60,14 @@ class TrainingDelivery(SurfaceDelivery):
         self.prepared = None
         if self.pending:
             self.pending = False
-            self.task.leave("Another file was opened. The server goes on learning; the model will be in the gallery.")
+            self.task.leave(_CLOSED)
+
+
+class StyleTrainingDelivery(StyleDelivery):
+    """Selects a style that was made from a picture. The server goes on with it whichever file is open."""
+
+    def file_closed(self) -> None:
+        self.prepared = None
+        if self.pending:
+            self.pending = False
+            self.task.leave(_CLOSED)

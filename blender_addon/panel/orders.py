@@ -209,7 +209,7 @@ _WORDS: Final[dict[Kind, _Words]] = {
         other="{name!r} stylizes pictures and cannot paint textures. Choose another model.",
     ),
     "style": _Words(
-        none="The server has no styles. Train one with --kind style and put it into the server's folder of models.",
+        none="The server has no styles. Make one from a picture of a painting.",
         unknown="The server has no style {name!r}.",
         other="{name!r} paints textures and cannot stylize pictures. Choose a style.",
     ),

@@ -5,7 +5,7 @@ from typing import Any
 import bpy
 
 from ..tasks import state
-from . import orders, preferences, style_orders
+from . import orders, preferences, style_orders, style_training_operators
 from .drawing import draw_latest, draw_messages, draw_text
 from .orders import NotOrdered
 from .panel import Panel
@@ -33,17 +33,22 @@ def _draw(layout: Any, context: Any, *, can_compare: bool) -> None:
     settings, session = context.scene.texserver.style, state.session()
     session.wanted = True
     draw_server(layout, preferences.get())
-    if session.connection.state != "ready" or not session.catalogue.models:
+    if session.connection.state != "ready":
         return
-    try:
-        orders.chosen_model(settings.model, "style")
-    except NotOrdered as error:
-        draw_text(layout, str(error), icon="ERROR")
+    if session.catalogue.models:
+        try:
+            orders.chosen_model(settings.model, "style")
+        except NotOrdered as error:
+            draw_text(layout, str(error), icon="ERROR")
     first = next((model.name for model in session.catalogue.ready("style")), "")
     if not first:
+        style_training_operators.draw_buttons(layout)
+        draw_latest(layout)
+        draw_messages(layout)
         return
     layout.template_icon_view(settings, "gallery", show_labels=True, scale=6, scale_popup=5)
     layout.prop(settings, "model", text="", icon="BRUSH_DATA", placeholder=first)
+    style_training_operators.draw_buttons(layout)
     layout.row(align=True).prop(settings, "content", expand=True)
     if settings.content == "IMAGE":
         layout.prop(settings, "image", text="")

@@ -12,6 +12,7 @@ from typing import Any, Final
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, FloatVectorProperty, StringProperty
 
+from ..loop.delivery import Prepared
 from ..material.assignment import NotAssigned
 from ..material.slots import WITH_MATERIALS
 from ..pictures.straighten import WHOLE, Corners
@@ -34,7 +35,7 @@ CHARACTERS: Final = 46  # of a line in it
 _operators: Any = bpy.ops
 GUESSED: Final = ("normal", "height", "roughness")
 
-_pending: PreparedTraining | None = None  # what the dialog has prepared, until it is begun
+_pending: Prepared | None = None  # what the dialog has prepared, until it is begun
 _materials: list[tuple[str, str, str]] = []  # of the open dialog; Blender keeps references to them
 
 
@@ -135,7 +136,7 @@ class TEXSERVER_OT_train(PaintingOperator):
         found = self._chosen()
         if not self.name or self.name == self.given_name:
             self.name = self.given_name = unused(found.name)
-        layout.template_icon(_icon_of(found), scale=8)
+        layout.template_icon(icon_of(found), scale=8)
         if len(self.found) > 1:
             layout.prop(self, "material")
         layout.prop(self, "name")
@@ -163,7 +164,7 @@ class TEXSERVER_OT_train(PaintingOperator):
             return super().execute(context)
         global _pending
         try:
-            _pending = self.prepare(context)
+            _pending = prepared = self.prepare(context)
         except (NotOrdered, NotAssigned) as error:
             return self._ask_again(error)
         if self.straighten:
@@ -173,7 +174,7 @@ class TEXSERVER_OT_train(PaintingOperator):
             except RuntimeError as error:
                 return self._ask_again(error)
             return FINISHED
-        _operators.texserver.train_begin("INVOKE_DEFAULT")
+        begin(prepared)
         return FINISHED
 
     def _ask_again(self, why: object) -> Outcome:
@@ -238,7 +239,7 @@ def _corners_of(numbers: Any) -> Corners:
     return (x0, y0), (x1, y1), (x2, y2), (x3, y3)
 
 
-def _icon_of(found: Found) -> int:
+def icon_of(found: Found) -> int:
     """An icon of the picture."""
     if found.picture:
         return gallery.icon(found.picture)
@@ -262,10 +263,15 @@ def _under_mouse(context: Any, event: Any) -> Any:
 
 def _begin_straightened(context: Any, chosen: Corners) -> None:
     """The corners were set."""
+    if isinstance(_pending, PreparedTraining):
+        begin(_pending.straightened(chosen))
+
+
+def begin(prepared: Prepared) -> None:
+    """Begin what a dialog has prepared, as a button does."""
     global _pending
-    if _pending:
-        _pending = _pending.straightened(chosen)
-        _operators.texserver.train_begin("INVOKE_DEFAULT")
+    _pending = prepared
+    _operators.texserver.train_begin("INVOKE_DEFAULT")
 
 
 class TEXSERVER_OT_train_begin(PaintingOperator):
@@ -280,7 +286,7 @@ class TEXSERVER_OT_train_begin(PaintingOperator):
     def refusal(cls, context: Any) -> str:
         return "" if _pending else "There is nothing to begin"
 
-    def prepare(self, context: Any) -> PreparedTraining:
+    def prepare(self, context: Any) -> Prepared:
         global _pending
         prepared, _pending = _pending, None
         if prepared is None:
@@ -314,7 +320,7 @@ class TEXSERVER_OT_material_from_picture(Operator):
         return FINISHED
 
 
-def _images(self: Any, context: Any) -> list[tuple[str, str, str]]:
+def images(self: Any, context: Any) -> list[tuple[str, str, str]]:
     """Items; Blender keeps references to them, so they are kept here."""
     _image_items[:] = [(each.name, each.name, "") for each in bpy.data.images if each.type in ("IMAGE", "UV_TEST")]
     return _image_items or [("NONE", "None", "")]
@@ -330,7 +336,7 @@ class TEXSERVER_OT_material_from_image(Operator):
     bl_label = "Material from Image"
     bl_property = "image"
 
-    image: EnumProperty(name="Image", items=_images)
+    image: EnumProperty(name="Image", items=images)
 
     @classmethod
     def refusal(cls, context: Any) -> str:

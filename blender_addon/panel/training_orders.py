@@ -20,7 +20,7 @@ from ..pictures import straighten
 from ..pictures.map_files import FileMaterial, free_name, materials_of, plain_name
 from ..pictures.map_names import BASE_COLOUR
 from ..protocol import wire
-from ..protocol.training import FEATURE, MAX_NEW_NAME, NEW_NAME
+from ..protocol.training import FEATURE, MAX_NEW_NAME, NEW_NAME, STYLE, STYLE_FEATURE, TEXTURE
 from ..tasks import state
 from ..tasks.catalogue import ListedModel
 from ..tasks.texture_task import TextureOrder
@@ -121,28 +121,30 @@ def _image_editor(context: Any) -> tuple[Any, Any] | None:
 # ----------------------------------------------------------------------------------------------------------- refusals
 
 
-def cannot_learn() -> str:
-    """Why the server at hand cannot learn materials; "" if it can, or nothing is known of it yet."""
-    welcome = state.session().connection.welcome
-    if welcome is None or FEATURE in welcome.features:
+def cannot_learn(kind: str = TEXTURE) -> str:
+    """Why the server at hand cannot learn models of this kind; "" if it can, or nothing is known of it yet."""
+    welcome, place = state.session().connection.welcome, state.session().connection.place
+    made = "styles" if kind == STYLE else "materials"
+    if welcome is None or (FEATURE in welcome.features and (kind != STYLE or STYLE_FEATURE in welcome.features)):
         return ""
+    if FEATURE in welcome.features:
+        return f"{place} is older and cannot make {made}. Its owner can update it; a texserver on this machine does."
     return (
-        f"{state.session().connection.place} does not let you make materials. Its owner can allow it, or update it; a "
-        "texserver on this machine does."
+        f"{place} does not let you make {made}. Its owner can allow it, or update it; a texserver on this machine does."
     )
 
 
-def refusal(name: str, *, replace: bool) -> str:
+def refusal(name: str, *, replace: bool, kind: str = TEXTURE) -> str:
     """Why no model of this name can be made now, in a sentence that says what to do; "" if it can."""
     session = state.session()
     if session.connection.state != "ready":
         return session.connection.reason or "The server is not connected yet. Wait a moment."
-    if why := cannot_learn():
+    if why := cannot_learn(kind):
         return why
     if not NEW_NAME.fullmatch(name):
         return f"A name is 1 to {MAX_NEW_NAME} of a to z, 0 to 9, - and _, such as {plain_name(name or 'wall')}."
     if not replace and session.catalogue.get(name):
-        return f"There is a material {name} already. Replace it, or choose another name such as {unused(name)}."
+        return f"There is a model {name} already. Replace it, or choose another name such as {unused(name)}."
     if name in _being_made():
         return f"{name} is being made already. Choose another name."
     return ""
@@ -184,7 +186,7 @@ class PreparedTraining:
             source = None
             training = ServerTraining(session.connection, self.token)
         else:
-            source = MapPictures(self.sources, self.scene.get() or bpy.context.scene, _bounds(self.sources))
+            source = MapPictures(self.sources, self.scene.get() or bpy.context.scene, bounds(self.sources))
             training = None
         task = session.learn(
             self.order,
@@ -236,7 +238,7 @@ def _for_object(context: Any, order: TrainingOrder, thing: Any) -> PreparedTrain
     )
 
 
-def _bounds(sources: Sequence[MapSource]) -> Bounds:
+def bounds(sources: Sequence[MapSource]) -> Bounds:
     """What all maps together may have, within the server's limits."""
     welcome = state.session().connection.welcome
     limits = welcome.limits if welcome else wire.Limits()

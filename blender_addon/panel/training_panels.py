@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import bpy
 
+from ..protocol.training import STYLE
 from ..tasks import state
 from ..tasks.training_task import TrainingTask
 from . import gallery
@@ -59,7 +60,8 @@ def draw_server_jobs(layout: Any) -> None:
             row.progress(text=f"{each.name}  {100 * each.fraction:.0f} %", factor=each.fraction)
         if not each.ended or each.state == "done":
             row.operator_context = "INVOKE_DEFAULT"
-            button = row.operator("texserver.fetch", text="", icon="IMPORT")
+            fetch = "texserver.fetch_style" if each.kind == STYLE else "texserver.fetch"
+            button = row.operator(fetch, text="", icon="IMPORT")
             button.token, button.name = each.token, each.name
 
 
@@ -71,6 +73,8 @@ def in_image_menu(self: Any, context: Any) -> None:
     layout.operator_context = "INVOKE_DEFAULT"
     button = layout.operator("texserver.train", text="Material from This Image", icon="MATERIAL")
     button.source, button.image = "IMAGE", image.name if image else ""
+    button = layout.operator("texserver.learn_style", text="Style from This Image", icon="BRUSH_DATA")
+    button.image = image.name if image else ""
 
 
 CLASSES = (TEXSERVER_MT_picture,)

@@ -1,4 +1,5 @@
-"""The task that makes a material from a picture: reads the maps, has the server learn them, and paints the texture.
+"""The task that makes a material from a picture: reads the maps, has the server learn them, and paints the texture. Or
+a style: then nothing is painted.
 
     reading      the maps as samples, by a PictureSource (material/map_pictures.py)
     learning     the server's trainer at work; the growing texture comes as pictures from time to time
@@ -25,6 +26,7 @@ from ..pictures.draft import ImageFileError
 from ..pictures.image_file import open_image
 from ..pictures.straighten import WHOLE, Corners, size_of, small_view
 from ..protocol.errors import TexserverError
+from ..protocol.training import TEXTURE
 from ..protocol.wire import Buffer, Train
 from .catalogue import Catalogue, ListedModel
 from .painted import Painted
@@ -62,7 +64,9 @@ class TrainingOrder:
     """What to learn, and how it is called."""
 
     name: str  # of the model
-    metres: float  # width of what is learned, in reality; 0: not known
+    kind: str = TEXTURE  # of the model
+    leave_out: tuple[tuple[float, ...], ...] = ()  # for a style: parts of the picture, as on the wire
+    metres: float = 0.0  # width of what is learned, in reality; 0: not known
     category: str = ""
     corners: Corners = WHOLE  # of what is learned, in the picture
     derive: tuple[str, ...] = ()  # maps to be guessed from the base colour
@@ -76,7 +80,9 @@ class TrainingOrder:
             token=token,
             name=self.name,
             buffers=tuple(buffers),
-            metres=self.metres,
+            kind=self.kind,
+            leave_out=self.leave_out,
+            metres=self.metres or None,
             category=self.category,
             corners=corners,
             derive=self.derive or None,

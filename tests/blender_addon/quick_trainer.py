@@ -4,6 +4,8 @@
 
 It gives a copy of a model that was made before, by the maps that are wanted, with the metres and the category that it
 was told. The name says how long it takes: `slow_...` a few seconds, `endless_...` until it is ended.
+
+Styles it has the real trainer make: a small one takes few seconds.
 """
 
 import json
@@ -54,9 +56,12 @@ def write(out: Path) -> None:
 
 
 def main() -> None:
-    threading.Thread(target=leave_with_parent, daemon=True).start()
     out = Path(argument("--out"))
     kind = out.stem.partition("_")[0]
+    if argument("--kind") == "style" and kind != "endless":
+        path = os.environ["PYTHONPATH"].partition(os.pathsep)[2]  # without this one
+        os.execve(sys.executable, [sys.executable, "-m", "trainer", *sys.argv[1:]], {**os.environ, "PYTHONPATH": path})
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     for step in range(STEPS):
         tell(fraction=step / STEPS, text=f"Learning, round {step} of {STEPS}.")
         picture = out.with_suffix(".growth.rgb")

@@ -9,7 +9,13 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.panel import training_operators, training_orders, training_panels
+from bl_ext.user_default.texserver.panel import (
+    style_panels,
+    style_training_orders,
+    training_operators,
+    training_orders,
+    training_panels,
+)
 from bl_ext.user_default.texserver.pictures.image_file import open_image
 from bl_ext.user_default.texserver.tasks import state
 from bl_ext.user_default.texserver.tasks.training_task import TrainingOrder, TrainingTask
@@ -204,6 +210,85 @@ def test_a_job_can_be_retried(tmp_path: Path) -> None:
     assert thing.active_material.name == task.order.name
 
 
+# --------------------------------------------------------------------------------------------------------------- styles
+
+
+def painted_image(side: int = 160) -> Any:
+    """An image of this Blender that is no file: soft blots."""
+    coarse = np.random.default_rng(7).random((side // 8, side // 8, 3))
+    pixels = np.ones((side, side, 4), np.float32)
+    pixels[..., :3] = coarse.repeat(8, 0).repeat(8, 1)
+    image = bpy.data.images.new("Oil Painting", side, side)
+    image.pixels.foreach_set(pixels.ravel())
+    return image
+
+
+def test_a_script_makes_a_style_of_an_image_which_is_selected_and_stylizes() -> None:
+    image, name = painted_image(), new_name("oil")
+    assert bpy.ops.texserver.learn_style(image=image.name, name=name, bottom=0.25) == {"FINISHED"}
+    style = bpy.context.scene.texserver.style
+    assert style.model == name
+    model = state.session().catalogue.get(name)
+    assert model
+    assert (model.kind, model.swatch) == ("style", (160, 160))
+    assert bpy.ops.texserver.stylize_image(image=image.name) == {"FINISHED"}
+    stylized = bpy.data.images[f"Oil Painting in {name}"]
+    assert tuple(stylized.size) == (160, 160)
+    panel = draw(style_panel(), bpy.context)
+    assert {"texserver.style_from_picture", "texserver.stylize_image"} <= names(panel)
+    assert "already" in refusal(lambda: bpy.ops.texserver.learn_style(image=image.name, name=name))
+
+
+def test_a_style_that_is_being_made_is_cancelled_on_the_server_and_fetched_after_the_end() -> None:
+    connect()
+    image = painted_image()
+    name = new_name("endless")
+    found = training_orders.in_image(image)
+    task = style_training_orders.prepare(bpy.context, found, name, (0, 0, 0, 0), replace=False).begin()
+    until(lambda: task.picture and task.fraction > 0.05, "the server at work")
+    panel = draw(training_panels_of("Jobs"), bpy.context)
+    assert "texserver.cancel" in names(panel)
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    assert "The server goes on" in task.message
+    jobs = state.session().server_jobs
+    until(lambda: jobs.refresh() or _job(name) == "running", "the list of the server's trainings")
+    assert "texserver.fetch_style" in names(draw(training_panels_of("Jobs"), bpy.context))
+    (job,) = [each for each in jobs.jobs if each.name == name]
+    followed = style_training_orders.follow(bpy.context, job.token, name).begin()
+    until(lambda: followed.fraction > 0.05, "its progress")
+    followed.cancel()
+    until(lambda: jobs.refresh() or _job(name) == "cancelled", "the end on the server")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"filepath": "/nowhere/oil.jpg"}, "does not exist"),
+        ({"filepath": "/"}, "is a folder"),
+        ({}, "There is no picture"),
+        ({"image": "Nothing"}, "There is no image 'Nothing'"),
+        ({"image": "Oil Painting", "name": "Oil!"}, "such as oil"),
+        ({"image": "Oil Painting", "left": 0.5, "right": 0.5}, "Nothing of the picture remains"),
+    ],
+)
+def test_what_no_style_can_be_made_of_is_said_before_anything_is_sent(given: dict[str, Any], why: str) -> None:
+    connect()
+    painted_image(16)
+    assert why in refusal(lambda: bpy.ops.texserver.learn_style(**given))
+    assert state.session().tasks == []
+
+
+def test_a_server_that_makes_no_styles_makes_the_button_grey_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect()
+    monkeypatch.setattr(training_orders, "STYLE_FEATURE", "unknown")
+    for call in (bpy.ops.texserver.style_from_picture, bpy.ops.texserver.learn_style):
+        with pytest.raises(RuntimeError, match="is older and cannot make styles"):
+            call()
+    monkeypatch.setattr(training_orders, "FEATURE", "unknown")
+    with pytest.raises(RuntimeError, match="does not let you make styles"):
+        bpy.ops.texserver.style_from_picture()
+
+
 # ----------------------------------------------------------------------------------------------------------- the panels
 
 
@@ -237,6 +322,10 @@ def training_panels_of(label: str) -> Any:
     from bl_ext.user_default.texserver.panel import panels
 
     return next(each for each in panels.CLASSES if each.bl_label == label and each.bl_space_type == "VIEW_3D")
+
+
+def style_panel() -> Any:
+    return style_panels.CLASSES[0]
 
 
 def _job(name: str) -> str:
