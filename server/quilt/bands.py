@@ -134,7 +134,7 @@ class Bands:
             _numbers(line, side, wraps).to(self.device)
             for line, side, wraps in zip((rows, columns), table.shape[1:], self.settings.wraps, strict=True)
         )
-        return table[:, down][:, :, across]
+        return table[:, down[:, None], across]
 
 
 def counted(samples: Tensor) -> Tensor:

@@ -26,13 +26,16 @@ from torch import Tensor
 from server.model.grid import PatchAxis
 from server.quilt.bands import boxed
 from server.quilt.plan import Plan
-from server.quilt.tables import LAST_OFF, packed_distances
+from server.quilt.tables import LAST_OFF, first_distances
 
 Numbers = npt.NDArray[np.int64]
 
 BARE = 2**20  # the energy of a pixel outside the swatch
 CALM = 8  # added to the change of features, before energies are divided by it
 TONE_SIDE = 5  # plan pixels
+PLACE_BITS = 12  # a place on a line is below 2^12, a total below 2^50
+PLACES = 2**PLACE_BITS - 1
+FAR = np.int64(2**50)
 NODE_REACH = 4  # plan pixels at either side of a node that count
 
 
@@ -97,9 +100,11 @@ def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
     down = torch.arange(plan.longest[0])[:, None] * factor
     across = torch.arange(2 * plan.overlaps[1])[None] * factor
     pitches = _pitches(plan.axes[1], columns)[None, :, None, None]
-    left = _Shown(plan, places[:, :-1], down, across + pitches)
-    right = _Shown(plan, places[:, 1:], down, across)
-    return _paths(_energy(left, right, tones=plan.periods is not None))
+    rows = min(len(places), plan.shape[0])  # those behind are the first ones again
+    left = _Shown(plan, places[:rows, :-1], down, across + pitches)
+    right = _Shown(plan, places[:rows, 1:], down, across)
+    found = _paths(_energy(left, right, tones=plan.periods is not None))
+    return found[torch.arange(len(places)) % rows]
 
 
 def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Tensor) -> Tensor:
@@ -184,6 +189,7 @@ class _Shown:
         tables, settings = plan.tables, plan.settings
         rows = (places[..., 0] + down).div(settings.factor, rounding_mode="floor")
         columns = (places[..., 1] + across).div(settings.factor, rounding_mode="floor")
+        self.features = settings.features
         self.valid = torch.ones((), dtype=torch.bool)
         for line, axis in ((rows, 0), (columns, 1)):
             if not settings.wraps[axis]:
@@ -201,10 +207,9 @@ def _energy(first: _Shown, second: _Shown, *, across: bool = True, tones: bool =
     them shows though it is less than the grain.
     """
     change = torch.minimum(first.values >> 56, second.values >> 56)
-    ours, theirs = first.values & LAST_OFF, second.values & LAST_OFF
-    distance = packed_distances(ours, theirs)
+    distance = first_distances(first.values, second.values, first.features)
     if tones:
-        distance += _tone_distances(ours, theirs)
+        distance += _tone_distances(first.values & LAST_OFF, second.values & LAST_OFF)
     energy = (distance * 16).div(CALM + change, rounding_mode="floor") + 1
     if bool(first.valid.all()) and bool(second.valid.all()):
         return energy
@@ -247,8 +252,7 @@ def _paths(
     rows, columns, length, width = energy.shape
     costs = energy.reshape(-1, length, width).numpy()
     count = len(costs)
-    far = np.int64(2**60)
-    total = np.full((count, width + 2), far)
+    total = np.full((count, width + 2), FAR)
     back = np.zeros((length, count, width), np.int8)
     entered = np.zeros((length, count, width), np.int16)  # where a path came onto the line
     if first is None:
@@ -264,7 +268,7 @@ def _paths(
         np.minimum(best, right, out=best)
         best += costs[:, step]
         best, entered[step] = _run_aside(best, costs[:, step])
-        np.minimum(best, far, out=best)
+        np.minimum(best, FAR, out=best)
         if lengths is not None:
             ended = step > lengths.reshape(-1).numpy()
             best[ended] = total[ended, 1:-1]
@@ -285,18 +289,18 @@ def _paths(
 
 
 def _run_aside(best: Numbers, line: Numbers) -> tuple[Numbers, Numbers]:
-    """The least totals (paths, width) where paths may run along a line, and where each came onto it."""
-    places = np.arange(best.shape[1])
+    """The least totals (paths, width) where paths may run along a line, and where each came onto it.
+
+    A total and its place are one number, so that one running minimum finds both: of equals the place next to it.
+    """
+    width = best.shape[1]
+    places = np.arange(width)
     upto = line.cumsum(1)
     before = upto - line
-    to_right = best - upto
-    least = np.minimum.accumulate(to_right, 1)
-    from_left = np.maximum.accumulate(np.where(to_right == least, places, 0), 1)
-    right = least + upto
-    to_left = (best + before)[:, ::-1]
-    least = np.minimum.accumulate(to_left, 1)
-    from_right = (best.shape[1] - 1) - np.maximum.accumulate(np.where(to_left == least, places, 0), 1)[:, ::-1]
-    left = least[:, ::-1] - before
+    least = np.minimum.accumulate(((best - upto) << PLACE_BITS) + (width - 1 - places), 1)
+    right, from_left = (least >> PLACE_BITS) + upto, (width - 1) - (least & PLACES)
+    least = np.minimum.accumulate((((best + before) << PLACE_BITS) + places)[:, ::-1], 1)[:, ::-1]
+    left, from_right = (least >> PLACE_BITS) - before, least & PLACES
     return np.minimum(right, left), np.where(right <= left, from_left, from_right)
 
 

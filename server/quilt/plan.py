@@ -127,6 +127,13 @@ class Plan:
         down, across = self._fractions[row % self.shape[0], column % self.shape[1]].tolist()
         return down, across
 
+    def shift(self, row: int, column: int, place: Sequence[int]) -> list[int]:
+        """What to add to a pixel of the torus, down and across, for the pixel of the swatch that a patch shows there."""
+        return [
+            at + axis.overlap - axis.corner(patch)
+            for at, axis, patch in zip(place, self.axes, (row, column), strict=True)
+        ]
+
     def searched(self) -> tuple[range, range]:
         """The places that an exhaustive search tries, in plan pixels down and across."""
         first, second = self._searched_places

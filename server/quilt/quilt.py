@@ -286,15 +286,7 @@ class Quilt:
         plan = self.plan(seed, size, edges)
         labels, patches = self._labels(plan, (seed, size, edges), ys, xs)
         result = torch.stack(torch.meshgrid(ys, xs, indexing="ij"), -1)
-        shifts = torch.tensor(
-            [
-                [
-                    at + axis.overlap - axis.corner(patch)
-                    for at, axis, patch in zip(place, plan.axes, (row, column), strict=True)
-                ]
-                for row, column, place in patches
-            ]
-        )
+        shifts = torch.tensor([plan.shift(row, column, place) for row, column, place in patches])
         result = result + shifts[labels.cpu()]
         for axis, side in enumerate((self.settings.height, self.settings.width)):
             if self.settings.wraps[axis]:
@@ -307,42 +299,26 @@ class Quilt:
         feathers = DETAIL_FEATHER * factor, MIDDLE_FEATHER * factor
         halo = max(feathers)
         takes = bands.detail, bands.soft if self._tiled else bands.middle
-        wide = [range(line.start - halo, line.stop + halo) for line in lines]
-        labels, patches = self._labels(plan, key, *(torch.arange(line.start, line.stop) for line in wide))
+        wide = [torch.arange(line.start - halo, line.stop + halo) for line in lines]
+        labels, patches = self._labels(plan, key, *wide)
         sums = [_Mean(self.pixels, (len(lines[0]), len(lines[1])), self.device) for _ in feathers]
         for number, (row, column, place) in enumerate(patches):
-            corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
-            ends = plan.axes[0].corner(row + 1), plan.axes[1].corner(column + 1)
             near = [
-                range(max(line.start, first - axis.overlap), min(line.stop, last + axis.overlap))
-                for line, axis, first, last in zip(wide, plan.axes, corners, ends, strict=True)
+                _within(pixels, axis.corner(at) - axis.overlap, axis.corner(at + 1) + axis.overlap)
+                for pixels, axis, at in zip(wide, plan.axes, (row, column), strict=True)
             ]
-            if not near[0] or not near[1]:
+            seen = _seen(labels, number, near, halo)
+            if seen is None:
                 continue
-            own = labels[_slices(near, wide)] == number
-            found = [_true(own.any(1)), _true(own.any(0))]
-            if not found[0] or not found[1]:
-                continue
-            # The smallest rectangle that shows the patch, and what its feathers reach of the window.
-            tight = [range(n.start + f.start, n.start + f.stop) for n, f in zip(near, found, strict=True)]
-            part = [
-                range(max(line.start, t.start - halo), min(line.stop, t.stop + halo))
-                for line, t in zip(lines, tight, strict=True)
-            ]
-            if not part[0] or not part[1]:
-                continue
+            part, mask = seen
             source = [
-                range(p.start + at - corner + axis.overlap, p.stop + at - corner + axis.overlap)
-                for p, at, corner, axis in zip(part, place, corners, plan.axes, strict=True)
+                range(line.start + p.start + more, line.start + p.stop + more)
+                for line, p, more in zip(lines, part, plan.shift(row, column, place), strict=True)
             ]
             fraction = plan.fraction(row, column)
-            around = [range(p.start - halo, p.stop + halo) for p in part]
-            mask = labels[_slices(around, wide)] == number
-            target = _slices(part, lines)
+            target = _slices(part)
             for take, feather, mean in zip(takes, feathers, sums, strict=True):
-                spare = halo - feather
-                inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
-                weight = _Weight(feathered(inner, feather), (feather + 1) ** 4)
+                weight = _Weight(mask, halo - feather, feather)
                 mean.add(weight, target, [take(index, source[0], source[1], fraction) for index in range(bands.count)])
         first, second = (mean.values() for mean in sums)
         return [detail.add_(middle) for detail, middle in zip(first, second, strict=True)]
@@ -357,7 +333,7 @@ class Quilt:
         # On a lattice most cuts run in joints, so light is hardly mixed across them.
         reach = min(slow_reach(axis, self.settings) for axis in plan.axes)
         feathers = [min(reach, each) for each in ((2, 4) if self._periods else (LOW_FEATHER, SLOW_FEATHER))]
-        halo = max(feathers)
+        halo = max(1, *feathers)  # rises look at the places around
         relief = self.relief
         if relief:  # it looks at the nodes before and behind
             spans = [range(span.start - 1, span.stop + 1) for span in spans]
@@ -367,22 +343,25 @@ class Quilt:
         kinds = [*self.pixels, self.pixels[relief.height].expand(2, -1, -1)] if relief else self.pixels
         means = [_Mean(kinds, (len(inside[0]), len(inside[1])), self.device) for _ in feathers]
         for number, (row, column, place) in enumerate(patches):
-            mask = labels == number
-            if not bool(mask.any()):
-                continue
-            corners = plan.axes[0].corner(row), plan.axes[1].corner(column)
-            source = [
-                (line - corners[k] + plan.axes[k].overlap + place[k]).div(factor, rounding_mode="floor")
-                for k, line in enumerate(inside)
+            near = [
+                _within(pixels, axis.corner(at) - axis.overlap, axis.corner(at + 1) + axis.overlap)
+                for pixels, axis, at in zip(wide, plan.axes, (row, column), strict=True)
             ]
+            seen = _seen(labels, number, near, halo)
+            if seen is None:
+                continue
+            part, mask = seen
+            around = [
+                (line[halo + own.start - 1 : halo + own.stop + 1] + more).div(factor, rounding_mode="floor")
+                for line, own, more in zip(wide, part, plan.shift(row, column, place), strict=True)
+            ]
+            source = [line[1:-1] for line in around]
             for take, feather, mean in zip((bands.low, bands.slow), feathers, means, strict=True):
-                spare = halo - feather
-                inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
-                weight = _Weight(feathered(inner, feather), (feather + 1) ** 4)
                 shown = [take(index, source[0], source[1]) for index in range(bands.count)]
                 if relief:
-                    shown.append(rises(shown[relief.height].float()))
-                mean.add(weight, (slice(None), slice(None)), shown)
+                    height = take(relief.height, around[0], around[1])
+                    shown.append(rises(height.float())[:, 1:-1, 1:-1])
+                mean.add(_Weight(mask, halo - feather, feather), _slices(part), shown)
         first, second = (mean.values() for mean in means)
         grids = [grid.add_(slow) for grid, slow in zip(first, second, strict=True)]
         if relief:
@@ -414,15 +393,18 @@ class Quilt:
         column_corners = torch.tensor([across.corner(column) for column in range(columns.start, columns.stop + 1)])
         step = (xs - column_nodes[own_column]).div(factor, rounding_mode="floor")
         begins = cuts.level[:, own_column, step]  # (rows of patches, xs)
-        lower_from = row_corners[1:, None] - down.overlap + factor * begins
-        row = own_row[:, None] + (ys[:, None] >= lower_from[own_row])
-        line = (ys[:, None] - row_corners[row] + down.overlap).div(factor, rounding_mode="floor")
-        line = line.clamp(0, cuts.upright.shape[2] - 1)
-        right_from = (
-            column_corners[1:][own_column][None] - across.overlap + factor * cuts.upright[row, own_column[None], line]
-        )
-        column = own_column[None] + (xs[None] >= right_from)
-        labels = row * (len(columns) + 1) + column
+        lower_from = (row_corners[1:, None] - down.overlap + factor * begins).to(torch.int32)
+        lower = ys.to(torch.int32)[:, None] >= lower_from[own_row]
+        # Where the right neighbour begins at each y, in the upper of two rows of patches and in the lower one.
+        right_from = []
+        for row in (own_row, own_row + 1):
+            line = (ys - row_corners[row] + down.overlap).div(factor, rounding_mode="floor")
+            line = line.clamp(0, cuts.upright.shape[2] - 1)
+            begins = column_corners[None, 1:] - across.overlap + factor * cuts.upright[row, :, line]
+            right_from.append(begins.to(torch.int32)[:, own_column])
+        right = xs.to(torch.int32)[None] >= torch.where(lower, right_from[1], right_from[0])
+        first = own_row[:, None] * (len(columns) + 1) + own_column[None]
+        labels = first.to(torch.int32) + lower * (len(columns) + 1) + right
         patches = [
             (rows.start + r, columns.start + c, cuts.places[r, c].tolist())
             for r in range(len(rows) + 1)
@@ -468,7 +450,10 @@ class _Weight:
     Sums of weights times samples stay below 2^24, so float32 holds them exactly.
     """
 
-    def __init__(self, whole: Tensor, most: int) -> None:
+    def __init__(self, mask: Tensor, spare: int, feather: int) -> None:
+        """`mask`: where the patch is, (rows, columns) bool, wider than what is wanted by `spare` + `feather`."""
+        inner = mask[spare : mask.shape[0] - spare, spare : mask.shape[1] - spare]
+        whole, most = feathered(inner, feather), (feather + 1) ** 4
         shift = max(0, most.bit_length() - 11)
         self.fine = (whole >> shift if shift else whole).float()
         self.coarse = (whole >> max(0, most.bit_length() - 7)).float()
@@ -509,16 +494,34 @@ def _around(nodes: Nodes, line: range) -> range:
     return range(first, last + 1)
 
 
-def _slices(parts: Sequence[range], of: Sequence[range]) -> tuple[slice, slice]:
-    """Where ranges of pixels lie in larger ones."""
-    rows, columns = (slice(p.start - o.start, p.stop - o.start) for p, o in zip(parts, of, strict=True))
+def _slices(parts: Sequence[range]) -> tuple[slice, slice]:
+    rows, columns = (slice(part.start, part.stop) for part in parts)
     return rows, columns
 
 
-def _true(line: Tensor) -> range:
-    """The range from the first to the last true value of a line; empty if there is none."""
-    places = line.nonzero()
-    return range(int(places[0]), int(places[-1]) + 1) if len(places) else range(0)
+def _within(pixels: Tensor, first: int, last: int) -> range:
+    """Which of these rising pixels lie in [first, last)."""
+    start, stop = torch.searchsorted(pixels, torch.tensor([first, last])).tolist()
+    return range(start, stop)
+
+
+def _seen(labels: Tensor, number: int, near: Sequence[range], halo: int) -> tuple[list[range], Tensor] | None:
+    """Where a patch shows in a window, its feathers included, and which pixels up to `halo` around that are its own.
+
+    `labels`: of the window and `halo` pixels around it. `near`: rows and columns of labels that the patch can have.
+    Returns rows and columns of the window, and (rows + 2 halo, columns + 2 halo) bool; None if it does not show.
+    """
+    own = labels[_slices(near)] == number
+    part = []
+    for line, found, side in zip(near, (own.any(1), own.any(0)), labels.shape, strict=True):
+        places = found.nonzero()
+        if not len(places):
+            return None
+        first, last = line.start + int(places[0]), line.start + int(places[-1])
+        part.append(range(max(0, first - 2 * halo), min(side - 2 * halo, last + 1)))
+        if not part[-1]:
+            return None
+    return part, labels[_slices([range(line.start, line.stop + 2 * halo) for line in part])] == number
 
 
 def _node_before(axis: PatchAxis, pixel: int) -> int:

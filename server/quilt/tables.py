@@ -165,8 +165,22 @@ def appearance(wide: Tensor, skip: int, cell: int, step: int, kernel: Tensor, me
 
 def packed_distances(ours: Tensor, theirs: Tensor) -> Tensor:
     """Squared distances of eight int8 packed into an int64, each: int64. Sums stay below 2^24, so float32 is exact."""
-    first, second = (each.contiguous().view(torch.int8).view(-1, 8).float() for each in (ours, theirs))
+    first, second = (_unpacked(each).view(-1, 8).float() for each in (ours, theirs))
     squares = first.sub_(second).square_()
     # A product with ones is the fastest sum on a processor; elsewhere products may be rounded to fewer bits.
     sums = squares @ torch.ones(8) if squares.device.type == "cpu" else squares.sum(-1)
     return sums.long().view(ours.shape)
+
+
+def first_distances(ours: Tensor, theirs: Tensor, count: int) -> Tensor:
+    """As `packed_distances`, of the first `count` numbers alone, which is faster for a few of many."""
+    first, second = (_unpacked(each) for each in (ours, theirs))
+    sums = torch.zeros(ours.shape, dtype=torch.int32, device=ours.device)
+    for number in range(count):
+        apart = first[..., number].to(torch.int32).sub_(second[..., number])
+        sums.addcmul_(apart, apart)
+    return sums.long()
+
+
+def _unpacked(packed: Tensor) -> Tensor:
+    return packed.contiguous().view(torch.int8).view(*packed.shape, 8)
