@@ -116,6 +116,7 @@ def front(tmp_path: Path) -> Front:
     house.joins()
     house.generate()
     house.paint_all()
+    house.front._cluster = lambda: {"state": "connected", "wanted": 2, "placed": 2, "workers": 1, "restarts": 1}
     return house.front
 
 
