@@ -24,6 +24,7 @@ from server.config_flags import add_flags, from_options
 from server.console import print_anything
 from server.errors import TexserverError
 from server.model.maps import BASE_COLOUR
+from server.model.style_quilt import MOST_PAINTINGS
 from server.network.devices import choose_device
 from server.replace_file import UnusableOutput, remove_abandoned_drafts, replace_file
 from trainer import on_ray
@@ -34,7 +35,7 @@ from trainer.job import Job, Say, Stop, StyleJob, Task, TextureJob
 from trainer.quilt_job import QuiltJob
 from trainer.report import OpenJDReport, Report
 from trainer.style_quilt_job import StyleQuiltJob
-from trainer.swatch.materials import Found, Material, find_materials
+from trainer.swatch.materials import Found, Material, as_one, find_materials
 from trainer.swatch.swatch import UnusableSwatch
 from trainer.training_config import TrainingConfig
 from trainer.with_parent import leave_with_parent
@@ -170,6 +171,13 @@ def _found(config: TrainingConfig, say: Say) -> Found:
     """What is to be learned. Says which maps were found, and which files were left out."""
     as_colours = config.colour or config.kind == "style" or bool(config.map_files)
     found = find_materials(config.swatches, as_colours=as_colours, advice=ADVICE)
+    names = [each.path.name for each in found.materials]
+    for alien in (each.picture for each in config.rectangles if each.picture not in ("", *names)):
+        raise UnusableSwatch(f"--leave-out names {alien[:80]!r}, which is none of the swatches: {', '.join(names)}.")
+    if config.together is not None:
+        if not 1 < len(names) <= MOST_PAINTINGS:
+            raise UnusableSwatch(f"--together takes 2 to {MOST_PAINTINGS} paintings, and here are {len(names)}.")
+        found.materials = [as_one(found.materials, config.together)]
     if config.map_files:
         if len(found.materials) > 1:
             raise UnusableSwatch("--map belongs to one swatch. Name one picture with --swatch.")

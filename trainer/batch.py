@@ -33,7 +33,20 @@ from trainer.training_config import TrainingConfig
 
 State = Literal["not begun", "up to date", "made", "refused", "failed", "stopped"]
 SHAPELESS = (  # options that shape no model
-    *("swatch", "swatch_list", "shard", "out", "again", "json", "ray", "estimate", "resume", "quiet", "device"),
+    *(
+        "swatch",
+        "swatch_list",
+        "shard",
+        "out",
+        "again",
+        "json",
+        "ray",
+        "estimate",
+        "resume",
+        "quiet",
+        "device",
+        "together",
+    ),
     *("model_only", "progress_lines", "result_lines", "openjd", "leave_with_parent"),
 )
 # Options that the recipe holds, whether given or not. `iterations` is none: its default depends on the descriptor.
@@ -66,6 +79,7 @@ def fingerprint(material: Material, config: TrainingConfig) -> str:
     options |= dict.fromkeys(IN_RECIPE, "None")
     options |= {"map": str(tuple(sorted(config.map_files))), "derive": str(config.derive or None)}
     files = {"": material.path, **material.parts}
+    files |= {f"beside {number}": path for number, path in enumerate(material.beside)}
     described = {
         "files": {part: _sha256(path) for part, path in sorted(files.items())},
         "options": {name: value for name, value in options.items() if name not in SHAPELESS},

@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from server.model.header import SwatchFacts
-from server.model.style_quilt import FACTORS, MIN_SIDE, PATCHES, PLAN_SIDE, StyleQuiltArchitecture
+from server.model.style_quilt import PATCHES
 from server.network.model_file import Model, write_model
 from server.network.quilted import Wish, quilted
-from server.quilt.quilt import reduced
 from server.strokes.painter import StyleQuilt
 from trainer.job import Job, Stop
 from trainer.judge.pictures import Picture, as_picture, style_sheet, thumbnail
-from trainer.strokes.hygiene import Rectangle, within_frame
+from trainer.strokes.hygiene import Share
 from trainer.strokes.learning import learn_components, learn_prices, whole_places
+from trainer.strokes.paintings import Ground, Painting
 from trainer.swatch.contents import find_contents
-from trainer.swatch.swatch import UnusableSwatch
+from trainer.swatch.swatch import UnusableSwatch, read_swatch
 
-CONTAINS = "the painting"  # what such a model file contains, told among its training facts
+CONTAINS = "the painting", "the paintings"  # what such a model file contains, told among its training facts
+MUCH_LARGER = 1.25  # than the smallest painting: it is told
 SHOWN, SMALL = 288, 160  # shorter sides of the contents on the sheet and of the thumbnail's
 
 
@@ -31,35 +32,26 @@ class StyleQuiltJob(Job):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.contents = find_contents(self.config.content, self.say)
-        pixels = (self.swatch.pixels[0] * 255 + 0.5).to(torch.uint8)
-        self.frame = within_frame(pixels)
-        pixels = self.frame.of(pixels)
-        factor = next((each for each in FACTORS if max(pixels.shape[1:]) <= PLAN_SIDE * each), FACTORS[-1])
-        height, width = (side // factor * factor for side in pixels.shape[1:])
-        if min(height, width) < MIN_SIDE * factor:
-            why = f"{self.swatch.path} is {width} x {height} pixels without its frame. A painting needs {MIN_SIDE} "
-            why += "pixels a side, and a larger picture has more strokes."
+        beside = [read_swatch(path, self.swatch_size) for path in self.material.beside]
+        self.paintings = [Painting.of(each, self._left_out(each.path)) for each in (self.swatch, *beside)]
+        try:
+            self.ground = Ground.of(self.paintings)
+        except UnusableSwatch as error:
             by_program = self.config.progress_lines  # whose user knows no options of ours
-            raise UnusableSwatch(why if by_program else f"{why} Or --arch residual learns a network from it.")
-        self.painting = pixels[:, :height, :width].contiguous()
-        self.architecture = StyleQuiltArchitecture(height=height, width=width, factor=factor)
-        self.plan = reduced([self.painting], factor)[0] if factor > 1 else self.painting
-        self.usable = torch.ones(self.architecture.plan, dtype=torch.uint8)
-        for rectangle in self._rectangles():
-            rectangle.within(self.usable)[...] = 0
-        first = self.architecture.first
-        if not len(whole_places(self.usable, first, self.architecture)):
-            side = PATCHES[first] * factor
+            raise (
+                error if by_program else UnusableSwatch(f"{error} Or --arch residual learns a network from it.")
+            ) from None
+        architecture = self.ground.architecture
+        if not len(whole_places(self.ground.usable, architecture.first, architecture)):
+            side = PATCHES[architecture.first] * architecture.factor
             raise UnusableSwatch(
                 f"So much of {self.swatch.path} is left out that no piece of {side} x {side} pixels remains. Leave out "
                 "less, or use a larger picture."
             )
 
-    def _rectangles(self) -> list[Rectangle]:
-        """What must not be shown, in plan pixels."""
-        height, width = self.swatch.pixels.shape[2:]
-        factor = self.architecture.factor
-        return [each.moved(height, width, self.frame, factor) for each in self.config.rectangles]
+    def _left_out(self, path: Path) -> list[Share]:
+        """Parts of a picture that a person named."""
+        return [each for each in self.config.rectangles if each.picture in ("", path.name)]
 
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end; then nothing is written."""
@@ -67,16 +59,16 @@ class StyleQuiltJob(Job):
         if self.config.resume:
             self.say("A quilted style is learned in seconds and keeps no checkpoint: starting from the beginning.")
         self.report.at(0.2, "Learning.")
-        state = {"painting": self.painting, "usable": self.usable}
-        if self.architecture.factor > 1:
-            state["plan"] = self.plan
-        state |= learn_components(self.plan, self.usable, self.architecture) | learn_prices(
-            self.plan, self.architecture
-        )
+        ground = self.ground
+        state = {"painting": ground.painting, "usable": ground.usable}
+        if ground.architecture.factor > 1:
+            state["plan"] = ground.plan
+        state |= learn_components(ground.plan, ground.usable, ground.architecture)
+        state |= learn_prices(ground.plan, ground.architecture)
         if stop.requested:
             self.say("Stopped; nothing was written.")
             return False
-        style = StyleQuilt(self.architecture, state)
+        style = StyleQuilt(ground.architecture, state)
         self._write(style)
         took = time.monotonic() - self.started
         self._leave("sheet", lambda: self._sheet(style, f"{self.output.stem}: a quilted style, made in {took:.0f} s"))
@@ -84,14 +76,16 @@ class StyleQuiltJob(Job):
         return True
 
     def _introduce_more(self) -> None:
-        height, width = self.swatch.pixels.shape[2:]
-        if (self.frame.height, self.frame.width) != (height, width):
-            self.say(
-                f"  A frame around the painting is left out: {self.frame.width} x {self.frame.height} pixels remain."
-            )
-        share = 1 - float(self.usable.float().mean())
-        if share:
-            self.say(f"  Left out: {100 * share:.0f} % of the painting.")
+        longer = min(max(each.size) for each in self.paintings)
+        for each in self.paintings:
+            of = f"{each.path.name}: " if len(self.paintings) > 1 else ""
+            (height, width), share = each.size, 1 - float(each.shown.float().mean())
+            if each.size != each.whole:
+                self.say(f"  {of}A frame around the painting is left out: {width} x {height} pixels remain.")
+            if share:
+                self.say(f"  {of}Left out: {100 * share:.0f} % of the painting.")
+            if max(each.size) > MUCH_LARGER * longer:
+                self.say(f"  {of}{max(each.size)} pixels wide or high are made {longer}, as many as the smallest has.")
 
     def _write(self, style: StyleQuilt) -> Path:
         path = self._destination(finished=True)
@@ -101,13 +95,13 @@ class StyleQuiltJob(Job):
             Model(
                 name=path.stem,
                 generator=style,
-                training={"arch": "quilt", "contains": CONTAINS, **self._made(finished=True)},
+                training={"arch": "quilt", "contains": CONTAINS[len(self.paintings) > 1], **self._made(finished=True)},
                 descriptor="none",
                 swatch=SwatchFacts(
-                    name=self.swatch.path.name,
+                    name=" + ".join(each.path.name for each in self.paintings),
                     sha256=self.swatch.sha256,
-                    height=self.architecture.height,
-                    width=self.architecture.width,
+                    height=self.ground.architecture.height,
+                    width=self.ground.architecture.width,
                 ),
                 thumbnail=torch.from_numpy(thumbnail(sample, 256).copy()),
             ),
@@ -116,7 +110,12 @@ class StyleQuiltJob(Job):
         return path
 
     def _sheet(self, style: StyleQuilt, title: str) -> Picture:
-        return style_sheet(partial(self._stylized, style), self.picture, self.contents.shown(SHOWN)[:2], title)
+        return style_sheet(
+            partial(self._stylized, style),
+            as_picture(self.ground.painting[None] / 255),
+            self.contents.shown(SHOWN)[:2],
+            title,
+        )
 
     def _stylized(self, style: StyleQuilt, content: Tensor, strength: float) -> Picture:
         wish = Wish(seed=0, strength=strength)

@@ -136,8 +136,14 @@ class TrainingConfig:
         default=(),
         metadata=flag(
             "for a quilted style: a part of the painting never to be shown, such as a caption: left, top, width and "
-            "height as fractions of the picture",
-            metavar="X,Y,W,H",
+            "height as fractions of the picture; after FILE= of this one alone",
+            metavar="[FILE=]X,Y,W,H",
+        ),
+    )
+    together: str | None = field(
+        default=None,
+        metadata=flag(
+            "for a quilted style: learn all paintings, of one hand, as one style of this name", metavar="NAME"
         ),
     )
     device: str = field(
@@ -208,6 +214,8 @@ class TrainingConfig:
             raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
         if self.leave_out and (self.kind != "style" or self.recipe.arch != "quilt"):
             raise ValueError("--leave-out is for quilted styles; crop the picture instead.")
+        if self.together is not None and (self.kind != "style" or self.recipe.arch != "quilt"):
+            raise ValueError("--together is for quilted styles; other models are learned from one picture each.")
         if self.metres is not None and self.kind != "texture":
             raise ValueError("--metres is for textures; a style has no scale.")
         if self.metres is not None and not METRES[0] <= self.metres <= METRES[1]:

@@ -25,7 +25,7 @@ from server.model.maps import MAX_MAPS, Map, check_maps
 from server.model.quilt import QuiltArchitecture, Shape
 from server.model.style_architecture import StyleArchitecture
 from server.model.style_architecture import parameter_shapes as style_parameter_shapes
-from server.model.style_quilt import StyleQuiltArchitecture
+from server.model.style_quilt import MOST_PAINTINGS, StyleQuiltArchitecture
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -343,9 +343,15 @@ def _quilt(value: object) -> QuiltArchitecture:
 
 
 def _style_quilt(value: object) -> StyleQuiltArchitecture:
-    fields = _keys(_object(value, "its architecture"), "its architecture", "name", "height", "width", "factor")
+    fields = {"paintings": []} | _object(value, "its architecture")  # told where there are several
+    _keys(fields, "its architecture", "name", "height", "width", "factor", "paintings")
+    paintings = [
+        [_whole(number, "a painting's place", 0, 2**20) for number in _list(each, "a painting's place", 4, 4)]
+        for each in _list(fields["paintings"], "its paintings", 0, MOST_PAINTINGS)
+    ]
     return StyleQuiltArchitecture(
         name=_text(fields["name"], "its architecture's name"),
+        paintings=tuple((top, left, height, width) for top, left, height, width in paintings),
         **{key: _whole(fields[key], f"its {key}", 1, 2**20) for key in ("height", "width", "factor")},
     )
 

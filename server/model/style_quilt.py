@@ -1,7 +1,8 @@
 """What the model of a quilted style says of itself, and the tensors that follow. No torch here.
 
 Such a model (server/strokes) holds a painting and puts pictures together from its pieces. Lengths are in plan pixels:
-those of the painting divided by `factor`, so that its longer side has at most PLAN_SIDE of them.
+those of the painting divided by `factor`, so that its longer side has at most PLAN_SIDE of them. Several paintings of
+one hand lie beneath each other in one picture, with gaps between them.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from server.model.quilt import Shape
 
 PLAN_SIDE = 1024
 FACTORS = (1, 2, 4)
+GAP = 16  # plan pixels between two paintings
+MOST_PAINTINGS = 6
 MIN_SIDE = 128  # of the painting in plan pixels: room for the largest patches
 PATCHES = (192, 96, 48, 24, 12)  # sides of patches, coarse to fine
 ROOM = 5, 2  # the largest patches are left out where the painting is less than 5/2 of them wide
@@ -28,12 +31,16 @@ _STATISTICS = LIGHTS + 1
 
 @dataclass(frozen=True, kw_only=True)
 class StyleQuiltArchitecture:
-    """The sizes of one quilted style: `height` and `width` of its painting in pixels, multiples of `factor`."""
+    """The sizes of one quilted style: `height` and `width` of its painting in pixels, multiples of `factor`.
+
+    `paintings`: if there are several, where each lies in that picture: (top, left, height, width) in plan pixels.
+    """
 
     height: int
     width: int
     factor: int
     name: str = "quilt"
+    paintings: tuple[tuple[int, int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.name != "quilt":
@@ -41,10 +48,22 @@ class StyleQuiltArchitecture:
         if self.factor not in FACTORS:
             raise ValueError(f"a painting is planned at one of 1/{', 1/'.join(map(str, FACTORS))} of its size")
         for name, side in (("height", self.height), ("width", self.width)):
-            if not MIN_SIDE <= side // self.factor <= PLAN_SIDE or side % self.factor:
+            most = MOST_PAINTINGS * (PLAN_SIDE + GAP) if self.paintings else PLAN_SIDE
+            if not MIN_SIDE <= side // self.factor <= most or side % self.factor:
                 raise ValueError(
-                    f"the {name} of a painting is {MIN_SIDE} to {PLAN_SIDE} times {self.factor} pixels, not {side}"
+                    f"the {name} of a painting is {MIN_SIDE} to {most} times {self.factor} pixels, not {side}"
                 )
+        self._check_paintings()
+
+    def _check_paintings(self) -> None:
+        if self.paintings and not 1 < len(self.paintings) <= MOST_PAINTINGS:
+            raise ValueError(f"a style holds at most {MOST_PAINTINGS} paintings, not {len(self.paintings)}")
+        below = 0
+        for top, left, height, width in self.paintings:
+            inside = below <= top and top + height <= self.plan[0] and left >= 0 and left + width <= self.plan[1]
+            if not (inside and min(height, width) >= MIN_SIDE and max(height, width) <= PLAN_SIDE):
+                raise ValueError("the places of its paintings are none that paintings have")
+            below = top + height + 1  # a row between two, of which nothing is shown, keeps pieces apart
 
     @property
     def plan(self) -> tuple[int, int]:
@@ -52,9 +71,15 @@ class StyleQuiltArchitecture:
         return self.height // self.factor, self.width // self.factor
 
     @property
+    def places_of_paintings(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Where every painting lies, also a single one."""
+        return self.paintings or ((0, 0, *self.plan),)
+
+    @property
     def first(self) -> int:
-        """The level of the largest patches that the painting has room for: 0 or 1."""
-        return int(min(self.plan) * ROOM[1] < PATCHES[0] * ROOM[0])
+        """The level of the largest patches that a painting has room for: 0 or 1."""
+        room = max(min(height, width) for _, _, height, width in self.places_of_paintings)
+        return int(room * ROOM[1] < PATCHES[0] * ROOM[0])
 
     @property
     def levels(self) -> range:

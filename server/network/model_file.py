@@ -135,7 +135,10 @@ def _metadata(model: Model) -> dict[str, Any]:
 
 def _dimensions(generator: AnyModel) -> dict[str, Any]:
     if isinstance(generator, AnyStyle):
-        return {"architecture": dataclasses.asdict(generator.architecture)}
+        described = dataclasses.asdict(generator.architecture)
+        if not described.get("paintings", True):  # others can be read by a texserver that knows one painting alone
+            del described["paintings"]
+        return {"architecture": described}
     architecture, lattice = generator.architecture, generator.lattice
     if isinstance(architecture, QuiltArchitecture):
         described = dataclasses.asdict(architecture)

@@ -5,6 +5,7 @@ at the border does not end so soon.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,10 +25,6 @@ class Rectangle:
     height: int
     width: int
 
-    def of(self, pixels: Tensor) -> Tensor:
-        """That part of (..., H, W)."""
-        return self.within(pixels)
-
     def within(self, pixels: Tensor) -> Tensor:
         """A view of that part of (..., H, W)."""
         return pixels[..., self.top : self.top + self.height, self.left : self.left + self.width]
@@ -41,19 +38,22 @@ class Share:
     y: float
     width: float
     height: float
+    picture: str = ""  # the name of the file that is meant; "" for all
 
-    def moved(self, height: int, width: int, frame: Rectangle, factor: int) -> Rectangle:
-        """The same in plan pixels of what lies within the frame; `height`, `width`: of the whole picture."""
-        top, left = int(self.y * height) - frame.top, int(self.x * width) - frame.left
-        bottom = -(-int((self.y + self.height) * height + 0.999) // 1) - frame.top
-        right = -(-int((self.x + self.width) * width + 0.999) // 1) - frame.left
-        top, left = max(0, top) // factor, max(0, left) // factor
-        return Rectangle(top, left, max(0, -(-bottom // factor) - top), max(0, -(-right // factor) - left))
+    def moved(self, height: int, width: int, frame: Rectangle) -> Rectangle:
+        """The same in pixels of what lies within the frame; `height`, `width`: of the whole picture."""
+        top, left = max(0, int(self.y * height) - frame.top), max(0, int(self.x * width) - frame.left)
+        bottom = int((self.y + self.height) * height + 0.999) - frame.top
+        right = int((self.x + self.width) * width + 0.999) - frame.left
+        return Rectangle(top, left, max(0, bottom - top), max(0, right - left))
 
 
 def left_out(text: str) -> Share:
-    """`x,y,w,h` in fractions of the picture or in percent (`70%,0,30%,10%`). Raises ValueError."""
-    parts = [part.strip() for part in text.split(",")]
+    """`x,y,w,h` in fractions of the picture or in percent (`70%,0,30%,10%`), after `FILE=` of this file alone. Raises
+    ValueError.
+    """
+    picture, _, place = text.rpartition("=")
+    parts = [part.strip() for part in place.split(",")]
     try:
         values = [float(part[:-1]) / 100 if part.endswith("%") else float(part) for part in parts]
     except ValueError:
@@ -63,7 +63,8 @@ def left_out(text: str) -> Share:
             f"--leave-out {text[:40]!r} is not x,y,w,h: left, top, width and height as fractions of the picture, such "
             "as 0.05,0.05,0.06,0.25."
         )
-    return Share(*values)
+    x, y, width, height = values
+    return Share(x, y, width, height, Path(picture).name)
 
 
 def within_frame(pixels: Tensor) -> Rectangle:

@@ -31,25 +31,33 @@ def learn_components(plan: Tensor, usable: Tensor, architecture: StyleQuiltArchi
 
 
 def learn_prices(plan: Tensor, architecture: StyleQuiltArchitecture) -> dict[str, Tensor]:
-    """Prices of all levels: a place costs more the further its mean colour is from what the painting mostly has at that
+    """Prices of all levels: a place costs more the further its mean colour is from what its painting mostly has at that
     luminance. An accent, such as an orange moon in a blue sky, then stays one.
+    Each of several paintings has its own colours.
     """
-    light = luminance(plan)
-    chroma = torch.stack([plan[0].double() - plan[1], plan[2].double() - plan[1]])
-    bins = (light / (4081 / BINS)).long().flatten()
-    counts = torch.bincount(bins, minlength=BINS).clamp(min=1)
-    flat = chroma.flatten(1)
-    sums = torch.stack([torch.bincount(bins, weights=part, minlength=BINS) for part in flat])
-    usual = (sums / counts)[:, bins]
+    unusual = torch.zeros(2, *plan.shape[1:], dtype=torch.float64)
+    for top, left, height, width in architecture.places_of_paintings:
+        part = slice(None), slice(top, top + height), slice(left, left + width)
+        unusual[part] = _unusual(plan[part])
     prices = {}
     for number in architecture.levels:
         side = PATCHES[number]
         corners = _corners(architecture, number)
-        away = boxes((flat - usual).view_as(chroma), side) / side**2
+        away = boxes(unusual, side) / side**2
         far = away[:, corners[:, 0], corners[:, 1]].square().sum(0)
         price = (RARE * far / far.median().clamp(min=40.0)).clamp(max=MOST_PRICE)
         prices[f"prices.{number}"] = price.to(torch.int16).view(architecture.places(number))
     return prices
+
+
+def _unusual(plan: Tensor) -> Tensor:
+    """How far the colours of a painting (3, H, W) are from what it mostly has at their luminance: (2, H, W)."""
+    light = luminance(plan)
+    chroma = torch.stack([plan[0].double() - plan[1], plan[2].double() - plan[1]])
+    bins = (light / (4081 / BINS)).long().flatten()
+    counts = torch.bincount(bins, minlength=BINS).clamp(min=1)
+    sums = torch.stack([torch.bincount(bins, weights=part, minlength=BINS) for part in chroma.flatten(1)])
+    return chroma - (sums / counts)[:, bins].view_as(chroma)
 
 
 def _corners(architecture: StyleQuiltArchitecture, number: int) -> Tensor:

@@ -28,12 +28,14 @@ COLOURFUL = 0.05  # the least difference between the channels of a pixel that ha
 class Material:
     """What one model is made from. `name` is the model's; `path` the photograph, or the base colour of a set.
 
-    `parts`: the other files of a set, by part (blender_addon/pictures/map_names.py).
+    `parts`: the other files of a set, by part (blender_addon/pictures/map_names.py). `beside`: other paintings of the
+    same hand, for one style.
     """
 
     name: str
     path: Path
     parts: Mapping[str, Path] = field(default_factory=dict)
+    beside: tuple[Path, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -71,6 +73,12 @@ def find_materials(paths: Sequence[Path], *, as_colours: bool = False, advice: s
         raise UnusableSwatch(" ".join(reasons[:3]) or "No swatch was given: name a picture or a folder of pictures.")
     _check_names(found.materials)
     return found
+
+
+def as_one(materials: Sequence[Material], name: str) -> Material:
+    """All paintings for one style of this name."""
+    first, *others = materials
+    return Material(name=model_name(Path(f"{name}.png")), path=first.path, beside=tuple(each.path for each in others))
 
 
 def _gathered(paths: Sequence[Path]) -> list[tuple[bool, Path, list[Path]]]:
