@@ -36,6 +36,7 @@ from trainer.swatch.tiling import tiles
 GROWN = 1024  # side of the texture that is painted for a frame of NAME.growth.png
 REPORTED = 512  # likewise, of one that is reported
 REPORT_ROUNDS = 3  # after which a texture is reported
+ROWS = 256  # of a swatch, that are worked on at once
 SHOWN = 512  # side of the texture that is painted for the thumbnail
 CONTAINS = "the photograph"  # what such a model file contains, told among its training facts
 
@@ -197,8 +198,13 @@ def stored(pixels: Tensor, maps: Sequence[Map]) -> list[Tensor]:
     result = []
     for each in maps:
         own = pixels[channels_of(maps, each.name)]
-        if each.depth == 16:
-            result.append((own * 65535 + 0.5).to(torch.int32).to(torch.uint16))
-        else:
-            result.append((own * 255 + 0.5).to(torch.uint8))
+        whole = torch.empty(own.shape, dtype=torch.uint16 if each.depth == 16 else torch.uint8)
+        for top in range(0, own.shape[1], ROWS):  # of a large map there is never a second copy in float
+            rows = own[:, top : top + ROWS]
+            whole[:, top : top + ROWS] = (
+                (rows * 65535 + 0.5).to(torch.int32).to(torch.uint16)
+                if each.depth == 16
+                else (rows * 255 + 0.5).to(torch.uint8)
+            )
+        result.append(whole)
     return result

@@ -33,6 +33,17 @@ SOURCES: Final = (
 DIALOG: Final = 340  # pixels wide, at the interface's normal scale
 CHARACTERS: Final = 46  # of a line in it
 _operators: Any = bpy.ops
+DETAILS: Final = (
+    ("1024", "1K", "The usual: learned in half a minute, models of about 10 MB"),
+    ("2048", "2K", "A minute, models of about 50 MB"),
+    (
+        "4096",
+        "4K",
+        "For things seen from near, and textures of 8K. Some minutes and 2 GB of the server's memory, models "
+        "of about 160 MB",
+    ),
+    ("8192", "8K", "Several minutes and 5 GB of the server's memory, models of about 600 MB"),
+)
 GUESSED: Final = ("normal", "height", "roughness")
 
 _pending: Prepared | None = None  # what the dialog has prepared, until it is begun
@@ -91,6 +102,13 @@ class TEXSERVER_OT_train(PaintingOperator):
         max=1,
         options={"SKIP_SAVE", "HIDDEN"},
     )
+    detail: EnumProperty(
+        name="Detail",
+        description="How many pixels of the picture's shorter side the material keeps. A smaller picture is not "
+        "enlarged",
+        items=DETAILS,
+        default="1024",
+    )
     guess: BoolProperty(
         name="Guess Relief and Gloss",
         description="Guess normals, height and roughness from the colours, where there are no maps of them",
@@ -144,6 +162,7 @@ class TEXSERVER_OT_train(PaintingOperator):
             layout.prop(self, "replace")
         layout.prop(self, "metres")
         layout.prop(self, "category")
+        layout.prop(self, "detail")
         layout.prop(self, "straighten")
         if len(found.sources) == 1:
             layout.prop(self, "guess")
@@ -187,7 +206,7 @@ class TEXSERVER_OT_train(PaintingOperator):
             files = [{"name": each.name} for each in self.files]
             given = {"source": self.source, "filepath": self.filepath, "directory": self.directory, "files": files}
             given |= {"image": self.image}
-        kept = ("thing", "name", "metres", "category", "straighten", "guess", "replace")
+        kept = ("thing", "name", "metres", "category", "detail", "straighten", "guess", "replace")
         typed = {name: getattr(self, name) for name in kept}
         refused = "" if refusal(self.name, replace=self.replace) else str(why)
         _operators.texserver.train("INVOKE_DEFAULT", material=found.name, again=True, refused=refused, **given, **typed)
@@ -204,6 +223,7 @@ class TEXSERVER_OT_train(PaintingOperator):
             corners=_corners_of(self.corners),
             derive=GUESSED if self.guess and len(found.sources) == 1 else (),
             replace=self.replace,
+            swatch_size=int(self.detail),
         )
         thing = bpy.data.objects.get(self.thing) if self.thing else context.object
         if thing and thing.type not in WITH_MATERIALS:

@@ -28,8 +28,8 @@ from ..tasks.training_task import TrainingOrder, TrainingTask
 from . import orders, preferences
 from .orders import NotOrdered
 
+ENOUGH: Final = 4096  # pixels a side of a map, for swatches that are smaller
 FIRST_TEXELS: Final = 1024.0  # per metre, until the first picture is shown
-MOST_PIXELS: Final = 4096 * 4096  # of a map; a swatch is smaller
 _paths: Any = bpy.path
 PICTURES: Final = frozenset(_paths.extensions_image)
 
@@ -186,7 +186,9 @@ class PreparedTraining:
             source = None
             training = ServerTraining(session.connection, self.token)
         else:
-            source = MapPictures(self.sources, self.scene.get() or bpy.context.scene, bounds(self.sources))
+            source = MapPictures(
+                self.sources, self.scene.get() or bpy.context.scene, bounds(self.sources, self.order.swatch_size)
+            )
             training = None
         task = session.learn(
             self.order,
@@ -238,9 +240,10 @@ def _for_object(context: Any, order: TrainingOrder, thing: Any) -> PreparedTrain
     )
 
 
-def bounds(sources: Sequence[MapSource]) -> Bounds:
-    """What all maps together may have, within the server's limits."""
+def bounds(sources: Sequence[MapSource], swatch_size: int = ENOUGH) -> Bounds:
+    """What each map may have: enough for what is learned, which may be a part of it, within the server's limits."""
     welcome = state.session().connection.welcome
     limits = welcome.limits if welcome else wire.Limits()
     pixel_bytes = sum(each.taking.channels * (1 if each.taking.map == BASE_COLOUR else 2) for each in sources)
-    return Bounds(side=limits.max_train_side, pixels=min(MOST_PIXELS, limits.max_train_bytes // pixel_bytes))
+    enough = max(ENOUGH, swatch_size) ** 2
+    return Bounds(side=limits.max_train_side, pixels=min(enough, limits.max_train_bytes // pixel_bytes))

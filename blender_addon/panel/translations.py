@@ -163,6 +163,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Clipboard": ("Zwischenablage", "Presse-papiers"),
     "Name": ("Name", "Nom"),
     "Picture's Width": ("Breite des Bildes", "Largeur de l'image"),
+    "Detail": ("Detail", "Détail"),
     "Crop and Straighten": ("Zuschneiden und entzerren", "Recadrer et redresser"),
     "Guess Relief and Gloss": ("Relief und Glanz schätzen", "Deviner relief et brillance"),
     "Replace": ("Ersetzen", "Remplacer"),

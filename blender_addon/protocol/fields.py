@@ -182,7 +182,7 @@ class Limits:
     max_result_bytes: int = 64 * 2**20
     max_content_pixels: int = 16 * 2**20
     max_requests: int = 64  # waiting or running, of one client
-    max_train_bytes: int = 256 * 2**20  # of all maps of one training
+    max_train_bytes: int = 640 * 2**20  # of all maps of one training: four of 8192 x 8192, heights of 16 bits
     max_train_side: int = 8192  # of each of its maps
     max_train_jobs: int = 4  # waiting or running, of one key
     tile: int = 512  # windows that end at multiples of ceil(side / ceil(side / tile)) pixels are cheapest

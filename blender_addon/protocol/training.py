@@ -5,12 +5,14 @@ Sizes are (height, width), points (down, across) as fractions of the picture. St
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, ClassVar, Final
 
 from .errors import Refused
 from .fields import (
+    ITEM_BYTES,
     MAX_ID,
     MAX_MODEL_NAME,
     MAX_TEXT,
@@ -33,6 +35,7 @@ MIN_SWATCH_SIZE = 64  # pixels of the shorter side
 MAX_SWATCH_SIZE = 8192
 MAX_JOBS = 100  # of a list
 MAX_LEFT_OUT: Final = 16  # parts of a painting
+MAX_BAND_BYTES: Final = 64 * 2**20  # of a buffer; a larger map comes in several, from top to bottom
 MAX_ASPECT: Final = 16.0  # width of a straightened picture over its height, or the other way round
 BASE: Final = "basecolor"
 # What a buffer may hold, by its name: see pictures/map_names.py.
@@ -56,7 +59,8 @@ class Train:
     same one, it is the same job.
 
     `buffers`: maps by the names of PARTS, the base colour among them, each of its own size. For a style it is the
-    painting as the base colour, and nothing else is told of it but what it leaves out.
+    painting as the base colour, and nothing else is told of it but what it leaves out. A map may come as several buffers
+    of its name, one after the other: bands from top to bottom (see `in_bands`).
     """
 
     op: ClassVar[str] = "train"
@@ -114,6 +118,11 @@ class Train:
     def bytes(self) -> int:
         """Of all maps together."""
         return sum(memoryview(each.data).nbytes for each in self.buffers)
+
+    @property
+    def maps(self) -> Mapping[str, tuple[Buffer, ...]]:
+        """The bands of each map, from top to bottom."""
+        return {name: tuple(bands) for name, bands in groupby(self.buffers, lambda each: each.name)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,18 +260,38 @@ def _read_derive(values: Fields) -> tuple[str, ...] | None:
     return names
 
 
+def in_bands(maps: Iterable[Buffer], most_bytes: int = MAX_BAND_BYTES) -> Iterator[Buffer]:
+    """The buffers by which maps are sent: those of more than `most_bytes` cut into bands of whole rows, uncopied."""
+    for each in maps:
+        height, width, channels = each.shape
+        row_bytes = width * channels * ITEM_BYTES[each.dtype]
+        rows = max(1, most_bytes // row_bytes)
+        if rows >= height:
+            yield each
+            continue
+        data = memoryview(each.data).cast("B")
+        for top in range(0, height, rows):
+            band = data[top * row_bytes : (top + rows) * row_bytes]
+            yield replace(each, shape=(len(band) // row_bytes, width, channels), data=band)
+
+
 def _check_maps(buffers: Sequence[Buffer], limits: Limits) -> None:
-    names = [each.name for each in buffers]
+    maps = [(name, tuple(bands)) for name, bands in groupby(buffers, lambda each: each.name)]
+    names = [name for name, _ in maps]
     if BASE not in names or len(set(names)) != len(names) or not set(names) <= set(PARTS):
         raise Refused(
-            "bad_request", f"buffers: they must be {BASE!r} and others of {', '.join(PARTS[1:])}, none of them twice."
+            "bad_request",
+            f"buffers: they must be {BASE!r} and others of {', '.join(PARTS[1:])}, none of them at two places.",
         )
-    for each in buffers:
-        if max(each.shape[:2]) > limits.max_train_side:
+    for name, bands in maps:
+        if len({(each.dtype, each.shape[1:]) for each in bands}) > 1:
+            raise Refused("bad_request", f"buffers: the bands of {name} differ in type, width or channels.")
+        height, width = sum(each.shape[0] for each in bands), bands[0].shape[1]
+        if max(height, width) > limits.max_train_side:
             raise Refused(
                 "too_large",
-                f"{each.name}: it has {each.shape[1]} x {each.shape[0]} pixels, and at most {limits.max_train_side} a "
-                "side are taken; make it smaller.",
+                f"{name}: it has {width} x {height} pixels, and at most {limits.max_train_side} a side are taken; make "
+                "it smaller.",
             )
     size = sum(memoryview(each.data).nbytes for each in buffers)
     if size > limits.max_train_bytes:

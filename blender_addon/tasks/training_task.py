@@ -26,7 +26,7 @@ from ..pictures.draft import ImageFileError
 from ..pictures.image_file import open_image
 from ..pictures.straighten import WHOLE, Corners, size_of, small_view
 from ..protocol.errors import TexserverError
-from ..protocol.training import TEXTURE
+from ..protocol.training import TEXTURE, in_bands
 from ..protocol.wire import Buffer, Train
 from .catalogue import Catalogue, ListedModel
 from .painted import Painted
@@ -37,7 +37,8 @@ Step = TypeVar("Step")
 
 READ_S: Final = 0.03  # of reading per tick
 PLACEHOLDER: Final = 512  # pixels of its longer side
-SWATCH: Final = 1024  # pixels of the shorter side that the trainer learns, at most
+SWATCH: Final = 1024  # pixels of the shorter side that the trainer learns, unless it is told
+PLANNED: Final = 1024  # pixels a side, about, on which it plans: trainer/quilt/learning.py
 GROWN: Final = 512  # of these, that the growing texture shows at most
 LEARNING: Final = (0.05, 0.85)  # of the whole task
 LISTED_WITHIN_S: Final = 60.0  # after the training
@@ -71,6 +72,7 @@ class TrainingOrder:
     corners: Corners = WHOLE  # of what is learned, in the picture
     derive: tuple[str, ...] = ()  # maps to be guessed from the base colour
     replace: bool = False  # a model of that name
+    swatch_size: int = SWATCH  # pixels of the shorter side of what is learned that are kept
 
     def request(self, buffers: Sequence[Buffer], *, id: int, token: str) -> Train:
         """What the server is asked for."""
@@ -79,7 +81,7 @@ class TrainingOrder:
             id=id,
             token=token,
             name=self.name,
-            buffers=tuple(buffers),
+            buffers=tuple(in_bands(buffers)),
             kind=self.kind,
             leave_out=self.leave_out,
             metres=self.metres or None,
@@ -87,6 +89,7 @@ class TrainingOrder:
             corners=corners,
             derive=self.derive or None,
             replace=self.replace,
+            swatch_size=None if self.swatch_size == SWATCH else self.swatch_size,
         )
 
 
@@ -185,7 +188,7 @@ class TrainingTask(Task):
         )
         source.close()
         first = source.buffers[0]
-        self._grown = _grown(*size_of(self.order.corners, *first.shape[:2]))
+        self._grown = _grown(*size_of(self.order.corners, *first.shape[:2]), self.order.swatch_size)
         if first.dtype == "uint8" and first.shape[2] == 3:
             view = yield from self._slowly(small_view(first, self.order.corners, PLACEHOLDER))
             assert view
@@ -276,8 +279,11 @@ class TrainingTask(Task):
             self._source.close()
 
 
-def _grown(height: float, width: float) -> float:
+def _grown(height: float, width: float, swatch_size: int = SWATCH) -> float:
     """How much of the width of a picture the growing texture shows, which is a square."""
-    shorter = min(height, width)
-    swatch = min(SWATCH, shorter)
-    return min(GROWN, swatch) / swatch * shorter / width
+    shorter, longer = sorted((height, width))
+    planned = min(swatch_size, shorter)
+    longer *= planned / shorter
+    while longer > 1.5 * PLANNED or planned > 1.2 * PLANNED:
+        planned, longer = planned / 2, longer / 2
+    return min(GROWN, planned) / planned * shorter / width

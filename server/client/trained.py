@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blender_addon.protocol import wire
-from blender_addon.protocol.training import FEATURE, STYLE, STYLE_FEATURE, TEXTURE
+from blender_addon.protocol.training import FEATURE, STYLE, STYLE_FEATURE, TEXTURE, in_bands
 from server.errors import BadRequest, Refused, TexserverError
 
 Point = tuple[float, float]
@@ -58,7 +58,7 @@ def request_for(
     make = partial(
         wire.Train,
         name=name,
-        buffers=tuple(_buffer(part, samples) for part, samples in maps.items()),
+        buffers=tuple(in_bands(_buffer(part, samples) for part, samples in maps.items())),
         kind=kind,
         leave_out=tuple(tuple(float(each) for each in part) for part in options.get("leave_out", ())),
         metres=options.get("metres"),

@@ -53,7 +53,7 @@ from server.worker.worker_config import WorkerConfig
 IO_THREADS = 3  # so that encrypting megabytes for one client does not keep another waiting
 TICK_MS = 50
 GREET_EVERY_S = 1.0  # workers
-ALL_COMING_BYTES = 512 * 2**20  # that have come from all clients and are no whole messages yet; likewise of workers
+ALL_COMING_BYTES = 1024 * 2**20  # that have come from all clients and are no whole messages yet; likewise of workers
 KEYS_EVERY_S = 1.0  # a look at whether the keys have changed
 METRICS_EVERY_S = 1.0
 GIVE_BACK_EVERY_S = 5.0  # freed memory, to the system

@@ -33,7 +33,7 @@ from server.service.training_job import TrainingJob
 FOLDER = ".training"  # below the models folder
 MODULE = "trainer"
 MAX_WAITING = 16  # jobs of all keys, waiting or running
-HELD_BYTES = 512 * 2**20  # of maps that are not on the disk yet
+HELD_BYTES = 1024 * 2**20  # of maps that are not on the disk yet
 KEPT_S = 24 * 3600.0  # for which it is told what became of a job
 KEPT_JOBS = wire.MAX_JOBS  # that have ended, of one key
 ATTEMPTS = 2

@@ -54,7 +54,7 @@ class TrainingJob:
     attempts: int = 0  # how often its training was begun by a server that did not end it
     is_stored: bool = False
     is_placed: bool = False  # the model is in the models folder, or just about to be
-    unstored: tuple[wire.Buffer, ...] = ()
+    unstored: dict[str, tuple[wire.Buffer, ...]] = field(default_factory=dict)  # bands, by part
 
     @classmethod
     def of(cls, folder: Path, key: str, request: wire.Train) -> "TrainingJob":
@@ -62,7 +62,7 @@ class TrainingJob:
         folder.mkdir(mode=0o700, parents=True)
         named = {f.name: getattr(request, f.name) for f in fields(request)}
         options = {name: value for name, value in named.items() if name not in _OWN_FIELDS}
-        maps = {each.name: f"{request.name if each.name == BASE else each.name}.tif" for each in request.buffers}
+        maps = {part: f"{request.name if part == BASE else part}.tif" for part in request.maps}
         if len(set(maps.values())) < len(maps):  # the model has the name of a map
             maps[BASE] = f"{request.name}_.tif"
         job = cls(
@@ -73,7 +73,7 @@ class TrainingJob:
             kind=request.kind,
             options=options,
             maps=maps,
-            unstored=request.buffers,
+            unstored=dict(request.maps),
         )
         job.keep()
         return job
@@ -103,7 +103,7 @@ class TrainingJob:
     @property
     def held_bytes(self) -> int:
         """Of maps in memory."""
-        return sum(memoryview(each.data).nbytes for each in self.unstored)
+        return sum(memoryview(each.data).nbytes for bands in self.unstored.values() for each in bands)
 
     @property
     def model(self) -> Path:
@@ -112,7 +112,7 @@ class TrainingJob:
 
     def end(self, state: str, text: str) -> None:
         """It has ended. What it needed is removed; what became of it is kept."""
-        self.state, self.text, self.ended, self.unstored = state, text, time.time(), ()
+        self.state, self.text, self.ended, self.unstored = state, text, time.time(), {}
         with suppress(TexserverError):
             self.keep()
         for each in self.folder.iterdir():
@@ -125,20 +125,27 @@ class TrainingJob:
 
     def storing(self) -> Iterator[None]:
         """Write the maps to the folder, a piece at a time. Raises ImageFileError, UnusableOutput."""
-        for buffer in self.unstored:
-            height, width, channels = buffer.shape
-            data = memoryview(buffer.data).cast("B")
-            row_bytes = len(data) // height
-            rows = max(1, PIECE_BYTES // row_bytes)
-            depth = 8 * wire.ITEM_BYTES[buffer.dtype]
-            path = self.folder / self.maps[buffer.name]
+        while self.unstored:
+            part, bands = next(iter(self.unstored.items()))
+            _, width, channels = bands[0].shape
             with open_image(
-                path, width=width, height=height, channels=channels, depth=depth, format="tiff", durable=False
+                self.folder / self.maps[part],
+                width=width,
+                height=sum(each.shape[0] for each in bands),
+                channels=channels,
+                depth=8 * wire.ITEM_BYTES[bands[0].dtype],
+                format="tiff",
+                durable=False,
             ) as file:
-                for top in range(0, height, rows):
-                    file.write_rows(data[top * row_bytes : (top + rows) * row_bytes])
-                    yield
-        self.unstored, self.is_stored = (), True
+                for band in bands:
+                    data = memoryview(band.data).cast("B")
+                    row_bytes = len(data) // band.shape[0]
+                    piece_bytes = max(1, PIECE_BYTES // row_bytes) * row_bytes
+                    for start in range(0, len(data), piece_bytes):
+                        file.write_rows(data[start : start + piece_bytes])
+                        yield
+            del self.unstored[part], bands, band, data  # their memory is free, before the next map is written
+        self.is_stored = True
         self.keep()
 
     def arguments(self) -> list[str]:

@@ -27,6 +27,7 @@ Picture = NDArray[np.uint8]  # (height, width, 3), sRGB
 _PAPER = (245, 245, 242)
 _INK = (40, 40, 40)
 _GAP = 16
+_ROWS = 256  # of a picture, that are worked on at once
 _CAPTION = 22
 SAMPLE = 512  # side of the textures on the sheet
 LARGE = (1024, 1568)
@@ -34,7 +35,11 @@ LARGE = (1024, 1568)
 
 def as_picture(pixels: Tensor) -> Picture:
     """(1, 3, H, W) in [0, 1], clamped here, to (H, W, 3) uint8."""
-    return to_bytes(pixels.clamp(0, 1).cpu())[0].numpy()
+    _, channels, height, width = pixels.shape
+    picture = np.empty((height, width, channels), np.uint8)
+    for top in range(0, height, _ROWS):  # of a large one there is never a second copy in float
+        picture[top : top + _ROWS] = to_bytes(pixels[:, :, top : top + _ROWS].clamp(0, 1).cpu())[0].numpy()
+    return picture
 
 
 def base_colour(generator: TextureGenerator, seed: int, size: tuple[int, int]) -> Tensor:

@@ -85,13 +85,20 @@ def level(pixels: Tensor, wraps: tuple[bool, bool] = (False, False)) -> tuple[Te
     light, red, blue = solution.unbind(1)  # of brightness, red over green, blue over green
     green = light - (red + blue) / 3
     logs = torch.stack([green + red, green, green + blue], 1)
-    linear, even = _linear(pixels), torch.empty_like(pixels)
-    for top in range(0, height, ROWS):  # a large swatch's surface is never held whole
+    even = torch.empty_like(pixels)
+    before, after = torch.zeros(2, 3, dtype=torch.float64).unbind(0)
+    for top in range(0, height, ROWS):  # neither a large swatch's surface nor its linear light is ever held whole
         rows = range(top, min(top + ROWS, height))
         surface = (_terms((height, width), wraps, rows) @ logs).view(len(rows), width, 3).permute(2, 0, 1)
-        even[0, :, rows.start : rows.stop] = linear[0, :, rows.start : rows.stop] * (-surface).exp().float()
-    even *= linear.mean((2, 3), keepdim=True) / even.mean((2, 3), keepdim=True).clamp_min(1e-9)
-    return _encoded(even).clamp_(0, 1), ratios
+        linear = _linear(pixels[0, :, rows.start : rows.stop])
+        levelled_rows = linear * (-surface).exp().float()
+        even[0, :, rows.start : rows.stop] = levelled_rows
+        before += linear.double().sum((1, 2))
+        after += levelled_rows.double().sum((1, 2))
+    scale = (before / after.clamp_min(1e-9)).float()[:, None, None]
+    for band in torch.split(even[0], ROWS, 1):
+        band.copy_(_encoded(band * scale).clamp_(0, 1))
+    return even, ratios
 
 
 def _explained(values: Tensor, cells: tuple[int, int], wraps: tuple[bool, bool]) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from trainer.swatch.swatch import MIN_SIDE_PX, Swatch, UnusableSwatch
 FLAT = 4 / 255  # standard deviation; a flatter map holds nothing but JPEG noise
 BEYOND = 0.02  # that a map of floating-point numbers may be below 0 or above 1, as filters leave it
 FAINT = 1 / 16  # heights of floating-point numbers that differ by less are stretched, or 16 bits would be too few
+ROWS = 256  # that are worked on at once
 TELLING = 0.2  # of the correlation that shows which way the y of normals points
 
 
@@ -75,7 +76,9 @@ def read_map_set(
     wanted = _takes(parts, notes)
     stored = {part: _read(parts[part], swatch) for part in wanted}
     height, width = _common_size(swatch, [each.values.shape[:2] for each in stored.values()], size)
-    found: dict[str, Tensor] = {BASE_COLOUR.name: _sized(swatch.pixels, (height, width)).clamp(0, 1)}
+    found: dict[str, Tensor] = {BASE_COLOUR.name: swatch.pixels}  # not copied: it may be large
+    if swatch.pixels.shape[2:] != (height, width):
+        found[BASE_COLOUR.name] = _sized(swatch.pixels, (height, width)).clamp(0, 1)
     own = min(swatch.pixels.shape[2:])
     if own < min(height, width):
         notes.append(f"The base colour was scaled up from {own} px to the finest map's {min(height, width)} px.")
@@ -104,7 +107,9 @@ def read_map_set(
         found |= derived(found[BASE_COLOUR.name], guessed)
         notes.append(NOTE.format(", ".join(guessed)))
     maps = tuple(each for each in MATERIAL if each.name in found)
-    pixels = torch.cat([found[each.name] for each in maps], 1)
+    pixels = torch.empty(1, sum(each.channels for each in maps), height, width)
+    for each in maps:  # one after the other is let go, so that a large set is never held twice
+        pixels[:, channels_of(maps, each.name)] = found.pop(each.name)
     return MapSet(maps=maps, pixels=pixels, notes=tuple(notes), guessed=tuple(guessed))
 
 
@@ -235,22 +240,24 @@ def _of_normals(path: Path, samples: Samples) -> Tensor:
 
 
 def _normals(path: Path, values: Tensor, part: str, notes: list[str]) -> Tensor:
-    """Normals of unit length with y up."""
-    values = values.clamp(0, 1)
+    """Normals of unit length with y up. Changes `values`."""
+    values = values.clamp_(0, 1)
     if float(values[:, 2].mean()) < 0.6:
         raise UnusableSwatch(
             f"{quoted(path)} is not a normal map in tangent space: its blue is not the strongest channel. Use another."
         )
     seen = y_is_up(values)
     if part == "normal_dx" or (part != "normal_gl" and seen < -TELLING):
-        values = torch.cat([values[:, :1], 1 - values[:, 1:2], values[:, 2:]], 1)
+        values[:, 1].neg_().add_(1)
         notes.append("The normals were converted from DirectX (y down) to OpenGL (y up).")
     elif part == "normal_gl" and seen < -TELLING:
         notes.append(
             f"{_name(path)} is named for OpenGL, but its y seems to point down. If light comes from the wrong side, "
             "name it with --map normal_dx."
         )
-    return F.normalize(values * 2 - 1, dim=1).add(1).div(2)
+    for rows in torch.split(values, ROWS, 2):
+        rows.copy_(F.normalize(rows * 2 - 1, dim=1).add(1).div(2))
+    return values
 
 
 def y_is_up(normals: Tensor) -> float:

@@ -1,8 +1,10 @@
 """What a training is asked with is read, or refused by a sentence that names the field."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from blender_addon.pictures.map_names import PARTS
@@ -134,12 +136,53 @@ def test_a_job_tells_what_is_made_and_an_older_server_makes_textures() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [(), ("normal",), ("basecolor", "basecolor"), ("basecolor", "shine"), ("basecolor", "../x"), ("", "basecolor")],
+    [
+        (),
+        ("normal",),
+        ("basecolor", "normal", "basecolor"),
+        ("basecolor", "shine"),
+        ("basecolor", "../x"),
+        ("", "basecolor"),
+    ],
 )
 def test_the_maps_must_be_known_and_the_base_colour_among_them(names: tuple[str, ...]) -> None:
     frames = train(buffers=[described(name) for name in names])[:2] + [PIXELS] * len(names)
     error = refused(frames)
     assert (error.code, str(error)[:9]) == ("bad_request", "buffers: ")
+
+
+def test_a_large_map_comes_in_bands_that_are_one_map() -> None:
+    data = bytes(range(180))
+    base = wire.Buffer(name="basecolor", dtype="uint16", shape=(10, 3, 3), data=data)
+    bands = tuple(training.in_bands([base, replace(base, name="normal")], 40))
+    assert [each.shape for each in bands] == 2 * [(2, 3, 3)] * 5
+    request = wire.Train(id=7, token=TOKEN, name="wall", buffers=bands)
+    read = parse_request(wire.encode(request), Limits())
+    assert isinstance(read, wire.Train)
+    assert list(read.maps) == ["basecolor", "normal"]
+    assert b"".join(bytes(each.data) for each in read.maps["normal"]) == data
+    narrow = replace(bands[1], shape=(2, 2, 3), data=bytes(24))
+    frames = [bytes(frame) for frame in wire.encode(replace(request, buffers=(bands[0], narrow)))]
+    assert "bands of basecolor differ" in str(refused(frames))
+    frames = [bytes(frame) for frame in wire.encode(request)]
+    assert "3 x 10 pixels" in str(refused(frames, Limits(max_train_side=9)))
+
+
+def test_a_set_of_8192_x_8192_is_sent_in_frames_that_every_server_takes() -> None:
+    size = 8192 * 8192
+    maps = [
+        wire.Buffer(name=name, dtype=dtype, shape=(8192, 8192, channels), data=memoryview(np.zeros(length, np.uint8)))
+        for name, dtype, channels, length in (
+            ("basecolor", "uint8", 3, 3 * size),
+            ("normal", "uint8", 3, 3 * size),
+            ("roughness", "uint8", 1, size),
+            ("height", "uint16", 1, 2 * size),
+        )
+    ]
+    bands = tuple(training.in_bands(maps))
+    assert sum(memoryview(each.data).nbytes for each in bands) == 9 * size <= Limits().max_train_bytes
+    assert max(memoryview(each.data).nbytes for each in bands) <= 4 * Limits().max_content_pixels
+    assert len(bands) <= wire.MAX_BUFFERS
 
 
 def test_maps_over_a_limit_are_too_large_and_the_text_says_how_large_they_may_be() -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from blender_addon.tasks.session import AddonSession
 from blender_addon.tasks.texture_task import TextureOrder
 from blender_addon.tasks.training_task import NoMaps, TrainingOrder, TrainingTask, _grown
 from tests.blender_addon.fake_server import SHA256, FakeServer, refusal, result
+from trainer.quilt.learning import choose_sizes
 
 pytestmark = pytest.mark.timeout(60)
 ORDER = TrainingOrder(name="brick", metres=2.0, category="Masonry")
@@ -229,10 +231,30 @@ def test_the_server_s_trainings_are_listed(session: AddonSession) -> None:
     assert (job.name, job.state, job.ended) == ("old", "done", True)
 
 
+def test_the_detail_that_is_kept_is_asked_for_unless_it_is_the_usual() -> None:
+    ask = partial(TrainingOrder, name="brick", metres=2.0)
+    asked = [ask(swatch_size=each).request([PICTURE], id=1, token="0" * 32).swatch_size for each in (1024, 4096)]
+    assert asked == [None, 4096]
+
+
 @pytest.mark.parametrize(
-    ("height", "width", "share"),
-    [(256, 256, 1), (512, 1024, 0.5), (1024, 1024, 0.5), (3000, 4000, 0.375), (400, 100, 1)],
+    ("height", "width", "swatch", "share"),
+    [
+        (256, 256, 1024, 1),
+        (512, 1024, 1024, 0.5),
+        (1024, 1024, 1024, 0.5),
+        (3000, 4000, 1024, 0.375),
+        (400, 100, 1024, 1),
+        (1024, 2048, 1024, 0.5),
+        (4096, 4096, 4096, 0.5),
+        (3000, 3000, 8192, 512 / 750),
+    ],
 )
-def test_the_growing_texture_is_laid_out_as_large_as_what_it_shows(height: int, width: int, share: float) -> None:
-    """The trainer shows a square of at most 512 pixels of a swatch whose shorter side has at most 1024."""
-    assert _grown(height, width) == pytest.approx(share)
+def test_the_growing_texture_is_laid_out_as_large_as_what_it_shows(
+    height: int, width: int, swatch: int, share: float
+) -> None:
+    """The trainer shows a square of at most 512 pixels of those on which it plans."""
+    assert _grown(height, width, swatch) == pytest.approx(share)
+    settings = choose_sizes(*(round(side * min(1, swatch / min(height, width))) for side in (height, width)))
+    shown = min(512, *settings.plan) / min(settings.plan)
+    assert _grown(height, width, swatch) == pytest.approx(shown * min(height, width) / width, rel=0.01)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.training import in_bands
 from server.network.model_file import read_model
 from tests.drawn import gravel
 from tests.models import save_tiny
@@ -60,7 +61,8 @@ def test_maps_that_are_sent_become_textures_while_others_are_painted(server: Ses
     with server.client() as client:
         assert "train" in client.hello().features
         token = token_hex(16)
-        begun = train(client, token=token, buffers=maps(deep=deep), metres=2.0, category="Ground")
+        sent = in_bands(maps(deep=deep), 50_000)  # the base colour in two bands or three
+        begun = train(client, token=token, buffers=tuple(sent), metres=2.0, category="Ground")
         assert isinstance(begun, wire.Job), begun
         server.check()  # a texture of another model, meanwhile
     with server.client() as client:  # the one who asked is gone
