@@ -7,12 +7,10 @@ one for each device, paint (server/worker/worker.py).
 import gc
 import logging
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
@@ -39,6 +37,7 @@ from server.service.key_ring import CLIENTS, OWN_WORKERS, WORKERS, KeyRing
 from server.service.keys import DEFAULT, remove_connection_file, running_server, write_connection_file
 from server.service.on_ray import Placement
 from server.service.outbox import Outbox
+from server.service.own_folder import SOCKET, own_folder
 from server.service.peers import Peer, Peers
 from server.service.processes import COMMAND, Processes, worker_configs
 from server.service.ray_workers import RayWorkers
@@ -169,9 +168,9 @@ class Server:
         self._place = Pairing(host=seen_from_outside(parse_endpoint(config.bind)[0]), port=port_of(self.clients))
 
     def _open_workers(self) -> None:
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="texserver-"))  # of mode 0700
+        self._own_folder = folder = self._stack.enter_context(own_folder())
         has_ipc = zmq.has("ipc") and sys.platform != "win32"
-        local = f"ipc://{folder}/workers" if has_ipc else "tcp://127.0.0.1:*"
+        local = f"ipc://{folder / SOCKET}" if has_ipc else "tcp://127.0.0.1:*"
         # No other user can reach what is in the folder; elsewhere there are keys for these workers alone.
         secret, own = ("", "") if has_ipc else (new_key().hex(), new_key().hex())
         self._gate.let_in(OWN_WORKERS, frozenset({public_key(bytes.fromhex(own))} if own else ()))
@@ -219,8 +218,7 @@ class Server:
             self.processes = Processes([])
             self._start_ray(self.config.ray)
         self._stack.callback(self.processes.stop)
-        said = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="texserver-")))
-        self.starter = StarterLibrary(self.config.starters, self.config.folder, self.front.shelf, said)
+        self.starter = StarterLibrary(self.config.starters, self.config.folder, self.front.shelf, self._own_folder)
         self._stack.callback(self.starter.close)
         self._stack.callback(remove_connection_file, self.file)
         self._write_connection_file()
