@@ -8,6 +8,9 @@ dear for what it shows, whether it is dull or lively.
 **Calm edges.** Along an edge of tiles, the step from pixel to pixel across it should not be larger than usual: no
 scratch and no joint of bricks should run along it.
 
+**Dull edges and corners.** What lies on them is seen in many tiles, so nothing rare should: no white stone among grey
+ones. A place is dear for the part of it that is farthest from the swatch's mean appearance, beyond what is usual.
+
 All products and sums stay below 2^24, so float32 is exact in any order.
 """
 
@@ -26,6 +29,7 @@ SAMPLES = 8  # of appearances along each side of a patch, at most: 8^3 products 
 PIXELS = 64  # of an edge that are compared, at most
 DEAREST = 2**36
 CALM = 2  # price of a step of twice the usual, in variances
+DULL = 2  # price of a part that is twice as far from the mean as usual, squared, in variances
 
 
 class Wishes:
@@ -54,7 +58,7 @@ class Wishes:
 
         `shown`: the places of all patches so far. `places`: full pixels; None for all that a search tries, row by row.
         """
-        result = self._steps(patch, places)
+        result = self._steps(patch, places) + self._rarity(patch, places)
         before = self._parts.before(patch)
         if before:
             rows, columns = torch.tensor(before).unbind(1)
@@ -95,6 +99,29 @@ class Wishes:
         grid = (pixels + tables.margin + step // 2) // step
         rows, columns = torch.minimum(grid.clamp(min=0), torch.tensor(tables.coarse.shape[1:]) - 1).unbind(-1)
         return tables.coarse[:, rows, columns].to(torch.int8).permute(1, 2, 0).reshape(len(places), -1)
+
+    # ------------------------------------------------------------------------------------------- dull edges and corners
+
+    def _rarity(self, patch: tuple[int, int], places: Tensor | None) -> Tensor:
+        """The prices of what is rare, for a patch that an edge runs through: (n,) int64."""
+        if not any(self._on_edges(patch)):
+            return torch.zeros(len(self._all_places if places is None else places), dtype=torch.int64)
+        far = self._all_far if places is None else self._farthest(self._appearances(places))
+        more = (far - self._usual_far).clamp(min=0) * (256 * DULL * self._settings.variance)
+        return more.div(self._usual_far, rounding_mode="floor")
+
+    @cached_property
+    def _all_far(self) -> Tensor:
+        return self._farthest(self._all_appearances)
+
+    @cached_property
+    def _usual_far(self) -> int:
+        return max(1, int(self._all_far.median()))
+
+    def _farthest(self, appearances: Tensor) -> Tensor:
+        """The square of the longest of the appearances in each of (n, samples x APPEARANCE) int8: (n,) int64."""
+        each = appearances.view(len(appearances), len(self._samples), -1)
+        return each.float().square().sum(2).amax(1).long()
 
     # ------------------------------------------------------------------------------------------------------ calm edges
 
