@@ -59,8 +59,8 @@ class Train:
     same one, it is the same job.
 
     `buffers`: maps by the names of PARTS, the base colour among them, each of its own size. For a style it is the
-    painting as the base colour, and nothing else is told of it but what it leaves out. A map may come as several buffers
-    of its name, one after the other: bands from top to bottom (see `in_bands`).
+    painting as the base colour, and nothing else is told of it but what it leaves out. A map may come as several
+    buffers of its name, one after the other: bands from top to bottom (see `in_bands`).
     """
 
     op: ClassVar[str] = "train"
