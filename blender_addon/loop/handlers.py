@@ -9,7 +9,7 @@ from typing import Any, Final
 import bpy
 from bpy.app.handlers import persistent
 
-from ..material import materials
+from ..material import images
 from ..material.content import Renders
 from . import pump, trial
 
@@ -42,8 +42,8 @@ def _before_undo_or_redo(*_: Any) -> None:
 def _before_saving(*_: Any) -> None:
     pump.withdraw()
     trial.take_off(push=False)
-    materials.remove_replaced()
-    materials.pack_waiting()
+    images.remove_replaced()
+    images.pack_waiting()
 
 
 @persistent  # type: ignore[untyped-decorator]

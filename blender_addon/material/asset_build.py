@@ -20,8 +20,9 @@ from ..client.sinks import PaintedMap, Painting
 from ..tasks.library import BUILT, FAILED
 from ..tasks.painted import Painted
 from ..tasks.placement import tile_width
+from .images import load_image
 from .marks import MARK
-from .materials import TextureMapping, load_image, new_material, show
+from .materials import TextureMapping, new_material, show
 from .studio import Studio
 
 PACKAGE: Final = "texserver_background"

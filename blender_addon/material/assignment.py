@@ -19,26 +19,22 @@ from ..tasks.painted import Painted
 from ..tasks.placement import Lattice
 from ..tasks.relief import Projection
 from . import legacy, live, measure
+from .images import load_image, name_image, note_replaced, remove_unused
 from .marks import MARK, is_ours
 from .materials import (
     UNIT,
     Linked,
-    ShownBefore,
     TextureMapping,
     groups_of,
     images_of,
     kept_images_of,
-    load_image,
-    name_image,
     new_material,
-    note_replaced,
     projection_of,
-    remove_unused,
-    restore,
     set_projection,
     show,
 )
 from .references import Reference
+from .shown_before import ShownBefore, restore
 from .slots import (
     WITH_MATERIALS,
     Faces,

@@ -22,6 +22,7 @@ from ..pictures.texture_sets import Engine, Sources
 from ..protocol.errors import TexserverError
 from ..tasks.export_task import ExportOrder
 from . import group_sockets, legacy, live, materials
+from .graph import PRINCIPLED
 from .marks import MARK, is_ours
 
 NAMES: Final[dict[Engine, str]] = {
@@ -142,7 +143,7 @@ def _look(node: Any) -> Look:
 
 def _shader_values(material: Any) -> dict[str, float]:
     """What the shader says where it has no map."""
-    shader: Any = next((each for each in material.node_tree.nodes if each.type == materials.PRINCIPLED), None)
+    shader: Any = next((each for each in material.node_tree.nodes if each.type == PRINCIPLED), None)
     sockets = {ROUGHNESS: "Roughness", METALLIC: "Metallic"} if shader else {}
     return {map: float(shader.inputs[name].default_value) for map, name in sockets.items()}
 

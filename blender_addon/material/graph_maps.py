@@ -16,6 +16,7 @@ from ..pictures.channels import Taking
 from ..pictures.map_names import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS, named
 from ..protocol.errors import TexserverError
 from . import live, materials
+from .graph import PRINCIPLED
 from .map_pictures import MapSource
 from .references import Reference
 
@@ -100,10 +101,10 @@ def _seen(material: Any) -> tuple[Any, Any]:
         if not ahead:
             break
         for link in ahead.pop(0).links:
-            if link.from_node.type == materials.PRINCIPLED:
+            if link.from_node.type == PRINCIPLED:
                 return link.from_node, output
             ahead += link.from_node.inputs
-    return next((each for each in nodes if each.type == materials.PRINCIPLED), None), output
+    return next((each for each in nodes if each.type == PRINCIPLED), None), output
 
 
 def _keep(found: dict[str, _Found], map: str, image: _Found | None) -> None:

@@ -19,6 +19,7 @@ from ..tasks.placement import Lattice
 from ..tasks.recipes import Recipe, RecipeMap, pattern_of, read_recipes
 from ..tasks.texture_files import TextureFiles
 from . import live, materials
+from .images import image_name
 from .marks import MARK, is_ours
 
 LOOK_EVERY_S: Final = 2.0  # at the disk, for the panel
@@ -259,7 +260,7 @@ def point(moves: Sequence[tuple[Recipe, Recipe]]) -> int:
             resized[image.name_full] = after
     for name, after in resized.items():
         image = changed[name]
-        image.name = materials.image_name(after.model, image[MARK]["map"], after.size, after.seed, after.wang)
+        image.name = image_name(after.model, image[MARK]["map"], after.size, after.seed, after.wang)
     for image in changed.values():
         image.reload()
     for material in bpy.data.materials:

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..material import export, group_sockets, legacy, live, materials, pieces
+from ..material import export, graph, group_sockets, legacy, live, materials, pieces
 from ..material.marks import is_ours
 from ..tasks import state
 from ..tasks.placement import size_text
@@ -148,7 +148,7 @@ def _draw_live(layout: Any, thing: Any, material: Any, node: Any, shown: live.Sh
             row.operator("texserver.measure", text="Measure")
     aligned = layout.column(align=True)
     for each in live.inputs_of(node):
-        if each.name == group_sockets.VARY or not materials.applies(each, shown):
+        if each.name == group_sockets.VARY or not graph.applies(each, shown):
             continue
         if each.name in _BEGIN_A_BLOCK:
             aligned = layout.column(align=True)

@@ -12,8 +12,8 @@ import bpy
 from ..loop import pump
 from ..loop.delivery import StyleDelivery
 from ..material import content
+from ..material.images import keep, provenance_of
 from ..material.marks import MARK, is_ours
-from ..material.materials import keep, provenance_of
 from ..pictures.draft import ImageFileError
 from ..tasks import state
 from ..tasks.catalogue import ListedModel

@@ -8,7 +8,8 @@ import addon_utils
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.texserver.material import materials
+from bl_ext.user_default.texserver.material import images as texture_images
+from bl_ext.user_default.texserver.material import marks, materials
 from bl_ext.user_default.texserver.panel import preferences
 from bl_ext.user_default.texserver.tasks import state
 from inside import (
@@ -77,7 +78,7 @@ def test_a_packed_texture_is_in_the_file_that_is_opened_again(packed: Path) -> N
 
 
 def test_a_large_texture_is_packed_when_the_file_is_saved(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(materials, "PACKED_LATER_BYTES", 1000)
+    monkeypatch.setattr(texture_images, "PACKED_LATER_BYTES", 1000)
     (texture,) = textures(generate(seed=7, **SMALL)).values()
     assert not texture.image.packed_file
     bpy.ops.wm.save_mainfile()
@@ -104,7 +105,7 @@ def test_a_material_of_version_0_1_is_still_ours_and_updated_in_place(tmp_path: 
     path = tmp_path / "old.blend"
     shutil.copy(Path(__file__).parents[1] / "fixtures" / "v0_1" / "stone.blend", path)
     material = reopen(path)
-    assert materials.is_ours(material)
+    assert marks.is_ours(material)
     images = materials.images_of(material)
     assert sorted(images) == ["ao", "basecolor", "height", "metallic", "normal", "roughness"]
     assert {each["texserver"]["software"] for each in images.values()} == {"texserver 0.1.0"}

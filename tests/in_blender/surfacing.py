@@ -41,7 +41,7 @@ def _shown(image: Any, **given: Any) -> Any:
     thing = plane()
     shown = live_group.Showing(images={"basecolor": image}, projection="UV", size=(TILE, TILE), across=4)
     material = materials.new_material("Atlas")
-    node = materials._Graph(material.node_tree, False).show(shown)
+    node = materials.Graph(material.node_tree, False).show(shown)
     material.node_tree.links.new(node.outputs[0], _shader(material).inputs["Base Color"])
     live_group.set_values(node, {group_sockets.SIZE: 1 / CELLS, **given})
     thing.data.materials.append(material)
@@ -213,7 +213,7 @@ def test_colours_drift_over_metres_and_not_without_being_asked(tmp_path: Path) -
     image.update()
     shown = live_group.Showing(images={"basecolor": image}, projection="UV", size=(4, 4))
     material = materials.new_material("Grey")
-    node = materials._Graph(material.node_tree, False).show(shown)
+    node = materials.Graph(material.node_tree, False).show(shown)
     material.node_tree.links.new(node.outputs[0], _shader(material).inputs["Base Color"])
     thing.data.materials.append(material)
 

@@ -245,7 +245,7 @@ def leftovers() -> list[str]:
 
 def of_ours() -> dict[str, list[str]]:
     """Data that the add-on has made, and the materials that there are."""
-    is_ours = addon("material.materials").is_ours
+    is_ours = addon("material.marks").is_ours
     return {
         "images": sorted(image.name for image in bpy.data.images if is_ours(image)),
         "materials": sorted(material.name for material in bpy.data.materials),

@@ -221,7 +221,7 @@ def scene_disabled() -> Steps:
     yield from open_dialog(desk, picture())
     task, _ = yield from accept(desk)
     yield from until(lambda: image_of(cube()), "the picture on the cube")
-    is_ours, name = addon("material.materials").is_ours, task.order.name
+    is_ours, name = addon("material.marks").is_ours, task.order.name
     bpy.ops.preferences.addon_disable(module="bl_ext.user_default.texserver")
     yield 2 * DRAWN_S
     left = [each.name for each in (*bpy.data.images, *bpy.data.node_groups) if is_ours(each)]
