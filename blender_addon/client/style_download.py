@@ -30,12 +30,15 @@ class StylizedPicture(Painting):
     keep_colours: bool
     noise: float
     stroke: float = 1.0
+    regions: tuple[str, ...] = ()  # MASK=STYLE of each part in another style
 
     def provenance(self, map: PaintedMap) -> dict[str, str]:
         """Metadata for the picture's file."""
         told = super().provenance(map)
         del told["Map"], told["Window"]
         more = {"Strength": f"{self.strength:g}", "Keep colours": "yes" if self.keep_colours else "no"}
+        if self.regions:
+            more["Regions"] = ascii(", ".join(self.regions))[1:-1]
         numbers = {"Noise": self.noise, "Stroke": self.stroke}
         return told | more | {name: f"{value:g}" for name, value in numbers.items() if value != 1}
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ..client.blending import Blending
 from ..material import content, measure, mesh_mask
 from ..pictures.picture_reader import PictureError, TiffPicture, read_picture
+from ..tasks import state
 from ..tasks.catalogue import ListedModel
 from ..tasks.mask_drawing import Mask, drawn, layered, ramp
 from ..tasks.mask_noise import spots
@@ -37,6 +38,8 @@ def blended(context: Any, **given: Any) -> PreparedTexture:
     if missing := [number for number, each in enumerate(layers, 1) if not each.second]:
         raise NotOrdered(f"Layer {missing[0]} has no model. Choose one, or remove the layer.")
     models = [orders.chosen_model(each) for each in (settings.model, *(layer.second for layer in layers))]
+    if networks := [each.name for each in models if not each.can_blend]:
+        raise NotOrdered(f"{_network(networks[0])}. Choose another one.")
     first, names = models[0], [each.name for each in models]
     if twice := [each for each in dict.fromkeys(names) if names.count(each) > 1]:
         raise NotOrdered(_twice(twice[0], len(names)))
@@ -67,6 +70,18 @@ def blended(context: Any, **given: Any) -> PreparedTexture:
     if "texels" not in given and (texels := _covering(context, settings, layers, blend.cover, size)):
         given["texels"] = texels
     return orders.prepared(context, order, **given)
+
+
+def not_below(name: str) -> str:
+    """Why nothing can be blended onto this model, as a sentence; "" if something can."""
+    model = state.session().catalogue.get(name)
+    if model is None or model.state != "ready" or model.can_blend:
+        return ""
+    return f"{_network(name)}. Choose another one in the gallery."
+
+
+def _network(name: str) -> str:
+    return f"{name} is a network, and only quilts can be blended"
 
 
 def _twice(name: str, count: int) -> str:

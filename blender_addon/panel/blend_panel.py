@@ -43,7 +43,11 @@ class BlendPanel(Panel):
         column.prop(blend, "softness")
         column.prop(blend, "heights")
         column.prop(blend, "reach")
+        why = blend_orders.not_below(first)
+        if why:
+            draw_text(layout, why, icon="INFO")
         row = layout.row()
+        row.enabled = not why
         row.scale_y = 1.3
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("texserver.blend", icon="MOD_MASK")

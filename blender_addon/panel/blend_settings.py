@@ -38,8 +38,9 @@ class Layer:
 
     second: StringProperty(
         name="Second Model",
-        description="The model that shows where the mask is white. The first is that of the gallery",
-        search=gallery.search_models,
+        description="The model that shows where the mask is white. The first is that of the gallery. Only quilts can "
+        "be blended",
+        search=gallery.search_blended,
     )
     mask: EnumProperty(name="Mask", description="What says which model shows where", items=MASKS)
     image: PointerProperty(

@@ -156,6 +156,12 @@ def search_models(self: Any, context: Any, text: str) -> list[str]:
     return [each.name for each in state.session().catalogue.ready("texture") if text.lower() in each.name.lower()]
 
 
+def search_blended(self: Any, context: Any, text: str) -> list[str]:
+    """Names of textures that contain the text and can be blended."""
+    found = [each for each in state.session().catalogue.ready("texture") if each.can_blend]
+    return [each.name for each in found if text.lower() in each.name.lower()]
+
+
 def search_styles(self: Any, context: Any, text: str) -> list[str]:
     """Names of styles that contain the text."""
     return _named(styles(self, context), text)

@@ -3,13 +3,21 @@
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 from ..loop import trial
 from ..material import assignment, live, materials
 from ..tasks import state
 from ..tasks.relief import Projection
-from . import blend_settings, gallery
+from . import blend_settings, gallery, style_region_settings
 
 CATEGORY = "Texserver"  # of the tab in the sidebars
 CUSTOM = "CUSTOM"
@@ -89,6 +97,7 @@ class TEXSERVER_PG_style(bpy.types.PropertyGroup):
     keep_colours: BoolProperty(
         name="Keep Colours", description="Take only light and dark from the style, and the colours from the picture"
     )
+    regions: CollectionProperty(type=style_region_settings.TEXSERVER_PG_region)
     after_render: BoolProperty(
         name="After Every Render",
         description="Stylize each render when it is complete; of an animation only the last frame",
@@ -268,4 +277,10 @@ class TEXSERVER_PG_live(bpy.types.PropertyGroup):
     displace: BoolProperty(name="Displace Surface", description=_DISPLACE, get=_get_displace, set=_set_displace)
 
 
-CLASSES = (TEXSERVER_PG_style, *blend_settings.CLASSES, TEXSERVER_PG_settings, TEXSERVER_PG_live)
+CLASSES = (
+    *style_region_settings.CLASSES,
+    TEXSERVER_PG_style,
+    *blend_settings.CLASSES,
+    TEXSERVER_PG_settings,
+    TEXSERVER_PG_live,
+)

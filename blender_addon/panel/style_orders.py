@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from ..tasks.picture_task import PictureOrder, PictureTask
 from ..tasks.sequence_task import ContentSource, SequenceOrder, SequenceTask, remove_frames
 from ..tasks.style_task import NoContent, StyleParameters
 from ..tasks.task import Task
-from . import orders, preferences
+from . import orders, preferences, style_regions
 from .orders import NotOrdered, chosen_model
 
 PICTURES: Final = frozenset(
@@ -77,7 +78,7 @@ def picture(context: Any, *, automatic: bool = False, **given: Any) -> PreparedP
     if given.get("image"):
         given.setdefault("content", "IMAGE")
     settings = orders.Settings(context.scene.texserver.style, given)
-    style = _parameters(settings, chosen_model(settings.model, "style"))
+    style = _parameters(context, settings, chosen_model(settings.model, "style"))
     chosen = preferences.get()
     folder = orders.folder(chosen)
     folder = folder.with_name("stylized") if folder else None
@@ -120,13 +121,14 @@ def chosen_image(context: Any, image: Any) -> Any:
     return found
 
 
-def _parameters(settings: Any, model: ListedModel) -> StyleParameters:
+def _parameters(context: Any, settings: Any, model: ListedModel) -> StyleParameters:
     return StyleParameters(
         model=model.name,
         strength=settings.strength,
         seed=settings.seed,
         keep_colours=settings.keep_colours,
         stroke=settings.stroke,
+        regions=style_regions.regions_of(context),
     )
 
 
@@ -149,9 +151,14 @@ def _mark(image: Any, painting: Any, style: StyleParameters, of: str) -> None:
         "strength": style.strength,
         "keep_colours": style.keep_colours,
         "stroke": style.stroke,
+        "regions": _regions_told(style),
         "content": content.RENDER_RESULT if of == VIEWPORT else of,
         "made": time.time(),
     }
+
+
+def _regions_told(style: StyleParameters) -> str:
+    return ", ".join(each.told for each in style.regions)
 
 
 def _replace_earlier(image: Any) -> None:
@@ -174,7 +181,7 @@ def sequence(context: Any, **given: Any) -> PreparedSequence:
     scene = context.scene
     settings = orders.Settings(scene.texserver.style, given)
     model = chosen_model(settings.model, "style")
-    style, suffix = _parameters(settings, model), preferences.get().file_format
+    style, suffix = _parameters(context, settings, model), preferences.get().file_format
     first = given.get("frame_start", scene.frame_start)
     last = given.get("frame_end", scene.frame_end)
     if settings.frames == "FILES":
@@ -220,7 +227,9 @@ def _output_folder(chosen: str, name: str, style: StyleParameters) -> Path:
         return Path(bpy.path.abspath(chosen.strip()))
     colours = "-colours" if style.keep_colours else ""
     stroke = "" if style.stroke == 1 else f"-stroke-{style.stroke:.2f}"
+    regions = sha256(" ".join(each.identity for each in style.regions).encode()).hexdigest()[:8]
     own = f"{_plain(name)}-{_plain(style.model)}-{style.seed}-{style.strength:.2f}{colours}{stroke}"
+    own += f"-regions-{regions}" if style.regions else ""
     if bpy.data.is_saved:
         return Path(bpy.path.abspath("//stylized")) / own
     return state.session().folder / "stylized" / own
@@ -275,6 +284,7 @@ def _load_sequence(task: SequenceTask) -> Any:
         "strength": order.style.strength,
         "keep_colours": order.style.keep_colours,
         "stroke": order.style.stroke,
+        "regions": _regions_told(order.style),
         "content": order.name,
         "frame_start": number,
         "frame_end": order.frames[-1][0],

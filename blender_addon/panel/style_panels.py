@@ -11,6 +11,7 @@ from .orders import NotOrdered
 from .panel import Panel
 from .panels import JobsPanel
 from .server_drawing import draw_server
+from .style_regions import RegionsPanel
 
 
 class _StylizePanel:
@@ -92,7 +93,7 @@ def _for_editor(where: dict[str, str], short: str, first: type) -> list[type]:
     """All panels for one editor. The first is the parent of the others."""
     main = f"TEXSERVER_PT_{short}_stylize"
     classes = [type(main, (first, bpy.types.Panel), {**where, "bl_idname": main})]
-    for panel in (_AnimationPanel, JobsPanel):
+    for panel in (RegionsPanel, _AnimationPanel, JobsPanel):
         name = f"{main}_{panel.bl_label.lower()}"
         classes.append(type(name, (panel, bpy.types.Panel), {**where, "bl_idname": name, "bl_parent_id": main}))
     return classes

@@ -17,6 +17,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Jobs": ("Aufträge", "Tâches"),
     "History": ("Verlauf", "Historique"),
     "Stylize": ("Stilisieren", "Styliser"),
+    "Regions": ("Bereiche", "Régions"),
     "Animation": ("Animation", "Animation"),
     "Texserver Presets": ("Texserver-Vorgaben", "Préréglages Texserver"),
     # buttons
@@ -36,6 +37,9 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Style from This Image": ("Stil aus diesem Bild", "Style depuis cette image"),
     "Make": ("Machen", "Créer"),
     "Leave Out": ("Weglassen", "Exclure"),
+    "Add Region": ("Bereich hinzufügen", "Ajouter une région"),
+    "Remove Region": ("Bereich entfernen", "Retirer la région"),
+    "The picture itself": ("Das Bild selbst", "L'image elle-même"),
     "Fetch Style": ("Stil holen", "Récupérer le style"),
     "Fetch": ("Holen", "Récupérer"),
     "Whole Picture": ("Ganzes Bild", "Image entière"),

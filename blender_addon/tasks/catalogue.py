@@ -62,6 +62,11 @@ class ListedModel:
     category: str = ""  # such as "Masonry"
     exact: bool = False  # its samples are the same whatever the device and the precision
 
+    @property
+    def can_blend(self) -> bool:
+        """Whether it can be in one texture with others: quilts can, and their samples alone are the same everywhere."""
+        return self.kind == "texture" and self.exact
+
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "ListedModel":
         """A model from an entry of the server's list. Raises wire.Refused, ValueError for one that makes no sense."""

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ..client.connection import Connection
+from ..client.region_download import RegionDownload
 from ..client.sinks import FileSink, MemorySink
 from ..client.style_download import CALM, StyleDownload, StylizedPicture
 from ..pictures.carry_file import carry_path, read_carry, write_carry
 from ..pictures.draft import ImageFileError
 from ..pictures.picture_reader import PictureError
-from ..protocol import wire
 from .style_task import NoContent, StyleParameters, StyleTask
 from .task import PATIENCE_S
 
@@ -121,7 +121,7 @@ class SequenceTask(StyleTask):
             self._end("failed", "An error in this program stopped it.")
             raise
 
-    def _advance_frame(self, download: StyleDownload) -> None:
+    def _advance_frame(self, download: StyleDownload | RegionDownload) -> None:
         number = self._number
         download.tick()
         self.message = f"Frame {number}, {self._done + 1} of {len(self.order.frames)}. {download.message}"
@@ -185,7 +185,7 @@ def read_record(order: SequenceOrder) -> str:
     if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
         return ""
     statistics = record.get("statistics")
-    if not isinstance(statistics, str) or len(statistics) > wire.MAX_STATISTICS:
+    if not isinstance(statistics, str) or len(statistics) > MOST_RECORD_BYTES:
         return ""
     wanted = _record(order)
     if {key: record.get(key) for key in wanted} != wanted:
@@ -221,6 +221,7 @@ def _record(order: SequenceOrder) -> Mapping[str, Any]:
         "seed": style.seed,
         "keep_colours": style.keep_colours,
         **({} if style.stroke == 1 else {"stroke": round(style.stroke, 6)}),  # records of before have none
+        **({"regions": [each.identity for each in style.regions]} if style.regions else {}),
     }
 
 

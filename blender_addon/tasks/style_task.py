@@ -9,6 +9,7 @@ Content is a file that picture_reader reads. No bpy here.
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..client.region_download import Region, RegionDownload
 from ..client.sinks import Sink
 from ..client.style_download import StyleDownload
 from ..pictures.picture_reader import read_picture
@@ -29,12 +30,13 @@ class StyleParameters:
     seed: int = 0
     keep_colours: bool = False  # take only light and dark from the style
     stroke: float = 1.0  # the size of strokes
+    regions: tuple[Region, ...] = ()  # parts in other styles, the last one uppermost
 
 
 class StyleTask(Task):
     """A task with at most one picture on its way at a time."""
 
-    _download: StyleDownload | None = None
+    _download: StyleDownload | RegionDownload | None = None
 
     def _start(
         self,
@@ -45,25 +47,40 @@ class StyleTask(Task):
         statistics: str = "",
         carry: bytes | None = None,
         noise: float = 1.0,
-    ) -> StyleDownload:
+    ) -> StyleDownload | RegionDownload:
         """Begin the download of one picture; `content` is a file for picture_reader. `carry`: of the frame before, b""
         where there is none, None for a picture by itself. Raises PictureError.
         """
         picture = read_picture(content)
-        return StyleDownload(
-            self._connection,
+
+        def begin(model: str, sink: Sink, statistics: str, before: bytes) -> StyleDownload:
+            return StyleDownload(
+                self._connection,
+                model,
+                picture.data,
+                picture.shape,
+                sink,
+                dtype=picture.dtype,
+                strength=style.strength,
+                seed=style.seed,
+                keep_colours=style.keep_colours,
+                noise=noise,
+                stroke=style.stroke,
+                statistics=statistics,
+                sequence=carry is not None,
+                carry=before,
+                clock=self._clock,
+            )
+
+        if not style.regions:
+            return begin(style.model, sink, statistics, carry or b"")
+        return RegionDownload(
+            begin,
             style.model,
-            picture.data,
-            picture.shape,
+            style.regions,
+            picture,
             sink,
-            dtype=picture.dtype,
-            strength=style.strength,
-            seed=style.seed,
-            keep_colours=style.keep_colours,
-            noise=noise,
-            stroke=style.stroke,
             statistics=statistics,
-            sequence=carry is not None,
             carry=carry or b"",
             clock=self._clock,
         )

@@ -12,6 +12,7 @@ from typing import Final
 
 from ..client.connection import Connection
 from ..client.download import Download, State
+from ..client.region_download import RegionDownload
 from ..client.sinks import Painting
 from .painted import Painted
 
@@ -89,7 +90,7 @@ class Task(ABC):
         self._stop()
         self.state, self.message = state, message
 
-    def _watch(self, download: Download) -> None:
+    def _watch(self, download: Download | RegionDownload) -> None:
         """Fail when there was no sign of work for too long, so that nobody waits forever for an absent server."""
         now, progress = self._clock(), (download, download.signs)
         if progress != self._progress:

@@ -5,20 +5,21 @@ shows, where it is black what lies below, and grey mixes. So a border is as soft
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blender_addon.client.region_download import joined, packed, split, unpacked
 from blender_addon.client.sinks import MemorySink, Sink
-from blender_addon.client.style_download import IMAGE
+from blender_addon.client.style_download import IMAGE, StylizedPicture
+from blender_addon.pictures.region_mix import Letter, mixed_row
 from blender_addon.protocol.rect import Rect
 from server.client.stylized import StyleParameters, Stylizer, Used, checked_content, stylized_of
 from server.errors import BadRequest
 
 NONE = "none"  # in the place of a style: the picture itself
-WHITE = 65535
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,13 +34,12 @@ class Region:
 class RegionStylizer(Stylizer):
     """Stylizes by another stylizer, and then the regions on top, the last one uppermost.
 
-    Every style keeps its own statistics of the first frame of a sequence. What a frame gives to the next one is that of
-    all styles, one after the other.
+    Every style keeps its own statistics of the first frame of a sequence. They, and what a frame gives to the next one,
+    are those of all styles, one after the other. The add-on does the same (blender_addon/client/region_download.py).
     """
 
     def __init__(self, stylizer: Stylizer, regions: Sequence[Region]) -> None:
         self._stylizer, self._regions = stylizer, tuple(regions)
-        self._statistics: dict[str, str] = {}
 
     def stylize_into(
         self,
@@ -60,50 +60,41 @@ class RegionStylizer(Stylizer):
                     f"{width} x {height}; paint the mask at the picture's size."
                 )
         memory = MemorySink()
-        given = unpacked(parameters.get("carry", b""), 1 + len(self._regions))
-        lowest: StyleParameters = {**parameters, "carry": given[0]}
-        used = self._stylizer.stylize_into(memory, model, pixels, **lowest)
-        result, carries = stylized_of(memory, used).image, [used.carry]
-        for count, region in enumerate(self._regions, 1):
-            progress(height * width * count // (len(self._regions) + 1))
-            over, carry = pixels, b""
+        count = 1 + len(self._regions)
+        carries = unpacked(parameters.get("carry", b""), count)
+        own: list[StyleParameters] = [
+            {**parameters, "statistics": statistics, "carry": carry}
+            for statistics, carry in zip(split(parameters.get("statistics", ""), count), carries, strict=True)
+        ]
+        every = [self._stylizer.stylize_into(memory, model, pixels, **own[0])]
+        result = stylized_of(memory, every[0]).image
+        for number, region in enumerate(self._regions, 1):
+            progress(height * width * number // count)
+            over, used = pixels if channels > 1 else pixels.repeat(3, axis=2), Used("", b"")
             if region.style != NONE:
-                over, carry = self._styled(region.style, pixels, {**parameters, "carry": given[count]})
-            elif channels == 1:
-                over = pixels.repeat(3, axis=2)
-            carries.append(carry)
-            share = region.mask[..., None].astype(np.int64)
-            mixed = over.astype(np.int64) * share + result.astype(np.int64) * (WHITE - share)
-            result = ((mixed + WHITE // 2) // WHITE).astype(pixels.dtype)
-        assert memory.painting
+                styled = self._stylizer.stylize(region.style, pixels, **own[number])
+                over, used = styled.image, Used(styled.statistics, styled.carry)
+            every.append(used)
+            result = _laid(result, over, region.mask)
+        painting = memory.painting
+        if isinstance(painting, StylizedPicture):
+            painting = replace(painting, regions=tuple(f"{each.name}={each.style}" for each in self._regions))
+        assert painting
         try:
-            sink.begin(memory.painting)
-            sink.write(IMAGE, Rect(0, 0, height, width), np.ascontiguousarray(result).data.cast("B"))
+            sink.begin(painting)
+            sink.write(IMAGE, Rect(0, 0, height, width), result.data.cast("B"))
             sink.finish()
         except BaseException:
             sink.abort()
             raise
         progress(height * width)
-        return Used(used.statistics, packed(carries))
-
-    def _styled(self, style: str, pixels: NDArray[Any], parameters: StyleParameters) -> tuple[NDArray[Any], bytes]:
-        first = self._statistics.get(style, "") if parameters.get("statistics") else ""
-        own: StyleParameters = {**parameters, "statistics": first}
-        found = self._stylizer.stylize(style, pixels, **own)
-        self._statistics[style] = found.statistics
-        return found.image, found.carry
+        return Used(joined([each.statistics for each in every]), packed([each.carry for each in every]))
 
 
-def packed(parts: Sequence[bytes]) -> bytes:
-    """Each after its length; empty where all of them are."""
-    return b"".join(len(each).to_bytes(4, "little") + each for each in parts) if any(parts) else b""
-
-
-def unpacked(data: bytes, count: int) -> list[bytes]:
-    """So many parts; empty ones where these are not that many."""
-    parts, rest = [], data
-    while len(rest) >= 4:
-        end = 4 + int.from_bytes(rest[:4], "little")
-        parts.append(rest[4:end])
-        rest = rest[end:]
-    return parts if len(parts) == count else [b""] * count
+def _laid(below: NDArray[Any], above: NDArray[Any], mask: NDArray[np.uint16]) -> NDArray[Any]:
+    """One picture over another, row by row."""
+    letter: Letter = "B" if below.dtype.itemsize == 1 else "H"
+    parts = (np.ascontiguousarray(each) for each in (below, above, mask))
+    rows = zip(*parts, strict=True)
+    laid = b"".join(mixed_row(b.data.cast("B"), a.data.cast("B"), m.data.cast("B"), letter, "H") for b, a, m in rows)
+    return np.frombuffer(laid, below.dtype).reshape(below.shape)

@@ -84,13 +84,14 @@ os._exit(0 if there else 1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """One for all Blenders: models with a colour alone, with a pattern, and with many maps; one of a style."""
+    """One for all Blenders: models with a colour alone, with a pattern, and with many maps; two styles."""
     home = tmp_path_factory.mktemp("server")
     models = {
         "tiny": tiny_model(1, name="tiny"),
         "tiles": replace(tiny_model(2, name="tiles", lattice=True), training={"metres": 0.625}),  # 512 texels a metre
         "stone": tiny_model(3, name="stone", maps=MATERIAL),
         "ink": tiny_style(4, name="ink"),
+        "wash": tiny_style(5, name="wash"),
     }
     for name, model in models.items():
         write_model(home / "models" / f"{name}.safetensors", model)

@@ -7,12 +7,12 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.texserver.material import recipes
-from bl_ext.user_default.texserver.panel import command, panels, preferences
+from bl_ext.user_default.texserver.panel import command, gallery, panels, preferences
 from bl_ext.user_default.texserver.tasks import state
 from inside import connect, fresh_seed, generate
 from pictures import of_image
 from scenery import add, plane, textures, value
-from strict_layout import draw, names
+from strict_layout import draw, names, texts
 
 SIZE = {"width": 192, "height": 128}
 
@@ -252,7 +252,8 @@ def test_what_is_missing_is_said() -> None:
     for given, said in (
         ({"model": "stones"}, "Choose the second model"),
         ({"model": "stones", "second": "stones"}, "Both models are stones"),
-        ({"model": "stones", "second": "network"}, "only quilts can be blended"),
+        ({"model": "stones", "second": "network"}, "network is a network, and only quilts can be blended"),
+        ({"model": "network", "second": "stones"}, "network is a network, and only quilts can be blended"),
         ({"model": "stones", "second": "moss", "mask": "IMAGE"}, "press New Mask"),
         ({"model": "stones", "second": "moss", "image": "None"}, "There is no image 'None'"),
     ):
@@ -278,6 +279,19 @@ def test_the_panel_shows_what_the_mask_needs() -> None:
     for kind, shows in (("SLOPE", "slope"), ("HEIGHT", "level"), ("ATTRIBUTE", "attribute")):
         blending.mask = kind
         assert {shows, "invert"} <= set(names(draw(panel, bpy.context)))
+
+
+def test_networks_are_not_offered_and_the_panel_says_so_where_one_is_below() -> None:
+    plane()
+    connect()
+    settings = bpy.context.scene.texserver
+    assert gallery.search_models(settings, bpy.context, "") == ["moss", "network", "sand", "stones"]
+    assert gallery.search_blended(settings.blending, bpy.context, "") == ["moss", "sand", "stones"]
+    assert gallery.search_blended(settings.blending, bpy.context, "st") == ["stones"]
+    (panel,) = [each for each in panels.CLASSES if each.bl_label == "Blend" and each.bl_space_type == "VIEW_3D"]
+    for model, said in (("stones", False), ("network", True)):
+        settings.model = model
+        assert ("only quilts can be blended" in texts(draw(panel, bpy.context))) == said
 
 
 def test_the_dice_gives_other_spots() -> None:

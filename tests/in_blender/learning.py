@@ -237,6 +237,10 @@ def test_a_script_makes_a_style_of_an_image_which_is_selected_and_stylizes() -> 
     panel = draw(style_panel(), bpy.context)
     assert {"texserver.style_from_picture", "texserver.stylize_image"} <= names(panel)
     assert "already" in refusal(lambda: bpy.ops.texserver.learn_style(image=image.name, name=name))
+    style.model = "tiny"
+    (token,) = [task.token for task in state.session().tasks if isinstance(task, TrainingTask)]
+    assert bpy.ops.texserver.fetch_style(token=token, name=name) == {"FINISHED"}
+    assert style.model == name
 
 
 def test_a_style_that_is_being_made_is_cancelled_on_the_server_and_fetched_after_the_end() -> None:

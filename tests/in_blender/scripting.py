@@ -244,7 +244,7 @@ def test_the_largest_seed_can_be_painted() -> None:
 
 def test_refresh_lists_the_models() -> None:
     assert bpy.ops.texserver.refresh() == {"FINISHED"}
-    assert [model.name for model in state.session().catalogue.models] == ["ink", "stone", "tiles", "tiny"]
+    assert [model.name for model in state.session().catalogue.models] == ["ink", "stone", "tiles", "tiny", "wash"]
 
 
 def test_refresh_without_a_server_is_refused(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +303,7 @@ def test_no_operator_is_left_out_here() -> None:
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     called = set(re.findall(r"bpy\.ops\.texserver\.(\w+)", text)) | {"generate"}
     there = {name for name in dir(bpy.ops.texserver) if not name.startswith("_")}
-    assert there - called == {"preferences", "corners", "train_begin", "material_from_image"}
+    assert there - called == {"preferences", "corners", "train_begin", "material_from_image", "style_from_image"}
 
 
 # -------------------------------------------------------------------------------------------------------- local server

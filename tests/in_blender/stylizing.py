@@ -1,6 +1,8 @@
 """Renders, images and animations in a style: what becomes of them, and what of the scene stays as it was."""
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from bl_ext.user_default.texserver.material import content
 from bl_ext.user_default.texserver.panel import operator, preferences, style_orders, style_panels
 from bl_ext.user_default.texserver.pictures.picture_reader import read_picture
 from bl_ext.user_default.texserver.tasks import state
-from inside import Paused, connect, refusal, turn, until
+from inside import PYTHON, Paused, connect, refusal, turn, until
 from numpy.typing import NDArray
 from pictures import difference
 from strict_layout import draw, names, texts
@@ -413,7 +415,7 @@ def drawn(editor: str) -> dict[str, Any]:
     for panel in style_panels.CLASSES:
         if panel.bl_space_type == editor:
             found[panel.bl_label] = draw(panel, bpy.context)
-    assert list(found) == ["Stylize", "Animation", "Jobs"]
+    assert list(found) == ["Stylize", "Regions", "Animation", "Jobs"]
     return found
 
 
@@ -454,6 +456,112 @@ def test_panels_show_jobs_of_both_kinds(editor: str, tmp_path: Path) -> None:
     picture.fail("This went wrong.")
     state.session().tasks.reverse()
     assert "This went wrong." in texts(drawn(editor)["Stylize"])
+
+
+# ------------------------------------------------------------------------------------------------------------- regions
+
+
+def mask(name: str, shares: NDArray[np.float64]) -> Any:
+    """An image as somebody paints it, of shares (height, width) in [0, 1]."""
+    height, width = shares.shape
+    image = bpy.data.images.new(name, width, height, is_data=True)
+    pixels = np.ones((height, width, 4), np.float32)
+    pixels[..., :3] = shares[::-1, :, None]
+    image.pixels.foreach_set(pixels.ravel())
+    return image
+
+
+def add_region(style: str, image: Any) -> None:
+    assert bpy.ops.texserver.add_region() == {"FINISHED"}
+    region = bpy.context.scene.texserver.style.regions[-1]
+    region.style, region.mask = style, image
+
+
+def ramp() -> NDArray[np.float64]:
+    """White at the left, then soft, then black."""
+    return np.clip(np.linspace(2, -1, WIDTH), 0, 1)[None].repeat(HEIGHT, 0)
+
+
+def test_regions_mix_as_those_of_texget_do_to_the_byte(tmp_path: Path) -> None:
+    path = content.of_render(bpy.context.scene) if bpy.ops.render.render() else Path()
+    path.rename(tmp_path / "content.tif")
+    add_region("wash", mask("soft", ramp()))
+    add_region("", mask("low", (np.arange(HEIGHT)[:, None] > 30).repeat(WIDTH, 1) * 1.0))
+    for each in ("soft", "low"):
+        content.of_image(bpy.data.images[each], bpy.context.scene).rename(tmp_path / f"{each}.tif")
+    image = stylize(model="ink", seed=3)
+    assert image["texserver"]["regions"] == "soft=wash, low=none"
+    options = ["--region", "soft.tif=wash", "--region", "low.tif=none", "--seed", "3", "-o", "out.tif", "--quiet"]
+    command = [PYTHON, "-m", "server.cli.texget", "ink", "--stylize", "content.tif", *options]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    np.testing.assert_array_equal(samples(image), read(tmp_path / "out.tif"))
+    before = read(tmp_path / "content.tif")
+    np.testing.assert_array_equal(samples(image)[31:], before[31:])
+    bpy.context.scene.texserver.style.regions.clear()
+    plain = samples(stylize(model="ink", seed=3))
+    np.testing.assert_array_equal(samples(image)[:31, -20:], plain[:31, -20:])
+    assert (samples(image)[:31, :20] != plain[:31, :20]).any()
+
+
+def test_regions_of_an_animation_are_those_of_each_frame_and_others_are_not_mixed_in(tmp_path: Path) -> None:
+    scene = bpy.context.scene
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    scene.frame_end = 2
+    for number in (1, 2):
+        bpy.data.objects["Cube"].location.x = number
+        render()
+        content.of_render(scene).rename(frames / f"f_{number:04}.tif")
+    right = np.zeros((HEIGHT, WIDTH))
+    right[:, 40:] = 1
+    add_region("", mask("right", right))
+    given = {"model": "ink", "frames": "FILES", "input_folder": str(frames), "output_folder": str(tmp_path / "out")}
+    preferences.get().file_format = ".tif"
+    assert bpy.ops.texserver.stylize_animation(**given) == {"FINISHED"}
+    first, second = (read_picture(tmp_path / "out" / f"f_{number:04}.tif") for number in (1, 2))
+    for number, picture in ((1, first), (2, second)):
+        after, before = (
+            np.frombuffer(each.data, np.uint8).reshape(each.shape)
+            for each in (picture, read_picture(frames / f"f_{number:04}.tif"))
+        )
+        np.testing.assert_array_equal(after[:, 40:], before[:, 40:])
+        assert (after[:, :40] != before[:, :40]).any()
+    (tmp_path / "out" / "f_0002.tif").unlink()
+    assert bpy.ops.texserver.stylize_animation(**given) == {"FINISHED"}
+    assert read_picture(tmp_path / "out" / "f_0002.tif").data == second.data
+    (tmp_path / "out" / "f_0002.tif").unlink()
+    add_region("wash", mask("left", 1 - right))
+    assert "with other settings" in refusal(lambda: bpy.ops.texserver.stylize_animation(**given))
+
+
+def test_what_is_wrong_with_a_region_is_said(image_editor: Any) -> None:
+    render()
+    assert bpy.ops.texserver.add_region() == {"FINISHED"}
+    assert "Region 1 has no mask" in refusal(lambda: bpy.ops.texserver.stylize_image())
+    assert bpy.ops.texserver.region_mask(region=0) == {"FINISHED"}
+    region = bpy.context.scene.texserver.style.regions[0]
+    assert (tuple(region.mask.size), image_editor.image, image_editor.ui_mode) == (
+        (WIDTH, HEIGHT),
+        region.mask,
+        "PAINT",
+    )
+    stylize()
+    region.style = "tiny"
+    assert "cannot stylize pictures" in refusal(lambda: bpy.ops.texserver.stylize_image())
+    region.style, region.mask = "", mask("small", np.ones((8, 9)))
+    assert "has 9 x 8 pixels and the picture 72 x 40" in refusal(lambda: bpy.ops.texserver.stylize_image())
+    for _ in range(3):
+        bpy.ops.texserver.add_region()
+    with pytest.raises(RuntimeError, match="There can be 4 regions at most"):
+        bpy.ops.texserver.add_region()
+    panel = next(each for each in style_panels.CLASSES if each.bl_label == "Regions")
+    assert {"texserver.remove_region", "texserver.region_mask", "texserver.add_region"} <= names(
+        draw(panel, bpy.context)
+    )
+    assert bpy.ops.texserver.remove_region(region=0) == {"FINISHED"}
+    assert len(bpy.context.scene.texserver.style.regions) == 3
 
 
 def test_the_dice_gives_another_seed() -> None:
