@@ -33,7 +33,10 @@ class StyleQuiltJob(Job):
         super().__init__(*arguments)
         self.contents = find_contents(self.config.content, self.say)
         beside = [read_swatch(path, self.swatch_size) for path in self.material.beside]
-        self.paintings = [Painting.of(each, self._left_out(each.path)) for each in (self.swatch, *beside)]
+        self.paintings = [
+            Painting.of(each, self._left_out(each.path), keep_writing=self.config.keep_writing)
+            for each in (self.swatch, *beside)
+        ]
         try:
             self.ground = Ground.of(self.paintings)
         except UnusableSwatch as error:
@@ -82,6 +85,8 @@ class StyleQuiltJob(Job):
             (height, width), share = each.size, 1 - float(each.shown.float().mean())
             if each.size != each.whole:
                 self.say(f"  {of}A frame around the painting is left out: {width} x {height} pixels remain.")
+            for place in each.writing:
+                self.say(f"  {of}What looks like writing, at {place}, is left out; --keep-writing shows it.")
             if share:
                 self.say(f"  {of}Left out: {100 * share:.0f} % of the painting.")
             if max(each.size) > MUCH_LARGER * longer:

@@ -140,6 +140,10 @@ class TrainingConfig:
             metavar="[FILE=]X,Y,W,H",
         ),
     )
+    keep_writing: bool = field(
+        default=False,
+        metadata=flag("for a quilted style: leave out no captions and signatures but those that --leave-out names"),
+    )
     together: str | None = field(
         default=None,
         metadata=flag(
@@ -214,6 +218,8 @@ class TrainingConfig:
             raise ValueError("--map and --derive are for textures; a style is learned from one picture.")
         if self.leave_out and (self.kind != "style" or self.recipe.arch != "quilt"):
             raise ValueError("--leave-out is for quilted styles; crop the picture instead.")
+        if self.keep_writing and (self.kind != "style" or self.recipe.arch != "quilt"):
+            raise ValueError("--keep-writing is for quilted styles; other models learn from all of a picture.")
         if self.together is not None and (self.kind != "style" or self.recipe.arch != "quilt"):
             raise ValueError("--together is for quilted styles; other models are learned from one picture each.")
         if self.metres is not None and self.kind != "texture":

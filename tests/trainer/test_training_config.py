@@ -39,6 +39,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "colour": ([], True), "again": ([], True), "json": (["made.json"], Path("made.json")),
     "resume": ([], True), "quiet": ([], True), "corners": (["0,0;0,1;1,1;1,0"], "0,0;0,1;1,1;1,0"),
     "leave_out": (["0.1,0.2,0.3,0.4"], ("0.1,0.2,0.3,0.4",)), "together": (["hers"], "hers"),
+    "keep_writing": ([], True),
     "aspect": (["1.5"], 1.5), "model_only": ([], True), "progress_lines": ([], True), "leave_with_parent": ([], True),
     "swatch_list": (["list.txt"], Path("list.txt")), "shard": (["3/16"], "3/16"), "estimate": ([], True),
     "ray": (["auto"], "auto"),
@@ -50,8 +51,9 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
 def test_every_field_has_a_flag_that_sets_it_alone(name: str) -> None:
     arguments, value = GIVEN[name]
     others = () if name == "swatch" else ("--swatch", "brick.jpg")
-    style = {"kind": "style"}
-    needed = {"aspect": {"corners": "0,0;0,1;1,1;1,0"}, "leave_out": style, "together": style}.get(name, {})
+    needed = {"aspect": {"corners": "0,0;0,1;1,1;1,0"}}.get(name, {})
+    if name in ("leave_out", "together", "keep_writing"):
+        needed = {"kind": "style"}
     others += tuple(each for given in needed.items() for each in (f"--{given[0]}", given[1]))
     config = parsed(*others, f"--{name.replace('_', '-')}", *arguments)
     assert config == replace(PLAIN, **needed, **{name: value})
@@ -87,6 +89,7 @@ def test_a_swatch_must_be_named() -> None:
         ({"metres": 1.0, "kind": "style"}, "for textures"),
         ({"leave_out": ("0,0,1,1",)}, "for quilted styles"),
         ({"together": "hers"}, "for quilted styles"),
+        ({"keep_writing": True}, "for quilted styles"),
         ({"leave_out": ("0,0,1",), "kind": "style"}, "x,y,w,h"),
         ({"corners": "0,0;0,1;1,1;1,0", "kind": "style"}, "for textures"),
         ({"corners": "0,0;1,0;1,1;0,1"}, "clockwise"),

@@ -1,4 +1,4 @@
-"""What of a picture of a painting is no painting: frames, and places that a person names.
+"""What of a picture of a painting is no painting: frames, and places that a person names. Writing: captions.py.
 
 A frame is a border nearly of one colour that ends well within the picture: paper, a mount, a scanner's lid. A plain sky
 at the border does not end so soon.
@@ -39,6 +39,10 @@ class Share:
     width: float
     height: float
     picture: str = ""  # the name of the file that is meant; "" for all
+
+    def __str__(self) -> str:
+        """As left_out() reads it."""
+        return ",".join(f"{value:.3g}" for value in (self.x, self.y, self.width, self.height))
 
     def moved(self, height: int, width: int, frame: Rectangle) -> Rectangle:
         """The same in pixels of what lies within the frame; `height`, `width`: of the whole picture."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from server.model.style_quilt import FACTORS, GAP, MIN_SIDE, PLAN_SIDE, StyleQuiltArchitecture
 from server.quilt.quilt import reduced
+from trainer.strokes.captions import captions
 from trainer.strokes.hygiene import Rectangle, Share, within_frame
 from trainer.swatch.swatch import Swatch, UnusableSwatch
 
@@ -22,16 +23,17 @@ from trainer.swatch.swatch import Swatch, UnusableSwatch
 @dataclass(frozen=True, eq=False)
 class Painting:
     """One picture of a painting, without its frame. `pixels`: (3, H, W) uint8. `shown`: (H, W) uint8, 0 where nothing
-    may be shown. `whole`: height and width with the frame.
+    may be shown. `whole`: height and width with the frame. `writing`: what was found, in fractions of the whole.
     """
 
     path: Path
     pixels: Tensor
     shown: Tensor
     whole: tuple[int, int]
+    writing: tuple[Share, ...] = ()
 
     @classmethod
-    def of(cls, swatch: Swatch, left_out: Sequence[Share]) -> "Painting":
+    def of(cls, swatch: Swatch, left_out: Sequence[Share], *, keep_writing: bool = False) -> "Painting":
         """`left_out`: parts of the whole picture."""
         pixels = (swatch.pixels[0] * 255 + 0.5).to(torch.uint8)
         height, width = pixels.shape[1:]
@@ -40,7 +42,13 @@ class Painting:
         shown = torch.ones(inner.shape[1:], dtype=torch.uint8)
         for share in left_out:
             share.moved(height, width, frame).within(shown)[...] = 0
-        return cls(swatch.path, inner, shown, (height, width))
+        writing = []
+        for each in () if keep_writing else captions(inner):
+            if each.within(shown).any():  # a person has not named it
+                each.within(shown)[...] = 0
+                top, left = each.top + frame.top, each.left + frame.left
+                writing.append(Share(left / width, top / height, each.width / width, each.height / height))
+        return cls(swatch.path, inner, shown, (height, width), tuple(writing))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -25,4 +25,6 @@ def test_a_plain_frame_is_left_out_and_a_painting_without_one_is_not_cropped() -
 
 def test_a_part_that_is_left_out_is_told_in_fractions_of_the_whole_picture() -> None:
     part = left_out("0.1,25%,0.2,0.5")
-    assert part.moved(200, 300, Rectangle(10, 6, 180, 290), 2) == Rectangle(20, 12, 50, 30)
+    assert part.moved(200, 300, Rectangle(10, 6, 180, 290)) == Rectangle(40, 24, 100, 60)
+    of_one = left_out("some/wave=1.jpg=0.1,25%,0.2,0.5")
+    assert (of_one.picture, str(of_one)) == ("wave=1.jpg", "0.1,0.25,0.2,0.5")
