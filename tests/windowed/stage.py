@@ -1,14 +1,16 @@
 """A Blender with a window, and the stage on which it plays the scenes of the harness."""
 
+import ctypes
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -22,6 +24,7 @@ SCREEN = (1400, 900)
 OLDEST = (4, 2)
 OPENGL_FROM = (4, 5)  # these may choose Vulkan, which a machine without a GPU lacks
 PLAYED_WITHIN_S = 1500.0
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h: the signal that a process gets when its parent ends
 
 # Mounts what is the same inside, then becomes Blender. $1 is the chroot, then folders, "--", and the command.
 ENTER = """
@@ -59,7 +62,21 @@ class WindowedBlender:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
+
+
+def _end_with_parent() -> None:
+    """Else a Blender goes on when a time limit ends its test with the whole program."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end(popen: "subprocess.Popen[bytes]") -> None:
+    """Kill a Blender that runs, and all that it has started: they are a group of processes."""
+    if popen.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)
+    popen.wait()
 
 
 def inside(chroot: Path, temporary: Path) -> list[str]:
@@ -128,9 +145,7 @@ class Stage:
         try:
             yield popen
         finally:
-            if popen.poll() is None:
-                popen.kill()
-            popen.wait()
+            end(popen)
 
     def take_pictures(self) -> None:
         """Those that the harness waits for."""
