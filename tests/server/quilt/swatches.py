@@ -70,6 +70,16 @@ def brick_quilt() -> Quilt:
     return unpriced([bytes_of(colour)], (BASE_COLOUR,), (False, False), lattice)
 
 
+def stones_quilt() -> Quilt:
+    """A quilt of grey sand with three white stones."""
+    generator = torch.Generator().manual_seed(7)
+    colour = (0.35 + 0.05 * torch.randn(3, 128, 144, generator=generator)).clamp(0, 0.55)
+    y, x = torch.meshgrid(torch.arange(128), torch.arange(144), indexing="ij")
+    for middle in ((30, 40), (75, 110), (100, 30)):
+        colour[:, (y - middle[0]) ** 2 + (x - middle[1]) ** 2 < 30] = 0.95
+    return unpriced([bytes_of(colour)], (BASE_COLOUR,), (False, False), None)
+
+
 def large_quilt(factor_side: int = 2600) -> Quilt:
     """A quilt that is planned at a smaller size than it is painted at."""
     colour = bytes_of(pebbles(factor_side // 10, factor_side // 10)[0])

@@ -14,7 +14,7 @@ from server.model.torus import Size, Window
 from server.network.texture import texture, texture_bytes
 from server.quilt.quilt import Quilt
 from tests.models import tiny_generator
-from tests.server.quilt.swatches import brick_quilt, colour_quilt, large_quilt, set_quilt
+from tests.server.quilt.swatches import brick_quilt, colour_quilt, large_quilt, set_quilt, stones_quilt
 
 WANG = Edges(0, 2)
 TILE = Size(80, 90)
@@ -84,6 +84,17 @@ def test_what_tiles_show_at_one_place_is_nearly_nothing_on_average() -> None:
     mean, square = shown.mean((1, 3)).square().sum(0), shown.square().mean((1, 3)).sum(0)
     assert mean[1:, 1:].sum() < 0.045 * square[1:, 1:].sum()
     assert mean[0, 1:].sum() + mean[1:, 0].sum() < 0.15 * (square[0, 1:].sum() + square[1:, 0].sum())
+
+
+def test_nothing_rare_lies_on_the_edges() -> None:
+    """Else the eye finds the same white stone in half of the tiles. Three stones in grey sand."""
+    quilt = stones_quilt()
+    picture = painted(quilt, ATLAS, WANG)[0][..., 0] > 150
+    tiles = picture.view(ACROSS, TILE.height, ACROSS, TILE.width).permute(0, 2, 1, 3).flatten(0, 1).float()
+    assert tiles.mean() > 0.003  # they are there
+    reach = min(band_of(quilt, ATLAS, WANG))
+    rows, columns = around(0, reach, TILE.height), around(0, reach, TILE.width)
+    assert max(tiles[:, rows].mean(), tiles[:, :, columns].mean()) < 0.2 * tiles.mean()
 
 
 def test_tiles_of_a_regular_material_hold_whole_periods_and_have_equal_edges() -> None:
