@@ -84,8 +84,9 @@ class TEXSERVER_OT_learn_style(PaintingOperator):
         layout.prop(self, "name")
         if state.session().catalogue.get(self.name):
             layout.prop(self, "replace")
-        column = layout.column(align=True, heading="Leave Out")
-        for side in _MARGINS:
+        column = layout.column(align=True)
+        column.prop(self, "left", text="Leave Out Left", slider=True)
+        for side in _MARGINS[1:]:
             column.prop(self, side, slider=True)
         if why := refusal(self.name, replace=self.replace, kind=STYLE) or self.refused:
             draw_text(layout, why, icon="ERROR", width=training_operators.CHARACTERS)

@@ -36,7 +36,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {  # English, as in the code: the lan
     "Style from Image": ("Stil aus Bild der Datei", "Style depuis une image du fichier"),
     "Style from This Image": ("Stil aus diesem Bild", "Style depuis cette image"),
     "Make": ("Machen", "Créer"),
-    "Leave Out": ("Weglassen", "Exclure"),
+    "Leave Out Left": ("Weglassen links", "Exclure à gauche"),
     "Add Region": ("Bereich hinzufügen", "Ajouter une région"),
     "Remove Region": ("Bereich entfernen", "Retirer la région"),
     "The picture itself": ("Das Bild selbst", "L'image elle-même"),

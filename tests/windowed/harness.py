@@ -395,9 +395,9 @@ def pause(seconds: float) -> Steps:
     yield seconds
 
 
-def open_from_the_start(*names: str, close: tuple[str, ...] = ()) -> None:
-    """Sub-panels that are closed until someone opens them, and some that are open."""
-    kinds = [each for each in addon("panel.panels").CLASSES if not each.__name__.endswith("_main")]
+def open_from_the_start(*names: str, close: tuple[str, ...] = (), of: str = "panel.panels") -> None:
+    """Sub-panels that are closed until someone opens them, and some that are open; `of`: the module that has them."""
+    kinds = [each for each in addon(of).CLASSES if hasattr(each, "bl_parent_id")]
     for each in kinds:
         bpy.utils.unregister_class(each)
     for each in kinds:  # all of them, since they lie in the order in which they are registered
