@@ -27,11 +27,11 @@ from server.strokes.light import (
     same,
     thin,
 )
-from server.strokes.search import MOST_LIGHT, Wanted
+from server.strokes.search import BUSY, MOST_LIGHT, Wanted
 
-STEEPEST = 3
+STEEPEST = 8  # a flat print has few tones between dark and light
 GAINS = tuple(1 + step / 8 for step in range(57))  # of the rest of the curve, where its steepest parts are cut
-BOOST, AROUND = 0.75, 33  # contrast of edges against the so many pixels around them is raised by so much
+BOOST, AROUND = 3.5, 33  # contrast of edges against the so many pixels around them is raised by so much
 EDGE_FULL = 3  # mean edges above the mean: a full edge
 THIN_NONE, THIN_FULL = 10 * 16, 40 * 16  # a thin structure that stands out so much: no edge yet, a full edge
 SCORE = 255  # of a full edge
@@ -106,7 +106,7 @@ class Guide:
             ways=ways,
             way_weights=(length / 4).floor().clamp(max=8),
             busy=busy,
-            busy_weights=(busy > 0).float(),
+            busy_weights=(busy > 0).float() * BUSY,
             stray_weights=self.stray_weights(number, corners),
         )
 

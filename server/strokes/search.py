@@ -18,6 +18,7 @@ from server.strokes.tables import BARRED, Level, unpacked
 from server.strokes.turns import TURNS, directions_to_painting, to_painting
 
 BORDER = 8  # weight of a border's components
+BUSY = 6  # weight of how busy cells are that are busier than the picture's mean, so that line work is drawn by lines
 MOST_LIGHT = 22  # of the weights of light
 LAST_MIRRORED = 2  # the level of the smallest patches that are mirrored as well as turned
 MOST_MOVED = 6  # plan pixels, after the search
@@ -163,5 +164,6 @@ def every_cell(count: int) -> int:
 
 
 STRAYS = strays.WEIGHT * strays.MOST * 2 * DIRECTION_CELLS**2
-assert MOST_LIGHT * 3 * 63**2 * LIGHT_CELLS**2 + 3 * BORDER * 63**2 * COMPONENTS + STRAYS + BARRED < 2**25
+LINES = 3 * BUSY * 31**2 * DIRECTION_CELLS**2
+assert MOST_LIGHT * 3 * 63**2 * LIGHT_CELLS**2 + 3 * BORDER * 63**2 * COMPONENTS + STRAYS + LINES + BARRED < 2**25
 assert DIRECTION_CELLS == 3

@@ -1,16 +1,17 @@
 """From a painting to a quilted style: the components by which borders of patches are compared."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from server.model.style_quilt import CELLS, COMPONENTS, MOST_PRICE, PATCHES, STEPS, StyleQuiltArchitecture
+from server.model.style_quilt import CELLS, COMPONENTS, LARGEST_LIGHT, MOST_PRICE, PATCHES, STEPS, StyleQuiltArchitecture
 from server.strokes.light import boxes, luminance
 from server.strokes.tables import MOST, border_cells, packed_cells
 
 MOST_BASIS = 63  # of a component's weights: sums over a patch then stay below 2^24
 SAMPLES = 1500  # places from which components are learned
-BINS = 32  # of luminance, each with its usual colour
-RARE = 250  # the price of a place whose colour is as far from the usual as that of the median place
+BINS, HUE = 24, 12  # of luminance, and steps of 8 bits in red and blue less green, in which colours are counted
+RARE, RAREST = 2500, 7  # price for each time that the usual colour is twice as frequent, and how often that counts
 
 
 def whole_places(usable: Tensor, number: int, architecture: StyleQuiltArchitecture) -> Tensor:
@@ -31,33 +32,34 @@ def learn_components(plan: Tensor, usable: Tensor, architecture: StyleQuiltArchi
 
 
 def learn_prices(plan: Tensor, architecture: StyleQuiltArchitecture) -> dict[str, Tensor]:
-    """Prices of all levels: a place costs more the further its mean colour is from what its painting mostly has at that
+    """Prices of all levels: a place costs more the rarer its colours are among what its painting has at their
     luminance. An accent, such as an orange moon in a blue sky, then stays one.
     Each of several paintings has its own colours.
     """
-    unusual = torch.zeros(2, *plan.shape[1:], dtype=torch.float64)
+    rare = torch.zeros(plan.shape[1:], dtype=torch.float64)
     for top, left, height, width in architecture.places_of_paintings:
-        part = slice(None), slice(top, top + height), slice(left, left + width)
-        unusual[part] = _unusual(plan[part])
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        rare[rows, columns] = _rarity(plan[:, rows, columns])
     prices = {}
     for number in architecture.levels:
         side = PATCHES[number]
         corners = _corners(architecture, number)
-        away = boxes(unusual, side) / side**2
-        far = away[:, corners[:, 0], corners[:, 1]].square().sum(0)
-        price = (RARE * far / far.median().clamp(min=40.0)).clamp(max=MOST_PRICE)
+        mean = boxes((rare * 256).floor(), side)[corners[:, 0], corners[:, 1]] / (256 * side**2)
+        price = (RARE * (mean - mean.median()).clamp(min=0)).clamp(max=MOST_PRICE)
         prices[f"prices.{number}"] = price.to(torch.int16).view(architecture.places(number))
     return prices
 
 
-def _unusual(plan: Tensor) -> Tensor:
-    """How far the colours of a painting (3, H, W) are from what it mostly has at their luminance: (2, H, W)."""
-    light = luminance(plan)
-    chroma = torch.stack([plan[0].double() - plan[1], plan[2].double() - plan[1]])
-    bins = (light / (4081 / BINS)).long().flatten()
-    counts = torch.bincount(bins, minlength=BINS).clamp(min=1)
-    sums = torch.stack([torch.bincount(bins, weights=part, minlength=BINS) for part in chroma.flatten(1)])
-    return chroma - (sums / counts)[:, bins].view_as(chroma)
+def _rarity(plan: Tensor) -> Tensor:
+    """How many times twice as frequent the most frequent colour is at a pixel's luminance: (H, W) float64."""
+    light = (luminance(plan) * BINS / (LARGEST_LIGHT + 1)).long()
+    red, blue = ((plan[channel].long() - plan[1] + 255).div(HUE, rounding_mode="floor") for channel in (0, 2))
+    side = 2 * 255 // HUE + 1
+    numbers = (light * side + red) * side + blue
+    counts = torch.bincount(numbers.flatten(), minlength=BINS * side**2).double().view(1, BINS, side, side)
+    soft = F.avg_pool3d(counts, 3, 1, padding=1)[0].flatten(1)
+    most = soft.amax(1)
+    return (most[light] / soft.flatten()[numbers]).log2().clamp(0, RAREST)
 
 
 def _corners(architecture: StyleQuiltArchitecture, number: int) -> Tensor:
