@@ -1,7 +1,8 @@
 """A picture in a quilted style (server/strokes), at any size: `pixels = quilted(style, content, seed, strength, ...)`.
 
 The whole picture is planned at a reduced size, then painted in bands, so memory is bounded, and a window is equal to
-the byte to that part of the whole. At strength 0 the result is the content, below MIXED it is mixed with it.
+the byte to that part of the whole. Below strength 1 the content's own pixels show through, so that less strength is
+always nearer to it; at 0 the result is the content.
 
 Pictures are as in server/network/stylize.py.
 """
@@ -28,7 +29,6 @@ from server.strokes.tables import mean_edge, quantiles
 
 ROWS_PIXELS = 2**19  # painted at once
 PIXELS_AT_ONCE = 2**20  # reduced at once
-MIXED = 0.5  # the strength from which on nothing of the content's own pixels is left
 PLANNING = 0.8  # of the work of a picture
 
 
@@ -94,13 +94,12 @@ class QuiltedPicture:
     def _band(self, part: Window) -> Tensor:
         own = self._content[part.top : part.top + part.height, part.left : part.left + part.width]
         content = as_rgb(own, white_of(own))
-        share = min(1.0, self._wish.strength / MIXED)
         result = content
         if self._brush:
             painted = self._brush.painted(part)[None] / self._depth.white
             if self._wish.keep_colours:
                 painted = recoloured(painted, content)
-            result = content + (painted - content) * share
+            result = content + (painted - content) * self._wish.strength
         pixels = as_pixels(result, own.dtype)
         return torch.cat((pixels, own[..., 3:].to(pixels.dtype)), 2) if own.shape[2] == 4 else pixels
 

@@ -2,8 +2,8 @@
 
 The luminance is brought to the painting's distribution by one curve from the picture's statistics, so the frames of a
 sequence with the same statistics have the same curve. The curve is nowhere steeper than STEEPEST: noise of a plain sky
-stays noise, and its one end does not become night. What is cut there makes the rest of the curve steeper. Edges and
-thin things are then set off from what lies around them, so that towers and masts stand out from lively strokes.
+stays noise. What is cut there makes the rest of the curve steeper. Edges and thin things are then set off from what
+lies around them, so that towers and masts stand out from lively strokes.
 """
 
 from dataclasses import dataclass

@@ -59,7 +59,7 @@ FIRST = Changes(enters=1.0, again=1.0, better=BETTER)
 
 def manner(strength: float) -> Manner:
     """From 0, nearest to the picture, to 1, the freest strokes."""
-    free = 0.1 + 0.65 * strength**2
+    free = 0.1 + 0.65 * strength**4
     return Manner(emphasis=2 + round(3 * (1 - strength)), patience=(0.0, 10 * free, 14 * free, 20 * free, 32 * free))
 
 

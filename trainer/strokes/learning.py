@@ -4,7 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.model.style_quilt import CELLS, COMPONENTS, LARGEST_LIGHT, MOST_PRICE, PATCHES, STEPS, StyleQuiltArchitecture
+from server.model.style_quilt import (
+    CELLS,
+    COMPONENTS,
+    LARGEST_LIGHT,
+    MOST_PRICE,
+    PATCHES,
+    STEPS,
+    StyleQuiltArchitecture,
+)
 from server.strokes.light import boxes, luminance
 from server.strokes.tables import MOST, border_cells, packed_cells
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from server.errors import BadRequest
 from server.model.header import SwatchFacts
 from server.model.statistics_token import parse_statistics, statistics_text
-from server.model.style_quilt import PATCHES, StyleQuiltArchitecture
+from server.model.style_quilt import CELLS, PATCHES, StyleQuiltArchitecture
 from server.model.torus import Window
 from server.network.model_file import Model, read_model, write_model
 from server.network.quilted import QuiltedPicture, Wish, lights_of, measured, quilted
@@ -19,6 +19,7 @@ from server.strokes.canvas import EMPTY, MARGIN, Canvas
 from server.strokes.guide import Guide
 from server.strokes.painter import StyleQuilt
 from server.strokes.pieces import Pieces
+from server.strokes.search import BUSY
 from server.strokes.tables import packed_cells
 from server.strokes.turns import TURNS, to_picture
 from trainer.strokes.learning import learn_components, learn_prices
@@ -110,6 +111,17 @@ def test_plain_parts_of_a_picture_keep_off_dark_and_busy_things_of_the_same_mean
     left, right = guide.stray_weights(2, torch.tensor([[24, 8], [24, 128]]))
     assert float(left.min()) >= strays.WEIGHT / 2 > 0
     assert float(right.mean()) < float(left.mean())
+
+
+def test_lines_are_asked_for_where_the_picture_is_busy_and_nowhere_else(style: StyleQuilt) -> None:
+    blots = drawn(96, 192, 2)
+    blots[:, :, :96] = 120
+    blots[:, 20:80:6, 110:180] = 255
+    guide = Guide(blots, lights_of(measured(blots)), style.tables.lights, 2)
+    cells, known = torch.zeros(2, 3, CELLS[2], CELLS[2], dtype=torch.int8), torch.zeros(2, dtype=torch.bool)
+    left, right = guide.wanted(2, torch.tensor([[24, 8], [24, 128]]), cells, known).busy_weights
+    assert not left.any()
+    assert float(right.mean()) > BUSY / 2
 
 
 def test_a_patch_shows_its_place_under_every_turn(style: StyleQuilt) -> None:
