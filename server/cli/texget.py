@@ -15,6 +15,7 @@
     texget wall --train photo.jpg --metres 2                 a new model on the server, from a photograph or a folder
     texget --blend brick,moss --mask mask.png                two models in one texture, by a painted mask
     texget ink --stylize frames -o styled                    all pictures of a folder, or frames/%04d.png
+    texget ink --stylize shot/%04d.exr -o styled --depth 8   renders in OpenEXR, with all their passes
     texget brick --connect studio.line                       with a server on another machine, by its pairing line
     texget brick --models models                             without a server, on a device of this machine
     texget --starter                                         lists the starter library, and what of it is made
