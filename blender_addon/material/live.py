@@ -298,7 +298,7 @@ class _Group:
         given = {PLACE: side.place, TEXELS: (width, height, 1.0), NUMBER_OF: self.given[NUMBER_OF]}
         found = self._use(CELL, given).outputs
         texel = (1 / (width * self.shown.across), 1 / (height * self.shown.across), 0.0)
-        first = mapped(self.wiring, found[FIRST], found[CORNER], texel)
+        first = mapped(self.wiring, found[FIRST], found[CORNER], self.wiring.combine(*texel))
         steps = [(texel[0], 0.0, 0.0), (0.0, texel[1], 0.0), (texel[0], texel[1], 0.0)]
         others = [self.wiring.vector("ADD", first, each) for each in steps]
         return replace(side, place=first, others=tuple(others), shares=found[SHARES])

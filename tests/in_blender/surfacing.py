@@ -112,7 +112,7 @@ def refusal_of(operator: str) -> str:
     return str(told.value)
 
 
-def test_neighbouring_cells_join(stones: Any, tmp_path: Path) -> None:
+def test_cells_show_whole_tiles_and_neighbours_join(stones: Any, tmp_path: Path) -> None:
     bpy.ops.texserver.never_repeat()
     live_group.set_values(live(stones), {group_sockets.SIZE: 1 / 4})
     pixels = of_render(4 * SIDE, tmp_path, exact=False).astype(float)
@@ -121,6 +121,8 @@ def test_neighbouring_cells_join(stones: Any, tmp_path: Path) -> None:
         lines = np.moveaxis(steps, axis, 0).mean(1)
         across = [lines[SIDE * each - 1] for each in (1, 2, 3)]
         assert max(across) <= 1.05 * np.percentile(lines, 95), "a join is no larger a step than those inside"
+    cells = pixels.reshape(4, SIDE, 4, SIDE, 3).std((1, 3))
+    assert cells.min() > 0.25 * of_image(textures(stones)["basecolor"].image).std(), "each shows more than one texel"
 
 
 def test_a_baked_plane_is_what_is_seen(stones: Any, tmp_path: Path) -> None:
