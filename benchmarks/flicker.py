@@ -97,7 +97,9 @@ def _carried(style: StyleQuilt, contents: Sequence[Tensor]) -> list[Frame]:
     """As texget and Blender do with an animation in a quilted style."""
     frames, statistics, carry = [], b"", b""
     for content in contents:
-        picture = QuiltedPicture(style, content, Wish(seed=SEED, strength=1.0, noise=CALM), statistics, carry)
+        picture = QuiltedPicture(
+            style, content, Wish(seed=SEED, strength=1.0, noise=CALM), statistics, carry, sequence=True
+        )
         for _ in picture.planning():
             pass
         frames.append(_floats(torch.cat(list(picture.bands()))))

@@ -189,7 +189,7 @@ def stylize_files(
         return picture
 
     def stylized(
-        sink: Sink, pixels: NDArray[Any], statistics: str, carry: bytes, progress: Callable[[int], None]
+        sink: Sink, pixels: NDArray[Any], statistics: str, carry: bytes | None, progress: Callable[[int], None]
     ) -> Used:
         used: StyleParameters = {**parameters, "statistics": statistics, "carry": carry}
         return stylizer.stylize_into(sink, model, pixels, progress=progress, **used)
@@ -198,11 +198,11 @@ def stylize_files(
     statistics = ""
     if todo.steps and todo.steps[0] != plan.steps[0] and not own_statistics:  # the same as when the first was made
         first = read(plan.steps[0].source).pixels
-        statistics = stylized(MemorySink(), first, "", b"", lambda done: None).statistics
+        statistics = stylized(MemorySink(), first, "", None, lambda done: None).statistics
     for count, step in enumerate(todo.steps, there):
         pixels = _fitting(read(step.source), step.target, depth)
         sink = sink_for(step.target, partial(_named, step.target))
-        carry = b"" if own_statistics else read_carry(before.get(step.target))
+        carry = read_carry(before.get(step.target)) if plan.several and not own_statistics else None
         progress = partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1])
         used = stylized(sink, pixels, statistics, carry, progress)
         if plan.several and not own_statistics:

@@ -214,7 +214,7 @@ class Client(Stylizer):
         noise: float = 1.0,
         stroke: float = 1.0,
         statistics: str = "",
-        carry: bytes = b"",
+        carry: bytes | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> Used:
         """As Stylizer. Raises what save() raises, and BadRequest."""
@@ -232,8 +232,8 @@ class Client(Stylizer):
             noise=float(noise),
             stroke=float(stroke),
             statistics=statistics,
-            sequence=True,
-            carry=carry,
+            sequence=carry is not None,
+            carry=carry or b"",
         )
         self._run(job, progress)
         return Used(job.statistics, job.carry)

@@ -117,7 +117,7 @@ class LocalPainter(Stylizer):
         noise: float = 1.0,
         stroke: float = 1.0,
         statistics: str = "",
-        carry: bytes = b"",
+        carry: bytes | None = None,
         progress: Callable[[int], None] = lambda pixels: None,
     ) -> Used:
         """As Stylizer. Raises UnknownModel, WrongKind, BrokenModel and BadRequest, and what the sink raises."""
@@ -129,7 +129,8 @@ class LocalPainter(Stylizer):
         given = parse_statistics(statistics, found.sha256, architecture)
         pixels = torch.from_numpy(array if array.flags.writeable else array.copy())
         wish = Wish(seed=seed, strength=strength, keep_colours=keep_colours, noise=noise, stroke=stroke)
-        used, painted, carried = stylizing(generator, pixels, wish, given, bytes(parse_carry(carry, found.sha256)))
+        taken = None if carry is None else bytes(parse_carry(carry, found.sha256))
+        used, painted, carried = stylizing(generator, pixels, wish, given, taken)
         height, width, channels = array.shape
         picture = StylizedPicture(
             model=found.name,

@@ -61,7 +61,8 @@ class RegionStylizer(Stylizer):
                 )
         memory = MemorySink()
         count = 1 + len(self._regions)
-        carries = unpacked(parameters.get("carry", b""), count)
+        taken = parameters.get("carry")
+        carries: Sequence[bytes | None] = [None] * count if taken is None else unpacked(taken, count)
         own: list[StyleParameters] = [
             {**parameters, "statistics": statistics, "carry": carry}
             for statistics, carry in zip(split(parameters.get("statistics", ""), count), carries, strict=True)

@@ -20,8 +20,8 @@ from server.errors import BadRequest
 class Stylized:
     """A picture in a style: of the content's height, width and type, with 4 channels where it has 4, and else 3.
 
-    Pass `statistics` on with the other frames of the same sequence, and `carry` with the next one, so that they do not
-    flicker.
+    Pass `statistics` on with the other frames of the same sequence, and `carry`, which is empty for pictures by
+    themselves, with the next one, so that they do not flicker.
     """
 
     image: NDArray[Any]
@@ -45,7 +45,7 @@ class StyleParameters(TypedDict, total=False):
     noise: float  # its magnitude, from 0 to 10; 1 is the magnitude of the training
     stroke: float  # the size of strokes, from 0.25 to 4; networks have one size
     statistics: str  # those of the first frame of a sequence; "" for the picture's own
-    carry: bytes  # that of the frame before; b"" for a picture by itself, or the first of a shot
+    carry: bytes | None  # that of the frame before; b"" for the first of a sequence, None for a picture by itself
 
 
 class Stylizer(ABC):

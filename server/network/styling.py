@@ -12,16 +12,17 @@ from server.strokes.painter import StyleQuilt
 
 
 def stylizing(
-    style: AnyStyle, content: Tensor, wish: Wish, given: bytes = b"", carry: bytes = b""
+    style: AnyStyle, content: Tensor, wish: Wish, given: bytes = b"", carry: bytes | None = None
 ) -> tuple[bytes, Iterator[Tensor], Callable[[], bytes]]:
     """The statistics that are used, those `given` or the content's own, the picture in bands from top to bottom, and
-    what the next frame takes from this one, after all bands; `carry` is that of the frame before.
+    what the next frame takes from this one, after all bands. `carry`: that of the frame before, b"" for the first of a
+    shot, None for a picture by itself.
 
     `content`: as in server/network/stylize.py. Raises BadRequest.
     """
     if isinstance(style, StyleQuilt):
-        picture = QuiltedPicture(style, content, wish, given, carry)
-        return picture.statistics, _sewn(picture), lambda: picture.carry
+        picture = QuiltedPicture(style, content, wish, given, carry or b"", sequence=carry is not None)
+        return picture.statistics, _sewn(picture), bytes if carry is None else lambda: picture.carry
     used = (
         Statistics.from_bytes(given, style.architecture)
         if given

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from server.model.style_quilt import PATCHES
 from server.strokes.light import looked_up
-from server.strokes.pieces import Pieces
+from server.strokes.pieces import ONE, ONE_BITS, UNIT, UNIT_BITS, Pieces
 from server.strokes.tables import unpacked
 from server.strokes.turns import MATRICES
 
 MARGIN = PATCHES[0]
 EMPTY = -1
-STEADY = 1500  # of a cut: for each pixel that would go to another patch than in the frame before
 
 
 class Canvas:
@@ -31,6 +30,7 @@ class Canvas:
         self.source = torch.full((sides[0], sides[1]), EMPTY, dtype=torch.int32)  # flat index into the painting
         self.owners = torch.full((sides[0], sides[1]), EMPTY, dtype=torch.int32)  # which of `laid` lies here
         self.laid: list[Pieces] = []
+        self.claims: list[Tensor] = []  # of `laid`: what each holds of its place, (n, side, side) bool
         self.seen: list[Tensor] = []  # of the pieces of each level, how many pixels showed when the level was complete
         self._count = 0
 
@@ -38,6 +38,17 @@ class Canvas:
     def pieces(self) -> Pieces:
         """All that were laid, also those that are no longer seen."""
         return Pieces.joined(self.laid)
+
+    def all_claims(self) -> tuple[Tensor, ...]:
+        """Of the pieces of each level in their order, what each holds of its place: (n, side, side) bool."""
+        levels = [int(each.numbers[0]) for each in self.laid]
+        return tuple(
+            torch.cat(
+                [torch.zeros(0, side, side, dtype=torch.bool)]
+                + [each for each, other in zip(self.claims, levels, strict=True) if other == number]
+            )
+            for number, side in enumerate(PATCHES)
+        )
 
     def pixels(self, corners: Tensor, side: int) -> Tensor:
         """Flat indices of the canvas' pixels in patches at these corners (n, 2), in picture pixels: (n, side, side)
@@ -58,28 +69,52 @@ class Canvas:
         counts = torch.bincount(owners[owners >= 0], minlength=self._count)
         self.seen.append(counts[sum(map(len, self.seen)) :])
 
-    def lay(self, pieces: Pieces, before: tuple[Tensor, Tensor] | None = None) -> None:
-        """Lay pieces of one level that do not touch each other. `before`: where each was seen in the frame before, and
-        where others of its level were, (n, side, side) bool; cuts stay there unless others are much better.
+    def lay(self, pieces: Pieces, barred: Tensor | None = None) -> None:
+        """Lay new pieces of one level that do not touch each other, by cuts. `barred`: pixels that they must not take
+        from others, (n, side, side) bool.
         """
         if not len(pieces):
             return
         side = PATCHES[int(pieces.numbers[0])]
         at = self.pixels(pieces.pixels, side)
-        source = sources(pieces.places, pieces.turns, side, self.colours.shape[1])
+        turns = turns_of(pieces.maps)
+        source = sources(pieces.places, turns, side, self.colours.shape[1])
         stands = looked_up(self.source, at)
         empty = stands < 0
         there = unpacked(looked_up(self.colours, stands.clamp(min=0)))[..., :3].float()
         new = unpacked(looked_up(self.colours, source))[..., :3].float()
         energy = (there - new).square().sum(-1).div(8).floor().masked_fill(empty, 0)
-        mask = empty | inside(energy, side // 3, before)
+        mask = inside(energy, side // 3)
+        if barred is not None:
+            mask &= ~barred
+        mask |= empty
+        within = _within(side, side)[turns].long()
+        claims = torch.zeros(len(pieces), side**2, dtype=torch.bool).scatter_(1, within.flatten(1), mask.flatten(1))
+        self._put(pieces, claims.view(-1, side, side), at, source, mask)
+
+    def lay_again(self, pieces: Pieces, claims: Tensor) -> None:
+        """Lay pieces of the frame before, likewise, where they hold the picture, and where nothing lies yet."""
+        if not len(pieces):
+            return
+        at = self.pixels(pieces.pixels, PATCHES[int(pieces.numbers[0])])
+        within, covered = mapped(pieces)
+        mask = covered & (held(claims, within) | (looked_up(self.source, at) < 0))
+        self._put(pieces, claims, at, mapped_sources(pieces, within, self.colours.shape[1]), mask)
+
+    def _put(self, pieces: Pieces, claims: Tensor, at: Tensor, source: Tensor, mask: Tensor) -> None:
         laid = mask.flatten().nonzero()[:, 0]
         where = looked_up(at, laid).long()
         self.source.view(-1)[where] = looked_up(source, laid)
         owner = torch.arange(self._count, self._count + len(pieces), dtype=torch.int32)
-        self.owners.view(-1)[where] = looked_up(owner, laid.div(side**2, rounding_mode="floor"))
+        self.owners.view(-1)[where] = looked_up(owner, laid.div(mask[0].numel(), rounding_mode="floor"))
         self.laid.append(pieces)
+        self.claims.append(claims)
         self._count += len(pieces)
+
+
+def turns_of(maps: Tensor) -> Tensor:
+    """Which of turns.py each of these maps is, (n,) int64; 0 for others."""
+    return (maps[:, None] == MATRICES * ONE).all(3).all(2).long().argmax(1)
 
 
 def sources(places: Tensor, turns: Tensor, side: int, width: int) -> Tensor:
@@ -87,6 +122,37 @@ def sources(places: Tensor, turns: Tensor, side: int, width: int) -> Tensor:
     first = (places[:, 0] * width + places[:, 1]).to(torch.int32)
     found: Tensor = _within(side, width)[turns] + first[:, None, None]
     return found
+
+
+def mapped(pieces: Pieces) -> tuple[Tensor, Tensor]:
+    """Of pieces of one level, which pixel of its place each shows, (n, side, side) int32 in [0, side^2), and which of
+    these it really has, bool.
+    """
+    side = PATCHES[int(pieces.numbers[0])]
+    half = side * UNIT // 2
+    line = torch.arange(side) * UNIT + UNIT // 2 - half
+    down, across = ((line + (pieces.pixels * UNIT - pieces.corners)[:, axis, None]).to(torch.int32) for axis in (0, 1))
+    maps = pieces.maps.to(torch.int32)
+    rows, columns = (
+        ((maps[:, axis, 0, None] * down)[:, :, None] + (maps[:, axis, 1, None] * across)[:, None] + half * ONE)
+        >> UNIT_BITS + ONE_BITS
+        for axis in (0, 1)
+    )
+    covered = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
+    return rows.clamp_(0, side - 1).mul_(side).add_(columns.clamp_(0, side - 1)), covered
+
+
+def mapped_sources(pieces: Pieces, within: Tensor, width: int) -> Tensor:
+    """As sources(), of pieces that moved. `within`: of mapped()."""
+    side = within.shape[1]
+    first = (pieces.places[:, 0] * width + pieces.places[:, 1]).to(torch.int32)[:, None, None]
+    return within + within.div(side, rounding_mode="floor") * (width - side) + first
+
+
+def held(claims: Tensor, within: Tensor) -> Tensor:
+    """Where pieces hold the picture: of their places (n, side, side) bool; `within`: of mapped()."""
+    begin = torch.arange(len(claims), dtype=torch.int32)[:, None, None] * claims[0].numel()
+    return looked_up(claims, within + begin)
 
 
 @cache
@@ -99,13 +165,9 @@ def _within(side: int, width: int) -> Tensor:
     return (within[..., 0] * width + within[..., 1]).to(torch.int32)
 
 
-def inside(energy: Tensor, overlap: int, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """What of each patch lies inside its four cuts: energies (n, side, side) to bool. `before`: see Canvas.lay()."""
-    sides = _four(energy)[:, :, :overlap]
-    if before:
-        own, others = (_four(each.to(energy.dtype) * STEADY)[:, :, :overlap] for each in before)
-        sides = sides + own.cumsum(2) - own + others.flip(2).cumsum(2).flip(2)
-    cut = cheapest_paths(sides)  # (4 n, side)
+def inside(energy: Tensor, overlap: int) -> Tensor:
+    """What of each patch lies inside its four cuts: energies (n, side, side) to bool."""
+    cut = cheapest_paths(_four(energy)[:, :, :overlap])  # (4 n, side)
     beyond = torch.arange(energy.shape[1])[None, None] >= cut[:, :, None]
     left, right, top, bottom = beyond.chunk(4)
     return left & right.flip(2) & top.transpose(1, 2) & bottom.transpose(1, 2).flip(1)

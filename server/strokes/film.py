@@ -1,8 +1,9 @@
 """Frames of a sequence: pieces of the painting move along with the scene, and are changed only where they must be.
 
 Source of the idea: brush strokes that stick to what they paint (Meier, "Painterly rendering for animation", SIGGRAPH
-1996). Every piece is moved as a whole, along the median of the motion under it, and laid anew by a cut. It shows the
-same place of the painting in every frame, so nothing is resampled and nothing wears off.
+1996). Every piece follows the motion under it: it is moved, turned and stretched as a whole (following.py), and shows
+the same place of the painting in every frame, so nothing is resampled twice and nothing wears off. The cuts move along
+with the pieces: what a piece holds of its place when it is laid is its claim from then on.
 
 The largest pieces cover the frame: new ones go beneath where it is uncovered, and a piece is exchanged only for one
 that fits better by a margin. Smaller pieces stay as long as they are nearer to the picture than what lies beneath
@@ -13,34 +14,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.style_quilt import PATCHES
-from server.strokes.canvas import EMPTY, MARGIN, Canvas, sources
+from server.strokes.canvas import EMPTY, MARGIN, Canvas, held, mapped, mapped_sources
+from server.strokes.following import followed
 from server.strokes.guide import Guide
 from server.strokes.light import looked_up
-from server.strokes.pieces import UNIT, Pieces, layers
+from server.strokes.pieces import ONE, Pieces, layers
 from server.strokes.search import AT_ONCE, CHANCE, Chance, refined, searched
 from server.strokes.sewing import Changes, Manner, border_cells_of, far, present, repeated, smaller
 from server.strokes.tables import Level, Tables
 
-SAMPLES = 7  # of the motion under a piece, down and across
-TRIES = 3  # times a piece's new place is looked for
 SEEN = 400  # a piece of whose pixels fewer than one in so many are seen is given up
-LEAVES = 0.2  # a smaller piece stays while what lies beneath it is so much of the patience away
-WORSE = 1.25  # or until it is so much further from the picture than that
+LEAVES = 0.05  # a smaller piece stays while what lies beneath it is so much of the patience away
+WORSE = 1.6  # or until it is so much further from the picture than that
 EXCHANGED = 0.5  # a largest piece gives way to another whose light is so much nearer
-CHANGES = Changes(enters=1.5, again=5.0, better=0.5)
+CHANGES = Changes(enters=3.0, again=5.0, better=0.5)
+LEAST_AREA, MOST_LENGTH = 0.5, 2.0  # of a piece: how far it is shrunk; sums of squares of how far it is stretched
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame's pieces, and which of them is seen at each pixel: `owners` (H, W) int32, EMPTY where none of them is."""
+    """A frame's pieces, and which of them is seen at each pixel: `owners` (H, W) int32, EMPTY where none of them is.
+
+    `claims`: of the pieces of each level in their order, what each holds of its place, (n, side, side) bool.
+    """
 
     pieces: Pieces
     owners: Tensor
-    count: int  # owners are less
+    claims: tuple[Tensor, ...]
 
     @classmethod
     def of(cls, canvas: Canvas) -> "Frame":
@@ -51,35 +54,34 @@ class Frame:
         height, width = canvas.size
         seen = canvas.owners[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
         owners = torch.where(seen < 0, EMPTY, looked_up(numbers, seen.clamp(min=0)))
-        return cls(pieces[stays], owners, int(stays.sum()))
+        return cls(pieces[stays], owners, _chosen(canvas.all_claims(), pieces.numbers, stays))
 
     def moved(self, motion: Tensor) -> "Frame":
         """The same where it lies in the next frame, without the pieces that left it. `motion`: (2, H, W), see
-        motion.py, in plan pixels. The owners stay numbers of these pieces, and so do the names of the pieces.
+        motion.py, in plan pixels. The owners are no longer told.
         """
-        size = self.owners.shape
-        sides = torch.tensor(PATCHES)[self.pieces.numbers]
-        share = (2 * torch.arange(SAMPLES) + 1)[:, None] * sides * UNIT // (2 * SAMPLES)  # (SAMPLES, n)
-        corners = self.pieces.corners
-        for _ in range(TRIES):
-            rows, columns = (
-                (corners[:, axis] + share).div(UNIT, rounding_mode="floor").clamp(0, size[axis] - 1) for axis in (0, 1)
-            )
-            at = (rows[:, None] * size[1] + columns[None]).flatten(0, 1)
-            steps = torch.stack([part.flatten()[at].median(0).values for part in motion], -1)
-            corners = self.pieces.corners - steps
-        pieces = replace(self.pieces, corners=corners, names=torch.arange(len(corners)))
+        pieces = self.pieces
+        halves = pieces.halves
+        middles, steps, seen = followed(self.owners, motion, pieces.corners + halves)
+        maps = (pieces.maps @ steps).div(ONE, rounding_mode="floor")
+        pieces = replace(pieces, corners=middles - halves, maps=maps, names=torch.arange(len(pieces)))
+        size = torch.tensor(self.owners.shape)
+        sides = torch.tensor(PATCHES)[pieces.numbers, None]
         whole = pieces.pixels
-        seen = ((whole + sides[:, None] > 0) & (whole < torch.tensor(size))).all(1)
-        rows, columns = (
-            (torch.arange(side).view(-1, *[1] * (1 - axis)) * UNIT + motion[axis] + UNIT // 2).div(
-                UNIT, rounding_mode="floor"
-            )
-            for axis, side in enumerate(size)
-        )
-        there = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-        at = rows.clamp(0, size[0] - 1) * size[1] + columns.clamp(0, size[1] - 1)
-        return Frame(pieces[seen], torch.where(there, looked_up(self.owners, at), EMPTY), self.count)
+        stays = (seen > 0) & ((whole + sides > 0) & (whole < size)).all(1) & usable(maps)
+        return Frame(pieces[stays], self.owners, _chosen(self.claims, pieces.numbers, stays))
+
+
+def usable(maps: Tensor) -> Tensor:
+    """Whether pieces with these maps (n, 2, 2) are neither too large nor too small, nor stretched too far: (n,)."""
+    parts = maps.double() / ONE
+    areas = (parts[:, 0, 0] * parts[:, 1, 1] - parts[:, 0, 1] * parts[:, 1, 0]).abs()
+    lengths = parts.square().sum((1, 2))
+    return (areas >= LEAST_AREA) & (lengths <= 2 * MOST_LENGTH)
+
+
+def _chosen(claims: tuple[Tensor, ...], numbers: Tensor, stays: Tensor) -> tuple[Tensor, ...]:
+    return tuple(each[stays[numbers == number]] for number, each in enumerate(claims))
 
 
 class _Sewer:
@@ -87,45 +89,44 @@ class _Sewer:
 
     def __init__(self, tables: Tables, guide: Guide, chance: Chance, before: Frame) -> None:
         self.tables, self.guide, self.chance = tables, guide, chance
-        self.pieces = before.pieces
-        self._owners = F.pad(before.owners, (MARGIN, 2 * MARGIN, MARGIN, 2 * MARGIN), value=EMPTY)
-        self._alive = torch.zeros(before.count + 1, dtype=torch.bool)  # the last one is for pixels that none had
+        self.pieces, self._claims = before.pieces, before.claims
         self.canvas = self._new()
 
     def _new(self) -> Canvas:
         return Canvas(self.guide.size, self.tables.colours)
 
-    def _lay(self, pieces: Pieces, side: int) -> None:
+    def _lay(self, pieces: Pieces, claims: Tensor, side: int) -> None:
         """Pieces of one level."""
-        self._alive[pieces.names[pieces.names >= 0]] = True
         for part in layers(pieces.pixels, side):
-            some = pieces[part]
-            had = looked_up(self._owners, self.canvas.pixels(some.pixels, side)).long()
-            own = had == torch.where(some.names < 0, -2, some.names)[:, None, None]
-            others = self._alive[had] & ~own
-            self.canvas.lay(some, (own, others))
+            for some in torch.split(part, max(1, AT_ONCE // side**2)):
+                self.canvas.lay_again(pieces[some], claims[some])
 
     def largest(self) -> None:
         """Cover the frame by the largest pieces."""
         level = self.tables.levels[0]
         number, side = level.number, level.side
-        pieces = self.pieces[self.pieces.numbers == number]
-        self._lay(pieces, side)
+        pieces, claims = self.pieces[self.pieces.numbers == number], self._claims[number]
+        self._lay(pieces, claims, side)
+        if len(pieces):
+            corners = pieces.pixels
+            others = self._chosen(level, corners, pieces)
+            fine, weights = self.guide.fine_lights(number, corners), 1 + self.guide.weights(number, corners)
+            errors = [present(self._shown(each), number, fine, weights) for each in (pieces, others)]
+            better = errors[1] < EXCHANGED * errors[0]
+            if better.any():
+                pieces, claims = _exchanged(pieces, claims, others, better)
+                self.canvas = self._new()
+                self._lay(pieces, claims, side)
         found = _uncovered(self.canvas, side)
         if len(found):
-            pieces = Pieces.joined([self._chosen(level, found, pieces), pieces])
-            self.canvas = self._new()
-            self._lay(pieces, side)
-        corners = pieces.pixels
-        others = self._chosen(level, corners, pieces)
-        fine, weights = self.guide.fine_lights(number, corners), 1 + self.guide.weights(number, corners)
-        errors = [present(self._shown(each, side), number, fine, weights) for each in (pieces, others)]
-        better = errors[1] < EXCHANGED * errors[0]
-        if better.any():
-            turns = torch.where(better, others.turns, pieces.turns)
-            places = torch.where(better[:, None], others.places, pieces.places)
-            self.canvas = self._new()
-            self._lay(replace(pieces, turns=turns, places=places), side)
+            new = self._chosen(level, found, pieces)
+            height, width = self.canvas.size
+            for part in layers(new.pixels, side):
+                some = new[part]
+                barred = self.canvas.shown(some.pixels, side)[1]
+                rows, columns = (some.pixels[:, axis, None] + torch.arange(side) for axis in (0, 1))
+                down, across = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+                self.canvas.lay(some, barred & down[:, :, None] & across[:, None])
         self.canvas.end_level()
 
     def _chosen(self, level: Level, corners: Tensor, pieces: Pieces) -> Pieces:
@@ -140,10 +141,10 @@ class _Sewer:
         places, _ = refined(level, wanted, self.guide.fine_lights(level.number, corners), turns, places)
         return Pieces.of(level.number, corners, turns, places)
 
-    def _shown(self, pieces: Pieces, side: int) -> Tensor:
+    def _shown(self, pieces: Pieces) -> Tensor:
         """Packed colours of the pieces themselves: (n, side, side)."""
         colours = self.tables.colours
-        return looked_up(colours, sources(pieces.places, pieces.turns, side, colours.shape[1]))
+        return looked_up(colours, mapped_sources(pieces, mapped(pieces)[0], colours.shape[1]))
 
     def keep(self, level: Level, least: float) -> Pieces:
         """Lay those of the smaller pieces of a level that are still of use, and tell which."""
@@ -155,11 +156,31 @@ class _Sewer:
             corners = some.pixels
             fine, weights = self.guide.fine_lights(number, corners), 1 + self.guide.weights(number, corners)
             here = present(self.canvas.shown(corners, side)[0], number, fine, weights)
-            own = present(self._shown(some, side), number, fine, weights)
+            own = present(self._shown(some), number, fine, weights)
             useful.append((own < WORSE * here) & (far(self.canvas, self.guide, number, corners) > least))
-        pieces = pieces[torch.cat(useful)]
-        self._lay(pieces, side)
-        return pieces
+        which = torch.cat(useful)
+        self._lay(pieces[which], self._claims[number][which], side)
+        return pieces[which]
+
+
+def _exchanged(pieces: Pieces, claims: Tensor, others: Pieces, which: Tensor) -> tuple[Pieces, Tensor]:
+    """Some of the pieces exchanged for others, which hold the picture where they did."""
+    names = ("corners", "maps", "places", "names")
+    changed = {
+        name: torch.where(
+            which.view(-1, *[1] * (getattr(pieces, name).dim() - 1)), getattr(others, name), getattr(pieces, name)
+        )
+        for name in names
+    }
+    new = replace(pieces, **changed)
+    within, covered = mapped(pieces[which])
+    holds = held(claims[which], within) & covered
+    into, _ = mapped(new[which])
+    claims = claims.clone()
+    claims[which] = (
+        torch.zeros_like(holds).flatten(1).scatter_(1, into.flatten(1).long(), holds.flatten(1)).view_as(holds)
+    )
+    return new, claims
 
 
 def sewn_on(tables: Tables, guide: Guide, seed: int, how: Manner, noise: float, before: Frame) -> Iterator[Canvas]:

@@ -16,7 +16,7 @@ from server.strokes.pieces import UNIT
 
 SMALLEST = 12  # pixels of the shorter side of the coarsest pictures
 BLOCKS = (17, 9)  # pixels of the side of what is compared, in turn
-HELD = 8  # added to the mean squares of a block's gradients: noise alone moves nothing
+HELD = 0.1  # added to the mean squares of a block's gradients: noise alone moves nothing
 MOST = 2 * UNIT  # of one step
 UNEXPLAINED = 12  # a difference of luminance that is none of noise
 MOST_UNEXPLAINED = 0.4  # of the pixels: with more the frame begins a new shot
@@ -32,9 +32,11 @@ def estimated(before: Tensor, now: Tensor) -> Tensor | None:
         if number:
             motion = 2 * enlarged(motion, (second.shape[0], second.shape[1]))
         across, down = _slopes(second)
-        for block in BLOCKS * 2:
+        finest = number == len(pictures) - 1 > 0
+        for block in BLOCKS if finest else BLOCKS * 2:
             motion = motion - _step(_moved(first, motion) - 16 * second, down, across, block)
-            motion = torch.stack([_median(each) for each in motion])
+            if not finest or block == BLOCKS[-1]:  # there once is enough: it takes longest
+                motion = torch.stack([_median(each) for each in motion])
     left = (_moved(pictures[0][0], motion) / 16 - pictures[0][1]).abs()
     return None if float((left > UNEXPLAINED).double().mean()) > MOST_UNEXPLAINED else motion
 

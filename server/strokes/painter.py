@@ -6,7 +6,7 @@ side, slow light over more. All in whole numbers, except that the painting is on
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,16 +20,15 @@ from server.strokes.canvas import MARGIN, Canvas
 from server.strokes.film import Frame, sewn_on
 from server.strokes.guide import Guide, Lights
 from server.strokes.light import looked_up
-from server.strokes.pieces import UNIT, Pieces
+from server.strokes.pieces import ONE, ONE_BITS, UNIT, UNIT_BITS, Pieces
 from server.strokes.sewing import manner, sewn
 from server.strokes.tables import Tables, make_tables
-from server.strokes.turns import MATRICES
 
 LARGEST_PLAN = 2048  # plan pixels along the longer side of a picture
 ENLARGED = 2  # the painting's pixels are enlarged no further by themselves
 SMALLEST = 0.5  # nor reduced further, as a picture's pixels for one plan pixel
+WHOLE = 256  # of the weights of pixels of the painting between which a piece lies
 LOW_SIDE = 9  # plan pixels: the box that blurs the slow band
-UNIT_BITS = UNIT.bit_length() - 1
 DETAIL_TAPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 LOW_TAPS = ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))  # plan pixels, likewise; wider ones smudge small pieces
 
@@ -133,13 +132,22 @@ SIXTEEN_BITS = Depth(65535, torch.int64, (0, 20, 40), 2**17)
 
 
 class Brush:
-    """Paints windows of one picture from its canvas. `size`: of the picture in pixels.
+    """Paints windows of one picture from its canvas. `size`: of the picture in pixels. `moves`: it is a frame of a
+    sequence, whose pieces lie between pixels.
 
     With SIXTEEN_BITS, what is blended at joints and brought to the picture's scale is not rounded to steps of 8 bits.
     The painting itself has 8, so where its own pixels are shown unchanged they have no more.
     """
 
-    def __init__(self, quilt: StyleQuilt, canvas: Canvas, size: tuple[int, int], depth: Depth = BYTES) -> None:
+    def __init__(
+        self,
+        quilt: StyleQuilt,
+        canvas: Canvas,
+        size: tuple[int, int],
+        depth: Depth = BYTES,
+        *,
+        moves: bool = False,
+    ) -> None:
         self._canvas, self._size, self._depth = canvas, size, depth
         self._longer, self._most = max(size), max(canvas.size)
         painting = _scaled(quilt, self._longer, self._most, depth)
@@ -147,9 +155,10 @@ class Brush:
         side = LOW_SIDE * step | 1
         self._step, self._sides = step, painting.shape[1:]
         pieces = canvas.pieces
+        self._between = moves
         self._shifts = self._scaled_shifts(pieces).to(torch.int32).T.contiguous()
-        self._between = bool((self._shifts % UNIT).any())
-        self._matrices = MATRICES[pieces.turns].to(torch.int32).permute(1, 2, 0).contiguous()  # of each piece
+        maps = pieces.maps if moves else pieces.maps.div(ONE, rounding_mode="floor")
+        self._maps = maps.to(torch.int32).permute(1, 2, 0).contiguous()  # of each piece
         self._low = torch.zeros(painting.shape[1:].numel(), dtype=depth.dtype)
         self._detail = torch.zeros_like(self._low)
         for place, plane in zip(depth.places, painting, strict=True):
@@ -161,11 +170,9 @@ class Brush:
             self._detail |= (plane - low).flatten().to(depth.dtype) + depth.bias << place
 
     def _scaled_shifts(self, pieces: Pieces) -> Tensor:
-        """Shifts of pieces in 1/UNIT of a picture's pixel: whole pixels for those that lie on whole plan pixels."""
-        shifts = (2 * pieces.shifts * self._longer + self._most).div(2 * self._most, rounding_mode="floor")
-        whole = self._most * UNIT
-        rounded = (2 * pieces.shifts * self._longer + whole).div(2 * whole, rounding_mode="floor") * UNIT
-        return torch.where((pieces.corners % UNIT == 0).all(1, keepdim=True), rounded, shifts)
+        """Shifts of pieces in 1/ONE of a picture's pixel; if they do not move, in whole pixels."""
+        unit = UNIT if self._between else UNIT * ONE
+        return (2 * pieces.shifts * self._longer + self._most * unit).div(2 * self._most * unit, rounding_mode="floor")
 
     def painted(self, window: Window) -> Tensor:
         """(3, height, width) float32, whole numbers from 0 to the depth's white."""
@@ -208,22 +215,25 @@ class Brush:
         """What the pixels at these rows and columns show of a band if they belong to these pieces: (3, ...) float32,
         exact. All int32.
         """
-        places, parts = [], []
+        places = []
         for axis, shifts in enumerate(self._shifts):
-            down, across = (looked_up(self._matrices[axis, each], owners) for each in (0, 1))
-            shift = looked_up(shifts, owners)
-            places.append((down * (2 * rows + 1) + across * (2 * columns + 1) - 1 >> 1) + (shift >> UNIT_BITS))
-            parts.append(shift & UNIT - 1)
+            down, across = (looked_up(self._maps[axis, each], owners) for each in (0, 1))
+            places.append((down * (2 * rows + 1) + across * (2 * columns + 1) >> 1) + looked_up(shifts, owners))
         if not self._between:
             return self._spread(looked_up(band, self._within(*places))).float()
+        first, parts = [], []
+        for place in places:
+            middle = place - ONE // 2
+            first.append(middle >> ONE_BITS)
+            parts.append((middle & ONE - 1) >> ONE_BITS - UNIT_BITS)
         total = torch.zeros(3, *owners.shape, dtype=self._depth.dtype)
-        for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            weight = torch.ones_like(owners)
-            for part, step in zip(parts, corner, strict=True):
-                weight *= part if step else UNIT - part
-            at = self._within(places[0] + corner[0], places[1] + corner[1])
-            total += self._spread(looked_up(band, at)) * weight
-        return total.float() / UNIT**2
+        weights = LINEAR if band is self._low else CUBIC
+        for step, one in weights:
+            row = looked_up(one, parts[0])
+            for other_step, other in weights:
+                at = self._within(first[0] + step, first[1] + other_step)
+                total += self._spread(looked_up(band, at)) * (row * looked_up(other, parts[1]))
+        return total.float() / WHOLE**2
 
     def _within(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Flat indices into the scaled painting, which is mirrored at its border."""
@@ -237,6 +247,22 @@ class Brush:
         """Red, green and blue of packed numbers (...): (3, ...)."""
         bias = self._depth.bias
         return torch.stack([(packed >> place & 2 * bias - 1) - bias for place in self._depth.places])
+
+
+def _taps(steps: range, weight: Callable[[float], float]) -> list[tuple[int, Tensor]]:
+    """Steps from the pixel before a place, and their weights for each part of a pixel: int32, together WHOLE."""
+    table = torch.tensor([[round(WHOLE * weight(abs(step - part / UNIT))) for step in steps] for part in range(UNIT)])
+    table[:, steps.index(0)] += WHOLE - table.sum(1)
+    return list(zip(steps, table.T.to(torch.int32).contiguous(), strict=True))
+
+
+def _cubic(away: float) -> float:
+    """The cubic B-spline: hardly softer between pixels of the painting than on them, so strokes do not shimmer."""
+    return 2 / 3 - away**2 + away**3 / 2 if away < 1 else (2 - away) ** 3 / 6
+
+
+LINEAR = _taps(range(2), lambda away: 1 - away)
+CUBIC = _taps(range(-1, 3), _cubic)
 
 
 def _scaled(quilt: StyleQuilt, longer: int, most: int, depth: Depth) -> Tensor:

@@ -11,19 +11,22 @@ from server.model.style_quilt import PATCHES
 from server.strokes.turns import MATRICES
 
 UNIT = 16  # of a plan pixel, in which pieces move
+ONE = 4096  # of maps
+UNIT_BITS, ONE_BITS = UNIT.bit_length() - 1, ONE.bit_length() - 1
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
     """In the order in which they are laid. All int64.
 
-    `numbers`: (n,) levels. `corners`: (n, 2) in the picture, in 1/UNIT of a plan pixel. `turns`: (n,). `places`:
-    (n, 2), corners in the painting. `names`: (n,), which of the pieces of the frame before each is, -1 for a new one.
+    `numbers`: (n,) levels. `corners`: (n, 2) in the picture, in 1/UNIT of a plan pixel. `maps`: (n, 2, 2), from the
+    picture to the painting, both from the middle of the piece on, in 1/ONE. `places`: (n, 2), corners in the painting.
+    `names`: (n,), which of the pieces of the frame before each is, -1 for a new one.
     """
 
     numbers: Tensor
     corners: Tensor
-    turns: Tensor
+    maps: Tensor
     places: Tensor
     names: Tensor
 
@@ -36,7 +39,7 @@ class Pieces:
     @classmethod
     def joined(cls, parts: Sequence["Pieces"]) -> "Pieces":
         """One after the other."""
-        none = cls.of(0, torch.zeros(0, 2), torch.zeros(0), torch.zeros(0, 2))
+        none = cls.of(0, torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2))
         both = [none, *parts]
         return cls(*(torch.cat([getattr(each, name) for each in both]) for name in vars(none)))
 
@@ -44,14 +47,18 @@ class Pieces:
     def of(cls, number: int, corners: Tensor, turns: Tensor, places: Tensor) -> "Pieces":
         """New ones of one level. `corners`: (n, 2) in whole plan pixels."""
         numbers = torch.full((len(turns),), number, dtype=torch.int64)
-        return cls(numbers, corners.long() * UNIT, turns.long(), places.long(), torch.full_like(numbers, -1))
+        return cls(numbers, corners.long() * UNIT, MATRICES[turns] * ONE, places.long(), torch.full_like(numbers, -1))
+
+    @property
+    def halves(self) -> Tensor:
+        """Half of their sides, (n, 1), in 1/UNIT of a plan pixel."""
+        return torch.tensor(PATCHES)[self.numbers, None] * (UNIT // 2)
 
     @property
     def shifts(self) -> Tensor:
-        """t of turns.py, (n, 2), in 1/UNIT of a plan pixel."""
-        half = torch.tensor(PATCHES)[self.numbers, None] * (UNIT // 2)
-        turned = (MATRICES[self.turns] * (self.corners + half)[:, None]).sum(-1)
-        return self.places * UNIT + half - turned
+        """t of turns.py, (n, 2), in 1/(UNIT ONE) of a plan pixel."""
+        mapped = (self.maps * (self.corners + self.halves)[:, None]).sum(-1)
+        return (self.places * UNIT + self.halves) * ONE - mapped
 
     @property
     def pixels(self) -> Tensor:

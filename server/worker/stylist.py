@@ -51,7 +51,7 @@ class Stylist:
             noise=item.noise,
             stroke=item.stroke,
         )
-        picture = QuiltedPicture(style, self.content, wish, item.statistics, bytes(item.carry))
+        picture = QuiltedPicture(style, self.content, wish, item.statistics, bytes(item.carry), sequence=item.sequence)
         self._used = picture.statistics
         pixels = self.size[0] * self.size[1]
         done = 0
