@@ -11,10 +11,13 @@ from server.model.fitting import UNIT, Periods
 from server.quilt.draws import Draws, wished
 from server.quilt.hashing import words
 from server.quilt.patches import NEAR, Patches, pairs
-from server.quilt.search import CHANCE, REPEATS
+from server.quilt.search import CHANCE
 from server.quilt.stretch import places_of
 from server.quilt.tables import packed_distances
 from server.quilt.wishes import Wishes
+
+REPEATS = 512  # price of showing the same as a patch nearby, in 1/256 of the median cost: more than elsewhere, since
+# there are few places, and what has been shown twice would be shown a third time
 
 
 class OnLattice:
@@ -86,11 +89,7 @@ class OnLattice:
         return torch.where(count > 0, mean, 256 * patches.settings.variance)
 
     def _repeats_at(self, index: Tensor, stage: int, places: Tensor) -> Tensor:
-        """The prices of places that show again what patches nearby show, of one patch in 1/256: (places,).
-
-        Differs from the search's: a price is as large as the area in common, and prices add up. A lattice leaves few
-        places, so what has been shown twice would be shown a third time.
-        """
+        """The prices of places that show again what patches nearby show, of one patch in 1/256: (places,)."""
         patches = self._patches
         rows, columns = places.unbind(1)
         total = torch.zeros(len(places), dtype=torch.int64)
@@ -100,9 +99,9 @@ class OnLattice:
                 number = (index + torch.tensor([down, across])) % torch.tensor(patches.shape)
                 if int(patches.parts.ranks[number[0], number[1]]) >= stage or bool((number == index).all()):
                     continue
-                place = patches.places[number[0], number[1]][None].div(patches.settings.factor, rounding_mode="floor")
+                place = patches.places[number[0], number[1]].div(patches.settings.factor, rounding_mode="floor")
                 common = [
-                    (pitch - patches.apart(place, axis, line)[0]).clamp(min=0)
+                    (pitch - patches.apart(place[axis], axis, line)).clamp(min=0)
                     for axis, line in ((0, rows), (1, columns))
                 ]
                 total += (REPEATS * common[0] * common[1]).div(pitch**2, rounding_mode="floor")

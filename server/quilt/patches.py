@@ -78,6 +78,17 @@ class Patches:
         steps = [places[0][:, :, None].expand(shape), places[1][:, None, :].expand(shape)]
         return shown + torch.stack(steps, -1), standing
 
+    def nearby(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor]:
+        """As `standing`: the patches up to NEAR away, every one once."""
+        lines = [torch.arange(-NEAR, NEAR + 1) if count > 2 * NEAR else torch.arange(count) for count in self.shape]
+        return self.standing(index, stage, torch.cartesian_prod(*lines))
+
+    def standing(self, index: Tensor, stage: int, away: Tensor) -> tuple[Tensor, Tensor]:
+        """The patches that lie so far `away`, (around, 2), from each: (patches, around, 2), and which of them stand."""
+        number = (index[:, None] + away) % torch.tensor(self.shape)
+        stand = self.parts.ranks[number[..., 0], number[..., 1]] < stage
+        return number, stand & (number != index[:, None]).any(2)
+
     def samples(self, every: int) -> tuple[list[Tensor], list[Tensor]]:
         """Where a patch is compared: on each axis which neighbour lies there (-1, 0, 1), and pixels from its corner."""
         parts, offsets = [], []
@@ -108,8 +119,8 @@ class Patches:
         return rows * table.shape[1] + columns
 
     def apart(self, places: Tensor, axis: int, line: Tensor) -> Tensor:
-        """How far each of these lies from each number of a line, in plan pixels: (places, line)."""
-        distance = (line[None] - places[:, axis, None].to(self.device)).abs()
+        """How far each of these rows or columns lies from each of a line, in plan pixels: (..., line)."""
+        distance = (line - places[..., None].to(self.device)).abs()
         if self.settings.wraps[axis]:
             side = self.settings.plan[axis]
             distance = (distance % side).minimum(side - distance % side)

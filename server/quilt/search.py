@@ -1,7 +1,7 @@
 """Where a patch continues its finished neighbours best, of all places: an exhaustive search at half search cells.
 
 The cost of a place is the mean squared distance of appearances over all the overlap. To it come the learned price of
-the place, the prices of repeats nearby, of imbalance (server/quilt/balance.py) and of what tiles with common edges wish
+the place, the prices of repeats (server/quilt/repeats.py) and of imbalance (balance.py), and of what tiles with common edges wish
 for (server/quilt/wishes.py), and some chance. All in whole numbers; ties go to the first place.
 """
 
@@ -12,15 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from server.quilt import balance
+from server.quilt import balance, repeats
 from server.quilt.draws import wished
 from server.quilt.hashing import words
-from server.quilt.patches import NEAR, Patches, pairs
+from server.quilt.patches import Patches, pairs
 from server.quilt.wishes import Wishes
 
-GOES_ON = 128  # price of going on copying a neighbour, in 1/256 of the median cost
-REPEATS = 512  # price of showing a neighbour's place again, falling to nothing WIDE pitches away
-WIDE = 1.25  # that much of a patch can be seen: its own part and half its overlaps
 CHANCE = 10  # a cost is raised by up to one part in this many, by hash
 NOBODY = 4  # variances: the cost of a cell that neither patch covers
 
@@ -140,60 +137,35 @@ class Search:
         return target, (tables.coarse_valid[rows, columns] & standing).float(), standing.float()
 
     def _repeats(self, index: Tensor, stage: int, rows: Tensor, columns: Tensor) -> Tensor:
-        """The prices of places that continue a copy of a neighbour, or repeat what a patch nearby shows, in 1/256.
-
-        A price falls with the larger of the distances down and across.
-        """
-        patches = self._patches
-        worst = torch.zeros(len(index), len(rows), len(columns), dtype=torch.int32, device=patches.device)
-        factor = patches.settings.factor
-        pitch = max(1, round(WIDE * patches.axes[0].side / patches.axes[0].patches / factor))
+        """The prices of places that repeat what patches nearby show, or go on copying a neighbour, in 1/256."""
+        patches, factor = self._patches, self._patches.settings.factor
+        number, standing = patches.nearby(index, stage)
+        beside = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2))
+        neighbour, stands = patches.standing(index, stage, beside)
         same = max(2, 3 * patches.settings.cell // 4)
-        for down in range(-NEAR, NEAR + 1):
-            for across in range(-NEAR, NEAR + 1):
-                number = (index + torch.tensor([down, across])) % torch.tensor(patches.shape)
-                standing = (patches.parts.ranks[number[:, 0], number[:, 1]] < stage) & (number != index).any(1)
-                if not standing.any():
-                    continue
-                place = patches.places[number[:, 0], number[:, 1]].div(factor, rounding_mode="floor")
-                prices = [
-                    (REPEATS * (pitch - patches.apart(place, axis, line)))
-                    .div(pitch, rounding_mode="floor")
-                    .clamp(min=0)
-                    for axis, line in ((0, rows), (1, columns))
-                ]
-                worst = _raised(worst, prices, standing)
-                if max(abs(down), abs(across)) == 1:
-                    steps = [
-                        (patches.axes[k].corner(int(n)) - patches.axes[k].corner(int(n + d))) // factor
-                        for k, d in ((0, down), (1, across))
-                        for n in index[:, k]
-                    ]
-                    on = place + torch.tensor(steps).view(2, -1).T
-                    prices = [
-                        GOES_ON * (patches.apart(on, axis, line) <= same) for axis, line in ((0, rows), (1, columns))
-                    ]
-                    worst = _raised(worst, prices, standing)
-        return worst.long()
+        apart, going_on = [], []
+        for k, line in ((0, rows), (1, columns)):
+            axis = patches.axes[k]
+            shown = patches.places[number[..., 0], number[..., 1], k].div(factor, rounding_mode="floor")
+            apart.append(patches.apart(shown, k, line))
+            corners = torch.tensor([axis.corner(patch) for patch in range(-1, axis.patches + 1)])
+            steps = corners[index[:, k, None] + 1] - corners[index[:, k, None] + 1 + beside[:, k]]
+            shown = patches.places[neighbour[..., 0], neighbour[..., 1], k].div(factor, rounding_mode="floor")
+            on = shown + steps.div(factor, rounding_mode="floor")
+            going_on.append((patches.apart(on, k, line) <= same) & stands[..., None].to(patches.device))
+        pitch = max(1, round(patches.axes[0].side / patches.axes[0].patches / factor))
+        return repeats.prices(apart, standing.to(patches.device), pitch, going_on)
 
     def _unbalanced(self, index: Tensor, stage: int) -> Tensor:
         """The prices of places for the balance of what patches nearby show, in 1/256: (patches, rows, columns)."""
         patches = self._patches
-        line = torch.arange(-NEAR, NEAR + 1)
-        number = (index[:, None] + torch.cartesian_prod(line, line)) % torch.tensor(patches.shape)
-        standing = (patches.parts.ranks[number[..., 0], number[..., 1]] < stage) & (number != index[:, None]).any(2)
+        number, standing = patches.nearby(index, stage)
         shown = patches.places[number[..., 0], number[..., 1]].div(patches.settings.factor, rounding_mode="floor")
         at = [
             (shown[..., axis] - patches.low[axis]).div(patches.settings.step, rounding_mode="floor").clamp(0, count - 1)
             for axis, count in enumerate(patches.counts)
         ]
         return balance.prices(self._traits, self._traits[:, at[0], at[1]], standing)
-
-
-def _raised(worst: Tensor, prices: Sequence[Tensor], counts: Tensor) -> Tensor:
-    """The larger of `worst` and, where it counts, the smaller of two prices, by row and by column."""
-    by_row, by_column = (each.to(torch.int32) * counts.to(each.device)[:, None] for each in prices)
-    return worst.maximum(torch.minimum(by_row[:, :, None], by_column[:, None, :]))
 
 
 def _parts(pitch: int, overlap: int) -> list[slice]:
