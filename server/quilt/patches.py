@@ -79,9 +79,9 @@ class Patches:
         return shown + torch.stack(steps, -1), standing
 
     def nearby(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor]:
-        """As `standing`: the patches up to NEAR away, every one once."""
-        lines = [torch.arange(-NEAR, NEAR + 1) if count > 2 * NEAR else torch.arange(count) for count in self.shape]
-        return self.standing(index, stage, torch.cartesian_prod(*lines))
+        """As `standing`: the patches up to NEAR away. On a small torus some lie at both sides, and count twice."""
+        line = torch.arange(-NEAR, NEAR + 1)
+        return self.standing(index, stage, torch.cartesian_prod(line, line))
 
     def standing(self, index: Tensor, stage: int, away: Tensor) -> tuple[Tensor, Tensor]:
         """The patches that lie so far `away`, (around, 2), from each: (patches, around, 2), and which of them stand."""

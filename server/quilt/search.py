@@ -1,8 +1,9 @@
 """Where a patch continues its finished neighbours best, of all places: an exhaustive search at half search cells.
 
 The cost of a place is the mean squared distance of appearances over all the overlap. To it come the learned price of
-the place, the prices of repeats (server/quilt/repeats.py), of imbalance (server/quilt/balance.py) and of what tiles with
-common edges wish for (server/quilt/wishes.py), and some chance. All in whole numbers; ties go to the first place.
+the place, the prices of repeats nearby (server/quilt/repeats.py), of imbalance (server/quilt/balance.py) and of what
+tiles with common edges wish for (server/quilt/wishes.py), and some chance. All in whole numbers; ties go to the first
+place.
 """
 
 from collections.abc import Sequence
