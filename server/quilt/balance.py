@@ -20,7 +20,7 @@ from server.model.quilt import QuiltArchitecture
 COLOURS = 3  # features that are balanced; the weaker ones say little
 UNIT = 64  # a trait's spread over all places
 PARTS = 256  # of a step of a feature, in which traits are measured
-PRICE = 32  # of being one spread away, in 1/256 of the median cost
+PRICE = 64  # of being one spread away, in 1/256 of the median cost
 TOGETHER = 4  # patches that are placed at once and do not know of each other, or all would make up for the same
 
 
