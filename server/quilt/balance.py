@@ -11,6 +11,8 @@ What is balanced are traits: means, over the middle of a patch, of the strongest
 from their neighbours. All in whole numbers, so every device finds the same.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,23 +20,37 @@ from torch import Tensor
 from server.model.quilt import QuiltArchitecture
 
 COLOURS = 3  # features that are balanced; the weaker ones say little
-UNIT = 64  # a trait's spread over all places
+UNIT = 64  # steps of a trait
 PARTS = 256  # of a step of a feature, in which traits are measured
-PRICE = 64  # of being one spread away, in 1/256 of the median cost
+PRICE = 192  # of being one spread away, in 1/256 of the median cost, if patches differed as much as pixels do
 TOGETHER = 4  # patches that are placed at once and do not know of each other, or all would make up for the same
 
 
 def make_traits(wide: Tensor, change: Tensor, look: int, settings: QuiltArchitecture) -> Tensor:
-    """The traits of all places less those of the swatch: (traits, *settings.places) int64, in 1/UNIT of their spread.
+    """The traits of all places less those of the swatch: (traits, *settings.places) int64, in 1/UNIT of the geometric
+    mean of their spread and that of the swatch's pixels.
 
+    So the squares count in proportion to how much patches differ, over how much pixels do: where patches are alike
+    (leaves, gravel) a joint counts more than balance.
     `wide`: features, (F, rows, columns) float32, whole numbers in [-127, 127]; `change`: how much pixels differ, (rows,
     columns), likewise. Both reach `look` pixels beyond the swatch on all sides.
     """
     planes = [*wide[:COLOURS], change]
     apart = torch.stack([_apart(plane, look, settings) for plane in planes])
     spread = apart.square().sum((1, 2)).div(apart[0].numel(), rounding_mode="floor").double().sqrt().long()
-    spread[:-1] = spread[:-1].max()
-    return (apart * UNIT).div(spread.clamp(min=1)[:, None, None], rounding_mode="floor").cpu()
+    pixels = torch.tensor([_spread(plane, look, settings) for plane in planes], device=apart.device)
+    for each in (spread, pixels):
+        each[:-1] = each[:-1].max()
+    both = (spread * pixels).double().sqrt().long().clamp(min=1)
+    return (apart * UNIT).div(both[:, None, None], rounding_mode="floor").cpu()
+
+
+def _spread(plane: Tensor, look: int, settings: QuiltArchitecture) -> int:
+    """How much the swatch's pixels differ from their mean, root mean square, in 1/PARTS."""
+    height, width = settings.plan
+    swatch = plane[look : look + height, look : look + width].double()
+    count = height * width
+    return math.isqrt((int(swatch.square().sum()) * count - int(swatch.sum()) ** 2) * PARTS**2 // count**2)
 
 
 def _apart(plane: Tensor, look: int, settings: QuiltArchitecture) -> Tensor:
