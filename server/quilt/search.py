@@ -155,7 +155,8 @@ class Search:
             on = shown + steps.div(factor, rounding_mode="floor")
             going_on.append((patches.apart(on, k, line) <= same) & stands[..., None].to(patches.device))
         pitch = max(1, round(patches.axes[0].side / patches.axes[0].patches / factor))
-        return repeats.prices(apart, standing.to(patches.device), pitch, going_on)
+        price = repeats.REPEATS if self._balanced else repeats.IN_TILES
+        return repeats.prices(apart, standing.to(patches.device), pitch, going_on, price)
 
     def _unbalanced(self, index: Tensor, stage: int) -> Tensor:
         """The prices of places for the balance of what patches nearby show, in 1/256: (patches, rows, columns)."""
