@@ -22,13 +22,17 @@ from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR, HEIGHT, MATERIAL, NORMAL, ROUGHNESS, Map
 from server.model.quilt import QuiltArchitecture
 from server.model.style_architecture import StyleArchitecture
+from server.model.style_quilt import StyleQuiltArchitecture
 from server.model.torus import Size, Window
 from server.network.generator import Generator
 from server.network.model_file import Model, write_model
 from server.network.style_generator import StyleGenerator
 from server.network.texture import paint, texture, to_bytes
 from server.quilt.quilt import Quilt
+from server.strokes.painter import StyleQuilt
 from trainer.quilt.learning import learn_prices, unpriced
+from trainer.strokes.learning import learn_components
+from trainer.strokes.learning import learn_prices as learn_style_prices
 
 TINY = {
     "taper": Architecture(name="taper", widths=(10, 8, 6), noise=(4, 3, 2)),
@@ -122,6 +126,32 @@ def save_tiny_style(folder: Path, name: str = "ink", seed: int = 0, *, architect
     path = folder / f"{name}.safetensors"
     write_model(path, tiny_style(seed, name=name, architecture=architecture))
     return path
+
+
+def blots(height: int, width: int, seed: int) -> torch.Tensor:
+    """Smooth blots of many sizes: (3, height, width) uint8."""
+    draws = torch.Generator().manual_seed(seed)
+    total = torch.zeros(1, 3, height, width)
+    for cells in (3, 8, 24, 60):
+        noise = torch.rand(1, 3, cells, cells, generator=draws)
+        total += F.interpolate(noise, size=(height, width), mode="bicubic") / cells**0.3
+    total = (total - total.amin()) / (total.amax() - total.amin())
+    return (total[0] * 255).to(torch.uint8)
+
+
+def tiny_quilted_style(seed: int = 1, *, name: str = "oil", height: int = 150, width: int = 190) -> Model:
+    """A quilted style of a painting of blots."""
+    painting, usable = blots(height, width, seed), torch.ones(height, width, dtype=torch.uint8)
+    sizes = StyleQuiltArchitecture(height=height, width=width, factor=1)
+    learned = learn_components(painting, usable, sizes) | learn_style_prices(painting, sizes)
+    return Model(
+        name=name,
+        generator=StyleQuilt(sizes, {"painting": painting, "usable": usable, **learned}),
+        training={"arch": "quilt"},
+        descriptor="none",
+        swatch=SwatchFacts(name=f"{name}.jpg", sha256="ba" * 32, height=height, width=width),
+        thumbnail=torch.full((32, 48, 3), 77, dtype=torch.uint8),
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- quilts

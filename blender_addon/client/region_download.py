@@ -14,6 +14,7 @@ from typing import Final
 from ..pictures.draft import ImageFileError
 from ..pictures.picture_reader import PictureError, TiffPicture
 from ..pictures.region_mix import Letter, in_colours, mixed_row
+from ..protocol.errors import TexserverError
 from ..protocol.rect import Rect
 from .download import TICK_S, State
 from .sinks import MemorySink, Sink
@@ -70,6 +71,7 @@ class RegionDownload:
                 )
         self.state: State = "waiting"
         self.message = "Waiting for its turn."
+        self.error: TexserverError | None = None  # why it failed
         self.picture: StylizedPicture | None = None  # None until the answer
         self.statistics = statistics  # afterwards: those of all styles
         self.carry = carry  # afterwards: that of all styles
@@ -102,6 +104,7 @@ class RegionDownload:
             while not self.ended and next(self._steps, False) and self._clock() < until:
                 pass
         except ImageFileError as error:
+            self.error = error
             self._end("failed", str(error))
         return not self.ended
 
@@ -153,6 +156,7 @@ class RegionDownload:
             self.state, self.message = download.state, download.message
             yield False
         if download.state != "done":
+            self.error = download.error
             self._end(download.state, download.message)
             return None
         assert download.picture

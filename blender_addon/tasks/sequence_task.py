@@ -22,7 +22,7 @@ from ..client.connection import Connection
 from ..client.region_download import RegionDownload
 from ..client.sinks import FileSink, MemorySink
 from ..client.style_download import CALM, StyleDownload, StylizedPicture
-from ..pictures.carry_file import carry_path, read_carry, write_carry
+from ..pictures.carry_file import carry_path, is_refused, new_shot, read_carry, write_carry
 from ..pictures.draft import ImageFileError
 from ..pictures.picture_reader import PictureError
 from .style_task import NoContent, StyleParameters, StyleTask
@@ -81,6 +81,7 @@ class SequenceTask(StyleTask):
         self._before = {path: other for (_, other), (_, path) in pairwise(order.frames)}
         self._sink: FileSink | MemorySink = MemorySink()
         self._content = Path()
+        self._carry = b""  # what the frame before gave to this one
 
     @property
     def title(self) -> str:
@@ -128,6 +129,10 @@ class SequenceTask(StyleTask):
         if not download.ended:
             self._watch(download)
             return
+        if is_refused(self._carry, download.error):
+            self.note = new_shot(f"frame {number}")
+            self._begin_download(b"")
+            return
         with suppress(OSError):
             self._content.unlink()
         if download.state != "done":
@@ -158,14 +163,14 @@ class SequenceTask(StyleTask):
             self.message = f"Waiting for frame {number}."
             return
         self._number, self._path, self._content = number, path, content
-        self._sink = MemorySink() if again else FileSink(lambda _: [path], durable=False)
+        self._begin_download(read_carry(self._before.get(path)))
+
+    def _begin_download(self, carry: bytes) -> None:
+        path = self._path
+        self._carry = carry
+        self._sink = MemorySink() if path.is_file() else FileSink(lambda _: [path], durable=False)
         self._download = self._start(
-            self.order.style,
-            content,
-            self._sink,
-            statistics=self._statistics or "",
-            carry=read_carry(self._before.get(path)),
-            noise=CALM,
+            self.order.style, self._content, self._sink, statistics=self._statistics or "", carry=carry, noise=CALM
         )
 
 

@@ -17,9 +17,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from blender_addon.client.sinks import MemorySink, Sink
-from blender_addon.pictures.carry_file import read_carry, write_carry
+from blender_addon.pictures.carry_file import is_refused, new_shot, read_carry, write_carry
 from server.client.stylized import StyleParameters, Stylizer, Used
-from server.errors import BadRequest
+from server.errors import BadRequest, Refused
 from server.files.content_file import CONTENT_SUFFIXES, in_depth, read_content
 from server.files.output_file import check_folder, check_format, check_raster, is_jpeg, make_folder, sink_for
 from server.files.picture_file import Picture, pictures_in, quoted
@@ -201,10 +201,15 @@ def stylize_files(
         statistics = stylized(MemorySink(), first, "", None, lambda done: None).statistics
     for count, step in enumerate(todo.steps, there):
         pixels = _fitting(read(step.source), step.target, depth)
-        sink = sink_for(step.target, partial(_named, step.target))
         carry = read_carry(before.get(step.target)) if plan.several and not own_statistics else None
         progress = partial(_tell_part, done, count, pixels.shape[0] * pixels.shape[1])
-        used = stylized(sink, pixels, statistics, carry, progress)
+        try:
+            used = stylized(_sink(step.target), pixels, statistics, carry, progress)
+        except Refused as error:
+            if not is_refused(carry or b"", error):
+                raise
+            used = stylized(_sink(step.target), pixels, statistics, b"", progress)
+            tell(new_shot(quoted(step.target)))
         if plan.several and not own_statistics:
             statistics = used.statistics
             write_carry(step.target, used.carry)
@@ -224,6 +229,10 @@ def _fitting(picture: Picture, target: Path, depth: Depth | None) -> NDArray[Any
     wanted = depth or (8 if is_jpeg(target) else 8 * picture.pixels.dtype.itemsize)
     check_raster(target, height, width, channels, wanted)
     return in_depth(picture.pixels, wanted)
+
+
+def _sink(target: Path) -> Sink:
+    return sink_for(target, partial(_named, target))
 
 
 def _named(target: Path, maps: Sequence[str]) -> Sequence[Path]:

@@ -132,4 +132,6 @@ def _check(pieces: Pieces, owners: Tensor, size: tuple[int, int], architecture: 
 
 
 def _wrong() -> BadRequest:
-    return BadRequest("carry: these are not the bytes of a result; leave them out, and a new shot begins.")
+    return BadRequest(
+        "carry: these are not the bytes of a result of this build; leave them out, and a new shot begins."
+    )

@@ -150,7 +150,9 @@ class _Sewer:
         """Lay those of the smaller pieces of a level that are still of use, and tell which."""
         number, side = level.number, level.side
         pieces = self.pieces[self.pieces.numbers == number]
-        useful = [torch.zeros(0, dtype=torch.bool)]
+        if not len(pieces):
+            return pieces
+        useful = []
         for part in torch.split(torch.arange(len(pieces)), max(1, AT_ONCE // side**2)):
             some = pieces[part]
             corners = some.pixels

@@ -21,7 +21,7 @@ from server.model.torus import Size, Window
 from server.network.generator import Generator
 from server.network.model_file import write_model
 from server.network.texture import texture_bytes
-from tests.models import save_tiny, save_tiny_quilt, tiny_model, tiny_style
+from tests.models import save_tiny, save_tiny_quilt, tiny_model, tiny_quilted_style, tiny_style
 from tests.packaging.bare_blender import python_of
 from tests.server.session import ROOT, SERVER, Session, environment
 
@@ -45,6 +45,7 @@ FILES = (
     "publishing",
     "wandering",
     "stylizing",
+    "filming",
     "setting_up",
     "exporting",
     "recipes",
@@ -84,7 +85,7 @@ os._exit(0 if there else 1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """One for all Blenders: models with a colour alone, with a pattern, and with many maps; two styles."""
+    """One for all Blenders: models with a colour alone, with a pattern, with many maps; styles, one of them quilted."""
     home = tmp_path_factory.mktemp("server")
     models = {
         "tiny": tiny_model(1, name="tiny"),
@@ -92,6 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         "stone": tiny_model(3, name="stone", maps=MATERIAL),
         "ink": tiny_style(4, name="ink"),
         "wash": tiny_style(5, name="wash"),
+        "oil": tiny_quilted_style(name="oil"),
     }
     for name, model in models.items():
         write_model(home / "models" / f"{name}.safetensors", model)

@@ -244,7 +244,14 @@ def test_the_largest_seed_can_be_painted() -> None:
 
 def test_refresh_lists_the_models() -> None:
     assert bpy.ops.texserver.refresh() == {"FINISHED"}
-    assert [model.name for model in state.session().catalogue.models] == ["ink", "stone", "tiles", "tiny", "wash"]
+    assert [model.name for model in state.session().catalogue.models] == [
+        "ink",
+        "oil",
+        "stone",
+        "tiles",
+        "tiny",
+        "wash",
+    ]
 
 
 def test_refresh_without_a_server_is_refused(no_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:

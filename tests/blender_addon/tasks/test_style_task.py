@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from blender_addon.pictures.carry_file import carry_path
 from blender_addon.pictures.image_file import open_image
 from blender_addon.protocol import wire
 from blender_addon.tasks.catalogue import ListedModel
@@ -23,6 +24,7 @@ from tests.blender_addon.tasks.test_texture_task import finish, run
 
 pytestmark = pytest.mark.timeout(60)
 Pixels = NDArray[np.uint8]
+OLD = b"of another build"
 INK = StyleParameters(model="ink", strength=0.5, seed=3, keep_colours=True)
 
 
@@ -32,6 +34,8 @@ def stylize(request: wire.Request) -> Iterable[wire.Reply] | None:
     """
     if not isinstance(request, wire.Stylize):
         return None
+    if request.carry and bytes(request.carry.data) == OLD:
+        return [refusal(request, "bad_request")]
     content = np.frombuffer(request.content.data, np.uint8)
     statistics = request.statistics or f"from {content[0]}"
     image = (255 - content - int(statistics.split()[1])).astype(np.uint8)
@@ -214,6 +218,21 @@ def test_each_frame_takes_something_from_the_one_before_also_when_it_was_made_ea
     assert [bytes(each.carry.data) if each.carry else b"" for each in asked] == [b"", b"\5", b"\5\6", b"\5\6\7"]
     remove_frames(order)
     assert not list((tmp_path / "out").rglob("*.tif.carry"))
+
+
+def test_what_the_frame_before_gave_is_left_out_where_it_is_refused(
+    session: AddonSession, server: FakeServer, tmp_path: Path
+) -> None:
+    first = session.order_sequence(sequence(tmp_path / "out", (5, 6)), Frames(tmp_path))
+    finish(session, first)
+    carry_path(first.order.frames[1][1]).write_bytes(OLD)
+    again = session.order_sequence(sequence(tmp_path / "out", (5, 6, 7, 8)), Frames(tmp_path))
+    finish(session, again)
+    assert again.state == "done", again.message
+    assert again.note.startswith("At frame 7 a new shot begins")
+    asked = server.asked(wire.Stylize)[2:]
+    assert [bytes(each.carry.data) if each.carry else b"" for each in asked] == [OLD, b"", b"\7"]
+    assert [value(path) for _, path in again.order.frames] == [245, 244, 243, 242]
 
 
 def test_a_server_that_carries_nothing_is_asked_for_nothing(

@@ -26,9 +26,10 @@ from server.cli import stylize_files
 from server.cli.texget import main
 from server.files.content_file import read_content
 from server.network.devices import prepare
-from server.network.model_file import read_model
+from server.network.model_file import read_model, write_model
 from server.network.stylize import measure, stylize
-from tests.models import save_tiny, save_tiny_style
+from server.strokes.carry import MAGIC
+from tests.models import save_tiny, save_tiny_style, tiny_quilted_style
 from tests.server.session import ROOT, Session
 
 Pixels = NDArray[Any]
@@ -284,6 +285,22 @@ def test_overwrite_makes_all_of_it_anew(folder: Path) -> None:
     run("ink", "--stylize", "frames", "-o", "styled")
     run("ink", "--stylize", "frames", "-o", "styled", "--seed", "5", "--overwrite")
     check_sequence(by=frame(1), seed=5)
+
+
+def test_a_frame_begins_a_new_shot_where_what_is_kept_for_it_is_of_another_build(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(folder / "models" / "sewn.safetensors", tiny_quilted_style(name="sewn"))
+    for number in (3, 4):
+        Path(f"frames/f_{number:04}.png").unlink()
+    run("sewn", "--stylize", "frames", "-o", "styled")
+    Path("styled/f_0002.png").unlink()
+    kept = Path("styled/.carry/f_0001.png.carry")
+    kept.write_bytes(kept.read_bytes().replace(MAGIC, b"TXFRAME1"))
+    assert "new shot" not in capsys.readouterr().err
+    run("sewn", "--stylize", "frames", "-o", "styled")
+    assert "At 'styled/f_0002.png' a new shot begins" in capsys.readouterr().err
+    assert pixels("styled/f_0002.png").shape == frame(2).shape
 
 
 def test_frames_are_taken_by_their_numbers_and_others_left_alone(folder: Path) -> None:

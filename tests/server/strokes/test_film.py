@@ -17,7 +17,7 @@ from server.strokes.following import followed
 from server.strokes.motion import estimated
 from server.strokes.painter import StyleQuilt
 from server.strokes.pieces import ONE, UNIT, layers
-from tests.server.strokes.test_quilted import drawn
+from tests.models import blots as drawn
 from tests.server.strokes.test_quilted import style as style
 
 WISH = Wish(seed=7, strength=1.0, noise=0.5)
@@ -103,6 +103,16 @@ def test_pieces_turn_and_grow_with_what_they_paint() -> None:
     assert int(seen.min()) > 900
     assert float((now / UNIT - expected).abs().max()) < 0.3
     assert float((maps / ONE - grows - torch.eye(2)).abs().max()) < 0.01
+
+
+def test_a_frame_goes_on_where_the_one_before_had_only_large_pieces(style: StyleQuilt) -> None:
+    plain = drawn(64, 96, 2).permute(1, 2, 0).contiguous()
+    first = planned(style, plain)
+    assert first.carry
+    data = Carry.from_bytes(first.carry, (64, 96), style.architecture)
+    assert data
+    assert set(data.frame.pieces.numbers.tolist()) < set(style.architecture.levels)
+    assert torch.equal(pixels(planned(style, plain, first)), pixels(first))
 
 
 def test_pieces_show_their_places_unchanged(pan: list[QuiltedPicture]) -> None:

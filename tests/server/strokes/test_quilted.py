@@ -22,21 +22,11 @@ from server.strokes.pieces import Pieces
 from server.strokes.search import BUSY
 from server.strokes.tables import packed_cells
 from server.strokes.turns import TURNS, to_picture
+from tests.models import blots as drawn
 from trainer.strokes.learning import learn_components, learn_prices
 
 HEIGHT, WIDTH = 150, 190
 LEFT_OUT = Window(20, 30, 25, 40)
-
-
-def drawn(height: int, width: int, seed: int) -> Tensor:
-    """Smooth blots of many sizes: (3, height, width) uint8."""
-    draws = torch.Generator().manual_seed(seed)
-    total = torch.zeros(1, 3, height, width)
-    for cells in (3, 8, 24, 60):
-        noise = torch.rand(1, 3, cells, cells, generator=draws)
-        total += torch.nn.functional.interpolate(noise, size=(height, width), mode="bicubic") / cells**0.3
-    total = (total - total.amin()) / (total.amax() - total.amin())
-    return (total[0] * 255).to(torch.uint8)
 
 
 @pytest.fixture(scope="module")
