@@ -56,7 +56,7 @@ def test_drawing_is_what_first_looks_for_the_server(editor: str) -> None:
     assert state.session().connection.state == "connecting"
     drawn(editor)
     until(lambda: state.session().catalogue.settled, "the models")
-    assert "5 models" in said(drawn(editor))
+    assert "6 models" in said(drawn(editor))
 
 
 def test_while_connecting(editor: str) -> None:

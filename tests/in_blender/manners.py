@@ -146,7 +146,7 @@ def test_every_button_and_setting_has_a_translation() -> None:
         labels
         - set(translations.TEXTS)
         - {
-            *("", "Texserver", "style", "blending", "more"),  # not shown
+            *("", "Texserver", "style", "blending", "more", "regions"),  # not shown
             *("Texels per Metre", "Whole Periods"),
         }
     )

@@ -106,13 +106,13 @@ def test_pieces_turn_and_grow_with_what_they_paint() -> None:
 
 
 def test_a_frame_goes_on_where_the_one_before_had_only_large_pieces(style: StyleQuilt) -> None:
-    plain = drawn(64, 96, 2).permute(1, 2, 0).contiguous()
-    first = planned(style, plain)
-    assert first.carry
-    data = Carry.from_bytes(first.carry, (64, 96), style.architecture)
-    assert data
-    assert set(data.frame.pieces.numbers.tolist()) < set(style.architecture.levels)
-    assert torch.equal(pixels(planned(style, plain, first)), pixels(first))
+    """As that of a plain sky."""
+    sky = (torch.arange(64)[:, None] + torch.arange(96)).to(torch.uint8)[..., None].repeat(1, 1, 3)
+    first = planned(style, sky)
+    before = Carry.from_bytes(first.carry, (64, 96), style.architecture)
+    assert before
+    assert set(before.frame.pieces.numbers.tolist()) == {style.architecture.levels[0]}
+    assert torch.equal(pixels(planned(style, sky, first)), pixels(first))
 
 
 def test_pieces_show_their_places_unchanged(pan: list[QuiltedPicture]) -> None:
