@@ -27,10 +27,10 @@ from server.strokes.sewing import Changes, Manner, border_cells_of, far, present
 from server.strokes.tables import Level, Tables
 
 SEEN = 400  # a piece of whose pixels fewer than one in so many are seen is given up
-LEAVES = 0.05  # a smaller piece stays while what lies beneath it is so much of the patience away
-WORSE = 1.6  # or until it is so much further from the picture than that
-EXCHANGED = 0.5  # a largest piece gives way to another whose light is so much nearer
-CHANGES = Changes(enters=3.0, again=5.0, better=0.5)
+LEAVES = 0.03  # a smaller piece stays while what lies beneath it is so much of the patience away
+WORSE = 1.7  # or until it is so much further from the picture than that
+EXCHANGED = 0.45  # a largest piece gives way to another whose light is so much nearer
+CHANGES = Changes(enters=4.0, again=8.0, better=0.4)
 LEAST_AREA, MOST_LENGTH = 0.5, 2.0  # of a piece: how far it is shrunk; sums of squares of how far it is stretched
 
 

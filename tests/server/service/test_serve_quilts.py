@@ -73,7 +73,15 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("precision", "threads"), [("exact", 1), ("fast", 2), ("fast", 1), ("exact", 2)])
+@pytest.mark.parametrize(
+    ("precision", "threads"),
+    [
+        ("exact", 1),
+        ("fast", 2),
+        pytest.param("fast", 1, marks=pytest.mark.slow),
+        pytest.param("exact", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_served_quilt_is_the_texture_to_the_byte(models: Path, tmp_path: Path, precision: str, threads: int) -> None:
     with Session(models, tmp_path, "--precision", precision, threads=threads) as server, server.client() as client:
         for model, seed, size, window, depth in ASKED:
@@ -127,7 +135,7 @@ def server(folder: Path, tmp_path: Path) -> Iterator[Session]:
         yield session
 
 
-@pytest.mark.parametrize("replace", [renamed, in_place])
+@pytest.mark.parametrize("replace", [renamed, pytest.param(in_place, marks=pytest.mark.slow)])
 def test_a_large_quilt_replaced_while_requests_run_never_gives_wrong_bytes(
     server: Session, large_quilts: list[Path], replace: Callable[[Path, bytes], None]
 ) -> None:
