@@ -24,6 +24,7 @@ from server.client.trained import Part, Point, TrainingOptions
 from server.errors import BadRequest
 from server.files.map_file import read_maps
 from server.files.picture_file import pictures_in, quoted
+from server.picture_part import part_of
 from server.printable import printable
 
 
@@ -143,15 +144,13 @@ def _options(arguments: argparse.Namespace) -> TrainingOptions:
 
 
 def parse_part(text: str) -> Part:
-    """ "0.8,0.9,0.2,0.1": left, top, width and height, as the trainer has it; as top, left, height, width. Raises
+    """A part of a picture as left, top, width and height, as the trainer has it; as top, left, height, width. Raises
     BadRequest.
     """
-    number = r"[0-9]*\.?[0-9]+"
-    if not re.fullmatch(rf"{number}(,{number}){{3}}", text):
-        raise BadRequest(
-            f"leave-out: {text[:60]!r} is not x,y,w,h as fractions of the picture, such as 0.8,0.9,0.2,0.1."
-        )
-    x, y, width, height = (float(each) for each in text.split(","))
+    try:
+        x, y, width, height = part_of(text)
+    except ValueError as error:
+        raise BadRequest(f"leave-out: {error}") from None
     return y, x, height, width
 
 

@@ -25,12 +25,10 @@ from server.strokes.film import Frame
 from server.strokes.guide import Lights
 from server.strokes.light import luminance
 from server.strokes.painter import BYTES, SIXTEEN_BITS, Brush, StyleQuilt
-from server.strokes.pieces import UNIT
 from server.strokes.tables import mean_edge, quantiles
 
 ROWS_PIXELS = 2**19  # painted at once
 PIXELS_AT_ONCE = 2**20  # reduced at once
-MOST_MOTION = 2**15  # 1/UNIT of a plan pixel
 PLANNING = 0.8  # of the work of a picture
 
 
@@ -58,7 +56,6 @@ class QuiltedPicture:
         statistics: bytes = b"",
         carry: bytes = b"",
         *,
-        motion: Tensor | None = None,
         sequence: bool = False,
     ) -> None:
         self.size = checked(content)
@@ -70,8 +67,7 @@ class QuiltedPicture:
         self.statistics = statistics or measured(self._plan)
         size = self._plan.shape[1], self._plan.shape[2]
         self._before = Carry.from_bytes(carry, size, style.architecture) if carry else None
-        self._motion = motion
-        self._moves = self._sequence = sequence
+        self._moves = sequence or self._before is not None
         self._canvas: Canvas | None = None
         self._brush: Brush | None = None
 
@@ -80,24 +76,12 @@ class QuiltedPicture:
         wish = self._wish
         if wish.strength == 0:
             return
-        before = self._before.moved(self._plan, self._told_motion()) if self._before else None
-        self._moves = before is not None or self._sequence
+        before = self._before.moved(self._plan) if self._before else None
         for turn, canvas in enumerate(
             self._style.sewn(self._plan, lights_of(self.statistics), wish.seed, wish.strength, wish.noise, before)
         ):
             self._canvas = canvas
             yield PLANNING * (1 - 0.9**turn)
-
-    def _told_motion(self) -> Tensor | None:
-        """The motion as in server/strokes/motion.py: that of the picture's pixel in the middle of each plan pixel."""
-        if self._motion is None:
-            return None
-        motion = self._motion.double()
-        for axis, side in enumerate(self._plan.shape[1:]):
-            numbers = (2 * torch.arange(side) + 1) * self.size[axis]
-            motion = motion.index_select(axis, numbers.div(2 * side, rounding_mode="floor"))
-        scale = torch.tensor([side / own for side, own in zip(self._plan.shape[1:], self.size, strict=True)])
-        return (motion.flip(2) * scale.double() * UNIT).round().clamp(-MOST_MOTION, MOST_MOTION).long().permute(2, 0, 1)
 
     @property
     def carry(self) -> bytes:

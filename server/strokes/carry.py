@@ -99,12 +99,9 @@ class Carry:
         claims = tuple(part.view(-1, side, side) for part, side in zip(parts, PATCHES, strict=True))
         return cls(Frame(pieces, owners, claims), light)
 
-    def moved(self, pixels: Tensor, motion: Tensor | None = None) -> Frame | None:
-        """The frame where it lies in this picture (3, H, W) uint8 in plan pixels; None if it begins a new shot.
-        `motion`: (2, H, W), see motion.py; by default it is estimated.
-        """
-        if motion is None:
-            motion = estimated(self.light, light_of(pixels))
+    def moved(self, pixels: Tensor) -> Frame | None:
+        """The frame where it lies in this picture (3, H, W) uint8 in plan pixels; None if it begins a new shot."""
+        motion = estimated(self.light, light_of(pixels))
         return None if motion is None else self.frame.moved(motion)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from server.picture_part import part_of
+
 PLAIN = 20  # a line of a frame deviates so much from its colour at most, in steps of 8 bits
 MOSTLY = 0.85  # so much of a line at least; another frame may cross it
 MOST_SHARE = 0.15  # of a side that may be frame
@@ -57,18 +59,10 @@ def left_out(text: str) -> Share:
     ValueError.
     """
     picture, _, place = text.rpartition("=")
-    parts = [part.strip() for part in place.split(",")]
     try:
-        values = [float(part[:-1]) / 100 if part.endswith("%") else float(part) for part in parts]
-    except ValueError:
-        values = []
-    if len(values) != 4 or not all(0 <= value <= 1 for value in values) or not values[2] or not values[3]:
-        raise ValueError(
-            f"--leave-out {text[:40]!r} is not x,y,w,h: left, top, width and height as fractions of the picture, such "
-            "as 0.05,0.05,0.06,0.25."
-        )
-    x, y, width, height = values
-    return Share(x, y, width, height, Path(picture).name)
+        return Share(*part_of(place), Path(picture).name)
+    except ValueError as error:
+        raise ValueError(f"--leave-out {error}") from None
 
 
 def within_frame(pixels: Tensor) -> Rectangle:
