@@ -24,6 +24,7 @@ from ..client.sinks import PaintedMap, Painting
 from ..client.training import ServerTraining, new_token
 from ..pictures.draft import ImageFileError
 from ..pictures.image_file import open_image
+from ..pictures.plan_size import plan_factor
 from ..pictures.straighten import WHOLE, Corners, size_of, small_view
 from ..protocol.errors import TexserverError
 from ..protocol.training import TEXTURE, in_bands
@@ -38,7 +39,6 @@ Step = TypeVar("Step")
 READ_S: Final = 0.03  # of reading per tick
 PLACEHOLDER: Final = 512  # pixels of its longer side
 SWATCH: Final = 1024  # pixels of the shorter side that the trainer learns, unless it is told
-PLANNED: Final = 1024  # pixels a side, about, on which it plans: trainer/quilt/learning.py
 GROWN: Final = 512  # of these, that the growing texture shows at most
 LEARNING: Final = (0.05, 0.85)  # of the whole task
 LISTED_WITHIN_S: Final = 60.0  # after the training
@@ -282,8 +282,6 @@ class TrainingTask(Task):
 def _grown(height: float, width: float, swatch_size: int = SWATCH) -> float:
     """How much of the width of a picture the growing texture shows, which is a square."""
     shorter, longer = sorted((height, width))
-    planned = min(swatch_size, shorter)
-    longer *= planned / shorter
-    while longer > 1.5 * PLANNED or planned > 1.2 * PLANNED:
-        planned, longer = planned / 2, longer / 2
+    swatch = min(swatch_size, shorter)
+    planned = swatch / plan_factor(swatch, longer * swatch / shorter)
     return min(GROWN, planned) / planned * shorter / width

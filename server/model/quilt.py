@@ -8,9 +8,9 @@ larger one at a half, a quarter or less of its size; only the pixels themselves 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from blender_addon.pictures.plan_size import PLAN_SIDE
 from server.model.maps import Map
 
-PLAN_SIDE = 1024
 FACTORS = (1, 2, 4, 8, 16)
 MAX_SIDE = 16384  # of a swatch, in pixels
 MIN_SIDE = 64

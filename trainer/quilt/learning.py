@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blender_addon.pictures.plan_size import plan_factor
 from server.model.lattice import Lattice
 from server.model.maps import HEIGHT_NAME, NORMAL_NAME, Map
-from server.model.quilt import APPEARANCE, CELLS, MAX_FEATURES, PLAN_SIDE, REACH, QuiltArchitecture
+from server.model.quilt import APPEARANCE, CELLS, MAX_FEATURES, REACH, QuiltArchitecture
 from server.model.torus import Size
 from server.quilt.plan import Prices
 from server.quilt.quilt import Quilt, eight_bits, reduced
@@ -24,9 +25,7 @@ SIGMA = 1.5  # cells, of the Gaussian that weighs an appearance's neighbours
 
 def choose_sizes(height: int, width: int, wraps: tuple[bool, bool] = (False, False)) -> QuiltArchitecture:
     """Sizes for a swatch of these sides; it is cropped to multiples of the factor."""
-    factor = 1
-    while max(height, width) / factor > PLAN_SIDE * 1.5 or min(height, width) / factor > PLAN_SIDE * 1.2:
-        factor *= 2
+    factor = plan_factor(height, width)
     side = min(height, width) // factor
     cell = max(each for each in CELLS if each == CELLS[0] or 44 * each <= side)
     overlap = max(1, min(4, round(side / 12 / cell))) * cell
