@@ -131,6 +131,29 @@ def planks(height: int = 384, width: int = 384, seed: int = 0, wide: float = 32,
 
 
 @once
+def slates(height: int = 384, width: int = 384, seed: int = 0, high: float = 16) -> Tensor:
+    """Slates of any widths and tones in uneven courses, each about `high` pixels high, up to a fifth more or less."""
+    random = torch.Generator().manual_seed(seed)
+    count = math.ceil(height / high)
+    heights = 1 + 0.4 * (torch.rand(count, generator=random) - 0.5)
+    edges = heights.cumsum(0) * (height / float(heights.sum()))
+    y = torch.arange(height) + 0.5
+    course = torch.searchsorted(edges, y, right=True).clamp(max=count - 1)
+    away = y - torch.cat([torch.zeros(1), edges])[course]
+    picture = torch.empty(3, height, width)
+    for number in range(count):
+        joints = torch.cat([torch.zeros(1), (6 + 14 * torch.rand(width, generator=random)).cumsum(0)])
+        x = torch.arange(width) + 0.5
+        slate = torch.searchsorted(joints, x, right=True) - 1
+        tones = 0.3 + 0.4 * torch.rand(len(joints), generator=random)
+        shade = tones[slate] * torch.where(x - joints[slate] < 1.5, 0.4, 1.0)
+        own = course == number
+        picture[:, own] = (shade[None] * torch.where(away[own] < 2, 0.6, 1.0)[:, None])[None]
+    picture += 0.05 * torch.randn(3, height, width, generator=random)
+    return picture.clamp(0, 1)[None]
+
+
+@once
 def gravel(height: int = 384, width: int = 384, seed: int = 0, stone: float = 11) -> Tensor:
     """Pebbles of about `stone` radius fallen at random, each partly over the earlier ones. No lattice."""
     draw = _Draw(height, width, seed)

@@ -185,7 +185,11 @@ def tiny_quilt(
 
 def save_tiny_quilt(folder: Path, name: str = "pebbles", seed: int = 0, **of: object) -> Path:
     """Write a tiny quilt into the folder and return its path."""
-    quilt = tiny_quilt(seed, **of)  # type: ignore[arg-type]
+    return save_quilt(folder, tiny_quilt(seed, **of), name, seed)  # type: ignore[arg-type]
+
+
+def save_quilt(folder: Path, quilt: Quilt, name: str, seed: int = 0) -> Path:
+    """Write a quilt into the folder and return its path."""
     path = folder / f"{name}.safetensors"
     swatch = SwatchFacts(name="pebbles.jpg", sha256="ef" * 32, height=quilt.settings.height, width=quilt.settings.width)
     thumbnail = torch.full((32, 48, 3), 10 + seed, dtype=torch.uint8)

@@ -178,7 +178,7 @@ def reduced(quilt: Quilt) -> Quilt:
         fits = max(map(abs, (*basis[0], *basis[1]))) <= 0.5  # cycles a pixel
         lattice = dataclasses.replace(lattice, basis=basis) if fits else None
     settings = dataclasses.replace(settings, height=height, width=width, factor=1)
-    return Quilt(settings, quilt.maps, quilt.small, quilt.weights, quilt.prices, lattice=lattice)
+    return Quilt(settings, quilt.maps, quilt.small, quilt.weights, quilt.prices, lattice=lattice, phases=quilt.phases)
 
 
 def both(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:

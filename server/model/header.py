@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal, get_args
 from blender_addon.protocol import strict_json
 from server.errors import Refused, TexserverError
 from server.model.architecture import MAX_LEVELS, Architecture, parameter_shapes
-from server.model.lattice import MAX_HARMONICS, Lattice
+from server.model.lattice import MAX_HARMONICS, Lattice, Vector
 from server.model.maps import MAX_MAPS, Map, check_maps
 from server.model.quilt import QuiltArchitecture, Shape
 from server.model.style_architecture import StyleArchitecture
@@ -329,7 +329,7 @@ def _architecture(value: object) -> Architecture:
 
 def _quilt(value: object) -> QuiltArchitecture:
     keys = tuple(field.name for field in dataclasses.fields(QuiltArchitecture))
-    fields = _keys(_object(value, "its architecture"), "its architecture", *keys)
+    fields = _keys({"waves": []} | _object(value, "its architecture"), "its architecture", *keys)
     wraps = _list(fields["wraps"], "whether its swatch wraps", 2, 2)
     if not all(isinstance(each, bool) for each in wraps):
         raise ValueError("whether its swatch wraps is not a list of two of true and false")
@@ -338,6 +338,7 @@ def _quilt(value: object) -> QuiltArchitecture:
         name=_text(fields["name"], "its architecture's name"),
         wraps=(wraps[0], wraps[1]),
         deep=tuple(_text(each, "a map's name") for each in _list(fields["deep"], "its maps of 16 bits", 0, MAX_MAPS)),
+        waves=tuple(_wave(each) for each in _list(fields["waves"], "the waves of its courses", 0, 2)),
         **{key: _whole(fields[key], f"its {key}", 1, 2**20) for key in sizes},
     )
 
@@ -378,19 +379,21 @@ def _levels(fields: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]
 
 def _lattice(value: object) -> Lattice:
     fields = _keys(_object(value, "its lattice"), "its lattice", "basis", "harmonics", "strength")
-    first, second = (
-        tuple(_number(each, "a wave of its lattice") for each in _list(vector, "a wave of its lattice", 2, 2))
-        for vector in _list(fields["basis"], "its lattice's basis", 2, 2)
-    )
+    first, second = (_wave(vector) for vector in _list(fields["basis"], "its lattice's basis", 2, 2))
     harmonics = tuple(
         tuple(_whole(each, "a harmonic", -(2**20), 2**20) for each in _list(pair, "a harmonic", 2, 2))
         for pair in _list(fields["harmonics"], "its lattice's harmonics", 2, MAX_HARMONICS)
     )
     return Lattice(
-        basis=((first[0], first[1]), (second[0], second[1])),
+        basis=(first, second),
         harmonics=tuple((m, n) for m, n in harmonics),
         strength=_number(fields["strength"], "its lattice's strength"),
     )
+
+
+def _wave(value: object) -> Vector:
+    down, across = (_number(each, "a wave of its swatch") for each in _list(value, "a wave of its swatch", 2, 2))
+    return down, across
 
 
 def _swatch(value: object) -> SwatchFacts:

@@ -21,6 +21,7 @@ REACH = 2  # cells around a cell that its appearance looks at
 LONGEST = 3, 2  # a patch's own part is at most 3/2 of the pitch long
 MOST_CHANCE = 2**14
 MOST_SHIFT = 30
+CYCLE = 256  # steps of a phase in a cycle
 
 Shape = tuple[int, ...]
 
@@ -33,7 +34,8 @@ class QuiltArchitecture:
     far patches lie apart. `overlap`: half the width of the zone that two neighbouring patches share. `wraps`: whether
     the swatch itself tiles, (down, across). `features`: numbers per pixel that are compared. `most`: the largest value
     of a coarse appearance. `variance`: mean squared distance of the appearances of two cells drawn by chance. `deep`:
-    the maps that are kept with 16 bits a sample.
+    the maps that are kept with 16 bits a sample. `waves`: of courses too weak or uneven for a lattice, in cycles per
+    plan pixel down and across; at most one that runs mostly down, and one mostly across (server/quilt/phases.py).
     """
 
     height: int
@@ -47,6 +49,7 @@ class QuiltArchitecture:
     most: int
     variance: int
     deep: tuple[str, ...] = ()
+    waves: tuple[tuple[float, float], ...] = ()
     name: str = "quilt"
 
     def __post_init__(self) -> None:
@@ -74,6 +77,10 @@ class QuiltArchitecture:
             raise ValueError(f"a quilt compares 1 to {MAX_FEATURES} numbers per pixel, not {self.features}")
         if not 1 <= self.most <= 127 or not 1 <= self.variance <= 2**20:
             raise ValueError("the appearances of a quilt are whole numbers up to 127")
+        if not all(1 / max(self.plan) <= wave[self.across(wave)] <= 0.5 for wave in self.waves):
+            raise ValueError("a wave of a quilt's courses is at least two pixels long, and at most the swatch")
+        if len({self.across(wave) for wave in self.waves}) < len(self.waves):
+            raise ValueError("the courses of a quilt run down once and across once, at most")
 
     @property
     def plan(self) -> tuple[int, int]:
@@ -101,17 +108,25 @@ class QuiltArchitecture:
         last = self.plan[axis] - 1 if self.wraps[axis] else self.plan[axis] + overhang - longest
         return range(-overhang, max(last, -overhang) + 1, self.step)
 
+    def usually_searched(self, axis: int) -> range:
+        """The places tried along an axis for a patch of the usual size."""
+        return self.searched(axis, self.pitch + 2 * self.overlap, self.overlap)
+
+    @staticmethod
+    def across(wave: tuple[float, float]) -> int:
+        """The axis along which a wave mostly runs."""
+        return 0 if abs(wave[0]) >= abs(wave[1]) else 1
+
     @property
     def places(self) -> tuple[int, int]:
         """How many places there are for a patch of the usual size, down and across: the shape of the prices."""
-        usual = self.pitch + 2 * self.overlap
-        first, second = (len(self.searched(axis, usual, self.overlap)) for axis in (0, 1))
+        first, second = (len(self.usually_searched(axis)) for axis in (0, 1))
         return first, second
 
     @property
     def bounds(self) -> Mapping[str, tuple[int, int]]:
         """The least and the largest number of those tensors that cannot hold just any: of int16."""
-        return {"chances": (1, MOST_CHANCE), "shifts": (0, MOST_SHIFT)}
+        return {"chances": (1, MOST_CHANCE), "shifts": (0, MOST_SHIFT), "phases": (0, CYCLE - 1)}
 
     def tensors(self, maps: Sequence[Map]) -> Mapping[str, tuple[str, Shape]]:
         """Kind (a safetensors dtype) and shape of every tensor of such a model."""
@@ -124,6 +139,8 @@ class QuiltArchitecture:
             result[f"map.{each.name}"] = kind, (each.channels, self.height, self.width)
             if self.factor > 1:
                 result[f"plan.{each.name}"] = kind, (each.channels, *self.plan)
+        if self.waves:
+            result["phases"] = "I16", (len(self.waves), *self.places)
         return result | {
             "features": ("I16", (self.features, channels)),
             "feature_means": ("I16", (self.features,)),

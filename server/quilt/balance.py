@@ -22,7 +22,7 @@ from server.model.quilt import QuiltArchitecture
 COLOURS = 3  # features that are balanced; the weaker ones say little
 UNIT = 64  # steps of a trait
 PARTS = 256  # of a step of a feature, in which traits are measured
-PRICE = 192  # of being one spread away, in 1/256 of the median cost, if patches differed as much as pixels do
+PRICE = 400  # of being one spread away, in 1/256 of the median cost, if patches differed as much as pixels do
 TOGETHER = 4  # patches that are placed at once and do not know of each other, or all would make up for the same
 
 

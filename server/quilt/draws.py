@@ -1,10 +1,14 @@
-"""The patches that are placed first, and have nothing to fit: places drawn by hash, spread evenly over the swatch."""
+"""The patches that are placed first, and have nothing to fit: places drawn by hash, spread evenly over the swatch.
+
+If the swatch has courses, drawn places are moved to where these are in step (server/quilt/phases.py).
+"""
 
 import torch
 from torch import Tensor
 
 from server.quilt.hashing import words
 from server.quilt.patches import Patches, pairs
+from server.quilt.phases import Phases
 from server.quilt.wishes import Wishes
 
 DRAWS = 32  # places of which one is taken, where something is wished of patches
@@ -12,10 +16,13 @@ _SPREAD = (0.7548776662466927, 0.5698402909980532)  # 1/g and 1/g^2, g the plast
 
 
 class Draws:
-    """`chances`: how often each of the search's places is drawn (Prices of server/quilt/plan.py)."""
+    """`chances`: how often each of the search's places is drawn (Prices of server/quilt/plan.py). `phases`: which
+    phase courses have there, if there are any.
+    """
 
-    def __init__(self, patches: Patches, chances: Tensor, wishes: Wishes | None) -> None:
+    def __init__(self, patches: Patches, chances: Tensor, phases: Tensor | None, wishes: Wishes | None) -> None:
         self._patches, self._chances, self._wishes = patches, chances, wishes
+        self._phases = None if phases is None else Phases(patches, phases)
 
     def places(self, index: Tensor) -> Tensor:
         """Places spread evenly over the swatch by their chances: an additive sequence over patches, with some hash.
@@ -41,7 +48,8 @@ class Draws:
             [torch.tensor(part)[at] for part, at in zip(patches.searched, (row, column), strict=True)], 1
         )
         within = words(patches.seed, 4, torch.arange(2)[None], keys[:, :1], keys[:, 1:]) % patches.tables.steps[0]
-        return (places.view(len(index), -1, 2) + within[:, None]) * patches.settings.factor
+        places = (places.view(len(index), -1, 2) + within[:, None]) * patches.settings.factor
+        return self._phases.in_step(index, places) if self._phases else places
 
     def liked(self, index: Tensor, places: Tensor) -> Tensor:
         """Which of its places (patches, n, 2) each patch takes, if it has no neighbours yet: (patches,)."""

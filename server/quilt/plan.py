@@ -63,11 +63,14 @@ class Plan:
         prices: Prices,
         seed: int,
         axes: tuple[PatchAxis, PatchAxis],
+        phases: Tensor | None = None,
         periods: Periods | None = None,
         edges: Edges | None = None,
         kin: "Plan | None" = None,
     ) -> None:
-        """`kin`: the plan of another variant of the same texture, whose edges need not be found again."""
+        """`phases`: of the swatch's courses at the search's places (server/quilt/phases.py). `kin`: the plan of another
+        variant of the same texture, whose edges need not be found again.
+        """
         self.periods, self.edges = periods, edges
         self.tables, self.settings, self.seed, self.axes = tables, settings, seed, axes
         self._parts = make_parts(axes, edges)
@@ -76,7 +79,7 @@ class Plan:
         blocks = [-(-each // BLOCK) for each in self._parts.period]
         self._done = [torch.zeros(*blocks, dtype=torch.bool) for _ in range(self._parts.stages)]
         wishes = Wishes(tables, settings, self._parts, axes, patches.searched) if edges else None
-        self._draws = Draws(patches, prices.chances, wishes)
+        self._draws = Draws(patches, prices.chances, phases, wishes)
         self._search = Search(patches, prices.table, wishes, balanced=edges is None)
         self._lattice = OnLattice(patches, periods, prices.table, self._draws, wishes) if periods else None
         if kin:

@@ -45,7 +45,8 @@ class Quilt:
     """A texture generator that sews pieces of its swatch together.
 
     `pixels`: of each map (channels, height, width) uint8, or uint16 for one of 16 bits. `plan`: the same in plan
-    pixels, or None if that is the same.
+    pixels, or None if that is the same. `phases`: (waves, *settings.places) int16, of the courses that settings tell
+    of (server/quilt/phases.py), or None.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Quilt:
         prices: Prices,
         plan: Sequence[Tensor] | None = None,
         lattice: Lattice | None = None,
+        phases: Tensor | None = None,
     ) -> None:
-        self.lattice = lattice
+        self.lattice, self.phases = lattice, phases
         self.settings, self.maps, self.weights, self.prices = settings, tuple(maps), weights, prices
         self.pixels = list(pixels)
         self.small = self.pixels if plan is None else list(plan)
@@ -116,6 +118,8 @@ class Quilt:
             state[f"map.{each.name}"] = pixels
             if self.settings.factor > 1:
                 state[f"plan.{each.name}"] = small
+        if self.phases is not None:
+            state["phases"] = self.phases
         weights = {field.name: getattr(self.weights, field.name) for field in dataclasses.fields(self.weights)}
         return state | weights | {"prices": self.prices.table, "chances": self.prices.chances}
 
@@ -133,6 +137,7 @@ class Quilt:
             Prices(table=state["prices"], chances=state["chances"]),
             [state[f"plan.{each.name}"] for each in maps] if settings.factor > 1 else None,
             lattice,
+            state.get("phases"),
         )
 
     @property
@@ -178,7 +183,7 @@ class Quilt:
                     edged_axis(size.width, self.settings, edges.across),
                 )
             kin = next((each for each in self._plans.values() if each.is_kin(seed, axes, edges)), None)
-            return Plan(self.tables, self.settings, self.prices, seed, axes, self._periods, edges, kin)
+            return Plan(self.tables, self.settings, self.prices, seed, axes, self.phases, self._periods, edges, kin)
 
         return kept(self._plans, (seed, size, edges), PLANS_KEPT, made)
 

@@ -1,9 +1,9 @@
-"""Where a patch continues its finished neighbours best, of all places: an exhaustive search at half search cells.
+"""Where a patch continues its finished neighbours well, of all places: an exhaustive search at half search cells.
 
 The cost of a place is the mean squared distance of appearances over all the overlap. To it come the learned price of
 the place, the prices of repeats nearby (server/quilt/repeats.py), of imbalance (server/quilt/balance.py) and of what
 tiles with common edges wish for (server/quilt/wishes.py), and some chance. All in whole numbers; ties go to the first
-place.
+place. The cheapest places are looked at closely in server/quilt/refine.py.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from server.quilt.hashing import words
 from server.quilt.patches import Patches, pairs
 from server.quilt.wishes import Wishes
 
+FOUND = 32  # places of which one is taken; where tiles have common edges one, which meets their wishes best
 CHANCE = 10  # a cost is raised by up to one part in this many, by hash
 NOBODY = 4  # variances: the cost of a cell that neither patch covers
 
@@ -33,7 +34,9 @@ class Search:
         self._traits = torch.stack([patches.over_places(each) for each in patches.tables.traits]).cpu()
 
     def cheapest(self, index: Tensor, stage: int) -> Tensor:
-        """The cheapest place of each patch, at half search cells: (patches, 2) int64, full pixels."""
+        """The cheapest places of each patch, at half search cells, the cheapest first: (patches, up to FOUND, 2) int64,
+        full pixels.
+        """
         patches = self._patches
         sums, cells = self._distances(index, stage)
         cost = (sums * 256).div(cells.clamp(min=1), rounding_mode="floor")  # of a cell, in 1/256
@@ -50,8 +53,9 @@ class Search:
         number = torch.arange(len(rows) * len(columns), device=patches.device).view(len(rows), len(columns))
         keys = patches.keys(index).to(patches.device)[:, :, None, None]
         cost = cost * (256 * CHANCE + (words(patches.seed, 3, keys[:, 0], keys[:, 1], number[None]) >> 24))
-        best = (cost.div(2**10, rounding_mode="floor") * 2**20 + number).flatten(1).amin(1) % 2**20
-        place = torch.stack([rows[best // len(columns)], columns[best % len(columns)]], 1)
+        costs = (cost.div(2**10, rounding_mode="floor") * 2**20 + number).flatten(1)
+        best = costs.topk(1 if self._wishes else min(FOUND, costs.shape[1]), 1, largest=False).values % 2**20
+        place = torch.stack([rows[best // len(columns)], columns[best % len(columns)]], 2)
         return place.cpu() * patches.settings.factor
 
     def _distances(self, index: Tensor, stage: int) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from server.model.torus import Size
 from server.quilt.plan import Prices
 from server.quilt.quilt import Quilt, eight_bits, reduced
 from server.quilt.tables import Weights, cell_means, extended, make_features
+from trainer.quilt.phases import with_phases
 
 SPREAD = 40  # of the strongest feature, in steps of int8
 SAMPLES = 40_000
@@ -153,12 +154,16 @@ def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, boo
         settings = _around_a_brick(settings, lattice)
     pixels = [each[:, : settings.height, : settings.width].contiguous() for each in pixels]
     plan = reduced(pixels, settings.factor) if settings.factor > 1 else None
-    weights, settings = learn_weights(eight_bits(plan or pixels), maps, settings)
+    planned = eight_bits(plan or pixels)
+    weights, settings = learn_weights(planned, maps, settings)
+    phases = None
+    if lattice is None:
+        settings, phases = with_phases(settings, make_features(planned, weights))
     settings = dataclasses.replace(
         settings, deep=tuple(m.name for m, each in zip(maps, pixels, strict=True) if each.dtype == torch.uint16)
     )
     ones = torch.ones(settings.places, dtype=torch.int16)
-    return Quilt(settings, maps, pixels, weights, Prices(table=0 * ones, chances=ones), plan, lattice)
+    return Quilt(settings, maps, pixels, weights, Prices(table=0 * ones, chances=ones), plan, lattice, phases)
 
 
 def _around_a_brick(settings: QuiltArchitecture, lattice: Lattice) -> QuiltArchitecture:

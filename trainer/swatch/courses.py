@@ -11,12 +11,13 @@ Shapes: pixels (1, 3, H, W) float32 RGB in [0, 1]. Vectors are (y, x), y down, i
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from server.model.lattice import Lattice
+from server.model.lattice import Lattice, Vector
 from trainer.swatch.periods import (
     FEWEST_REPEATS,
     SHORTEST_PX,
@@ -35,22 +36,47 @@ ALONG_PX = 4  # between the samples along a course
 FREE_PX = 128  # a piece may be moved along its course by steps of one in so many of the swatch's side
 
 
+@dataclass(frozen=True)
+class Courses:
+    """`share`: of the swatch's detail that they explain. `period`: pixels from one to the next along `axis`: 0 down, 1
+    across. `tilt`: pixels along that axis for each pixel along a course.
+    """
+
+    share: float
+    period: float
+    tilt: float
+    axis: int
+
+    @property
+    def wave(self) -> Vector:
+        """In cycles per pixel."""
+        across = (1.0, -self.tilt) if self.axis == 0 else (-self.tilt, 1.0)
+        return across[0] / self.period, across[1] / self.period
+
+
 def find_courses(pixels: Tensor) -> Lattice | None:
     """The courses of a swatch as a lattice, or None if it has none. The first wave is that of the courses."""
-    correlation = Autocorrelation(detail_of(pixels))
-    found = [_best(correlation, axis) for axis in (0, 1)]
-    share, period, tilt, axis = max(found)
-    if share < WEAKEST:
+    courses = max(all_courses(pixels), key=lambda each: each.share)
+    if courses.share < WEAKEST:
         return None
-    if abs(tilt) * pixels.shape[3 - axis] < STRAIGHT_CYCLES * period:
-        tilt = 0.0
-    across = (1.0, -tilt) if axis == 0 else (-tilt, 1.0)
-    along = (tilt, 1.0) if axis == 0 else (1.0, tilt)
-    length = math.hypot(1, tilt)
-    free = max(2.0, min(pixels.shape[2:]) / FREE_PX)
-    first = across[0] / period, across[1] / period
-    second = along[0] / (free * length), along[1] / (free * length)
-    return Lattice(basis=(first, second), harmonics=((1, 0), (0, 1)), strength=min(share, 1.0))
+    along = (courses.tilt, 1.0) if courses.axis == 0 else (1.0, courses.tilt)
+    length = math.hypot(*along) * max(2.0, min(pixels.shape[2:]) / FREE_PX)
+    second = along[0] / length, along[1] / length
+    return Lattice(basis=(courses.wave, second), harmonics=((1, 0), (0, 1)), strength=min(courses.share, 1.0))
+
+
+def all_courses(pixels: Tensor, fewest: float = FEWEST_REPEATS) -> list[Courses]:
+    """The strongest courses one above the other, and the strongest beside each other, however weak, of those that come
+    at least `fewest` times.
+    """
+    correlation = Autocorrelation(detail_of(pixels))
+    found = []
+    for axis in (0, 1):
+        share, period, tilt = _best(correlation, axis, fewest)
+        if abs(tilt) * pixels.shape[3 - axis] < STRAIGHT_CYCLES * period:
+            tilt = 0.0
+        found.append(Courses(share, period, tilt, axis))
+    return found
 
 
 def courses_picture(pixels: Tensor, lattice: Lattice) -> NDArray[np.uint8]:
@@ -58,10 +84,10 @@ def courses_picture(pixels: Tensor, lattice: Lattice) -> NDArray[np.uint8]:
     return as_bytes(with_lines(pixels, lattice, lattice.basis[:1]))
 
 
-def _best(correlation: Autocorrelation, axis: int) -> tuple[float, float, float, int]:
-    """The share that the best courses explain, their period across in pixels (down or right), their tilt, the axis."""
+def _best(correlation: Autocorrelation, axis: int, fewest: float) -> tuple[float, float, float]:
+    """The share that the best courses explain, their period across in pixels (down or right), their tilt."""
     side = (correlation.height, correlation.width)[axis]
-    longest = side / FEWEST_REPEATS
+    longest = side / fewest
     best = (0.0, SHORTEST_PX, 0.0)
     tilts = np.linspace(-TILT, TILT, 2 * TILT_STEPS + 1)
     # Periods that differ by a pixel over all repeats are apart.
@@ -80,8 +106,8 @@ def _best(correlation: Autocorrelation, axis: int) -> tuple[float, float, float,
     parts = np.array([period / divisor for divisor in (5, 4, 3, 2)])
     for part, own in zip(parts.tolist(), _explained(_profile(correlation, axis, tilt), parts, side), strict=True):
         if part >= SHORTEST_PX and own > 0.85 * share:
-            return float(own), part, tilt, axis
-    return share, period, tilt, axis
+            return float(own), part, tilt
+    return share, period, tilt
 
 
 def _strongest(correlation: Autocorrelation, axis: int, tilt: float, periods: Floats) -> tuple[float, float, float]:

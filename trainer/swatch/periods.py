@@ -160,16 +160,18 @@ def detail_of(pixels: Tensor) -> Tensor:
 
     Each of the two groups has variance 1. Edges show joints even between bricks of many colours.
     """
-    colour = _blur(pixels.float(), 0.8)
-    edges = torch.stack([part.abs() for part in torch.gradient(_blur(pixels.float().mean(1, keepdim=True), 1.0)[0, 0])])
+    colour = softened(pixels.float(), 0.8)
+    edges = torch.stack(
+        [part.abs() for part in torch.gradient(softened(pixels.float().mean(1, keepdim=True), 1.0)[0, 0])]
+    )
     groups = []
     for group in (colour, edges[None]):
-        flat = group - _blur(group, LIGHT_PX)
+        flat = group - softened(group, LIGHT_PX)
         groups.append(flat / flat.square().mean((0, 2, 3)).sum().sqrt().clamp(min=1e-4))
     return torch.cat(groups, 1)
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
+def softened(image: Tensor, sigma: float) -> Tensor:
     """Gaussian blur, by Fourier transforms. Pixels beyond the edge do not count."""
     reach = math.ceil(3 * sigma)
     bell = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))

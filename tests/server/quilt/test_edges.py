@@ -75,15 +75,24 @@ def test_edges_of_the_same_colours_are_equal_to_the_byte_and_all_tiles_differ() 
 
 
 def test_what_tiles_show_at_one_place_is_nearly_nothing_on_average() -> None:
-    """Of appearances, over their mean square. By chance it would be 1/16 inside, 1/4 on edges and 1/2 at corners."""
-    plan = colour_quilt().on(torch.device("cpu")).plan(3, ATLAS, WANG)
+    """Of appearances, over their mean square, eight seeds. By chance it would be 1/16 inside, 1/4 on edges and 1/2 at
+    corners.
+    """
+    inside, on_edges = zip(*map(left_on_average, range(8)), strict=True)
+    assert sum(inside) < 8 * 0.02
+    assert sum(on_edges) < 8 * 0.15
+
+
+def left_on_average(seed: int) -> tuple[float, float]:
+    """The share of the mean square that is left of patches inside and on edges, corners apart."""
+    plan = colour_quilt().on(torch.device("cpu")).plan(seed, ATLAS, WANG)
     tables, (down, across) = plan.tables, plan.shape
     middles = plan.places(range(down), range(across)) + torch.tensor([axis.longest // 2 for axis in plan.axes])
     rows, columns = ((middles + tables.margin) // tables.steps[0]).unbind(-1)
     shown = tables.coarse[:, rows, columns].reshape(-1, ACROSS, down // ACROSS, ACROSS, across // ACROSS)
     mean, square = shown.mean((1, 3)).square().sum(0), shown.square().mean((1, 3)).sum(0)
-    assert mean[1:, 1:].sum() < 0.045 * square[1:, 1:].sum()
-    assert mean[0, 1:].sum() + mean[1:, 0].sum() < 0.15 * (square[0, 1:].sum() + square[1:, 0].sum())
+    on_edges = (mean[0, 1:].sum() + mean[1:, 0].sum()) / (square[0, 1:].sum() + square[1:, 0].sum())
+    return float(mean[1:, 1:].sum() / square[1:, 1:].sum()), float(on_edges)
 
 
 def test_nothing_rare_lies_on_the_edges() -> None:
