@@ -38,7 +38,7 @@ class _Neighbours:
         tables = patches.tables
         self._patches, self._packed = patches, tables.fine if table == "fine" else tables.packed
         self._spacing = tables.steps[1] if table == "fine" else 1
-        self._flat = self._packed.flatten() if table == "fine" else self._packed.flatten() & LAST_OFF
+        self._mask = -1 if table == "fine" else LAST_OFF
         parts, offsets = patches.samples(every)
         self._offsets = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)
         both = torch.stack(torch.meshgrid(*parts, indexing="ij"), -1)
@@ -67,13 +67,15 @@ class _Neighbours:
         )
         moving = self._selves.expand_as(counted)[counted].to(patches.device)
         any_moving = bool(moving.any())
-        standing = self._flat[there]
+        flat = self._packed.flatten()
+        standing = flat[there] & self._mask
         costs = []
         for down, across in moves.tolist():
             by = down // self._spacing * width + across // self._spacing
-            values = self._flat[there + by * moving] if any_moving else standing
+            values = flat[there + by * moving] & self._mask if any_moving else standing
             sums = torch.zeros(counted.shape[0] * counted.shape[1], dtype=torch.int64, device=patches.device)
-            costs.append(sums.index_add_(0, place, packed_distances(self._flat[here + by], values)).cpu())
+            shown = flat[here + by] & self._mask
+            costs.append(sums.index_add_(0, place, packed_distances(shown, values)).cpu())
         count = counted.sum(2)[..., None]
         means = (torch.stack(costs, 1).view(*count.shape[:2], -1) * 256).div(count.clamp(min=1), rounding_mode="floor")
         return torch.where(count > 0, means, NOWHERE)
