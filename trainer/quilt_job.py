@@ -73,6 +73,7 @@ class QuiltJob(Job):
             self.say("A quilt is learned in seconds and keeps no checkpoint: starting from the beginning.")
         self.report.at(0.2, "Sewing a first texture.")
         quilt = self._unpriced()
+        self._name_waves(quilt)
         small = reduced(quilt)
         self._report_texture(small)
         self.report.at(0.35, "Learning.")
@@ -100,7 +101,18 @@ class QuiltJob(Job):
     def _unpriced(self) -> Quilt:
         """A quilt that has learned nothing so far."""
         pixels = stored(self.set.pixels[0], self.set.maps)
-        return unpriced(pixels, self.set.maps, self.wraps, self.lattice or self.courses)
+        lattice = self.lattice or self.courses
+        return unpriced(pixels, self.set.maps, self.wraps, lattice, in_step=self.config.periods == "auto")
+
+    def _name_waves(self, quilt: Quilt) -> None:
+        """Say which courses are kept in step."""
+        settings = quilt.settings
+        for wave in settings.waves:
+            way = "down" if settings.across(wave) == 0 else "across"
+            self.say(
+                f"  It has uneven courses, about every {settings.factor / math.hypot(*wave):.0f} pixels {way}: pieces "
+                "keep them in step; --lattice none turns it off."
+            )
 
     def _report_texture(self, small: Quilt) -> None:
         if self.report.wanted:

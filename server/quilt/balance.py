@@ -19,7 +19,7 @@ from torch import Tensor
 
 from server.model.quilt import QuiltArchitecture
 
-COLOURS = 3  # features that are balanced; the weaker ones say little
+COLOURS = 6  # features that are balanced, the strongest
 UNIT = 64  # steps of a trait
 PARTS = 256  # of a step of a feature, in which traits are measured
 PRICE = 400  # of being one spread away, in 1/256 of the median cost, if patches differed as much as pixels do

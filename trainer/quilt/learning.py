@@ -147,8 +147,18 @@ def signed(vectors: Tensor) -> Tensor:
     return vectors * largest.sign()
 
 
-def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, bool], lattice: Lattice | None) -> Quilt:
-    """A quilt of these maps in which all places cost the same. Maps are (channels, height, width), uint8 or uint16."""
+def unpriced(
+    pixels: list[Tensor],
+    maps: tuple[Map, ...],
+    wraps: tuple[bool, bool],
+    lattice: Lattice | None,
+    *,
+    in_step: bool = True,
+) -> Quilt:
+    """A quilt of these maps in which all places cost the same. Maps are (channels, height, width), uint8 or uint16.
+
+    `in_step`: whether courses are looked for that are too weak for a lattice, and kept in step, if there is no lattice.
+    """
     settings = choose_sizes(pixels[0].shape[1], pixels[0].shape[2], wraps)
     if lattice:
         settings = _around_a_brick(settings, lattice)
@@ -157,7 +167,7 @@ def unpriced(pixels: list[Tensor], maps: tuple[Map, ...], wraps: tuple[bool, boo
     planned = eight_bits(plan or pixels)
     weights, settings = learn_weights(planned, maps, settings)
     phases = None
-    if lattice is None:
+    if lattice is None and in_step:
         settings, phases = with_phases(settings, make_features(planned, weights))
     settings = dataclasses.replace(
         settings, deep=tuple(m.name for m, each in zip(maps, pixels, strict=True) if each.dtype == torch.uint16)

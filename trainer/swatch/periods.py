@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 
 WEAKEST = 0.12  # a lattice explains at least this share of the swatch's detail
 FLATTEST = 0.08  # and at least this share of what it explains is not just stripes
+SURE = 0.2  # a lattice that explains less must be even: cells far apart must be alike nearly as much as neighbours
+EVEN = 0.75  # by this share of it; a wall of uneven bricks is less even than that
 FEWEST_REPEATS = 3.0  # of each period across the swatch
 SHORTEST_PX = 5.0  # shorter periods come from paper or sensor and need no wave: the Gram loss sees them
 LIGHT_PX = 32.0  # softer variation is light, not pattern
@@ -51,7 +53,9 @@ def find_lattice(pixels: Tensor) -> Lattice | None:
     if periods is None:
         return None
     lattice, off_line = _measured(detail, correlation, periods)
-    return lattice if lattice.strength >= WEAKEST and off_line >= FLATTEST else None
+    if lattice.strength < WEAKEST or off_line < FLATTEST:
+        return None
+    return lattice if lattice.strength >= SURE or _evenness(correlation, periods) >= EVEN else None
 
 
 def lattice_from_periods(pixels: Tensor, first: Vector, second: Vector) -> Lattice:
@@ -268,6 +272,15 @@ def _explained(correlation: Autocorrelation, periods: Floats) -> float:
     lags = _multiples(periods, (0.9 * correlation.height, 0.9 * correlation.width)) @ periods
     weights = correlation.overlap(lags)
     return float((correlation.at(lags) * weights).sum() / max(weights.sum(), 1.0)) if len(lags) else 0.0
+
+
+def _evenness(correlation: Autocorrelation, periods: Floats) -> float:
+    """How alike cells up to half the swatch apart are, over how alike neighbours are: 1 if the periods are exact."""
+    reach = (correlation.height / 2, correlation.width / 2)
+    near, far = (
+        float(correlation.at(_multiples(periods, reach, most) @ periods).mean()) for most in (1, correlation.height)
+    )
+    return far / near
 
 
 def _dual(vectors: Floats) -> Floats:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -164,6 +165,24 @@ def test_noise_weakens_a_lattice_and_then_hides_it() -> None:
         strengths.append(lattice.strength)
     assert strengths[0] > strengths[1] + 0.1
     assert find_lattice(torch.lerp(clean, dirt, 0.95)) is None
+
+
+def test_a_weak_lattice_must_be_even() -> None:
+    """Tiles laid by eye, as alike as those under a noise: a lattice would cut and bend them."""
+    tiles = drawn.square_tiles(tile=(24, 24))
+    generator = torch.Generator().manual_seed(1)
+    bend_px = 5 * torch.randn(1, 2, 7, 7, generator=generator)
+    bend = F.interpolate(bend_px, size=(384, 384), mode="bicubic", align_corners=True)[0].permute(1, 2, 0) / 192
+    line = torch.linspace(-1, 1, 384)
+    even = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
+    by_eye = F.grid_sample(tiles, (even + bend)[None], padding_mode="reflection", align_corners=True)
+    share = lattice_from_periods(by_eye, (24.13, 0), (0, 23.89)).strength
+    noisy = 0.35 * tiles + 0.65 * drawn.gravel()
+    under_noise = find_lattice(noisy)
+    assert under_noise
+    assert under_noise.strength < 0.2
+    assert share > 0.12
+    assert find_lattice(by_eye) is None
 
 
 def test_measured_periods_are_taken_at_their_word() -> None:
