@@ -295,7 +295,7 @@ def _map_figures(
     options: argparse.Namespace,
 ) -> Mapping[str, MapFigures]:
     """The figures of each map, from the first seed."""
-    whole = read_map_set(read_swatch(*swatch), parts)
+    whole = read_map_set(read_swatch(*swatch), parts, keep_hills=isinstance(model.generator, Quilt))
     judge = MapJudge(whole.pixels, whole.maps, _grams(network, GRAM_LAYERS) if network else None)
     painter = paintable(model, options.device, options.precision)
     return judge.figures(texture(painter, 0, options.size), painter.maps)
@@ -464,6 +464,10 @@ def _words(figures: Figures) -> list[str]:
     ]
 
 
+def _finite_of(figures: Figures | MapFigures) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in dataclasses.asdict(figures).items()}
+
+
 def _as_json(evaluations: Sequence[Evaluation], options: argparse.Namespace) -> str:
     results = [
         {
@@ -473,7 +477,8 @@ def _as_json(evaluations: Sequence[Evaluation], options: argparse.Namespace) -> 
             "swatch_size": list(each.swatch.shape[2:]),
             "size": list(each.sample.shape[2:]),
             "contains_swatch": each.holds_swatch,
-            "figures": {name: _finite(value) for name, value in dataclasses.asdict(each.figures).items()},
+            "figures": _finite_of(each.figures),
+            "maps": {name: _finite_of(figures) for name, figures in each.maps.items()},
         }
         for each in evaluations
     ]

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from server.model.header import SwatchFacts
-from server.model.maps import BASE_COLOUR
+from server.model.maps import BASE_COLOUR, HEIGHT
 from server.model.torus import Size
 from server.network.model_file import Model, read_model, write_model
 from server.network.texture import texture
@@ -113,6 +113,31 @@ def test_a_quilt_is_not_blamed_for_copying_but_counted(alone: Path, capsys: pyte
     assert sewn["figures"]["nearest"] > 0
     assert 0.5 < sewn["figures"]["joints"] < 1.5
     assert {network["figures"][name] for name in ("seen", "never", "nearest", "joints")} == {None}
+
+
+def test_the_height_of_a_quilt_is_measured_with_its_hills(alone: Path) -> None:
+    """A quilt keeps the hills of its height, so they are not levelled in what it is measured against."""
+    photograph = gravel(160, 176)
+    y, x = torch.meshgrid(torch.linspace(0, 1, 160), torch.linspace(0, 1, 176), indexing="ij")
+    height = (0.7 * (torch.sin(5 * y) * torch.sin(4 * x)) + 0.3 * photograph.mean(1)[0])[None].clamp(0, 1)
+    folder = alone / "rock"
+    folder.mkdir()
+    save(folder / "rock_basecolor.png", photograph)
+    save(folder / "rock_height.png", height[None].expand(1, 3, -1, -1))
+    maps = [(photograph[0] * 255).round().to(torch.uint8), (height * 255).round().to(torch.uint8)]
+    quilt = unpriced(maps, (BASE_COLOUR, HEIGHT), (False, False), None)
+    model = Model(
+        name="rock",
+        generator=quilt,
+        training={},
+        descriptor="none",
+        swatch=SwatchFacts(name="rock.jpg", sha256="ab" * 32, height=160, width=176),
+        thumbnail=torch.zeros(16, 16, 3, dtype=torch.uint8),
+    )
+    write_model(alone / "rock.safetensors", model)
+    assert run(alone / "rock.safetensors", "--swatch", folder, "--json", alone / "out.json") == 0
+    [result] = json.loads((alone / "out.json").read_text())["results"]
+    assert result["maps"]["height"]["patch"] < 2
 
 
 def test_a_picture_is_measured_like_a_model(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
