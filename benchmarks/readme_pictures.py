@@ -3,9 +3,9 @@
     python benchmarks/readme_pictures.py SWATCHES MAPS OUT
 
 SWATCHES is a folder with leaves_forest_ground.jpg, castle_brick_broken_06.jpg, rosewood_veneer1.jpg,
-rustymetal053c.jpg and long_white_tiles.jpg (Poly Haven and ambientCG, CC0), MAPS one with the maps of ambientCG's
-Rock058. Writes headline.jpg, quilts.jpg, networks.jpg (with NETWORKS=1: trains for minutes), maps.jpg, lattice.jpg and
-sheet.jpg into OUT.
+rustymetal053c.jpg, long_white_tiles.jpg and roof_slates_02.jpg (Poly Haven and ambientCG, CC0), MAPS one with the maps
+of ambientCG's Rock058. Writes headline.jpg, quilts.jpg, networks.jpg (with NETWORKS=1: trains for minutes), maps.jpg,
+lattice.jpg, courses.jpg and sheet.jpg into OUT.
 """
 
 import os
@@ -106,6 +106,9 @@ def main() -> int:
             for model in (tiles, bricks)
         ]
         write(rows_of(lattice), out / "lattice.jpg", 1500)
+        slates = trained(swatches / "roof_slates_02.jpg", work)
+        piece, texture = beside(slates, "swatch").crop((0, 0, 480, 640)), Image.fromarray(painted(slates, (640, 1000)))
+        write(rows_of([[piece, texture]]), out / "courses.jpg", 1500)
         if os.environ.get("NETWORKS"):
             network = trained(swatches / "castle_brick_broken_06.jpg", work, "--arch", "taper")
             shown = [models["castle_brick_broken_06"], network]
