@@ -21,7 +21,7 @@ from server.model.quilt import QuiltArchitecture
 from server.model.torus import Size, Window
 from server.network.model_file import read_model
 from server.network.texture import texture
-from tests.drawn import blobs, gravel, square_tiles
+from tests.drawn import blobs, gravel, slates, square_tiles
 from tests.models import save_tiny
 from tests.trainer.command_line import Ended, a_sentence, child, command, ended, files, save_picture, wait_for
 from trainer import quilt_job
@@ -212,6 +212,22 @@ def test_a_lattice_is_found_told_and_shown_and_can_be_given_or_turned_off(
         lattice, said = read_model(out).texture_generator().lattice, capsys.readouterr().out
         assert ("It repeats by" in said) == (lattice is not None) == (name != "none")
         assert (out.parent / "tiles.lattice.png").exists() == (name != "none")
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("asked", ["auto", "none"])
+def test_uneven_courses_are_told_and_kept_in_step_unless_it_is_turned_off(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = (
+        save_picture(tmp_path / "roof.png", slates(256, 256, high=11.3, seed=2)),
+        tmp_path / "roof.safetensors",
+    )
+    assert main(["--swatch", str(picture), "--out", str(out), "--lattice", asked, *CPU]) == 0
+    assert ("uneven courses, about every 11 pixels down" in capsys.readouterr().out) == (asked == "auto")
+    settings = read_facts(out).architecture
+    assert isinstance(settings, QuiltArchitecture)
+    assert len(settings.waves) == (asked == "auto")
 
 
 @pytest.mark.usefixtures("_small")
