@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from server.model.header import BrokenModel
@@ -73,6 +74,26 @@ def test_courses_are_in_step_along_every_row() -> None:
     found = [coherence(quilt, seed) for seed in range(4)]
     before = [coherence(without(quilt), seed) for seed in range(4)]
     assert sum(found) > sum(before) + 4 * 0.1
+
+
+def test_phases_of_a_large_swatch_are_those_of_the_same_reduced() -> None:
+    """They are measured at a reduced size there. A phase more in common makes no difference."""
+    pixels = F.interpolate(drawn.slates(high=HIGH, seed=2), scale_factor=3, mode="bicubic").clamp(0, 1)
+    large = unpriced([(pixels[0] * 255).round().to(torch.uint8)], (BASE_COLOUR,), (False, False), None)
+    [wave], [own] = large.settings.waves, slates().settings.waves
+    assert large.settings.factor == 1
+    assert wave[0] == pytest.approx(own[0] / 3, rel=0.02)
+    assert large.phases is not None
+    assert slates().phases is not None
+    half, small_half = (each.settings.pitch // 2 + each.settings.overlap for each in (large, slates()))
+    apart = []
+    for y in slates().settings.usually_searched(0)[4:-4]:
+        place = torch.tensor([[[y, 32]]])
+        wanted = phases_at(slates(), place) + CYCLE * own[0] * small_half
+        found = phases_at(large, 3 * (place + small_half) - half) + CYCLE * wave[0] * half
+        apart.append(float(found - wanted))
+    turns = torch.exp(2j * math.pi * torch.tensor(apart, dtype=torch.float64) / CYCLE)
+    assert float(turns.mean().abs()) > 0.95
 
 
 def test_a_drawn_place_is_moved_by_half_a_course_at_most_to_the_phase_of_its_row() -> None:
