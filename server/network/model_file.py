@@ -142,7 +142,7 @@ def _dimensions(generator: AnyModel) -> dict[str, Any]:
     architecture, lattice = generator.architecture, generator.lattice
     if isinstance(architecture, QuiltArchitecture):
         described = dataclasses.asdict(architecture)
-        if not architecture.waves:  # others can be read by a texserver of before 0.2
+        if not architecture.waves:  # others can be read by a texserver that does not know of waves
             del described["waves"]
     else:
         described = {"name": architecture.name, "widths": architecture.widths, "noise": architecture.noise}

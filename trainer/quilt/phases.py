@@ -26,7 +26,7 @@ def with_phases(settings: QuiltArchitecture, features: Tensor) -> tuple[QuiltArc
     """Settings with the waves of the swatch's courses, and the phase of each at the search's places: (waves, rows,
     columns) int16. None if there are no courses. `features`: (F, height, width) in plan pixels, the strongest first.
     """
-    pixels = features[:3].expand(3, -1, -1)[None] / 127
+    pixels = features[:3][None] / 127
     factor = max(1, min(settings.plan) // SIDE)
     pixels = F.avg_pool2d(pixels, factor)
     found = [

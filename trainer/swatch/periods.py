@@ -55,7 +55,7 @@ def find_lattice(pixels: Tensor) -> Lattice | None:
     lattice, off_line = _measured(detail, correlation, periods)
     if lattice.strength < WEAKEST or off_line < FLATTEST:
         return None
-    return lattice if lattice.strength >= SURE or _evenness(correlation, periods) >= EVEN else None
+    return lattice if lattice.strength >= SURE or _is_even(correlation, periods) else None
 
 
 def lattice_from_periods(pixels: Tensor, first: Vector, second: Vector) -> Lattice:
@@ -165,9 +165,8 @@ def detail_of(pixels: Tensor) -> Tensor:
     Each of the two groups has variance 1. Edges show joints even between bricks of many colours.
     """
     colour = softened(pixels.float(), 0.8)
-    edges = torch.stack(
-        [part.abs() for part in torch.gradient(softened(pixels.float().mean(1, keepdim=True), 1.0)[0, 0])]
-    )
+    grey = softened(pixels.float().mean(1, keepdim=True), 1.0)[0, 0]
+    edges = torch.stack([part.abs() for part in torch.gradient(grey)])
     groups = []
     for group in (colour, edges[None]):
         flat = group - softened(group, LIGHT_PX)
@@ -274,13 +273,13 @@ def _explained(correlation: Autocorrelation, periods: Floats) -> float:
     return float((correlation.at(lags) * weights).sum() / max(weights.sum(), 1.0)) if len(lags) else 0.0
 
 
-def _evenness(correlation: Autocorrelation, periods: Floats) -> float:
-    """How alike cells up to half the swatch apart are, over how alike neighbours are: 1 if the periods are exact."""
+def _is_even(correlation: Autocorrelation, periods: Floats) -> bool:
+    """Whether cells up to half the swatch apart are nearly as alike as neighbours, as they are if periods are exact."""
     reach = (correlation.height / 2, correlation.width / 2)
     near, far = (
         float(correlation.at(_multiples(periods, reach, most) @ periods).mean()) for most in (1, correlation.height)
     )
-    return far / near
+    return far >= EVEN * near
 
 
 def _dual(vectors: Floats) -> Floats:
