@@ -31,7 +31,7 @@ from trainer.swatch.courses import courses_picture, find_courses
 from trainer.swatch.light import levelled
 from trainer.swatch.map_set import read_map_set
 from trainer.swatch.periods import lattice_picture
-from trainer.swatch.tiling import tiles
+from trainer.swatch.tiling import closed, tiles
 
 GROWN = 1024  # side of the texture that is painted for a frame of NAME.growth.png
 REPORTED = 512  # likewise, of one that is reported
@@ -63,7 +63,13 @@ class QuiltJob(Job):
     def _find_pattern(self) -> None:
         self.report.at(0.05, "Looking for a pattern.")
         self.lattice = lattice_of(self.set, self.config.periods)
-        self.courses = None if self.lattice or self.config.periods != "auto" else strongest(self.set, find_courses)
+        if self.config.periods != "auto":
+            return
+        height, width = self.set.pixels.shape[2:]
+        if self.lattice:
+            self.lattice = closed(self.lattice, (height, width), self.wraps)
+        elif courses := strongest(self.set, find_courses):
+            self.courses = closed(courses, (height, width), self.wraps, free=True)
 
     def run(self, stop: Stop) -> bool:
         """False if it was stopped before its end. What was learned so far is written either way."""

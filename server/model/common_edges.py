@@ -45,7 +45,7 @@ def _fitted(settings: QuiltArchitecture, lattice: Lattice | None, tile: Size) ->
     """The sizes of the quilt when its swatch is stretched for a tile; None if that would be too much."""
     if lattice is None:
         return settings
-    found = fitted(lattice, tile, settings.height, settings.width)
+    found = fitted(lattice, tile, settings)
     return stretched_settings(settings, found[0]) if found else None
 
 

@@ -31,7 +31,7 @@ from torch import Tensor
 from server.model.grid import SHARP_REACH, SLOW_REACH
 from server.model.quilt import QuiltArchitecture
 from server.quilt.between import between_cells
-from server.quilt.stretch import PHASES, REACH, sample_taps
+from server.quilt.stretch import PHASES, REACH, picked, sample_taps
 from server.quilt.stretched_swatch import StretchedSwatch
 from server.quilt.tables import extended
 
@@ -100,7 +100,7 @@ class Bands:
         )
         for dimension, (low, line) in enumerate(zip(first, places, strict=True), 1):
             if len(line) > 1 and not bool((line.diff() == 1).all()):
-                part = _picked(part, dimension, line - low)
+                part = picked(part, dimension, line - low)
         return part
 
     def middle(self, number: int, rows: range, columns: range, fraction: tuple[int, int] = (0, 0)) -> Tensor:
@@ -231,14 +231,8 @@ def _taken(table: Tensor, rows: range, columns: range, wraps: tuple[bool, bool])
             table = table.narrow(dimension, line.start, len(line))
         else:
             places = _numbers(torch.arange(line.start, line.stop), side, wrap)
-            table = _picked(table, dimension, places)
+            table = picked(table, dimension, places)
     return table
-
-
-def _picked(table: Tensor, dimension: int, places: Tensor) -> Tensor:
-    if table.dtype == torch.uint16:  # torch selects of few kinds of 16 bits
-        return table.view(torch.int16).index_select(dimension, places.to(table.device)).view(torch.uint16)
-    return table.index_select(dimension, places.to(table.device))
 
 
 def _enlarged(table: Tensor, rows: range, columns: range, factor: int, wraps: tuple[bool, bool]) -> Tensor:

@@ -35,8 +35,11 @@ class OnLattice:
         tables, factor, cell = patches.tables, patches.settings.factor, patches.settings.cell
         shift = [int(words(patches.seed, 5, axis)) << 4 for axis in (0, 1)]  # up to 4096 pixels
         step = tables.steps[0]
-        low = [part.start * factor for part in patches.searched]
-        high = [(part[-1] + step) * factor - 1 for part in patches.searched]
+        low = [part.start * factor << UNIT for part in patches.searched]
+        high = [
+            again - 1 if again else ((part[-1] + step) * factor - 1) << UNIT
+            for part, again in zip(patches.searched, self._periods.swatch, strict=True)
+        ]
         table = patches.over_places(self._prices)
         parts, offsets = patches.samples(cell)
         theirs, standing = patches.shown(index, stage, parts, offsets)
@@ -47,12 +50,7 @@ class OnLattice:
         for number, (patch, keys) in enumerate(zip(index.tolist(), patches.keys(index).tolist(), strict=True)):
             corner = [axis.corner(at) - axis.overlap for axis, at in zip(patches.axes, patch, strict=True)]
             start = [(at << UNIT) + more for at, more in zip(corner, shift, strict=True)]
-            exact = places_of(
-                self._periods,
-                (start[0], start[1]),
-                (low[0] << UNIT, low[1] << UNIT),
-                (high[0] << UNIT, high[1] << UNIT),
-            )
+            exact = places_of(self._periods, (start[0], start[1]), (low[0], low[1]), (high[0], high[1]))
             whole = (exact + (1 << (UNIT - 1))) >> UNIT
             if draws is not None:
                 apart = (whole[None] - draws[number][:, None]).square().sum(-1) * len(whole) + torch.arange(len(whole))

@@ -7,6 +7,7 @@ lie outside. Ways to find places (server/quilt/search.py, refine.py, on_lattice.
 import torch
 from torch import Tensor
 
+from server.model.fitting import UNIT, Periods
 from server.model.grid import PatchAxis
 from server.model.quilt import QuiltArchitecture
 from server.quilt.parts import Parts
@@ -18,11 +19,18 @@ NEAR = 2  # patches: how far a repeat is looked for
 class Patches:
     """`places`: (rows, columns, 2) int64 on the CPU, of those that stand. `fractions`: what a place on a lattice lies
     off the whole pixel, in 1/PHASES pixels, the same shape. `searched`: the places that an exhaustive search tries, in
-    plan pixels down and across.
+    plan pixels down and across. `sides`: after how many plan pixels the swatch shows the same again, down and across, 0
+    where it does not tile.
     """
 
     def __init__(
-        self, tables: Tables, settings: QuiltArchitecture, seed: int, axes: tuple[PatchAxis, PatchAxis], parts: Parts
+        self,
+        tables: Tables,
+        settings: QuiltArchitecture,
+        seed: int,
+        axes: tuple[PatchAxis, PatchAxis],
+        parts: Parts,
+        periods: Periods | None = None,
     ) -> None:
         self.tables, self.settings, self.seed, self.axes, self.parts = tables, settings, seed, axes, parts
         self.device = tables.packed.device
@@ -36,9 +44,17 @@ class Patches:
         )
         self.pitch_cells = [max(1, round(axis.side / axis.patches / factor / cell)) for axis in axes]
         self.overlap_cells = [max(1, round(2 * overlap / cell)) for overlap in self.overlaps]
+        repeated = periods.swatch if periods else (0, 0)
+        down, across = (
+            side if wraps else round(again / (factor << UNIT))
+            for side, wraps, again in zip(settings.plan, settings.wraps, repeated, strict=True)
+        )
+        self.sides = down, across
         first, second = (
-            settings.searched(axis, longest, overlap)
-            for axis, (longest, overlap) in enumerate(zip(self.longest, self.overlaps, strict=True))
+            range(0, side, settings.step)
+            if side and not settings.wraps[axis]
+            else settings.searched(axis, longest, overlap)
+            for axis, (longest, overlap, side) in enumerate(zip(self.longest, self.overlaps, self.sides, strict=True))
         )
         self.searched = first, second
         self.low = [places.start for places in self.searched]
@@ -121,8 +137,7 @@ class Patches:
     def apart(self, places: Tensor, axis: int, line: Tensor) -> Tensor:
         """How far each of these rows or columns lies from each of a line, in plan pixels: (..., line)."""
         distance = (line - places[..., None].to(self.device)).abs()
-        if self.settings.wraps[axis]:
-            side = self.settings.plan[axis]
+        if side := self.sides[axis]:
             distance = (distance % side).minimum(side - distance % side)
         return distance
 

@@ -74,7 +74,7 @@ class Plan:
         self.periods, self.edges = periods, edges
         self.tables, self.settings, self.seed, self.axes = tables, settings, seed, axes
         self._parts = make_parts(axes, edges)
-        patches = self._patches = Patches(tables, settings, seed, axes, self._parts)
+        patches = self._patches = Patches(tables, settings, seed, axes, self._parts, periods)
         self.shape, self.overlaps, self.longest = patches.shape, patches.overlaps, patches.longest
         blocks = [-(-each // BLOCK) for each in self._parts.period]
         self._done = [torch.zeros(*blocks, dtype=torch.bool) for _ in range(self._parts.stages)]

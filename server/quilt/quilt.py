@@ -195,7 +195,7 @@ class Quilt:
 
         def made() -> tuple[Quilt, Stretch | None]:
             assert self.lattice
-            found = fitted(self.lattice, size, self.settings.height, self.settings.width)
+            found = fitted(self.lattice, size, self.settings)
             if found is None:
                 return self, None
             stretch, periods = found
@@ -279,7 +279,7 @@ class Quilt:
             found = quilt.sources(seed, size, window, edges)
             ways = zip(stretch.down, stretch.across, stretch.first, strict=True)
             places = [found[..., 0] * down + found[..., 1] * across + first for down, across, first in ways]
-            return (torch.stack(places, -1) + (1 << (UNIT - 1))) >> UNIT
+            return self._wrapped((torch.stack(places, -1) + (1 << (UNIT - 1))) >> UNIT)
         plan = self.plan(seed, size, edges)
         place = window.moved(plan.axes[0].edge, plan.axes[1].edge)
         lines = torch.arange(place.top, place.bottom), torch.arange(place.left, place.right)
@@ -291,11 +291,14 @@ class Quilt:
         labels, patches = self._labels.of(plan, (seed, size, edges), ys, xs)
         result = torch.stack(torch.meshgrid(ys, xs, indexing="ij"), -1)
         shifts = torch.tensor([plan.shift(row, column, place) for row, column, place in patches])
-        result = result + shifts[labels]
+        return self._wrapped(result + shifts[labels])
+
+    def _wrapped(self, places: Tensor) -> Tensor:
+        """Pixels of the swatch, (..., 2), on the axes where it tiles brought into it."""
         for axis, side in enumerate((self.settings.height, self.settings.width)):
             if self.settings.wraps[axis]:
-                result[..., axis] %= side
-        return result
+                places[..., axis] %= side
+        return places
 
 
 def reduced(maps: Sequence[Tensor], factor: int) -> list[Tensor]:

@@ -27,7 +27,8 @@ def stretched(maps: Sequence[Tensor], stretch: Stretch, rows: range, columns: ra
         place = (place + (1 << UNIT - 7)) >> UNIT - 6  # to the nearest of PHASES
         if level:
             place = place[0] if axis else place[:, 0]
-        numbers.append([((place >> 6) + tap).clamp(0, side - 1).flatten() for tap in range(1 - REACH, REACH + 1)])
+        taps = [((place >> 6) + tap).flatten() for tap in range(1 - REACH, REACH + 1)]
+        numbers.append(taps if stretch.wraps[axis] else [tap.clamp(0, side - 1) for tap in taps])
         weights.append(sample_taps()[place & 63].flatten(0, -2))
     result: list[Tensor] = [torch.empty(0)] * len(maps)
     for kind, wide in ((torch.uint8, torch.int32), (torch.uint16, torch.int64)):
@@ -80,9 +81,24 @@ def _at_points(
 
 
 def _needed(maps: Sequence[Tensor], numbers: Sequence[Sequence[Tensor]], kind: torch.dtype) -> Tensor:
-    """The rows and columns of all maps that are read: (channels of all maps, rows, columns)."""
-    rows, columns = (slice(int(taps[0].min()), int(taps[-1].max()) + 1) for taps in numbers)
-    return torch.cat([each[:, rows, columns].to(kind) for each in maps])
+    """The rows and columns of all maps that are read, from the first to the last, wrapped: (channels of all maps, rows,
+    columns).
+    """
+    parts = list(maps)
+    for dimension, taps in enumerate(numbers, 1):
+        low, high, side = int(taps[0].min()), int(taps[-1].max()), maps[0].shape[dimension]
+        if low >= 0 and high < side:
+            parts = [each.narrow(dimension, low, high + 1 - low) for each in parts]
+        else:
+            parts = [picked(each, dimension, torch.arange(low, high + 1) % side) for each in parts]
+    return torch.cat([each.to(kind) for each in parts])
+
+
+def picked(table: Tensor, dimension: int, numbers: Tensor) -> Tensor:
+    """These rows, columns or channels of a table, in this order."""
+    if table.dtype == torch.uint16:  # torch selects of few kinds of 16 bits
+        return table.view(torch.int16).index_select(dimension, numbers.to(table.device)).view(torch.uint16)
+    return table.index_select(dimension, numbers.to(table.device))
 
 
 @cache

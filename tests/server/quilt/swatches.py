@@ -54,8 +54,10 @@ def set_quilt(height: int = 128, width: int = 144) -> Quilt:
 
 
 @cache
-def brick_quilt() -> Quilt:
-    """A quilt of running bond: courses of 16 pixels, bricks of 36, each of a colour of its own; its lattice is told."""
+def brick_quilt(wraps: tuple[bool, bool] = (False, False)) -> Quilt:
+    """A quilt of running bond: courses of 16 pixels, bricks of 36, each of a colour of its own; its lattice is told. It
+    tiles, whether it is said or not.
+    """
     generator = torch.Generator().manual_seed(5)
     y, x = torch.meshgrid(torch.arange(192), torch.arange(216), indexing="ij")
     course = y // 16
@@ -67,7 +69,7 @@ def brick_quilt() -> Quilt:
     colour = (colour + 0.03 * torch.randn(192, 216, generator=generator)).clamp(0, 1)
     basis = ((1 / 32, 1 / 36), (1 / 32, -1 / 36))  # of the periods (16, 18) and (16, -18)
     lattice = Lattice(basis=basis, harmonics=((1, 0), (0, 1)), strength=0.9)
-    return unpriced([bytes_of(colour)], (BASE_COLOUR,), (False, False), lattice)
+    return unpriced([bytes_of(colour)], (BASE_COLOUR,), wraps, lattice)
 
 
 def stones_quilt() -> Quilt:

@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from server.model.fitting import UNIT, Stretch, reduced_stretch
+from server.model.fitting import UNIT, Stretch, fitted, reduced_stretch
 from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR
 from server.model.torus import Size, Window
@@ -44,6 +44,66 @@ def test_a_part_is_cut_from_the_stretched_swatch() -> None:
         for number, each in enumerate(whole):
             part = parts.part(number, rows, columns)
             assert torch.equal(part.int(), each[:, rows.start : rows.stop, columns.start : columns.stop].int())
+
+
+def test_beyond_a_swatch_that_tiles_lies_the_swatch_again() -> None:
+    maps, (height, width) = swatch(), (440, 640)
+    wide = [each.repeat(1, 3, 3) if each.dtype == torch.uint8 else sixteen(each.int().repeat(1, 3, 3)) for each in maps]
+    for down, across in ((17_000_000, -40_000), (90_000, 16_500_000)), ((17_000_000, 0), (0, 16_500_000)):
+        ours = Stretch(down, across, (3 << UNIT, 5 << UNIT), 700, 900, (True, True))
+        same = dataclasses.replace(ours, first=(ours.first[0] + (height << UNIT), ours.first[1] + (width << UNIT)))
+        rows, columns = range(20, 680), range(30, 880)
+        found = stretched(maps, ours, rows, columns)
+        wanted = stretched(wide, dataclasses.replace(same, wraps=(False, False)), rows, columns)
+        assert all(torch.equal(a.int(), b.int()) for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_stretched_swatch_that_tiles_is_shown_evenly() -> None:
+    """Without its wrap some of it lies in few places, or in none."""
+    size = Size(830, 950)
+    tiling, ending = brick_quilt(wraps=(True, True)), brick_quilt()
+    counts = []
+    for quilt in (tiling, ending):
+        assert quilt.fitted(size)[1] is not None
+        sources = quilt.sources(4, size, size.whole).flatten(0, 1)
+        inside = sources[((sources >= 0) & (sources < torch.tensor([192, 216]))).all(1)]
+        counts.append(torch.bincount(inside[:, 0] * 216 + inside[:, 1], minlength=192 * 216).double())
+        if quilt is tiling:
+            assert len(inside) == len(sources)
+    seen = [float(each.square().sum() / each.sum() / each.mean()) for each in counts]
+    never = [float((each == 0).double().mean()) for each in counts]
+    assert never[0] < 0.03 < never[1]
+    assert seen[0] < 1.2 < seen[1]
+
+
+def test_a_stretched_swatch_that_tiles_is_the_same_in_every_window() -> None:
+    quilt, size = brick_quilt(wraps=(True, True)), Size(333, 512)
+    (whole,) = texture_bytes(quilt, 3, size, size.whole)
+    quilt.forget()
+    (part,) = window_bytes(quilt, 3, size, Window(-20, 503, 60, 50), (8,))
+    rows, columns = torch.arange(-20, 40) % 333, torch.arange(503, 553) % 512
+    assert torch.equal(part, whole[rows][:, columns])
+    mortar = whole.float().mean(2).mean(1)
+    spectrum = torch.fft.rfft(mortar - mortar.mean()).abs()
+    assert int(spectrum.argmax()) == 2 * round(333 / 32)
+
+
+def test_a_lattice_that_does_not_close_on_its_swatch_does_not_go_on_over_the_border() -> None:
+    """Its bricks would be cut at the border, though what they are made of goes on."""
+    quilt = brick_quilt(wraps=(True, True))
+    assert quilt.lattice is not None
+    (a, b), (c, d) = quilt.lattice.basis
+    lattice = dataclasses.replace(quilt.lattice, basis=((a * 1.01, b), (c * 1.01, d)))
+    found = fitted(lattice, Size(333, 512), quilt.settings)
+    assert found is not None
+    stretch = found[0]
+    assert stretch.wraps == (False, True)
+    assert stretch.height < 200
+    assert stretch.width > 216
+
+
+def sixteen(values: torch.Tensor) -> torch.Tensor:
+    return values.to(torch.uint16)
 
 
 def test_a_swatch_that_is_not_stretched_keeps_its_pixels() -> None:

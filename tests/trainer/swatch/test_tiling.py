@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from server.model.lattice import Lattice
 from tests.drawn import blobs, clouds, gravel, hexagons, running_bond
 from trainer.swatch.swatch import read_swatch
-from trainer.swatch.tiling import tiles
+from trainer.swatch.tiling import closed, tiles
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
@@ -78,3 +79,16 @@ def test_one_colour_and_a_calm_border_tell_nothing() -> None:
 def test_photographs_that_libraries_made_to_tile_do_and_others_do_not(name: str, expected: bool, size: int) -> None:
     pixels = read_swatch(SHARED / "swatches" / f"{name}.jpg", size).pixels
     assert tiles(pixels) == (expected, expected)
+
+
+def test_a_lattice_has_whole_cycles_over_the_sides_that_tile() -> None:
+    """Measured to a few hundredths of a cycle over the swatch; 0.3 of one is another lattice."""
+    lattice = Lattice(basis=((10.04 / 300, 0.0), (0.02 / 300, 7.3 / 400)), harmonics=((1, 0), (0, 1)), strength=0.5)
+    assert closed(lattice, (300, 400), (True, True)).basis == ((10 / 300, 0.0), (0.0, 7.3 / 400))
+    assert closed(lattice, (300, 400), (False, True)) == lattice
+
+
+def test_the_free_wave_of_courses_is_no_obstacle() -> None:
+    courses = Lattice(basis=((9.95 / 300, 0.0), (0.0, 7.3 / 400)), harmonics=((1, 0), (0, 1)), strength=0.5)
+    assert closed(courses, (300, 400), (True, True), free=True).basis == ((10 / 300, 0.0), (0.0, 7 / 400))
+    assert closed(courses, (300, 400), (False, False), free=True) == courses
