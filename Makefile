@@ -10,7 +10,7 @@ COVER_LAST := $(if $(COVER),--cov --cov-append --cov-report=term:skip-covered)
 # In CI, tests that need a real Blender must run; elsewhere they are skipped where one cannot be had.
 BLENDERS_HERE := packaging/blenders.py $(if $(filter true,$(CI)),--required)
 
-.PHONY: setup demo addon dist release test coverage slow lint bench clean
+.PHONY: setup demo addon dist release test coverage slow lint bench blenders clean
 
 setup: .venv/ready
 
@@ -50,16 +50,17 @@ release: setup
 
 # In three processes, since tests wait for servers, and then, when nothing else runs, what holds a bound on time or
 # memory.
-test: setup
-	$(RUN) $(BLENDERS_HERE) 4.5.15 5.2.3
+test: blenders
 	$(TESTS) -m "not slow and not gpu and not serial" -n $(PROCESSES) --dist worksteal $(COVER_FIRST); first=$$?; \
 	$(TESTS) -m "serial and not slow and not gpu" $(COVER_LAST) && exit $$first
+
+blenders: setup
+	$(RUN) $(BLENDERS_HERE) 4.5.15 5.2.3
 
 coverage:
 	$(MAKE) test COVER=1
 
-slow: setup
-	$(RUN) $(BLENDERS_HERE) 4.5.15 5.2.3
+slow: blenders
 	$(RUN) packaging/blenders.py 4.2.23 5.0.1
 	$(TESTS) -m "slow"
 

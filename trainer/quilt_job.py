@@ -67,6 +67,7 @@ class QuiltJob(Job):
             return
         height, width = self.set.pixels.shape[2:]
         if self.lattice:
+            self.wraps = both(tiles(self.set.pixels, self.lattice), whole(self.set.pixels))
             self.lattice = closed(self.lattice, (height, width), self.wraps)
         elif courses := strongest(self.set, find_courses):
             self.courses = closed(courses, (height, width), self.wraps, free=True)

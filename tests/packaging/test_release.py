@@ -30,6 +30,7 @@ def test_the_changelog_has_a_section_for_this_version() -> None:
     assert len(release.notes((ROOT / "CHANGELOG.md").read_text("utf-8"), __version__)) > 1000
 
 
+@pytest.mark.slow
 def test_the_wheel_and_the_sdist_are_the_same_under_another_umask_and_time(tmp_path: Path) -> None:
     made = []
     for mask, epoch in ((0o022, "1000000000"), (0o077, "1700000000")):
@@ -63,6 +64,7 @@ def test_the_sdist_packs_its_own_like(tmp_path: Path) -> None:
     assert wheel.read_bytes() == distribution.wheel(tmp_path / "ours").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.blender
 def test_a_release_is_whole_and_made_again_it_is_the_same(addon_zips: dict[str, Path], tmp_path: Path) -> None:
     """`addon_zips` for its wheels, and to compare with."""

@@ -81,6 +81,30 @@ def test_photographs_that_libraries_made_to_tile_do_and_others_do_not(name: str,
     assert tiles(pixels) == (expected, expected)
 
 
+def grouted(height: int = 288, width: int = 320, seed: int = 0) -> torch.Tensor:
+    """Tiles of 24 x 40 pixels of many tones that fill the picture whole: all around it lies half a joint."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    random = torch.Generator().manual_seed(seed)
+    tones = 0.4 + 0.1 * torch.rand(height // 24, width // 40, generator=random)
+    joint = ((y + 2) % 24 < 4) | ((x + 2) % 40 < 4)
+    grey = torch.where(joint, 0.9, tones[y // 24, x // 40]) + 0.02 * torch.randn(height, width, generator=random)
+    return grey.clamp(0, 1).expand(1, 3, -1, -1)
+
+
+TILES = Lattice(basis=((1 / 24, 0.0), (0.0, 1 / 40)), harmonics=((1, 0), (0, 1)), strength=0.9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_border_on_a_joint_of_tiles_is_like_other_joints(seed: int) -> None:
+    whole = grouted(seed=seed)
+    assert tiles(whole) == (False, False)  # hardly any line inside has such steps
+    assert tiles(whole, TILES) == (True, True)
+    assert tiles(whole[..., 9:, :], TILES) == (False, True)
+    framed = whole.clone()
+    framed[..., :8] = framed[..., -8:] = 0.2
+    assert tiles(framed, TILES) == (True, False)
+
+
 def test_a_lattice_has_whole_cycles_over_the_sides_that_tile() -> None:
     """Measured to a few hundredths of a cycle over the swatch; 0.3 of one is another lattice."""
     lattice = Lattice(basis=((10.04 / 300, 0.0), (0.02 / 300, 7.3 / 400)), harmonics=((1, 0), (0, 1)), strength=0.5)
