@@ -26,13 +26,14 @@ from torch import Tensor
 from server.model.grid import PatchAxis
 from server.quilt.bands import boxed
 from server.quilt.plan import Plan
-from server.quilt.tables import LAST_OFF, first_distances
+from server.quilt.tables import LAST_OFF, first_distances, packed_distances
 
 Numbers = npt.NDArray[np.int64]
 
 BARE = 2**20  # the energy of a pixel outside the swatch
 CALM = 8  # added to the change of features, before energies are divided by it
 TONE_SIDE = 5  # plan pixels
+APART = 4  # a squared distance of fine appearances counts as one in so many
 PLACE_BITS = 12  # a place on a line is below 2^12, a total below 2^50
 PLACES = 2**PLACE_BITS - 1
 FAR = np.int64(2**50)
@@ -103,7 +104,7 @@ def _upright(plan: Plan, columns: range, places: Tensor) -> Tensor:
     rows = min(len(places), plan.shape[0])  # those behind are the first ones again
     left = _Shown(plan, places[:rows, :-1], down, across + pitches)
     right = _Shown(plan, places[:rows, 1:], down, across)
-    found = _paths(_energy(left, right, tones=plan.periods is not None))
+    found = _paths(_energy(left, right, regular=plan.periods is not None))
     return found[torch.arange(len(places)) % rows]
 
 
@@ -120,8 +121,8 @@ def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Ten
     near = (middles - corners)[None, :, None, None] + overlap + about
     upper = _Shown(plan, places[:-1], down + pitches, near)
     lower = _Shown(plan, places[1:], down, near)
-    tones = plan.periods is not None
-    nodes = _calmest(_energy(upper, lower, across=False, tones=tones).sum(-1))
+    regular = plan.periods is not None
+    nodes = _calmest(_energy(upper, lower, across=False, regular=regular).sum(-1))
     # Paths: along x from one middle to the next, through whichever patch of a row stands there.
     lengths = (middles[1:] - middles[:-1]).div(factor, rounding_mode="floor")
     along = torch.arange(-(-(axis.longest + 1) // factor) + 1)[None] * factor  # of one length everywhere
@@ -139,7 +140,7 @@ def _level(plan: Plan, rows: range, columns: range, places: Tensor, upright: Ten
             places[row : row + len(rows), :-1, None, None],
         )
         sides.append(_Shown(plan, place, y, x[None] - here + overlap, single=False))
-    energy = _energy(*sides, across=False, tones=tones).transpose(2, 3)
+    energy = _energy(*sides, across=False, regular=regular).transpose(2, 3)
     lengths = lengths[None].expand(len(rows), -1)
     if not axis.every:
         return _paths(energy, nodes[:, :-1], nodes[:, 1:], lengths)
@@ -156,7 +157,7 @@ def _across_edges(plan: Plan, rows: range, columns: range, places: Tensor) -> Te
     near = axis.middle(0) - axis.corner(0) + axis.overlap + torch.arange(-reach, reach + 1)[None] * factor
     upper = _Shown(plan, places[:-1], down + _pitches(plan.axes[0], rows)[:, None, None, None], near)
     lower = _Shown(plan, places[1:], down, near)
-    return _paths(_energy(upper, lower, across=False, tones=plan.periods is not None).transpose(2, 3))
+    return _paths(_energy(upper, lower, across=False, regular=plan.periods is not None).transpose(2, 3))
 
 
 def _between_edges(
@@ -197,20 +198,35 @@ class _Shown:
         height, width = tables.packed.shape
         index = (rows + tables.margin).clamp(0, height - 1) * width + (columns + tables.margin).clamp(0, width - 1)
         self.values = tables.packed.flatten()[index]
+        self._tables, self._cell, self._rows, self._columns = tables, settings.cell, rows, columns
+
+    def appearances(self) -> Tensor:
+        """The fine appearances of the cells around each place, packed."""
+        fine, step = self._tables.fine, self._tables.steps[1]
+        rows, columns = (
+            (line + self._tables.margin - self._cell // 8 + step // 2)
+            .div(step, rounding_mode="floor")
+            .clamp(0, side - 1)
+            for line, side in zip((self._rows, self._columns), fine.shape, strict=True)
+        )
+        return fine.flatten()[rows * fine.shape[1] + columns]
 
 
-def _energy(first: _Shown, second: _Shown, *, across: bool = True, tones: bool = False) -> Tensor:
+def _energy(first: _Shown, second: _Shown, *, across: bool = True, regular: bool = False) -> Tensor:
     """What it costs to cut at each pixel: (rows, columns, down, across) int64.
 
     The first patch keeps what lies before the cut, the second what lies behind, in the direction across, or down.
-    `tones`: compare the means around pixels, too, as for bricks: each has a tone of its own, and a step between two of
-    them shows though it is less than the grain.
+    `regular`: compare what is around pixels, too, as for bricks: each has a tone of its own, and a step between two of
+    them shows though it is less than the grain. And where one patch has a joint below a pixel and the other one above
+    it, both show brick there, but a cut would leave the joint out.
     """
     change = torch.minimum(first.values >> 56, second.values >> 56)
     distance = first_distances(first.values, second.values, first.features)
-    if tones:
+    if regular:
         distance += _tone_distances(first.values & LAST_OFF, second.values & LAST_OFF)
     energy = (distance * 16).div(CALM + change, rounding_mode="floor") + 1
+    if regular:
+        energy += packed_distances(first.appearances(), second.appearances()).div(APART, rounding_mode="floor")
     if bool(first.valid.all()) and bool(second.valid.all()):
         return energy
     dimension = 3 if across else 2
