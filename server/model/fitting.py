@@ -13,8 +13,9 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from blender_addon.pictures.plan_size import PLAN_SIDE
 from server.model.lattice import Lattice
-from server.model.quilt import QuiltArchitecture
+from server.model.quilt import MAX_SIDE, QuiltArchitecture
 from server.model.torus import Size
 
 UNIT = 24  # bits of a pixel in places between pixels
@@ -83,13 +84,15 @@ def fitted(lattice: Lattice, size: Size, settings: QuiltArchitecture) -> tuple[S
 
 
 def _goes_on(lattice: Lattice, settings: QuiltArchitecture) -> tuple[bool, bool]:
-    """Whether a swatch tiles down, and across, and its lattice with it."""
-    sides = settings.height, settings.width
-    off = [
-        max(abs(wave[axis] * side - round(wave[axis] * side)) for wave in lattice.basis)
-        for axis, side in enumerate(sides)
-    ]
-    return settings.wraps[0] and off[0] < CLOSED_CYCLES, settings.wraps[1] and off[1] < CLOSED_CYCLES
+    """Whether a swatch tiles down, and across, and its lattice with it, and a patch more of it is not too much."""
+    most = min(MAX_SIDE, 4 * PLAN_SIDE * settings.factor)
+
+    def on(axis: int, side: int) -> bool:
+        off = max(abs(wave[axis] * side - round(wave[axis] * side)) for wave in lattice.basis)
+        longest = side / (1 - MOST_STRETCH) + settings.factor * settings.longest
+        return settings.wraps[axis] and off < CLOSED_CYCLES and longest < most
+
+    return on(0, settings.height), on(1, settings.width)
 
 
 def _whole(y: float, x: float) -> tuple[int, int]:

@@ -219,8 +219,15 @@ class Quilt:
 
         if self.lattice is None:
             return self, None
-        most = STRETCHES_BYTES // sum(each.nbytes for each in self.pixels)
+        most = STRETCHES_BYTES // self._stretched_bytes()
         return kept(self._stretches, size, max(1, min(STRETCHES_KEPT, most)), made)
+
+    def _stretched_bytes(self) -> int:
+        """What one stretched swatch takes at most: where the swatch tiles, it goes on for a patch."""
+        total = sum(each.nbytes for each in self.pixels)
+        for side, wraps in zip(self.settings.plan, self.settings.wraps, strict=True):
+            total = total * (side + self.settings.longest * wraps) // side
+        return total
 
     def _of_tiles(self) -> bool:
         """Whether the lattice is one of tiles: strong, so that cuts follow its joints, and large enough to see each."""

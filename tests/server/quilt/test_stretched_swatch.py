@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from server.model.fitting import UNIT, Stretch, fitted, reduced_stretch
+from server.model.fitting import UNIT, Stretch, fitted, reduced_stretch, stretched_settings
 from server.model.lattice import Lattice
 from server.model.maps import BASE_COLOUR
 from server.model.torus import Size, Window
@@ -100,6 +100,16 @@ def test_a_lattice_that_does_not_close_on_its_swatch_does_not_go_on_over_the_bor
     assert stretch.wraps == (False, True)
     assert stretch.height < 200
     assert stretch.width > 216
+
+
+def test_a_long_swatch_of_which_a_patch_more_would_be_too_much_is_stretched_without_its_wrap() -> None:
+    quilt = brick_quilt(wraps=(True, True))
+    assert quilt.lattice is not None
+    wide = dataclasses.replace(quilt.settings, width=216 * 18)
+    found = fitted(quilt.lattice, Size(333, 512), wide)
+    assert found is not None
+    assert found[0].wraps == (True, False)
+    assert stretched_settings(wide, found[0]) is not None
 
 
 def sixteen(values: torch.Tensor) -> torch.Tensor:
