@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 DEMO_SEED ?= 7
-PROCESSES ?= 4
+PROCESSES ?= 3
 TESTS := $(RUN) -m pytest -rfEs --durations=15
 # `make coverage` counts lines in the programs that tests start, too, and takes half as long again as `make test`.
 COVER_FIRST := $(if $(COVER),--cov --cov-report=)
@@ -48,7 +48,7 @@ release: setup
 	$(RUN) packaging/blenders.py --required 4.5.15
 	$(RUN) packaging/release.py
 
-# In four processes, since tests wait for servers, and then, when nothing else runs, what holds a bound on time or
+# In three processes, since tests wait for servers, and then, when nothing else runs, what holds a bound on time or
 # memory.
 test: blenders
 	$(TESTS) -m "not slow and not gpu and not serial" -n $(PROCESSES) --dist worksteal $(COVER_FIRST); first=$$?; \

@@ -17,6 +17,7 @@ from ..protocol.errors import TexserverError
 
 Data = bytes | bytearray | memoryview  # of an array: its `.data`; anything C-contiguous works
 _SYNC_BYTES = 16 * 1024 * 1024
+_begun: set[Path] = set()  # drafts of this process that neither were published nor are gone
 
 
 class ImageFileError(TexserverError):
@@ -44,8 +45,10 @@ class Draft:
             with suppress(FileNotFoundError):
                 if S_ISDIR(path.stat().st_mode):
                     raise ImageFileError(f"{path} is a folder. Add a file name.")
+            _begun.add(self._part)
             self._file = self._part.open("xb", buffering=0)
         except OSError as error:
+            _begun.discard(self._part)
             raise ImageFileError(advice(error, path)) from error
 
     @property
@@ -79,6 +82,7 @@ class Draft:
             self._file.close()
             self._part.replace(self.path)
         self.published = True
+        _begun.discard(self._part)
 
     def discard(self) -> None:
         if not self.published:
@@ -86,6 +90,7 @@ class Draft:
                 self._file.close()
             with suppress(OSError):
                 self._part.unlink(missing_ok=True)
+                _begun.discard(self._part)
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -97,6 +102,14 @@ class Draft:
         except BaseException:  # Ctrl-C: the last row on the disk may be incomplete
             self.discard()
             raise
+
+
+def discard_all() -> None:
+    """Remove all drafts of this process, before it ends: Ctrl-C may come where nobody has a draft in hand yet."""
+    for part in list(_begun):
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+            _begun.discard(part)
 
 
 def advice(error: OSError, path: Path) -> str:

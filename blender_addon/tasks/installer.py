@@ -103,6 +103,7 @@ def install(order: Order, run: "Runner") -> Environment:
                     checked = _check(target, version, run)
                     _mark(target, digest, order.device, checked)
             except BaseException:
+                _hear_no_more()
                 shutil.rmtree(target, ignore_errors=True)
                 raise
             ready = Environment.read(target)
@@ -404,6 +405,17 @@ def _disk(folder: Path) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------------- command
 
 
+def _told_to_end(*_: object) -> None:
+    _hear_no_more()
+    sys.exit(1)
+
+
+def _hear_no_more() -> None:
+    """Let nothing interrupt the removing of what was begun. Who cancels does both: asks, and closes our input."""
+    if signal.getsignal(signal.SIGTERM) is _told_to_end:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description="Sets up a texture server in a folder of its own.")
@@ -414,7 +426,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--wheels", type=Path, help="a folder that holds all other wheels; no network is used")
     parser.add_argument("--leave-with-parent", action="store_true", help="end when standard input is closed")
     given = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _told_to_end)
     try:
         if given.what == "remove":
             remove(given.folder)

@@ -43,7 +43,7 @@ from tqdm import tqdm
 from blender_addon.client.blending import Blending
 from blender_addon.client.sinks import MemorySink, Sink
 from blender_addon.client.style_download import CALM
-from blender_addon.pictures.draft import ImageFileError
+from blender_addon.pictures.draft import ImageFileError, discard_all
 from blender_addon.protocol.pairing import ENVIRONMENT, SCHEME, NoServer, parse_pairing
 from blender_addon.protocol.wire import MAX_NOISE, MIN_SIDE, RETRY_HELPS, STROKES
 from server import openjd
@@ -125,6 +125,7 @@ def _run(argv: Sequence[str] | None) -> int:
         )
         return FAILED if may_work_later else MISTAKEN
     except KeyboardInterrupt:
+        discard_all()
         print("texget: stopped; no unfinished picture remains.", file=sys.stderr)
         return INTERRUPTED
     return 0

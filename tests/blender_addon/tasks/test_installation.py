@@ -359,6 +359,26 @@ def test_cancelled_nothing_of_it_stays(computer: Computer, setup: Installation, 
     assert (setup.state, left(computer.folder), happened) == ("idle", set(), [])
 
 
+def test_the_removing_of_what_was_begun_is_not_interrupted(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who cancels closes the program's input and asks it to end: the second comes when it is removing."""
+    remove = shutil.rmtree
+
+    def interrupted(path: Path, ignore_errors: bool = False) -> None:
+        if (path / installer.OURS).exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    computer.does("broken")
+    before = signal.signal(signal.SIGTERM, installer._told_to_end)
+    try:
+        with pytest.raises(installer.SetupError, match="does not run"):
+            installer.install(computer.order(), installer.Runner())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left(computer.folder) == set()
+
+
 def test_one_that_does_not_hear_is_killed_and_then_mended(
     computer: Computer, setup: Installation, clock: Clock
 ) -> None:
