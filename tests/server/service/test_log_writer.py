@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import select
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,6 +70,11 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_no_time(pipe: tuple[int, int])
     began = time.monotonic()
     for _ in range(3 * QUEUED_LINES):
         log.warning("x" * 1000)
+    eventually(
+        lambda: not select.select([], [writes], [], 0)[1], "a full pipe"
+    )  # the writer waits, however slow it was
+    while not writer._lines.full():
+        log.warning("x" * 1000)
     writer.end()
     assert time.monotonic() - began < 20
     assert writer.dropped >= QUEUED_LINES - 65536 // 1000
@@ -83,10 +89,15 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_no_time(pipe: tuple[int, int])
         return sum(map(int, re.findall(rb"texserver: (\d+) lines of the log were dropped", said))) == writer.dropped
 
     eventually(told, "how many lines were dropped")
-    os.set_blocking(reads, True)
-    while b"the last" not in said:  # so that nothing is left to be written
+
+    def last() -> bool:
+        nonlocal said
         log.warning("the last")
-        said += os.read(reads, 2**20)
+        with suppress(BlockingIOError):
+            said += os.read(reads, 2**20)
+        return b"the last" in said
+
+    eventually(last, "the last line")  # so that nothing is left to be written
     writer.end()
 
 
