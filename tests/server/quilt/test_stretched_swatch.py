@@ -1,7 +1,9 @@
 """The stretched swatch of a regular material is the same whether it is made in one piece or block by block."""
 
 import dataclasses
+from collections.abc import Callable
 
+import pytest
 import torch
 
 from server.model.fitting import UNIT, Stretch, fitted, reduced_stretch, stretched_settings
@@ -76,18 +78,6 @@ def test_a_stretched_swatch_that_tiles_is_shown_evenly() -> None:
     assert seen[0] < 1.2 < seen[1]
 
 
-def test_a_stretched_swatch_that_tiles_is_the_same_in_every_window() -> None:
-    quilt, size = brick_quilt(wraps=(True, True)), Size(333, 512)
-    (whole,) = texture_bytes(quilt, 3, size, size.whole)
-    quilt.forget()
-    (part,) = window_bytes(quilt, 3, size, Window(-20, 503, 60, 50), (8,))
-    rows, columns = torch.arange(-20, 40) % 333, torch.arange(503, 553) % 512
-    assert torch.equal(part, whole[rows][:, columns])
-    mortar = whole.float().mean(2).mean(1)
-    spectrum = torch.fft.rfft(mortar - mortar.mean()).abs()
-    assert int(spectrum.argmax()) == 2 * round(333 / 32)
-
-
 def test_a_lattice_that_does_not_close_on_its_swatch_does_not_go_on_over_the_border() -> None:
     """Its bricks would be cut at the border, though what they are made of goes on."""
     quilt = brick_quilt(wraps=(True, True))
@@ -132,19 +122,30 @@ def test_the_stretched_plan_fits_the_stretched_swatch() -> None:
     assert float((wanted - found.roll(1, 2)).abs().mean()) > 20
 
 
-def test_large_bricks_are_cut_from_one_texture() -> None:
-    quilt, size = large_bricks(), Size(700, 820)
-    fitted, stretch = quilt.fitted(size)
+@pytest.mark.parametrize(
+    ("made", "size", "period"),
+    [
+        pytest.param(large_bricks, Size(700, 820), 96, id="large"),
+        pytest.param(lambda: brick_quilt(wraps=(True, True)), Size(333, 512), 32, id="tiling"),
+    ],
+)
+def test_every_window_is_cut_from_one_texture_of_whole_courses(
+    made: Callable[[], Quilt], size: Size, period: int
+) -> None:
+    """`period`: the height of two courses of the swatch."""
+    quilt = made()
+    stretched_one, stretch = quilt.fitted(size)
     assert stretch is not None
-    assert fitted is not quilt
+    assert stretched_one is not quilt
     (whole,) = texture_bytes(quilt, 3, size, size.whole)
     quilt.forget()
-    (part,) = window_bytes(quilt, 3, size, Window(-20, 790, 60, 70), (8,))
-    rows, columns = torch.arange(-20, 40) % 700, torch.arange(790, 860) % 820
+    (part,) = window_bytes(quilt, 3, size, Window(-20, size.width - 30, 60, 70), (8,))
+    rows = torch.arange(-20, 40) % size.height
+    columns = torch.arange(size.width - 30, size.width + 40) % size.width
     assert torch.equal(part, whole[rows][:, columns])
     mortar = whole.float().mean(2).mean(1)
     spectrum = torch.fft.rfft(mortar - mortar.mean()).abs()
-    assert int(spectrum.argmax()) == 2 * round(700 / 96)
+    assert int(spectrum.argmax()) == 2 * round(size.height / period)
 
 
 def test_a_level_stretch_is_sampled_as_a_tilted_one_is() -> None:
