@@ -50,6 +50,7 @@ from server import openjd
 from server.cli.bar import Bar
 from server.cli.blend_files import ONLY_BLENDING, blending_of
 from server.cli.export_files import Painter, export_files
+from server.cli.interrupts import lost_interrupts_come_again
 from server.cli.listing import list_folder, list_server, list_starter
 from server.cli.numbers import parse_number, parse_seed, parse_seeds, parse_size, parse_window
 from server.cli.options import SIZE, joined, parser_of_texget, print_completion
@@ -81,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack a name's characters
     try:
-        code = _run(argv)
+        with lost_interrupts_come_again():
+            code = _run(argv)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # as of texget | head; what is left is for nobody
