@@ -31,6 +31,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from ..protocol import wire
 from ..protocol.keepalive import notice_lost_connections
+from ..protocol.linger import LINGER_MS
 from ..protocol.pairing import NoServer, Pairing, z85
 from .greeting import Greeting
 
@@ -366,7 +367,7 @@ class _Link:
             raise
 
     def _set_up(self) -> None:
-        self.socket.linger = 0
+        self.socket.linger = LINGER_MS
         self.socket.maxmsgsize = MAX_FRAME_BYTES
         self.socket.sndhwm = self.socket.rcvhwm = MOST_MESSAGES
         self.socket.ipv6 = self.pairing.host.startswith("[")
@@ -397,4 +398,4 @@ class _Link:
             self.socket.disable_monitor()
         if self.monitor:
             self.monitor.close(0)
-        self.socket.close(0)
+        self.socket.close()

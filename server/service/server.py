@@ -158,7 +158,7 @@ class Server:
         secret = None if config.no_auth or self._ring is None else self._ring.server
         most = wire.MAX_HEADER_BYTES + 4 * self.front.limits.max_content_pixels
         self.clients = router(self.context, config.bind, CLIENTS, secret, most)
-        self._stack.callback(self.clients.close, linger=0)
+        self._stack.callback(self.clients.close)
         whole = max(most, wire.MAX_HEADER_BYTES + limits.max_train_bytes)  # of all frames of a message
         self.peers = Peers(whole + most, ALL_COMING_BYTES)
         self.inbox = Inbox(self.clients, whole, self._cut_client)
@@ -176,7 +176,7 @@ class Server:
         self._gate.let_in(OWN_WORKERS, frozenset({public_key(bytes.fromhex(own))} if own else ()))
         most = wire.MAX_HEADER_BYTES + self.front.limits.max_result_bytes
         own_workers = router(self.context, local, OWN_WORKERS, bytes.fromhex(secret) or None, most)
-        self._stack.callback(own_workers.close, linger=0)
+        self._stack.callback(own_workers.close)
         self.workers.add(LOCAL, own_workers, most)
         self._worker_config = WorkerConfig(
             endpoint=endpoint_of(own_workers),
@@ -190,7 +190,7 @@ class Server:
             assert self._ring is not None
             remote = router(self.context, endpoint, WORKERS, self._ring.server, most)
             self._watch_connections(remote, self.workers.far)
-            self._stack.callback(remote.close, linger=0)
+            self._stack.callback(remote.close)
             self.workers.add(REMOTE, remote, most)
             host = seen_from_outside(parse_endpoint(endpoint)[0])
             self._worker_place = f"{host}:{port_of(remote)}"

@@ -7,6 +7,7 @@ from typing import Any
 import zmq
 
 from blender_addon.protocol.keepalive import notice_lost_connections
+from blender_addon.protocol.linger import LINGER_MS
 from blender_addon.protocol.pairing import z85
 from server.service.server_config import Unservable
 
@@ -22,7 +23,7 @@ def router(
     Raises Unservable when the endpoint cannot be bound.
     """
     bound: zmq.Socket[Any] = context.socket(zmq.ROUTER)
-    bound.linger = 0
+    bound.linger = LINGER_MS
     bound.router_mandatory = True
     bound.sndhwm = bound.rcvhwm = 1000
     bound.ipv6 = "[" in endpoint

@@ -30,6 +30,7 @@ import zmq
 
 from blender_addon.protocol.edges import Edges
 from blender_addon.protocol.keepalive import notice_lost_connections
+from blender_addon.protocol.linger import LINGER_MS
 from blender_addon.protocol.pairing import Keys, z85
 from server import __version__
 from server.errors import BadRequest, TexserverError
@@ -116,7 +117,7 @@ def run(config: WorkerConfig) -> int:
 def connected(context: "zmq.Context[Any]", config: WorkerConfig) -> "zmq.Socket[Any]":
     """A socket that connects to the front."""
     socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
-    socket.linger = 0
+    socket.linger = LINGER_MS
     if config.routing_id:
         socket.routing_id = config.routing_id.encode()
     socket.ipv6 = "[" in config.endpoint

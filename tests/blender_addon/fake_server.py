@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zmq.utils import z85 as z85_codec
 
 from blender_addon.protocol import wire
+from blender_addon.protocol.linger import LINGER_MS
 from blender_addon.protocol.pairing import Keys, Pairing, new_key, public_key, z85
 from server.msgpack_codec import CODECS
 
@@ -143,7 +144,7 @@ class FakeServer:
     def _run(self, bound: Event) -> None:
         # Closed from right to left: nobody may still be at a handshake when the one who answers for keys is gone.
         with zmq.Context() as context, context.socket(zmq.REP) as zap, context.socket(zmq.ROUTER) as router:
-            zap.linger = router.linger = 0
+            zap.linger, router.linger = 0, LINGER_MS
             router.rcvhwm, router.sndhwm = 8, 10_000
             if self.with_keys:
                 zap.bind("inproc://zeromq.zap.01")

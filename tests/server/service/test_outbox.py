@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import zmq
 
+from blender_addon.protocol.linger import LINGER_MS
 from server.service import outbox
 from server.service.outbox import PRESSED_STUCK_S, PROGRESS_BYTES, STUCK_S, UNSENT_BYTES, Outbox
 from tests.server.session import eventually
@@ -28,7 +29,7 @@ class Post:
         self._context = context
         self.router: zmq.Socket[Any] = context.socket(zmq.ROUTER)
         self.router.router_mandatory = True
-        self.router.linger = 0
+        self.router.linger = LINGER_MS
         self.router.bind("tcp://127.0.0.1:*")
         self.dealers: list[zmq.Socket[Any]] = []
         self.gone: list[bytes] = []
@@ -58,7 +59,7 @@ def post() -> Iterator[Post]:
     post = Post(context)
     yield post
     for each in (post.router, *post.dealers):
-        each.close(linger=0)
+        each.close()
     context.term()
 
 

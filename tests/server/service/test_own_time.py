@@ -12,8 +12,8 @@ import pytest
 from server.service import own_time
 from server.service.own_time import WINDOW_S, OwnTime, processor_time
 
-SPINS = "while True: pass"
-WAITS = "import sys; sys.stdin.read()"
+SPINS = "print(flush=True)\nwhile True: pass"
+WAITS = "import sys; print(flush=True); sys.stdin.read()"
 
 
 class Told:
@@ -65,8 +65,12 @@ def test_a_moment_is_not_judged() -> None:
 
 @contextmanager
 def child(program: str) -> Iterator[int]:
-    with subprocess.Popen([sys.executable, "-S", "-c", program], stdin=subprocess.PIPE) as process:
+    """A process that has started, and says so by a line."""
+    command = [sys.executable, "-S", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
+            assert process.stdout
+            assert process.stdout.readline()
             yield process.pid
         finally:
             process.kill()
@@ -78,13 +82,13 @@ def test_of_four_on_one_processor_each_is_held_back_and_one_that_waits_is_not(mo
     (first, *_) = os.sched_getaffinity(0)
     with ExitStack() as stack:
         pids = [stack.enter_context(child(SPINS)) for _ in range(4)]
+        waiting = stack.enter_context(child(WAITS))
         for pid in pids:
             os.sched_setaffinity(pid, {first})
-        waiting = stack.enter_context(child(WAITS))
-        time.sleep(0.3)  # until that has started
+        began = time.monotonic()
         own, other = OwnTime(pids[0]), OwnTime(waiting)
         time.sleep(1.0)
-        assert 0.4 < own.held_back_s() < 1.3
+        assert 0.4 < own.held_back_s() < time.monotonic() - began
         assert other.held_back_s() == 0
 
 
