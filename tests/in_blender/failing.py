@@ -691,16 +691,15 @@ def test_a_job_whose_server_stays_away_fails_in_time_and_can_be_tried_again(
 ) -> None:
     preferences.get().patience_s = 5
     assert state.session().patience_s == 5
-    state.session().patience_s = 1
     before = everything()
     task = begin(**LARGE)
     until_previewed(task)
     own.kill()
     started = time.monotonic()
     until_ended(task)
-    assert time.monotonic() - started < 1 + TOLD_S
+    assert time.monotonic() - started < 5 + TOLD_S
     assert task.state == "failed"
-    assert task.message.startswith("No pixels arrived for 1 seconds. No texserver runs")
+    assert task.message.startswith("No pixels arrived for 5 seconds. No texserver runs")
     assert task.message.endswith("Then press Retry.")
     assert everything() == before
     assert drafts() == []

@@ -20,7 +20,7 @@ def test_the_default_recipe_without_weights_learns_a_running_bond() -> None:
     lattice = find_lattice(swatch)
     assert lattice
     training = TextureTraining(
-        swatch, lattice, BuiltinDescriptor(), Recipe(arch="taper", iterations=300), device=torch.device("cpu")
+        swatch, lattice, BuiltinDescriptor(), Recipe(arch="taper", iterations=700), device=torch.device("cpu")
     )
     for _ in training.run():
         pass
