@@ -104,7 +104,7 @@ def test_each_may_have_a_key_of_their_own_which_can_be_revoked(models: Path, tmp
         eventually(lambda: "keys=default,anna" in session.log, "that the server knows the new key")
         with Client(line) as anna:
             anna.generate("brick", 5)
-            assert "key=anna peer=127.0.0.1 id=" in session.log
+            eventually(lambda: "key=anna peer=127.0.0.1 id=" in session.log, "the line of her request")
             assert "anna" in run_server(tmp_path, "keys", "list").stdout
             assert "opens nothing any more" in run_server(tmp_path, "keys", "revoke", "anna").stderr
             eventually(lambda: "its key is revoked" in session.log, "that she is disconnected")
