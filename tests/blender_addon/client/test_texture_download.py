@@ -402,7 +402,7 @@ def test_pauses_grow_when_the_server_gives_none(server: FakeServer, connection: 
     def settled() -> bool:
         if len(server.asked(wire.Generate)) > len(asked_at):
             asked_at.append(clock[0])
-        elif "Trying again" in download.message:
+        elif "Trying again" in download.message and not connection._outstanding:  # not on its way to the server
             clock[0] += 0.05
         return False
 
